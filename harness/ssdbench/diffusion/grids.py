@@ -1,0 +1,71 @@
+"""Timestep grids: which N of the T = 1,000 training timesteps a sampler visits. Free of torch.
+
+A grid is an increasing list ``g[0] < ... < g[N-1]``; samplers walk it from its end. See :data:`GRIDS` for the names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ssdbench.errors import InputError
+
+TRAIN_TIMESTEPS = 1000
+
+
+def _even(n: int, total: int) -> list[int]:
+    # DiT's "N": a fractional stride over 0..T-1. Accumulating the stride, as the published code does, decides
+    # the rounding of the halves.
+    if n == 1:
+        return [0]
+    stride = (total - 1) / (n - 1)
+    grid, position = [], 0.0
+    for _ in range(n):
+        grid.append(round(position))
+        position += stride
+    return grid
+
+
+def _leading(n: int, total: int) -> list[int]:
+    # The smallest integer stride that gives exactly n points starting at 0 ("ddimN" in the published code).
+    for stride in range(1, total + 1):
+        points = range(0, total, stride)
+        if len(points) == n:
+            return list(points)
+    raise InputError(f"grid 'leading' has no integer stride that gives {n} of {total} timesteps")
+
+
+def _trailing(n: int, total: int) -> list[int]:
+    return [round(total * (i + 1) / n) - 1 for i in range(n)]
+
+
+def _sd(n: int, total: int) -> list[int]:
+    # Stable Diffusion v1.5: stride T // n with an offset of 1.
+    stride = total // n
+    return [i * stride + 1 for i in range(n)]
+
+
+GRIDS: dict[str, Callable[[int, int], list[int]]] = {
+    "even": _even,
+    "leading": _leading,
+    "trailing": _trailing,
+    "sd": _sd,
+}
+
+
+def timesteps(name: str, n: int, total: int = TRAIN_TIMESTEPS) -> list[int]:
+    """The ``n`` timesteps of grid ``name`` out of ``0..total-1``, in increasing order.
+
+    ``even`` is the fractional stride that DiT calls "N"; ``leading`` the smallest integer stride from 0;
+    ``trailing`` ends at ``total - 1``; ``sd`` is Stable Diffusion v1.5's own.
+
+    Raises:
+        InputError: the name is unknown, or the grid does not exist for this ``n``.
+    """
+    if name not in GRIDS:
+        raise InputError(f"unknown grid {name!r}; known: {', '.join(GRIDS)}")
+    if not 1 <= n <= total:
+        raise InputError(f"grid {name!r} needs between 1 and {total} timesteps, not {n}")
+    grid = GRIDS[name](n, total)
+    if len(set(grid)) != n or not 0 <= grid[0] <= grid[-1] < total:
+        raise InputError(f"grid {name!r} has no {n} distinct timesteps within 0..{total - 1}")
+    return grid

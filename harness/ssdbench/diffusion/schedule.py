@@ -1,0 +1,65 @@
+"""Noise schedules of discrete-time diffusion: x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) eps, a = alphas_cumprod."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ssdbench.diffusion.grids import TRAIN_TIMESTEPS
+
+
+def linear_betas(total: int = TRAIN_TIMESTEPS, start: float = 1e-4, end: float = 2e-2) -> Tensor:
+    """DiT's (and DDPM's) linear betas, float64 of shape (total,)."""
+    return torch.linspace(start, end, total, dtype=torch.float64)
+
+
+def alphas_cumprod(betas: Tensor | None = None) -> Tensor:
+    """Cumulative products of 1 - beta, float64 of shape (T,); DiT's linear schedule by default."""
+    return torch.cumprod(1.0 - (linear_betas() if betas is None else betas), dim=0)
+
+
+def add_noise(x0: Tensor, eps: Tensor, alpha: Tensor | float) -> Tensor:
+    """Eq. 1: the noised sample at signal level ``alpha`` (alphas_cumprod), a float or one value a sample (B,)."""
+    if isinstance(alpha, float):
+        return math.sqrt(alpha) * x0 + math.sqrt(1.0 - alpha) * eps
+    a = per_sample(alpha, x0)
+    return a.sqrt() * x0 + (1.0 - a).sqrt() * eps
+
+
+def ddim_step(x: Tensor, eps: Tensor, alpha_from: Tensor | float, alpha_to: Tensor | float) -> Tensor:
+    """One DDIM step with eta 0 (Song et al., 2021, Eq. 12; the paper's Eq. 8) between two signal levels.
+
+    Shapes: ``x`` and ``eps`` (B, C, H, W); the levels are floats, or tensors (B,) with one value a sample.
+    Computed as a * x + b * eps with the coefficients in float64, so that a step to the same level is the identity.
+    """
+    if isinstance(alpha_from, float) and isinstance(alpha_to, float):
+        scale = math.sqrt(alpha_to / alpha_from)
+        return scale * x + (math.sqrt(1.0 - alpha_to) - scale * math.sqrt(1.0 - alpha_from)) * eps
+    source = torch.as_tensor(alpha_from, dtype=torch.float64)
+    target = torch.as_tensor(alpha_to, dtype=torch.float64)
+    factor = (target / source).sqrt()
+    shift = (1.0 - target).sqrt() - factor * (1.0 - source).sqrt()
+    return per_sample(factor, x) * x + per_sample(shift, x) * eps
+
+
+def midpoint_lambda(alphas: Tensor, s: int, t: int) -> float:
+    """Eq. 12's weight (u - s) / (t - s) for the pair s > t, with u DPM-Solver-2's intermediate timestep.
+
+    u is the fractional timestep whose log(alpha / sigma), linear between timesteps, is the mean of those at s and t.
+    """
+    half_log_snr = 0.5 * (alphas.log() - (1.0 - alphas).log())  # decreasing in the timestep
+    middle = 0.5 * (half_log_snr[s] + half_log_snr[t])
+    # searchsorted wants an increasing sequence: walk from the noisy end.
+    flipped = half_log_snr.flip(0)
+    right = int(torch.searchsorted(flipped, middle))
+    high = len(alphas) - 1 - right  # the timestep at or just below u
+    low_snr, high_snr = half_log_snr[high + 1], half_log_snr[high]
+    u = high + float((high_snr - middle) / (high_snr - low_snr))
+    return (u - s) / (t - s)
+
+
+def per_sample(values: Tensor, like: Tensor) -> Tensor:
+    """Values (B,) as ``like``'s dtype and device, shaped to broadcast over (B, ...)."""
+    return values.to(device=like.device, dtype=like.dtype).reshape(-1, *[1] * (like.dim() - 1))

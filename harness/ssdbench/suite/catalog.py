@@ -1,0 +1,213 @@
+"""Everything that a suite can name, as torch-free facts: models, data sets, samplers, networks, references, layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ssdbench.diffusion.grids import GRIDS as _GRID_RULES
+from ssdbench.models.shapes import SIZES, DiTShape, dit_shape
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A denoiser: its shape at each resolution, where its weights and its autoencoder come from.
+
+    ``weights`` maps a resolution to a source: ``package:PATH`` (shipped), ``hub:REPO`` or ``file:NAME`` (the
+    user puts it there). ``unavailable`` says why a model that a suite may name cannot run yet.
+    """
+
+    description: str
+    family: str
+    shapes: Mapping[int, DiTShape] = field(default_factory=dict)
+    weights: Mapping[int, str] = field(default_factory=dict)
+    vae: str | None = None
+    prediction: str = "eps"
+    unavailable: str | None = None
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Resolutions in pixels that the model exists for."""
+        return tuple(self.shapes)
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks, hence of fusion points."""
+        return max((shape.depth for shape in self.shapes.values()), default=0)
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """Training images: how many, of what size, and where they come from."""
+
+    description: str
+    images: int
+    num_classes: int
+    channels: int
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True)
+class SamplerFacts:
+    """A sampler; ``family`` is what the paper's tables call it; ``unavailable`` why it cannot run yet."""
+
+    description: str
+    family: str = "ODE"
+    even_nfe: bool = False
+    unavailable: str | None = None
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name that needs no more than a sentence."""
+
+    description: str
+
+
+@dataclass(frozen=True)
+class ReferenceFacts:
+    """Reference statistics: the data they were computed from and the networks they exist for."""
+
+    description: str
+    images: int
+    networks: Mapping[str, str]
+
+
+_LATER = "not available yet in this version"
+
+_DIT_WEIGHTS = {256: "hub:facebook/DiT-XL-2-256", 512: "hub:facebook/DiT-XL-2-512"}
+_SD_VAE = "hub:stabilityai/sd-vae-ft-ema"
+
+
+def _dit(size: str, patch: int) -> ModelFacts:
+    name = f"DiT-{size}/{patch}"
+    published = size == "XL" and patch == 2
+    resolutions = (256, 512) if published else (256,)
+    return ModelFacts(
+        description=f"{name} on ImageNet latents" + ("" if published else " (bring your own weights)"),
+        family="dit",
+        shapes={r: dit_shape(size, patch, r // 8) for r in resolutions},
+        weights=_DIT_WEIGHTS if published else {256: f"file:{name.replace('/', '-')}-256x256.pt"},
+        vae=_SD_VAE,
+    )
+
+
+MINI_SHAPE = DiTShape(width=128, depth=6, heads=4, input_size=8, num_classes=10, learn_sigma=False)
+
+MODELS: dict[str, ModelFacts] = {
+    "dit-mini": ModelFacts(
+        description="latent DiT (width 128, depth 6, 16 tokens) on Fashion-MNIST, comes with the installation",
+        family="dit",
+        shapes={32: MINI_SHAPE},
+        weights={32: "package:weights/dit-mini-32"},
+        vae="package:weights/vae-mini",
+    ),
+    **{f"DiT-{size}/{patch}": _dit(size, patch) for size in SIZES for patch in (2, 4, 8)},
+    "SiT-XL/2": ModelFacts(
+        "SiT-XL/2 (v-prediction, linear interpolant)",
+        "sit",
+        shapes={256: dit_shape("XL", 2, 32), 512: dit_shape("XL", 2, 64)},
+        prediction="v",
+        unavailable=f"SiT models are {_LATER}",
+    ),
+    "REPA SiT-XL/2": ModelFacts(
+        "SiT-XL/2 trained with REPA",
+        "repa",
+        shapes={256: dit_shape("XL", 2, 32)},
+        prediction="v",
+        unavailable=f"REPA models are {_LATER}",
+    ),
+}
+
+DATASETS: dict[str, DatasetFacts] = {
+    "fashion-mnist": DatasetFacts(
+        "the 10,000 images of Fashion-MNIST's test split, vendored; training data at mini scale",
+        images=10_000,
+        num_classes=10,
+        channels=1,
+        licence="MIT",
+        source="https://github.com/zalandoresearch/fashion-mnist (t10k-images-idx3-ubyte.gz)",
+    ),
+    "fashion-mnist-full": DatasetFacts(
+        "the 60,000 training images of Fashion-MNIST, read from $SSDBENCH_DATA or Debian's dataset-fashion-mnist",
+        images=60_000,
+        num_classes=10,
+        channels=1,
+        licence="MIT",
+        source="https://github.com/zalandoresearch/fashion-mnist (train-images-idx3-ubyte.gz)",
+    ),
+    "imagenet": DatasetFacts(
+        "ImageNet-1k training images in class folders, under $SSDBENCH_DATA/imagenet/train",
+        images=1_281_167,
+        num_classes=1000,
+        channels=3,
+        licence="ImageNet terms of access",
+        source="https://image-net.org",
+    ),
+}
+
+SAMPLERS: dict[str, SamplerFacts] = {
+    "ddim": SamplerFacts("DDIM with eta 0 (Song et al., 2021), the paper's ODE sampler"),
+    "ab2": SamplerFacts("second-order Adams-Bashforth on the eps ODE; one evaluation a step"),
+    "sde": SamplerFacts(
+        "ancestral DDPM sampling with the learned sigma", "SDE", unavailable=f"the SDE sampler is {_LATER}"
+    ),
+    "plms": SamplerFacts("PLMS (Liu et al., 2022)", unavailable=f"PLMS is {_LATER}"),
+    "dpm-solver-2": SamplerFacts(
+        "DPM-Solver-2 (Lu et al., 2022)", even_nfe=True, unavailable=f"DPM-Solver-2 is {_LATER}"
+    ),
+    "none": SamplerFacts("no sampling: for the variants that score images of a data set"),
+}
+
+GRIDS: dict[str, Fact] = {
+    name: Fact(text)
+    for name, text in {
+        "even": "fractional stride over 0..999, rounded: the paper's grid for DiT",
+        "leading": "smallest integer stride from 0",
+        "trailing": "integer stride ending at 999",
+        "sd": "Stable Diffusion v1.5's: leading with offset 1",
+    }.items()
+}
+assert GRIDS.keys() == _GRID_RULES.keys()  # a grid that can be named can be built
+
+NETWORKS: dict[str, Fact] = {
+    "inception": Fact("the 2015 TensorFlow Inception of the published FID"),
+    "effnet-lite0": Fact("ImageNet EfficientNet-Lite0, comes with the installation; its distances are no FID"),
+}
+
+REFERENCES: dict[str, ReferenceFacts] = {
+    "fashion-mnist": ReferenceFacts(
+        "10,000 images of Fashion-MNIST's train split at 32x32, disjoint from the training data",
+        images=10_000,
+        networks={"effnet-lite0": "package:reference/fashion-mnist-32.effnet-lite0.safetensors"},
+    ),
+    "imagenet-256": ReferenceFacts(
+        "ADM's ImageNet 256x256 reference batch",
+        images=10_000,
+        networks={"inception": "file:VIRTUAL_imagenet256_labeled.npz"},
+    ),
+    "imagenet-512": ReferenceFacts(
+        "ADM's ImageNet 512x512 reference batch",
+        images=10_000,
+        networks={"inception": "file:VIRTUAL_imagenet512.npz"},
+    ),
+}
+
+VARIANTS: dict[str, Fact] = {
+    "base": Fact("the pretrained model as it is"),
+    "ssd": Fact("explicit self step-distillation (Eq. 5)"),
+    "issd": Fact("implicit self step-distillation by feature fusion (Eq. 6)"),
+    "ssd-eq10": Fact("explicit form with lambda = 1 (Eq. 10 as the experiments use it)"),
+    "ssd-eq12": Fact("explicit form with the DPM-Solver-2 midpoint's lambda (Eq. 12)"),
+    "continual": Fact("the pretraining objective for as many steps"),
+    "pd A-B[-C]": Fact("progressive distillation from A to B (to C) steps"),
+    "pretrain": Fact("the base model itself, trained from scratch"),
+    "real": Fact("images of the data set: what a perfect model would score"),
+    "reconstruction": Fact("the same images through the autoencoder: its ceiling"),
+}
+
+LAYOUTS: dict[str, Fact] = {
+    "table2": Fact("methods and NFE in rows, resolutions side by side"),
+    "plain": Fact("one row a run, every name that differs in a column"),
+}
