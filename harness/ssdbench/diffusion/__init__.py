@@ -1,0 +1,1 @@
+"""Noise schedules, timestep grids, samplers, guidance."""

@@ -6,11 +6,13 @@ only 32 bits of its seed, which would give two of 50,000 samples the same noise 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -39,11 +41,9 @@ def integers(bound: int, seed: int, stream: str, indices: Iterable[int]) -> Tens
 
 def shuffled(size: int, seed: int, positions: Iterable[int]) -> list[int]:
     """Where positions 0, 1, 2, ... of an endless walk over ``size`` items lead: a new permutation every epoch."""
-    epochs: dict[int, np.ndarray] = {}
-    found = []
-    for position in positions:
-        epoch, place = divmod(position, size)
-        if epoch not in epochs:
-            epochs[epoch] = generator(seed, "order", epoch).permutation(size)
-        found.append(int(epochs[epoch][place]))
-    return found
+    return [int(_permutation(size, seed, p // size)[p % size]) for p in positions]
+
+
+@functools.lru_cache(maxsize=2)  # a batch spans two epochs at most
+def _permutation(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return generator(seed, "order", epoch).permutation(size)

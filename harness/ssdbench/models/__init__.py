@@ -1,0 +1,1 @@
+"""Models: DiT, autoencoders, and their checkpoints."""

@@ -1,0 +1,51 @@
+"""The five kinds of stage, each a torch-free specification and a body that is imported only when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ssdbench.stages.encode import EncodeSpec
+from ssdbench.stages.reference import ReferenceSpec
+from ssdbench.stages.runtime import Runtime
+from ssdbench.stages.sample import SampleSpec
+from ssdbench.stages.score import ScoreSpec
+from ssdbench.stages.spec import JSON, Source, StageSpec
+from ssdbench.stages.train import TrainSpec
+
+SPECS: dict[str, type[StageSpec]] = {
+    spec.KIND: spec for spec in (TrainSpec, EncodeSpec, SampleSpec, ReferenceSpec, ScoreSpec)
+}
+
+Body = Callable[[Any, dict[str, Path], Path, Runtime], dict[str, JSON]]
+
+
+def load_spec(kind: str, data: dict[str, JSON]) -> StageSpec:
+    """The specification that ``StageSpec.dump`` wrote."""
+    return SPECS[kind].model_validate(data)
+
+
+def body(kind: str) -> Body:
+    """The function that runs a stage: body(spec, input directories, output directory, runtime) -> facts."""
+    from importlib import import_module
+
+    found: Body = import_module(f"ssdbench.stages.{kind}").body
+    return found
+
+
+__all__ = [
+    "JSON",
+    "SPECS",
+    "Body",
+    "EncodeSpec",
+    "ReferenceSpec",
+    "Runtime",
+    "SampleSpec",
+    "ScoreSpec",
+    "Source",
+    "StageSpec",
+    "TrainSpec",
+    "body",
+    "load_spec",
+]

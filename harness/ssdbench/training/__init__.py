@@ -1,0 +1,1 @@
+"""Fusion points, objectives, the optimisation loop."""

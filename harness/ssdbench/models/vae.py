@@ -1,0 +1,87 @@
+"""The autoencoder of latent diffusion: diffusers' AutoencoderKL, images in and out as uint8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ssdbench.errors import InputError
+from ssdbench.models.checkpoint import load_config
+from ssdbench.models.compat import prepare_torchvision
+
+
+def build_vae(channels: Sequence[int], image_channels: int, latent_channels: int = 4) -> nn.Module:
+    """A small AutoencoderKL: each entry of ``channels`` after the first halves the side (3 entries: 32 -> 8)."""
+    prepare_torchvision()
+    from diffusers import AutoencoderKL
+
+    n = len(channels)
+    return AutoencoderKL(  # type: ignore[no-any-return]
+        in_channels=image_channels,
+        out_channels=image_channels,
+        down_block_types=("DownEncoderBlock2D",) * n,
+        up_block_types=("UpDecoderBlock2D",) * n,
+        block_out_channels=tuple(channels),
+        layers_per_block=1,
+        latent_channels=latent_channels,
+        norm_num_groups=8,
+        scaling_factor=1.0,
+    )
+
+
+class Autoencoder:
+    """Images to scaled latents and back.
+
+    Args:
+        folder: an AutoencoderKL in diffusers' layout; ``scaling_factor`` of its config scales the latents.
+        device: where it runs.
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
+        prepare_torchvision()
+        from diffusers import AutoencoderKL
+
+        config = load_config(folder)
+        if config.get("_class_name") != "AutoencoderKL":
+            raise InputError(f"{folder}: expected an AutoencoderKL, found {config.get('_class_name')!r}")
+        try:
+            self.model = AutoencoderKL.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(f"{folder}: cannot be loaded as an AutoencoderKL: {error}") from error
+        self.model.eval().requires_grad_(False).to(device)
+        self.scale = float(config["scaling_factor"])
+        self.device = device
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 NHWC -> mean and standard deviation of the scaled latents, float32 (B, C, h, w)."""
+        posterior = self.model.encode(to_float(pixels).to(self.device)).latent_dist
+        return (posterior.mean * self.scale).cpu(), (posterior.std * self.scale).cpu()
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents (B, C, h, w) -> uint8 NHWC, rounded as DiT's published sampler does."""
+        images = self.model.decode(latents.to(self.device) / self.scale).sample
+        return to_uint8(images).cpu()
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """uint8 NHWC -> float32 NCHW in [-1, 1]."""
+    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Float NCHW in [-1, 1] -> uint8 NHWC by DiT's rule: truncate(127.5 x + 128), clamped to 0..255."""
+    return torch.clamp(127.5 * images + 128.0, 0, 255).permute(0, 2, 3, 1).to(torch.uint8)
+
+
+@torch.no_grad()
+def latent_scale(model: nn.Module, pixels: NDArray[np.uint8], device: str = "cpu") -> float:
+    """1 / standard deviation of the unscaled latents of uint8 NHWC images: makes the latents' variance one."""
+    mean = model.encode(to_float(torch.from_numpy(pixels)).to(device)).latent_dist.mean  # type: ignore[operator]
+    return 1.0 / float(mean.std())

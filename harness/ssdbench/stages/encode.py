@@ -1,0 +1,68 @@
+"""The ``encode`` stage: images of a data set to latents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from ssdbench.stages.runtime import Runtime
+from ssdbench.stages.spec import JSON, Source, StageSpec
+
+SHARD, BATCH = 10_000, 100
+
+
+class EncodeSpec(StageSpec):
+    """Role: ``vae`` (a trained autoencoder) unless the source ``vae`` names one."""
+
+    KIND: ClassVar[Literal["encode"]] = "encode"
+    VERSION: ClassVar[int] = 1
+
+    dataset: str
+    data: Source
+    resolution: int
+    images: int  # how many the data set holds: the plan's totals need it before the data is read
+    vae: Source | None = None
+
+    @property
+    def title(self) -> str:
+        """Data set and resolution."""
+        return f"encode {self.dataset} at {self.resolution}"
+
+    def flops(self) -> float:
+        """A VAE costs roughly the same per pixel at every size."""
+        return self.images * self.resolution**2 * 1e5
+
+    def disk_bytes(self) -> float:
+        """Mean and standard deviation of 4 channels at an eighth of the side at most, a quarter at mini scale."""
+        return self.images * 2 * 4 * 4 * (self.resolution / 4) ** 2
+
+
+def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
+    """Encode in data order; the artifact is a folder of shards of latents."""
+    import torch
+
+    from ssdbench.data.datasets import load_images
+    from ssdbench.data.latents import save_shard
+    from ssdbench.errors import Interrupted
+    from ssdbench.models.vae import Autoencoder
+
+    images = load_images(spec.dataset, spec.resolution)
+    vae = Autoencoder(vae_folder(spec.vae, inputs), runtime.device)
+    for shard, start in enumerate(range(0, len(images), SHARD)):
+        stop = min(start + SHARD, len(images))
+        moments = []
+        for i in range(start, stop, BATCH):
+            if runtime.stopping():
+                raise Interrupted("stopped while encoding")
+            moments.append(vae.encode(torch.from_numpy(images.pixels[i : min(i + BATCH, stop)])))
+            runtime.report(min(i + BATCH, stop), len(images), "images")
+        mean, std = (torch.cat(parts) for parts in zip(*moments, strict=True))
+        save_shard(output, shard, mean, std, torch.from_numpy(images.labels[start:stop]))
+    return {"images": len(images)}
+
+
+def vae_folder(source: Source | None, inputs: dict[str, Path]) -> Path:
+    """Where the autoencoder lies: the trained one's artifact, or the source."""
+    if source is not None:
+        return Path(source.path)
+    return inputs["vae"] / "model"

@@ -1,0 +1,56 @@
+"""The ``reference`` stage: statistics and features of real images, where none are shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from ssdbench.stages.runtime import Runtime
+from ssdbench.stages.spec import JSON, Source, StageSpec
+
+
+class ReferenceSpec(StageSpec):
+    """``count`` images of a data set, chosen by the seed, through a feature network."""
+
+    KIND: ClassVar[Literal["reference"]] = "reference"
+    VERSION: ClassVar[int] = 1
+
+    dataset: str
+    data: Source
+    resolution: int
+    count: int
+    seed: int = 0
+    network: str
+    weights: Source
+
+    @property
+    def title(self) -> str:
+        """Data set, count and network."""
+        return f"reference {self.count} of {self.dataset}, {self.network}"
+
+    def flops(self) -> float:
+        """As scoring."""
+        return self.count * (11.4e9 if self.network == "inception" else 0.07e9)
+
+    def disk_bytes(self) -> float:
+        """Features in float16 and moments."""
+        return self.count * 2048 * 2 + 5e7
+
+
+def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
+    """Compute; the artifact is ``reference.safetensors``."""
+    from ssdbench.data.datasets import load_images
+    from ssdbench.diffusion.noise import shuffled
+    from ssdbench.metrics.networks import load_network
+    from ssdbench.metrics.reference import make_reference, save_reference
+
+    images = load_images(spec.dataset, spec.resolution)
+    chosen = shuffled(len(images), spec.seed, range(spec.count))
+    network = load_network(spec.network, Path(spec.weights.path), runtime.device)
+    batches = (images.pixels[chosen[i : i + 100]] for i in range(0, spec.count, 100))
+    description = f"{spec.count} of {spec.dataset} at {spec.resolution}, seed {spec.seed}"
+    reference = make_reference(
+        batches, network, description, progress=lambda done: runtime.report(done, spec.count, "images")
+    )
+    save_reference(reference, output / "reference.safetensors")
+    return {"count": spec.count}

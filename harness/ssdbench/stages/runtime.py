@@ -1,0 +1,26 @@
+"""What a stage's body is given besides its specification: where it runs and whom it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def _silent(done: int, total: int, unit: str, **values: float | str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Circumstances of an execution; none of them changes the result.
+
+    ``scratch`` outlives attempts: training keeps its checkpoint there. ``report(done, total, unit, **values)`` may be
+    called as often as one likes. A body that can stop early asks ``stopping()`` and raises Interrupted.
+    """
+
+    scratch: Path
+    device: str = "cpu"
+    threads: int = 1
+    report: Callable[..., None] = field(default=_silent)
+    stopping: Callable[[], bool] = field(default=lambda: False)

@@ -1,0 +1,167 @@
+"""The ``sample`` stage: images of a range of indices, from a model or (to measure a ceiling) from the data itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from ssdbench.models.shapes import DiTShape
+from ssdbench.stages.encode import vae_folder
+from ssdbench.stages.runtime import Runtime
+from ssdbench.stages.spec import JSON, Setting, Source, StageSpec
+
+if TYPE_CHECKING:
+    import torch
+
+SHARD = 1000  # indices a shard: part of every key, so that 2,000 samples extend to 5,000
+BATCH = 100
+
+
+class Guidance(Setting):
+    """Classifier-free guidance; ``channels`` None guides all."""
+
+    scale: float = 1.0
+    channels: int | None = None
+
+
+class Sampling(Setting):
+    """How a model is sampled."""
+
+    shape: DiTShape
+    sampler: str
+    grid: str
+    nfe: int
+    guidance: Guidance = Guidance()
+    weights: Source | None = None
+
+
+class Copying(Setting):
+    """Images of a data set instead of samples; ``reconstruct`` passes them through the autoencoder."""
+
+    dataset: str
+    data: Source
+    reconstruct: bool
+
+
+class SampleSpec(StageSpec):
+    """Roles: ``model`` and ``vae``, where the sources do not name them."""
+
+    KIND: ClassVar[Literal["sample"]] = "sample"
+    VERSION: ClassVar[int] = 1
+
+    sampling: Sampling | None = None
+    copying: Copying | None = None
+    resolution: int
+    vae: Source | None = None
+    seed: int = 0
+    start: int
+    count: int
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def title(self) -> str:
+        """Sampler and range."""
+        how = f"{self.sampling.sampler} {self.sampling.nfe} NFE" if self.sampling else "data"
+        return f"sample {how} [{self.start}:{self.start + self.count}], seed {self.seed}"
+
+    def flops(self) -> float:
+        """Guidance doubles the denoiser's work; decoding as in encoding."""
+        decode = self.resolution**2 * 2e5
+        if self.sampling is None:
+            return self.count * decode
+        branches = 2 if self.sampling.guidance.scale != 1.0 else 1
+        return self.count * (self.sampling.nfe * branches * self.sampling.shape.forward_flops() + decode)
+
+    def disk_bytes(self) -> float:
+        """uint8 pixels and float32 latents."""
+        latent = self.sampling.shape.in_channels * self.sampling.shape.input_size**2 * 4 if self.sampling else 0
+        return float(self.count * (self.resolution**2 * 3 + latent))
+
+
+def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
+    """Sample; the artifact is ``samples.safetensors``: ``images`` uint8 NHWC, ``labels``, and ``latents`` if sampled."""
+    import torch
+    from safetensors.torch import save_file
+
+    parts: list[dict[str, torch.Tensor]] = []
+    facts: dict[str, JSON] = {}
+    produce = _sampler(spec, inputs, runtime, facts) if spec.sampling else _copier(spec, inputs, runtime)
+    with torch.inference_mode():
+        for first in range(spec.start, spec.start + spec.count, BATCH):
+            indices = range(first, min(first + BATCH, spec.start + spec.count))
+            parts.append(produce(indices))
+            runtime.report(indices[-1] + 1 - spec.start, spec.count, "images")
+    merged = {name: torch.cat([part[name] for part in parts]).contiguous() for name in parts[0]}
+    save_file(merged, output / "samples.safetensors")
+    return facts
+
+
+def _sampler(
+    spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts: dict[str, JSON]
+) -> _Produce:
+    import torch
+
+    from ssdbench.diffusion import noise
+    from ssdbench.diffusion.denoiser import Counted, Guided, Prediction
+    from ssdbench.diffusion.grids import timesteps
+    from ssdbench.diffusion.samplers import SAMPLERS
+    from ssdbench.diffusion.schedule import alphas_cumprod
+    from ssdbench.errors import Interrupted, NotFinite
+    from ssdbench.models.checkpoint import load_dit
+    from ssdbench.models.vae import Autoencoder
+
+    how = spec.sampling
+    assert how is not None
+    path = Path(how.weights.path) if how.weights else inputs["model"] / "model"
+    model = load_dit(path, how.shape).eval().requires_grad_(False).to(runtime.device, getattr(torch, spec.dtype))
+    guided = Guided(model, model.null_label, how.guidance.scale, how.guidance.channels)
+    vae = Autoencoder(vae_folder(spec.vae, inputs), runtime.device)
+    grid, alphas = timesteps(how.grid, how.nfe), alphas_cumprod()
+    shape = (how.shape.in_channels, how.shape.input_size, how.shape.input_size)
+    dtype = getattr(torch, spec.dtype)
+
+    def stoppable(x: torch.Tensor, t: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
+        if runtime.stopping():
+            raise Interrupted("stopped while sampling")
+        return guided(x.to(dtype), t, cond).float()
+
+    def produce(indices: range) -> dict[str, torch.Tensor]:
+        counted = Counted(Prediction(stoppable))
+        start = noise.normal(shape, spec.seed, "sample/noise", indices).to(runtime.device)
+        labels = noise.integers(how.shape.num_classes, spec.seed, "sample/label", indices)
+        latents = SAMPLERS[how.sampler](counted, start, grid, alphas, labels.to(runtime.device))
+        counted.expect(how.nfe)
+        facts["nfe"] = counted.nfe
+        if not torch.isfinite(latents).all():
+            raise NotFinite(f"the latents of samples {indices[0]}..{indices[-1]} are not finite after sampling")
+        return {"images": vae.decode(latents), "labels": labels, "latents": latents.cpu()}
+
+    return produce
+
+
+def _copier(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime) -> _Produce:
+    import torch
+
+    from ssdbench.data.datasets import load_images
+    from ssdbench.diffusion.noise import shuffled
+    from ssdbench.models.vae import Autoencoder
+
+    how = spec.copying
+    assert how is not None
+    images = load_images(how.dataset, spec.resolution)
+    vae = Autoencoder(vae_folder(spec.vae, inputs), runtime.device) if how.reconstruct else None
+
+    def produce(indices: range) -> dict[str, torch.Tensor]:
+        chosen = shuffled(len(images), spec.seed, indices)
+        pixels = torch.from_numpy(images.pixels[chosen])
+        if vae is not None:
+            pixels = vae.decode(vae.encode(pixels)[0])
+        return {"images": pixels, "labels": torch.from_numpy(images.labels[chosen])}
+
+    return produce
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    _Produce = Callable[[range], dict[str, torch.Tensor]]

@@ -1,0 +1,83 @@
+"""The ``score`` stage: all metrics of a run's images in one pass, and a grid of the first of them to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from ssdbench.stages.runtime import Runtime
+from ssdbench.stages.spec import JSON, Source, StageSpec
+
+GRID_ROWS, GRID_COLUMNS = 8, 16
+
+
+class ScoreSpec(StageSpec):
+    """Roles: ``samples/00000``, ``samples/00001``, ... in order, and ``reference`` unless the source names one."""
+
+    KIND: ClassVar[Literal["score"]] = "score"
+    VERSION: ClassVar[int] = 1
+
+    network: str
+    weights: Source
+    reference: Source | None = None
+    samples: int
+
+    @property
+    def title(self) -> str:
+        """Network and sample count."""
+        return f"score {self.samples} images, {self.network}"
+
+    def flops(self) -> float:
+        """The Inception takes 11 GFLOP an image, EfficientNet-Lite0 at 64 pixels a fortieth of it."""
+        return self.samples * (11.4e9 if self.network == "inception" else 0.07e9)
+
+    def disk_bytes(self) -> float:
+        """A table of numbers and a picture."""
+        return 2e5
+
+
+def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
+    """Score; the artifact is ``metrics.json`` and ``grid.png``."""
+    import json
+    from collections.abc import Iterator
+
+    import numpy as np
+    from safetensors import safe_open
+
+    from ssdbench.data.pictures import save_grid
+    from ssdbench.errors import Interrupted
+    from ssdbench.metrics.evaluate import evaluate
+    from ssdbench.metrics.networks import load_network
+    from ssdbench.metrics.reference import load_reference
+
+    shards = [inputs[role] / "samples.safetensors" for role in sorted(inputs) if role.startswith("samples/")]
+    path = inputs["reference"] / "reference.safetensors" if spec.reference is None else Path(spec.reference.path)
+
+    def batches() -> Iterator[np.ndarray]:
+        left = spec.samples
+        for shard in shards:
+            with safe_open(shard, framework="np") as tensors:
+                images = tensors.get_tensor("images")[:left]
+            left -= len(images)
+            for start in range(0, len(images), 100):
+                if runtime.stopping():
+                    raise Interrupted("stopped while scoring")
+                yield images[start : start + 100]
+
+    network = load_network(spec.network, Path(spec.weights.path), runtime.device)
+    reference = load_reference(path)
+    result = evaluate(
+        batches(), network, reference, progress=lambda done: runtime.report(done, spec.samples, "images")
+    )
+    content = {
+        "metrics": result.metrics,
+        "network": network.name,
+        "network_digest": network.digest,
+        "samples": result.samples,
+        "reference_samples": reference.count,
+        "stamps": result.stamps,
+    }
+    (output / "metrics.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    with safe_open(shards[0], framework="np") as tensors:
+        save_grid(tensors.get_tensor("images")[: GRID_ROWS * GRID_COLUMNS], output / "grid.png", GRID_COLUMNS)
+    return content

@@ -1,0 +1,76 @@
+"""What every stage's specification is: settings that decide the result, and the key made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+JSON = Any  # a value that json.dumps takes
+
+
+class Setting(BaseModel):
+    """A part of a specification: frozen, and strict about unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(Setting):
+    """Something from outside the graph: files whose content the digest names. Where they lie is not identity."""
+
+    digest: str
+    path: str = Field(exclude=True)
+
+
+class StageSpec(Setting):
+    """A unit of work. Subclasses say what kind it is and add their settings.
+
+    ``inputs`` maps a role to the spec key of the stage whose artifact plays it. VERSION rises when a change of the
+    code changes results for the same settings.
+    """
+
+    KIND: ClassVar[Literal["train", "encode", "sample", "reference", "score"]]
+    VERSION: ClassVar[int]
+    GPU: ClassVar[bool] = True  # whether a GPU, where there is one, should run it
+
+    inputs: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """A short name for people."""
+        return self.KIND
+
+    def flops(self) -> float:
+        """Floating point operations of the stage, roughly: for plans and for what to start first."""
+        return 0.0
+
+    def disk_bytes(self) -> float:
+        """Size of the artifact, roughly."""
+        return 0.0
+
+    def canonical(self) -> dict[str, JSON]:
+        """The settings that differ from their defaults, without paths: what the key is made of."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+    def key(self) -> str:
+        """SHA-256, in hex, of the canonical JSON of kind, version and settings."""
+        content = {"kind": self.KIND, "version": self.VERSION, "settings": self.canonical()}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def dump(self) -> dict[str, JSON]:
+        """All settings, with paths: what a worker needs to rebuild the specification."""
+        return _with_paths(self)
+
+
+def _with_paths(value: Any) -> Any:
+    # model_dump leaves excluded fields out, on purpose; a worker needs them.
+    if isinstance(value, BaseModel):
+        return {name: _with_paths(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, dict):
+        return {k: _with_paths(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_paths(v) for v in value]
+    return value

@@ -1,0 +1,190 @@
+"""The ``train`` stage: pretraining, distilling, continuing and fitting an autoencoder differ in their objective alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from ssdbench.models.shapes import DiTShape
+from ssdbench.stages.runtime import Runtime
+from ssdbench.stages.spec import JSON, Setting, Source, StageSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ssdbench.training.objectives import Objective
+
+
+class Denoise(Setting):
+    """Eq. 3."""
+
+    kind: Literal["denoise"] = "denoise"
+
+
+class SelfStep(Setting):
+    """Self step-distillation on the pairs (g[i], g[i-1]) for i in ``pairs`` of a grid."""
+
+    kind: Literal["ssd", "issd"]
+    grid: str
+    nfe: int
+    pairs: tuple[int, ...]
+    #: ssd: lambda of Eq. 5, or ``eq12``
+    lam: float | Literal["eq12"] | None = None
+    #: issd: the blocks whose outputs are fused, and the weight of the states from s
+    layers: tuple[int, ...] = ()
+    w: float = 0.0
+    teacher_guidance: float = 1.0
+
+
+class Reconstruct(Setting):
+    """An autoencoder from scratch, on images of ``resolution`` pixels."""
+
+    kind: Literal["reconstruct"] = "reconstruct"
+    dataset: str
+    data: Source
+    resolution: int
+    channels: tuple[int, ...]
+    kl_weight: float
+
+
+class TrainSpec(StageSpec):
+    """Roles: ``data`` (latents), and ``model`` (a trained model to start from) unless ``weights`` names one or neither."""
+
+    KIND: ClassVar[Literal["train"]] = "train"
+    VERSION: ClassVar[int] = 1
+
+    objective: Denoise | SelfStep | Reconstruct = Field(discriminator="kind")
+    shape: DiTShape | None = None
+    weights: Source | None = None
+    seed: int = 0
+    steps: int
+    batch_size: int
+    lr: float
+    weight_decay: float = 0.0
+    warmup: int = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    ema: float = 0.0
+    grad_clip: float | None = None
+    autocast: Literal["bfloat16"] | None = None
+    label_dropout: float = 0.1
+    loss_channels: Literal["eps", "all"] = "eps"
+    timestep: Literal["per_sample", "per_batch"] = "per_sample"
+
+    @property
+    def title(self) -> str:
+        """Objective, steps and seed."""
+        return f"train {self.objective.kind} {self.steps} steps, seed {self.seed}"
+
+    def flops(self) -> float:
+        """Frozen passes and the student's, whose backward pass costs twice its forward pass."""
+        if self.shape is None:
+            return self.steps * self.batch_size * 3 * 0.4e9  # an autoencoder of the embedded size
+        frozen = 2 if isinstance(self.objective, SelfStep) else 0
+        return self.steps * self.batch_size * (frozen + 3) * self.shape.forward_flops()
+
+    def disk_bytes(self) -> float:
+        """The weights in float32."""
+        if self.shape is None:
+            return 4e6
+        d = self.shape.width
+        return 4.0 * self.shape.depth * 18 * d * d
+
+
+def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
+    """Train; the artifact is a model folder and ``loss.jsonl``."""
+    if isinstance(spec.objective, Reconstruct):
+        return _autoencoder(spec, spec.objective, output, runtime)
+    import torch
+
+    from ssdbench.data.latents import Latents
+    from ssdbench.diffusion.noise import shuffled
+    from ssdbench.models.checkpoint import load_dit, save_dit
+    from ssdbench.models.dit import DiT
+    from ssdbench.training.objectives import Batch
+
+    assert spec.shape is not None
+    start = Path(spec.weights.path) if spec.weights else None
+    if "model" in inputs:
+        start = inputs["model"] / "model"
+    torch.manual_seed(spec.seed)  # the initialisation of a model from scratch
+    model = DiT(spec.shape) if start is None else load_dit(start, spec.shape)
+    objective = _objective(spec, start)
+    model.to(runtime.device)
+    data = Latents(inputs["data"])
+
+    def loss_at(step: int) -> torch.Tensor:
+        positions = range(step * spec.batch_size, (step + 1) * spec.batch_size)
+        chosen = shuffled(len(data), spec.seed, positions)
+        x0, labels = data.draw(chosen, spec.seed, positions)
+        batch = Batch(x0.to(runtime.device), labels.to(runtime.device), spec.seed, positions)
+        return objective.loss(model, batch)
+
+    _optimise(spec, model, loss_at, output, runtime)
+    save_dit(model, output / "model", prediction="eps")
+    return {
+        "steps": spec.steps,
+        "frozen_forwards": objective.frozen_forwards * spec.steps * spec.batch_size,
+        "student_forwards": objective.student_forwards * spec.steps * spec.batch_size,
+    }
+
+
+def _objective(spec: TrainSpec, start: Path | None) -> Objective:
+    from ssdbench.diffusion.grids import timesteps
+    from ssdbench.diffusion.schedule import alphas_cumprod
+    from ssdbench.errors import InputError
+    from ssdbench.models.checkpoint import load_dit
+    from ssdbench.training import objectives
+
+    alphas = alphas_cumprod()
+    shared = objectives.Shared(spec.label_dropout, spec.loss_channels, spec.timestep == "per_batch")
+    setting = spec.objective
+    if not isinstance(setting, SelfStep):
+        return objectives.Denoise(alphas, shared)
+    if start is None:
+        raise InputError(f"the objective {setting.kind} needs a model to start from")
+    frozen = load_dit(start, spec.shape)
+    common = (frozen, timesteps(setting.grid, setting.nfe), setting.pairs, alphas, shared)
+    if setting.kind == "issd":
+        return objectives.ImplicitSSD(*common, setting.layers, setting.w, setting.teacher_guidance)
+    lam = None if setting.lam == "eq12" else setting.lam
+    return objectives.ExplicitSSD(*common, lam, setting.teacher_guidance)
+
+
+def _autoencoder(spec: TrainSpec, setting: Reconstruct, output: Path, runtime: Runtime) -> dict[str, JSON]:
+    import torch
+
+    from ssdbench.data.datasets import load_images
+    from ssdbench.diffusion.noise import shuffled
+    from ssdbench.models.vae import build_vae, latent_scale, to_float
+    from ssdbench.training.objectives import Batch
+    from ssdbench.training.objectives import Reconstruct as Objective
+
+    images = load_images(setting.dataset, setting.resolution)
+    torch.manual_seed(spec.seed)
+    model = build_vae(setting.channels, images.pixels.shape[-1]).to(runtime.device)
+    objective = Objective(setting.kl_weight)
+
+    def loss_at(step: int) -> torch.Tensor:
+        positions = range(step * spec.batch_size, (step + 1) * spec.batch_size)
+        chosen = shuffled(len(images), spec.seed, positions)
+        x0 = to_float(torch.from_numpy(images.pixels[chosen])).to(runtime.device)
+        labels = torch.from_numpy(images.labels[chosen])
+        return objective.loss(model, Batch(x0, labels, spec.seed, positions))
+
+    _optimise(spec, model, loss_at, output, runtime)
+    # The first thousand images in data order suffice for one number, and are the same for everybody.
+    model.register_to_config(scaling_factor=latent_scale(model, images.pixels[:1000], runtime.device))
+    model.save_pretrained(output / "model", safe_serialization=True)
+    return {"steps": spec.steps, "scaling_factor": model.config.scaling_factor}
+
+
+def _optimise(spec: TrainSpec, model: nn.Module, loss_at: object, output: Path, runtime: Runtime) -> None:
+    import shutil
+
+    from ssdbench.training.loop import LOSSES, Optimisation, optimise
+
+    settings = Optimisation(**{name: getattr(spec, name) for name in Optimisation.__dataclass_fields__})
+    optimise(model, loss_at, settings, scratch=runtime.scratch, watch=runtime, device=runtime.device)  # type: ignore[arg-type]
+    shutil.copyfile(runtime.scratch / LOSSES, output / LOSSES)

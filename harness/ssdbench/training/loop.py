@@ -1,0 +1,168 @@
+"""The optimisation loop: AdamW, warm-up and decay, EMA, a checkpoint to go on from, and the loss as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ssdbench.errors import Interrupted, NotFinite
+
+CHECKPOINT, LOSSES = "checkpoint.pt", "loss.jsonl"
+CHECKPOINT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How long and how fast. The defaults are the paper's: constant rate, no warm-up, no decay, no EMA.
+
+    ``warmup``: steps of linear increase; ``cosine`` then decays to a hundredth of ``lr``. ``ema``: decay of the
+    averaged weights, which are the result when it is not 0; it is ramped up over the first steps.
+    """
+
+    steps: int
+    lr: float = 5e-6
+    weight_decay: float = 0.0
+    warmup: int = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    ema: float = 0.0
+    grad_clip: float | None = None
+    autocast: Literal["bfloat16"] | None = None
+
+    def rate(self, step: int) -> float:
+        """The learning rate of ``step``, counted from 0."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        if self.schedule == "constant":
+            return self.lr
+        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+class Watch(Protocol):
+    """Who is told of the progress, and asks for a stop."""
+
+    def report(self, done: int, total: int, unit: str, **values: float | str) -> None:
+        """Tell how far the work is."""
+        ...
+
+    def stopping(self) -> bool:
+        """Whether to stop at the next step."""
+        ...
+
+
+def optimise(
+    model: nn.Module,
+    loss_at: Callable[[int], Tensor],
+    settings: Optimisation,
+    *,
+    scratch: Path,
+    watch: Watch,
+    device: str = "cpu",
+) -> None:
+    """Minimise ``loss_at(step)`` over the model's parameters, in place; the averaged weights replace them at the end.
+
+    Goes on from ``scratch/checkpoint.pt`` when there is one, bit for bit as if it had never stopped (on the CPU,
+    at the same thread count), because all that a step draws depends on the step alone.
+
+    Raises:
+        NotFinite: the loss is NaN or infinite; names the step.
+        Interrupted: ``watch.stopping()``; the checkpoint is written first.
+    """
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay)
+    average = [p.detach().clone() for p in trained] if settings.ema else []
+    start = _resume(scratch, trained, optimiser, average, device)
+    every = max(1, settings.steps // 500)
+    saved = time.monotonic()
+    model.train()
+    with (scratch / LOSSES).open("a") as log:
+        for step in range(start, settings.steps):
+            if watch.stopping():
+                _save(scratch, step, trained, optimiser, average)
+                raise Interrupted(f"stopped at step {step}; the next run goes on from there")
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                log.flush()
+                _save(scratch, step, trained, optimiser, average)
+                saved = time.monotonic()
+            for group in optimiser.param_groups:
+                group["lr"] = settings.rate(step)
+            with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=settings.autocast is not None):
+                loss = loss_at(step)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise NotFinite(f"the loss is {value} at step {step}: lower the learning rate (lr {settings.lr:g})")
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if settings.grad_clip is not None:
+                torch.nn.utils.clip_grad_norm_(trained, settings.grad_clip)
+            optimiser.step()
+            if average:
+                # Ramped as in ADM's and Karras' codes: early averages must forget the initial weights.
+                decay = min(settings.ema, (1 + step) / (10 + step))
+                torch._foreach_lerp_(average, [p.detach() for p in trained], 1 - decay)
+            if step % every == 0 or step == settings.steps - 1:
+                log.write(json.dumps({"step": step, "loss": value, "lr": settings.rate(step)}) + "\n")
+            watch.report(step + 1, settings.steps, "steps", loss=value)
+    with torch.no_grad():
+        for parameter, mean in zip(trained, average, strict=False):
+            parameter.copy_(mean)
+    model.eval()
+
+
+def _save(
+    scratch: Path, step: int, trained: list[nn.Parameter], optimiser: torch.optim.Optimizer, average: list[Tensor]
+) -> None:
+    state = {
+        "step": step,
+        "parameters": [p.detach() for p in trained],
+        "optimiser": optimiser.state_dict(),
+        "average": average,
+    }
+    partial = scratch / f"{CHECKPOINT}.{os.getpid()}"
+    with partial.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(scratch / CHECKPOINT)
+
+
+def _resume(
+    scratch: Path,
+    trained: list[nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    average: list[Tensor],
+    device: str,
+) -> int:
+    """Load the checkpoint, cut the loss log back to it, and return the step to go on from."""
+    path, log = scratch / CHECKPOINT, scratch / LOSSES
+    if not path.is_file():
+        log.unlink(missing_ok=True)
+        return 0
+    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    with torch.no_grad():
+        for parameter, value in zip(trained, state["parameters"], strict=True):
+            parameter.copy_(value)
+        for mean, value in zip(average, state["average"], strict=True):
+            mean.copy_(value)
+    optimiser.load_state_dict(state["optimiser"])
+    step = int(state["step"])
+    lines = log.read_text().splitlines(keepends=True) if log.is_file() else []
+    # A kill can cut the last line short; whatever is not a whole record of an earlier step goes.
+    log.write_text("".join(line for line in lines if _step_of(line) < step))
+    return step
+
+
+def _step_of(line: str) -> float:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
