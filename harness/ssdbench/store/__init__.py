@@ -1,0 +1,30 @@
+"""Artifacts and records on disk: commit, leases, verification, housekeeping. Knows nothing of plans."""
+
+from ssdbench.store.artifacts import Attempt, Store, now
+from ssdbench.store.manifest import (
+    FileEntry,
+    InputDigest,
+    Manifest,
+    Measured,
+    NewerStore,
+    Provenance,
+    files_digest,
+)
+from ssdbench.store.record import Record, StageRecord
+from ssdbench.store.sheets import Sheet
+
+__all__ = [
+    "Attempt",
+    "FileEntry",
+    "InputDigest",
+    "Manifest",
+    "Measured",
+    "NewerStore",
+    "Provenance",
+    "Record",
+    "Sheet",
+    "StageRecord",
+    "Store",
+    "files_digest",
+    "now",
+]

@@ -1,0 +1,192 @@
+"""The store: artifacts committed once and whole, their leases and scratch, and the records made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ssdbench.errors import SsdbenchError
+from ssdbench.store import lease as leases
+from ssdbench.store.files import (
+    create_once,
+    fsync_path,
+    make_durable_directory,
+    remove_tree,
+    walk_directories,
+    write_atomically,
+)
+from ssdbench.store.manifest import (
+    Manifest,
+    Provenance,
+    files_digest,
+    scan_files,
+)
+from ssdbench.store.owner import Owner
+from ssdbench.store.reading import StoreReader, log, signature_of
+from ssdbench.store.record import Record, record_path, thumbnail_path
+from ssdbench.store.sheets import Sheet, write_sheet
+
+_LOGS_KEPT = 5
+
+
+def now() -> str:
+    """Tell the present UTC time in ISO 8601, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at making an artifact: a fresh directory that its owner alone writes to."""
+
+    key: str
+    name: str
+    path: Path
+    owner: Owner
+    started: str
+
+
+class Store(StoreReader):
+    """Artifacts, records and sheets under one directory, which is created at the first write."""
+
+    # ---- making an artifact
+
+    def lease(self, key: str) -> leases.Lease | None:
+        """Take the key's lease, or None while another live process holds it; a context manager."""
+        return leases.acquire(self.key_dir(key) / "LEASE", self.root)
+
+    def scratch(self, key: str) -> Path:
+        """The directory, created, where an unfinished stage keeps what the next attempt goes on from."""
+        path = self.key_dir(key) / "scratch"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def log_path(self, attempt: Attempt) -> Path:
+        """Where the attempt's worker logs; the directory is created."""
+        path = self.key_dir(attempt.key) / "logs" / f"{attempt.name}.log"
+        path.parent.mkdir(exist_ok=True)
+        return path
+
+    def begin(self, key: str) -> Attempt:
+        """Create a fresh attempt directory, named after this process."""
+        owner = Owner.current()
+        name = f"attempt-{owner.tag}"
+        path = self.key_dir(key) / name
+        make_durable_directory(path, self.root)
+        return Attempt(key, name, path, owner, now())
+
+    def commit(self, attempt: Attempt, provenance: Provenance) -> Manifest:
+        """Make the attempt the key's artifact, unless another attempt became it first, which is then adopted.
+
+        Everything is flushed before ``DONE.json`` appears, so that whoever sees it sees whole files.
+
+        Returns:
+            The manifest of the artifact that stands; the loser's attempt is removed.
+
+        Raises:
+            SsdbenchError: the attempt's directory is gone or holds something that is no plain file, or a
+                damaged ``DONE.json`` stands in the way and cannot be moved.
+        """
+        if not attempt.path.is_dir():
+            raise SsdbenchError(f"the attempt's directory is gone: {attempt.path}")
+        files = scan_files(attempt.path)
+        for name in files:
+            fsync_path(attempt.path / name)
+        for directory in walk_directories(attempt.path):
+            fsync_path(directory)
+        fsync_path(attempt.path.parent)
+        manifest = Manifest(
+            **provenance.model_dump(),
+            key=attempt.key,
+            attempt=attempt.name,
+            files=files,
+            digest=files_digest(files),
+            started=attempt.started,
+            host=attempt.owner.host,
+        )
+        data = manifest.model_dump_json(indent=1).encode()
+        done = self.key_dir(attempt.key) / "DONE.json"
+        while not create_once(done, data):
+            winner = self.manifest(attempt.key)
+            if winner is not None:
+                remove_tree(attempt.path)
+                return winner
+            if done.exists():
+                raise SsdbenchError(f"{done} is not valid and cannot be set aside")
+        for name in files:
+            self._seen[attempt.path / name] = signature_of(attempt.path / name)
+        remove_tree(self.key_dir(attempt.key) / "scratch")
+        return manifest
+
+    def discard(self, attempt: Attempt) -> None:
+        """Remove an attempt that came to nothing; scratch and log stay."""
+        remove_tree(attempt.path)
+
+    # ---- taking an artifact back
+
+    def set_aside(self, key: str, attempt: str, reason: str) -> bool:
+        """Take back the artifact that ``attempt`` made; False where it no longer stands.
+
+        Its files stay until ``gc``, since somebody may be reading them.
+        """
+        manifest = self.manifest(key)
+        if manifest is None or manifest.attempt != attempt:
+            return False
+        return self._move_aside(key, attempt, reason)
+
+    def _damaged(self, key: str, reason: str) -> None:
+        self._move_aside(key, f"unreadable-{Owner.current().token}", reason)
+
+    def _move_aside(self, key: str, name: str, reason: str) -> bool:
+        directory = self.key_dir(key)
+        aside = directory / "aside"
+        try:
+            aside.mkdir(exist_ok=True)
+            (directory / "DONE.json").rename(aside / f"{name}.json")
+            write_atomically(aside / f"{name}.txt", f"{reason}\n".encode())
+        except OSError as error:
+            log.warning("artifact %s (%s) could not be set aside: %s", key[:12], reason, error)
+            return False
+        fsync_path(directory)
+        log.warning("artifact %s was set aside: %s", key[:12], reason)
+        return True
+
+    def remove(self, key: str) -> bool:
+        """Drop a finished artifact that is no longer needed; False where another process holds its lease.
+
+        ``DONE.json``, created last, goes first: a kill in between leaves an unfinished key, not a false one.
+        """
+        lease = self.lease(key)
+        if lease is None:
+            return False
+        with lease:
+            directory = self.key_dir(key)
+            (directory / "DONE.json").unlink(missing_ok=True)
+            fsync_path(directory)
+            for path in directory.iterdir():
+                if path != lease.path:
+                    remove_tree(path)
+        return True
+
+    def clean(self, key: str) -> None:
+        """Remove the key's leftovers and all but its last logs; for the holder of its lease."""
+        for path in self.leftovers(key):
+            remove_tree(path)
+        for path in self.logs(key)[:-_LOGS_KEPT]:
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
+
+    # ---- records and sheets
+
+    def write_record(self, record: Record, thumbnail: bytes | None = None) -> Path:
+        """Write the record, and before it the PNG that its ``thumbnail`` names."""
+        make_durable_directory(self.records_dir, self.root)
+        if thumbnail is not None:
+            write_atomically(thumbnail_path(self.records_dir, record.key), thumbnail)
+        path = record_path(self.records_dir, record.key)
+        write_atomically(path, record.model_dump_json(indent=2).encode())
+        return path
+
+    def save_sheet(self, sheet: Sheet) -> Path:
+        """Note what is being run, in place of the same suite's and profile's last sheet."""
+        return write_sheet(self.suites_dir, sheet, self.root)

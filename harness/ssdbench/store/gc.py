@@ -1,0 +1,83 @@
+"""Housekeeping of a store: what dead or finished work left behind, and a check of every file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssdbench.store.artifacts import Store
+from ssdbench.store.files import is_temporary, remove_tree, tree_bytes
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What ``collect`` removed, or would remove: paths, and their bytes together."""
+
+    paths: list[Path]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finished artifact that fails its check."""
+
+    key: str
+    kind: str
+    title: str
+    text: str
+
+
+def collect(store: Store, *, dry_run: bool = False) -> Collected:
+    """Remove leftover attempts, artifacts set aside, scratch of finished stages and temporary files.
+
+    A key whose lease is held is left alone. Finished artifacts, records and sheets stay.
+    """
+    paths: list[Path] = []
+    total = 0
+    for key in store.all_keys():
+        lease = None if dry_run else store.lease(key)
+        if (dry_run and store.holder(key) is not None) or (not dry_run and lease is None):
+            continue
+        try:
+            found = _garbage(store, key)
+            total += sum(tree_bytes(path) for path in found)
+            paths += found
+            if not dry_run:
+                for path in found:
+                    remove_tree(path)
+        finally:
+            if lease is not None:
+                lease.release()
+    for directory in (store.records_dir, store.suites_dir):
+        found = [path for path in directory.glob(".*.tmp") if is_temporary(path)]
+        total += sum(tree_bytes(path) for path in found)
+        paths += found
+        if not dry_run:
+            for path in found:
+                remove_tree(path)
+    return Collected(paths, total)
+
+
+def _garbage(store: Store, key: str) -> list[Path]:
+    directory = store.key_dir(key)
+    aside = directory / "aside"
+    found = store.leftovers(key)
+    # The files of an artifact that was set aside come before the note that names it, so that a kill in
+    # between leaves nothing that the next call does not know of.
+    found += [path for note in sorted(aside.glob("*.json")) if (path := directory / note.stem).is_dir()]
+    if aside.is_dir():
+        found.append(aside)
+    scratch = directory / "scratch"
+    if scratch.is_dir() and store.manifest(key) is not None:
+        found.append(scratch)
+    return found
+
+
+def verify_all(store: Store) -> list[Problem]:
+    """Read every finished artifact and compare it with its manifest; changes nothing."""
+    problems: list[Problem] = []
+    for key in store.all_keys():
+        manifest = store.manifest(key)
+        if manifest is not None:
+            problems += [Problem(key, manifest.kind, manifest.title, text) for text in store.verify(key)]
+    return problems

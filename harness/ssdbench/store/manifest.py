@@ -1,0 +1,118 @@
+"""What ``DONE.json`` says of an artifact: which attempt holds it, every file's digest, how it came to be."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from ssdbench.errors import SsdbenchError
+from ssdbench.store.files import sha256_file, walk_files
+
+SCHEMA_VERSION = 1
+
+Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _inside(path: str) -> str:
+    """Refuse a file name that could lead out of the artifact's directory."""
+    pure = PurePosixPath(path)
+    if not path or "\\" in path or "\0" in path or pure.is_absolute() or ".." in pure.parts:
+        raise ValueError(f"{path!r} is not a path inside the artifact")
+    return path
+
+
+RelativePath = Annotated[str, AfterValidator(_inside)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(_Frozen):
+    """One file of an artifact."""
+
+    sha256: Hex64
+    size: Annotated[int, Field(ge=0)]
+
+
+class InputDigest(_Frozen):
+    """An input as it was really consumed: its spec key and the digest of its artifact."""
+
+    key: Hex64
+    digest: Hex64
+
+
+class Measured(_Frozen):
+    """What a worker tells of one finished stage: times in seconds, memory in MiB."""
+
+    facts: dict[str, JsonValue] = {}
+    seconds: float = 0.0
+    peak_rss_mb: float = 0.0
+    peak_gpu_mb: float | None = None
+    device: str = "cpu"
+    threads: int = 1
+    versions: dict[str, str] = {}
+
+
+class Provenance(Measured):
+    """What the engine knows of an artifact when it commits it; ``sources`` digests the science sources."""
+
+    kind: str
+    version: int
+    title: str
+    spec: dict[str, JsonValue]
+    inputs: dict[str, InputDigest] = {}
+    sources: str
+    git_commit: str | None = None
+
+
+class Manifest(Provenance):
+    """The content of ``DONE.json``. ``started`` is UTC in ISO 8601, ``host`` the committing machine."""
+
+    schema_version: Literal[1] = 1
+    key: Hex64
+    attempt: Annotated[str, Field(pattern=r"^attempt-[A-Za-z0-9.-]+$")]
+    files: dict[RelativePath, FileEntry]
+    digest: Hex64
+    started: str
+    host: str
+
+    @model_validator(mode="after")
+    def _digest_is_of_files(self) -> Manifest:
+        if self.digest != files_digest(self.files):
+            raise ValueError("the digest is not that of the files listed")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.files.values())
+
+
+class NewerStore(SsdbenchError):
+    """The store was written by a later version of ssdbench, which this one cannot read."""
+
+
+def files_digest(files: Mapping[str, FileEntry]) -> str:
+    """SHA-256 over the sorted lines ``<sha256>  <path>``: one digest for an artifact's whole content."""
+    lines = "".join(f"{files[name].sha256}  {name}\n" for name in sorted(files))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def scan_files(directory: Path) -> dict[str, FileEntry]:
+    """Digest and size of every file under ``directory``.
+
+    Raises:
+        SsdbenchError: an entry is a link or another thing that is no plain file.
+    """
+    entries: dict[str, FileEntry] = {}
+    for path in walk_files(directory):
+        name = path.relative_to(directory).as_posix()
+        if path.is_symlink() or not path.is_file():
+            raise SsdbenchError(f"{path} is not a plain file; an artifact holds plain files only")
+        entries[name] = FileEntry(sha256=sha256_file(path), size=path.stat().st_size)
+    return entries

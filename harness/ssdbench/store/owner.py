@@ -1,0 +1,90 @@
+"""Who holds a lease or wrote an attempt: a process, told apart from a later one with the same pid."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import re
+import uuid
+from pathlib import Path
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+
+@functools.cache
+def this_place() -> str:
+    """Short digest of the host's name, its boot and the pid namespace: where a pid means one process."""
+    parts = [platform.node()]
+    for probe in (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")):
+        try:
+            parts.append(str(probe.readlink()) if probe.is_symlink() else probe.read_text().strip())
+        except OSError:
+            continue
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+class Owner(BaseModel):
+    """One process: host, place (see ``this_place``), pid and start time in whole milliseconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str
+    place: str
+    pid: int
+    started_ms: int
+    token: str
+
+    @classmethod
+    def current(cls) -> Owner:
+        """The running process, with a fresh token so that two leases of one process differ."""
+        pid = os.getpid()
+        return cls(
+            host=platform.node(),
+            place=this_place(),
+            pid=pid,
+            started_ms=_started_ms(pid) or 0,
+            token=uuid.uuid4().hex[:12],
+        )
+
+    @property
+    def here(self) -> bool:
+        """Whether this process could see the owner's process, so that its absence means death."""
+        return self.place == this_place()
+
+    @property
+    def dead(self) -> bool:
+        """Whether the owner is known to be gone; a process at another place is never known to be."""
+        return self.here and _started_ms(self.pid) != self.started_ms
+
+    @property
+    def tag(self) -> str:
+        """The owner as part of a file name; read back by ``from_tag``."""
+        host = re.sub(r"[^A-Za-z0-9-]", "-", self.host)[:40] or "host"
+        return f"{host}.{self.place}.{self.pid}.{self.started_ms}.{self.token}"
+
+    @classmethod
+    def from_tag(cls, text: str) -> Owner | None:
+        """The owner that a tag names, or None where the text is no tag."""
+        match = re.fullmatch(r"([A-Za-z0-9-]+)\.([0-9a-f]{12})\.(\d+)\.(\d+)\.([0-9a-f]{12})", text)
+        if match is None:
+            return None
+        host, place, pid, started, token = match.groups()
+        return cls(host=host, place=place, pid=int(pid), started_ms=int(started), token=token)
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+def _started_ms(pid: int) -> int | None:
+    """Start time of a running process in milliseconds; None where it is gone or only waits to be reaped."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            return round(process.create_time() * 1000)
+    except (psutil.NoSuchProcess, psutil.AccessDenied, ValueError, OverflowError):
+        return None

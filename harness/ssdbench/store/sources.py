@@ -1,0 +1,61 @@
+"""Which code made an artifact: a digest of the science sources, and the checkout's commit."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import subprocess
+from pathlib import Path
+
+import ssdbench
+
+SCIENCE = ("data", "diffusion", "metrics", "models", "stages", "training")
+
+
+def package_directory() -> Path:
+    """Where the package's sources lie."""
+    return Path(ssdbench.__file__).resolve().parent
+
+
+@functools.cache
+def sources_digest() -> str:
+    """SHA-256 over the names and contents of the science half and the stages' bodies; once per process."""
+    return digest_sources(package_directory())
+
+
+def digest_sources(package: Path) -> str:
+    """SHA-256 over every ``.py`` file of ``SCIENCE`` under ``package``: relative path, then content."""
+    digest = hashlib.sha256()
+    for part in SCIENCE:
+        for path in sorted((package / part).rglob("*.py")):
+            digest.update(path.relative_to(package).as_posix().encode() + b"\0")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+@functools.cache
+def git_commit() -> str | None:
+    """The checkout's commit, with ``-dirty`` where it has changes; None for an installed package.
+
+    A package that merely lies inside somebody's repository (a virtual environment, say) has none.
+    """
+    package = package_directory()
+    top = _git(package, "rev-parse", "--show-toplevel")
+    if top is None or package != Path(top).resolve() / "harness" / "ssdbench":
+        return None
+    return _git(package, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(directory), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip() or None
