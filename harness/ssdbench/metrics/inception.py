@@ -1,0 +1,117 @@
+"""The FID Inception (TensorFlow, 2015-12-05) with ADM's taps, on torch-fidelity's ``inception-v3-compat``."""
+
+from __future__ import annotations
+
+import io
+import os
+import urllib.error
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ssdbench.errors import InputError
+from ssdbench.metrics.names import EFFNET_LITE0, INCEPTION
+from ssdbench.metrics.networks import Dims, FeatureNetwork, Taps
+from ssdbench.metrics.weights import INCEPTION_SHA256, INCEPTION_URL, file_digest, inception_cache
+from ssdbench.models.compat import prepare_torchvision
+
+prepare_torchvision()
+
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # noqa: E402
+
+SPATIAL_CHANNELS = 7
+DIMS = Dims(pooled=2048, spatial=17 * 17 * SPATIAL_CHANNELS, logits=1008)
+
+
+class InceptionTaps(FeatureExtractorInceptionV3):  # type: ignore[misc]
+    """torch-fidelity's FID Inception with the tap of sFID on top; weights are random until they are loaded.
+
+    ``taps`` takes uint8 (B, 3, H, W) of any size (resized to 299x299 as TensorFlow 1 does, then (x - 128) /
+    128):
+
+    - pooled (B, 2048): ``pool_3``, the features of FID, precision and recall;
+    - spatial (B, 2023): ``mixed_6/conv``, which is ``Mixed_6d.branch1x1`` after its ReLU: the first 7 of its
+      192 channels on 17x17 positions, flattened H, W, C;
+    - logits (B, 1008): pooled @ W without the bias, as ADM's and OpenAI's Inception score take them.
+    """
+
+    def __init__(self) -> None:
+        # The parent's constructor insists on a weights file, which it unpickles; it is given an empty one,
+        # and weights are loaded later, safely.
+        empty = io.BytesIO()
+        torch.save({}, empty)
+        empty.seek(0)
+        super().__init__(
+            "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=empty
+        )
+        self._spatial: Tensor | None = None
+        self.Mixed_6d.branch1x1.register_forward_hook(self._keep_spatial)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Load weights; an empty mapping changes nothing."""
+        return super().load_state_dict(state_dict, *args, **kwargs) if state_dict else None
+
+    def taps(self, images: Tensor) -> Taps:
+        """Return the three taps of uint8 images (B, 3, H, W), float32."""
+        pooled, logits = self.forward(images)
+        spatial, self._spatial = self._spatial, None
+        assert spatial is not None, "the hook runs in every forward pass"
+        return Taps(pooled, spatial, logits)
+
+    def _keep_spatial(self, module: torch.nn.Module, inputs: Any, output: Tensor) -> None:
+        self._spatial = (
+            output[:, :SPATIAL_CHANNELS].permute(0, 2, 3, 1).flatten(1)
+        )  # (B, 7, 17, 17) -> (B, H*W*C)
+
+
+def inception_network(
+    module: InceptionTaps, digest: str, device: torch.device | str = "cpu"
+) -> FeatureNetwork:
+    """Return the module as the feature network ``inception``; ``digest`` names its weights."""
+    # An image of 299x299 needs about 50 times the work of one of 64x64, so batches stay small on a CPU.
+    batch_size = 32 if torch.device(device).type == "cpu" else 128
+    return FeatureNetwork(INCEPTION, digest, DIMS, module.to(device).taps, device, batch_size)
+
+
+def load_inception(weights: Path | None, device: torch.device | str) -> FeatureNetwork:
+    """Load the FID Inception from a file, from the torch hub cache, or by its download into that cache.
+
+    Raises InputError when the weights cannot be had (says where to put them) or do not fit.
+    """
+    path = weights if weights is not None else _cached_or_downloaded()
+    if not path.is_file():
+        raise InputError(f"the weights of the FID Inception are not at {path}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} is no PyTorch weights file: {error}") from error
+    module = InceptionTaps()
+    if not isinstance(state, dict) or not state:
+        raise InputError(f"{path} holds no weights: expected a mapping of names to tensors")
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"{path} does not hold the FID Inception's weights: {error}") from error
+    return inception_network(module, file_digest(path), device)
+
+
+def _cached_or_downloaded() -> Path:
+    path = inception_cache()
+    if path.is_file():
+        return path
+    reason = "HF_HUB_OFFLINE is set"
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() not in ("1", "ON", "YES", "TRUE"):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(INCEPTION_URL, str(path), INCEPTION_SHA256, progress=False)
+        except (OSError, RuntimeError, urllib.error.URLError) as error:
+            reason = f"the download failed: {error}"
+        else:
+            return path
+    raise InputError(
+        f"no weights for the FID Inception ({reason}): put {INCEPTION_URL} at {path}, or give the file's "
+        f"path as weights; offline, the network {EFFNET_LITE0} is the alternative (FD instead of FID)"
+    )

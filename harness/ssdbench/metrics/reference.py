@@ -1,0 +1,199 @@
+"""Reference statistics and features of real images: made, saved, loaded, and checked against a network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssdbench.errors import InputError
+from ssdbench.metrics.features import ImageStatistics, Progress, image_statistics
+from ssdbench.metrics.frechet import Gaussian
+from ssdbench.metrics.moments import chunk_moments
+from ssdbench.metrics.precision_recall import neighbour_radii
+
+if TYPE_CHECKING:
+    from ssdbench.metrics.networks import FeatureNetwork
+
+FORMAT = "ssdbench-reference-1"
+Layout = Literal["full", "small"]
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Real images as one feature network sees them.
+
+    Args:
+        network: name of the feature network.
+        network_digest: SHA-256 of its weights; None where it is not known (published statistics).
+        revision: the network's ``revision``.
+        data: which images these are, in words.
+        count: how many images the moments stand for; None where it is not known.
+        pooled: moments of the pooled features, or None.
+        spatial: moments of the spatial features, or None.
+        features: pooled features (M, D), float32 or float16, or None; for precision and recall.
+        radii: ``neighbour_radii(features)``, float64 (M,), or None.
+    """
+
+    network: str
+    network_digest: str | None
+    revision: int
+    data: str
+    count: int | None
+    pooled: Gaussian | None = None
+    spatial: Gaussian | None = None
+    features: NDArray[np.floating] | None = None
+    radii: NDArray[np.float64] | None = None
+
+    @staticmethod
+    def of(statistics: ImageStatistics, network: FeatureNetwork, data: str) -> Reference:
+        """Return the reference that one pass over real images gives; ``data`` says which images they are."""
+        return Reference(
+            network=network.name,
+            network_digest=network.digest,
+            revision=network.revision,
+            data=data,
+            count=statistics.count,
+            pooled=Gaussian(statistics.pooled.mean, statistics.pooled.covariance),
+            spatial=Gaussian(statistics.spatial.mean, statistics.spatial.covariance),
+            features=statistics.features,
+            radii=neighbour_radii(statistics.features),
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """Return the SHA-256 (hex) of all values and of the metadata."""
+        digest = hashlib.sha256(json.dumps(self.metadata(), sort_keys=True).encode())
+        for name, array in sorted(self.arrays("full").items()):
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def check(self, network: FeatureNetwork) -> None:
+        """Raise InputError unless this reference was made with that very network."""
+        if self.network != network.name or self.revision != network.revision:
+            raise InputError(
+                f"the reference {self.data!r} was made with {self.network} (revision {self.revision}), "
+                f"the samples are measured with {network.name} (revision {network.revision})"
+            )
+        if self.network_digest is not None and self.network_digest != network.digest:
+            raise InputError(
+                f"the reference {self.data!r} was made with other weights of {self.network}: "
+                f"{self.network_digest[:12]}, the samples are measured with {network.digest[:12]}"
+            )
+
+    def metadata(self) -> dict[str, str]:
+        """Return what a saved reference says of itself besides its arrays."""
+        described = {
+            "format": FORMAT,
+            "network": self.network,
+            "network_digest": self.network_digest,
+            "revision": self.revision,
+            "data": self.data,
+            "count": self.count,
+        }
+        return {name: str(value) for name, value in described.items() if value is not None}
+
+    def arrays(self, layout: Layout) -> dict[str, NDArray[np.floating]]:
+        """Return what a saved reference holds; see ``save_reference``."""
+        arrays: dict[str, NDArray[np.floating] | None] = {
+            "mu": self.pooled.mean if self.pooled else None,
+            "sigma": self.pooled.covariance if self.pooled else None,
+            "mu_s": self.spatial.mean if self.spatial else None,
+            "sigma_s": self.spatial.covariance if self.spatial else None,
+            "features": self.features,
+            "radii": self.radii,
+        }
+        if layout == "small":
+            if self.features is None or self.spatial is None:
+                raise InputError("a small reference needs features and spatial moments")
+            rounded = self.features.astype(np.float16)
+            arrays |= {"features": rounded, "radii": neighbour_radii(rounded), "sigma": None}
+            arrays["sigma_s"] = self.spatial.covariance.astype(np.float32)
+        return {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
+
+
+def make_reference(
+    batches: Iterable[NDArray[np.uint8]],
+    network: FeatureNetwork,
+    data: str,
+    *,
+    progress: Progress | None = None,
+) -> Reference:
+    """Return the reference of real images, uint8 NHWC batches; ``data`` says which they are."""
+    return Reference.of(image_statistics(batches, network, progress), network, data)
+
+
+def open_reference(path: Path, network: FeatureNetwork, *, progress: Progress | None = None) -> Reference:
+    """Read a reference of either kind: ``.npz`` as ``adm_reference`` does, else as ``load_reference``."""
+    if path.suffix == ".npz":
+        from ssdbench.metrics.adm import adm_reference  # reads files into this module's Reference
+
+        return adm_reference(path, network, progress)
+    return load_reference(path)
+
+
+def save_reference(reference: Reference, path: Path, layout: Layout = "full") -> None:
+    """Write a safetensors file that ``load_reference`` reads.
+
+    ``full`` keeps everything as it is. ``small`` is for shipping: features in float16 (radii are then those
+    of the rounded features), the pooled covariance left out (``load_reference`` computes it from the
+    features; the mean stays), and the spatial covariance in float32. Raises InputError for ``small`` without
+    features.
+    """
+    from safetensors.numpy import save_file
+
+    save_file(reference.arrays(layout), path, metadata=reference.metadata())
+
+
+def load_reference(path: Path) -> Reference:
+    """Read a reference that ``save_reference`` wrote.
+
+    Raises InputError for a file that is missing, is no such reference, or whose arrays do not fit each other.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except FileNotFoundError as error:
+        raise InputError(f"there is no reference at {path}") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is no safetensors file: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise InputError(f"{path} is no reference: format {metadata.get('format')!r}, expected {FORMAT!r}")
+    features = arrays.get("features")
+    if "mu" in arrays and "sigma" not in arrays and features is not None:
+        arrays["sigma"] = _covariance(features)
+    try:
+        return Reference(
+            network=metadata["network"],
+            network_digest=metadata.get("network_digest"),
+            revision=int(metadata["revision"]),
+            data=metadata["data"],
+            count=int(metadata["count"]) if "count" in metadata else None,
+            pooled=_gaussian(arrays, "mu", "sigma"),
+            spatial=_gaussian(arrays, "mu_s", "sigma_s"),
+            features=features,
+            radii=arrays.get("radii"),
+        )
+    except KeyError as error:
+        raise InputError(f"{path} is no reference: {error} is missing") from error
+
+
+def _gaussian(arrays: dict[str, NDArray[np.floating]], mean: str, covariance: str) -> Gaussian | None:
+    if mean not in arrays:
+        return None
+    return Gaussian(arrays[mean].astype(np.float64), arrays[covariance].astype(np.float64))
+
+
+def _covariance(features: NDArray[np.floating]) -> NDArray[np.float64]:
+    return chunk_moments(features).covariance

@@ -1,0 +1,62 @@
+"""Streams of arrays cut anew into fixed blocks, so that results do not depend on how they arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def rebatch(arrays: Iterable[NDArray[Scalar]], size: int) -> Iterator[NDArray[Scalar]]:
+    """Yield the rows of ``arrays`` (each (n, ...)) in order, in blocks of ``size``, the last shorter."""
+    parts: list[NDArray[Scalar]] = []
+    held = 0
+    for array in arrays:
+        rest = array
+        while held + len(rest) >= size:
+            take = size - held
+            yield _join([*parts, rest[:take]])
+            rest, parts, held = rest[take:], [], 0
+        if len(rest):
+            parts.append(rest)
+            held += len(rest)
+    if held:
+        yield _join(parts)
+
+
+class Blocks:
+    """The pushing form of ``rebatch`` for float rows: fixed blocks out of a buffer of one block.
+
+    Args:
+        size: rows in a block.
+        width: values in a row.
+    """
+
+    def __init__(self, size: int, width: int) -> None:
+        self._buffer = np.empty((size, width), dtype=np.float32)
+        self._held = 0
+
+    def push(self, rows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """Take rows (n, width), yield each block (size, width) that fills; it is valid until the next one."""
+        size = len(self._buffer)
+        start = 0
+        while start < len(rows):
+            take = min(size - self._held, len(rows) - start)
+            self._buffer[self._held : self._held + take] = rows[start : start + take]
+            self._held += take
+            start += take
+            if self._held == size:
+                self._held = 0
+                yield self._buffer
+
+    def rest(self) -> NDArray[np.float32]:
+        """Return the rows (fewer than ``size``, perhaps none) that have not filled a block."""
+        return self._buffer[: self._held]
+
+
+def _join(parts: list[NDArray[Scalar]]) -> NDArray[Scalar]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

