@@ -1,0 +1,235 @@
+"""Suites and profiles as authors write them: the run's schema, everything optional, and the JSON Schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import reduce
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    create_model,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from ssdbench.suite.names import LayoutName
+from ssdbench.suite.schema import Autoencoder, Eval, Frozen, Guidance, Run, Seed, Text, Train
+
+TUPLE_KEYS = ("model", "variant", "sampler", "nfe", "resolution", "data")
+SECTIONS: dict[str, type[Frozen]] = {
+    "guidance": Guidance,
+    "train": Train,
+    "autoencoder": Autoencoder,
+    "eval": Eval,
+}
+"""The keys of a run that hold a mapping of further keys."""
+
+
+def key_of(name: str, field: FieldInfo) -> str:
+    """The key of a field in YAML, such as ``lambda`` for the attribute ``lambda_``."""
+    return field.alias or name
+
+
+def run_keys() -> Iterator[tuple[str, str, FieldInfo]]:
+    """All dotted keys of a run as (section or "", key, field): ``nfe``, ``train``, ``train.lambda``, ..."""
+    for name, field in Run.model_fields.items():
+        yield "", name, field
+        if name in SECTIONS:
+            for inner, inner_field in SECTIONS[name].model_fields.items():
+                yield name, f"{name}.{key_of(inner, inner_field)}", inner_field
+
+
+def _annotation(field: FieldInfo, optional: dict[type[Frozen], type[Frozen]]) -> Any:
+    annotation: Any = field.annotation
+    if isinstance(annotation, type) and issubclass(annotation, Frozen):
+        annotation = optional.get(annotation, annotation)
+    return reduce(lambda kind, constraint: Annotated[kind, constraint], field.metadata, annotation)
+
+
+def _drop_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+def _optional_field(field: FieldInfo) -> Any:
+    common: dict[str, Any] = {"alias": field.alias, "description": field.description}
+    if field.default_factory is not None or field.is_required():
+        # What a row leaves out comes from the suite's defaults: no value to show to editors.
+        return Field(default=None, json_schema_extra=_drop_default, **common)
+    return Field(default=field.default, **common)
+
+
+def _optional(model: type[Frozen], name: str, optional: dict[type[Frozen], type[Frozen]]) -> type[Frozen]:
+    fields: dict[str, Any] = {
+        key: (_annotation(field, optional), _optional_field(field))
+        for key, field in model.model_fields.items()
+    }
+    return create_model(name, __base__=Frozen, __doc__=model.__doc__, **fields)
+
+
+def _distinct(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise PydanticCustomError("seeds", "a seed is repeated")
+    return seeds
+
+
+Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)]
+
+_OPTIONAL: dict[type[Frozen], type[Frozen]] = {Eval: _optional(Eval, "EvalPatch", {})}
+
+
+if TYPE_CHECKING:
+    _RunPatch = Frozen
+else:
+    _RunPatch = _optional(Run, "RunPatch", _OPTIONAL)
+
+
+class Patch(_RunPatch):
+    """Any part of a run: what defaults, rows, profiles and overrides give."""
+
+    seeds: Seeds | None = Field(None, description="Seeds to repeat the run with; instead of the suite's.")
+
+
+def _matrix_model() -> type[Frozen]:
+    fields: dict[str, Any] = {}
+    for _, key, field in run_keys():
+        item = _annotation(field, _OPTIONAL)
+        values: Any = Annotated[list[item], Field(min_length=1)]  # type: ignore[valid-type]
+        text = f"Values of {key}. {field.description or ''}".strip()
+        info = Field(default=None, alias=key, description=text, json_schema_extra=_drop_default)
+        fields[key.replace(".", "__")] = (values, info)
+    doc = "Lists of values: one run for every combination of them, the first key slowest."
+    return create_model("Matrix", __base__=Frozen, __doc__=doc, **fields)
+
+
+def _scalars(value: Any) -> Any:
+    values = value if isinstance(value, list) else [value]
+    if not values or any(isinstance(item, (list, dict)) for item in values):
+        raise PydanticCustomError("condition", "must be a value or a list of values")
+    return value
+
+
+def _condition_model() -> type[Frozen]:
+    fields: dict[str, Any] = {
+        key.replace(".", "__"): (
+            Annotated[Any, AfterValidator(_scalars)],
+            Field(default=None, alias=key, description=field.description),
+        )
+        for _, key, field in run_keys()
+        if key not in SECTIONS
+    }
+    doc = "Settings that a run must have; a list is any of its values."
+    return create_model("Condition", __base__=Frozen, __doc__=doc, **fields)
+
+
+if TYPE_CHECKING:
+    Matrix = Frozen
+    Condition = Frozen
+else:
+    Matrix = _matrix_model()
+    Condition = _condition_model()
+
+
+class Row(Patch):
+    """One run, or with `matrix` many."""
+
+    matrix: Matrix | None = Field(
+        None,
+        description="Lists of values: one run for every combination of them, the first key slowest.",
+    )
+
+
+def _row_form(value: Any) -> str | None:
+    if isinstance(value, (dict, BaseModel)):
+        return "mapping"
+    return "tuple" if isinstance(value, (list, tuple)) and len(value) == len(TUPLE_KEYS) else None
+
+
+def _tuple_row() -> Any:
+    fields = Run.model_fields
+    return tuple[tuple(_annotation(fields[key], {}) for key in TUPLE_KEYS)]  # type: ignore[misc]
+
+
+if TYPE_CHECKING:
+    AnyRow = Row | tuple[str, str, str, int, int, str]
+else:
+    AnyRow = Annotated[
+        Annotated[Row, Tag("mapping")]
+        | Annotated[
+            _tuple_row(),
+            Field(strict=False, description="[model, variant, sampler, nfe, resolution, data]"),
+            Tag("tuple"),
+        ],
+        Discriminator(
+            _row_form,
+            custom_error_type="row",
+            custom_error_message=f"a run must be a mapping or [{', '.join(TUPLE_KEYS)}]",
+        ),
+    ]
+
+
+class SuiteFile(Frozen):
+    """A suite: which runs make up a table."""
+
+    suite: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
+        description="Short name of the suite: letters, digits, '.', '_' and '-'."
+    )
+    title: Text | None = Field(None, description="Heading of its table.")
+    description: Annotated[str, Field(max_length=4000)] | None = Field(None, description="What it is for.")
+    layout: LayoutName = Field("plain", description="Shape of its table.")
+    profile: str | None = Field(None, description="Profile to use where the command line names none.")
+    defaults: Patch | None = Field(
+        None, description="Settings that all runs share unless they say otherwise."
+    )
+    seeds: Seeds = Field([0], description="Seeds to repeat every run with.")
+    runs: Annotated[list[AnyRow], Field(min_length=1)] = Field(description="The runs, in the table's order.")
+
+
+class Limits(Frozen):
+    """Upper bounds that hold whatever a suite asks for."""
+
+    samples: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="Largest number of samples of a run."
+    )
+
+
+class Rule(Frozen):
+    """Settings for some of the runs; the conditions are matched on names as the profile has mapped them."""
+
+    when: Condition = Field(description="Which runs, by their names after mapping.")
+    set: Patch | None = Field(None, description="Settings for them.")
+    limits: Limits | None = Field(None, description="Upper bounds for them.")
+
+
+class ProfileFile(Frozen):
+    """A profile: how names and settings of one scale read at another."""
+
+    profile: str = Field(description="Name of the profile: that of its file.")
+    description: str = Field("", description="What it is for.")
+    extends: str | None = Field(None, description="A profile that this one adds to.")
+    models: dict[str, str] = Field(default_factory=dict, description="Model names and what they become.")
+    resolutions: dict[int, int] = Field(default_factory=dict, description="Resolutions and what they become.")
+    data: dict[str, str] = Field(default_factory=dict, description="Data names and what they become.")
+    references: dict[str, str] = Field(
+        default_factory=dict, description="Reference names and what they become."
+    )
+    networks: dict[str, str] = Field(
+        default_factory=dict, description="Feature networks and what they become."
+    )
+    samplers: dict[str, str] = Field(default_factory=dict, description="Samplers and what they become.")
+    override: Patch | None = Field(None, description="Settings of every run, over the suite's own.")
+    rules: list[Rule] = Field(
+        default_factory=list, description="Settings of some runs, in order, over `override`."
+    )
+    limits: Limits | None = Field(None, description="Upper bounds for every run.")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a suite file as it is written, for editors."""
+    schema = TypeAdapter(SuiteFile).json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "ssdbench suite"}

@@ -1,0 +1,173 @@
+"""Settings that are right one by one and impossible together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from ssdbench.diffusion.grids import timesteps
+from ssdbench.errors import InputError
+from ssdbench.suite import catalog
+from ssdbench.suite.layers import DEFAULTS, Values
+from ssdbench.suite.problems import INVALID
+from ssdbench.suite.variant import DISTILLED, UNSAMPLED, VariantStep, parse_variant
+
+Check = Callable[..., str | None]
+
+_CHECKS: list[tuple[tuple[str, ...], Check]] = []
+
+
+def _check(*keys: str) -> Callable[[Check], Check]:
+    """Register a check of ``keys``: given their values, returns what is wrong with the first, or None."""
+
+    def register(function: Check) -> Check:
+        _CHECKS.append((keys, lru_cache(maxsize=4096)(function)))
+        return function
+
+    return register
+
+
+def impossible(values: Values) -> list[tuple[tuple[str, ...], str]]:
+    """All impossible combinations in a run's settings: the keys involved, the blamed one first, and the text.
+
+    A check whose keys are missing or ``INVALID`` is passed over: their own problem is reported already.
+    """
+    found = []
+    for keys, check in _CHECKS:
+        given = [values.get(key, DEFAULTS.get(key, INVALID)) for key in keys]
+        if any(value is INVALID for value in given):
+            continue
+        text = check(*given)
+        if text is not None:
+            found.append((keys, text))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _steps(variant: str) -> tuple[VariantStep, ...]:
+    return tuple(parse_variant(variant))
+
+
+def _kinds(variant: str) -> set[str]:
+    return {step.kind for step in _steps(variant)}
+
+
+def _points(nfe: int, sampler: str) -> int:
+    """Timesteps that a sampler visits with so many evaluations."""
+    facts = catalog.SAMPLERS.get(sampler)
+    return nfe // 2 if facts is not None and facts.even_nfe else nfe
+
+
+@_check("nfe", "variant")
+def _nfe(nfe: int, variant: str) -> str | None:
+    kinds = _kinds(variant)
+    if kinds & UNSAMPLED:
+        return None if nfe == 0 else f"variant {variant!r} samples nothing, so nfe must be 0, not {nfe}"
+    if nfe == 0:
+        return f"must be at least 1 for the sampled variant {variant!r}, not 0"
+    if nfe == 1 and kinds & DISTILLED:
+        return f"must be at least 2 for {variant!r}: one timestep has no pair to distil"
+    last = next((step for step in reversed(_steps(variant)) if step.kind == "pd"), None)
+    if last is not None and last.steps[-1] != nfe:
+        return f"must be {last.steps[-1]}, where '{last}' ends, not {nfe}"
+    return None
+
+
+@_check("sampler", "variant")
+def _sampler(sampler: str, variant: str) -> str | None:
+    unsampled = bool(_kinds(variant) & UNSAMPLED)
+    if unsampled and sampler != "none":
+        return f"variant {variant!r} samples nothing, so the sampler must be 'none', not {sampler!r}"
+    if not unsampled and sampler == "none":
+        return f"'none' samples nothing, but variant {variant!r} is sampled"
+    return None
+
+
+@_check("nfe", "sampler")
+def _even_nfe(nfe: int, sampler: str) -> str | None:
+    facts = catalog.SAMPLERS.get(sampler)
+    if facts is not None and facts.even_nfe and nfe % 2:
+        return f"must be even for sampler {sampler!r}, which takes two evaluations a step, not {nfe}"
+    return None
+
+
+@_check("resolution", "model")
+def _resolution(resolution: int, model: str) -> str | None:
+    facts = catalog.MODELS.get(model)
+    if facts is None or not facts.resolutions or resolution in facts.resolutions:
+        return None
+    have = " or ".join(str(r) for r in facts.resolutions)
+    return f"model {model!r} exists for {have}, not {resolution}"
+
+
+@_check("grid", "nfe", "sampler", "model", "variant")
+def _grid(grid: str, nfe: int, sampler: str, model: str, variant: str) -> str | None:
+    facts = catalog.MODELS.get(model)
+    points = _points(nfe, sampler)
+    if points < 1 or _kinds(variant) & UNSAMPLED or (facts is not None and facts.prediction != "eps"):
+        return None
+    try:
+        timesteps(grid, points)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+@_check("train.fuse", "model", "variant")
+def _fuse(fuse: str | tuple[int, ...], model: str, variant: str) -> str | None:
+    facts = catalog.MODELS.get(model)
+    if isinstance(fuse, str) or facts is None or not facts.depth or "issd" not in _kinds(variant):
+        return None
+    beyond = [str(i) for i in fuse if i >= facts.depth]
+    if not beyond:
+        return None
+    return (
+        f"{', '.join(beyond)} is beyond the {facts.depth} blocks (0 to {facts.depth - 1}) of model {model!r}"
+    )
+
+
+@_check("train.pairs", "nfe", "sampler", "variant")
+def _pairs(pairs: str | tuple[int, ...], nfe: int, sampler: str, variant: str) -> str | None:
+    points = _points(nfe, sampler)
+    if points < 2 or not _kinds(variant) & DISTILLED:
+        return None
+    if pairs == "skip_last" and points == 2:
+        return f"'skip_last' leaves none of the pairs of {points} timesteps"
+    beyond = [] if isinstance(pairs, str) else [str(i) for i in pairs if not 1 <= i < points]
+    if not beyond:
+        return None
+    return f"{', '.join(beyond)} is no pair of {points} timesteps (1 to {points - 1})"
+
+
+@_check("guidance.channels", "model", "resolution")
+def _channels(channels: int | None, model: str, resolution: int) -> str | None:
+    facts = catalog.MODELS.get(model)
+    shape = None if facts is None else facts.shapes.get(resolution)
+    if channels is None or shape is None or channels <= shape.in_channels:
+        return None
+    return f"model {model!r} has {shape.in_channels} channels, not {channels}"
+
+
+@_check("autoencoder", "variant")
+def _autoencoder(autoencoder: Any, variant: str) -> str | None:
+    if autoencoder is None or "pretrain" in _kinds(variant):
+        return None
+    return f"only variant 'pretrain' trains an autoencoder, not {variant!r}"
+
+
+_DATA_STEPS = re.compile(r"synthetic-(\d+)")
+
+
+@_check("data", "grid", "model")
+def _synthetic(data: str, grid: str, model: str) -> str | None:
+    match = _DATA_STEPS.fullmatch(data)
+    facts = catalog.MODELS.get(model)
+    if match is None or (facts is not None and facts.prediction != "eps"):
+        return None
+    try:
+        timesteps(grid, int(match[1]))
+    except InputError as error:
+        return f"{data!r} cannot be sampled: {error}"
+    return None

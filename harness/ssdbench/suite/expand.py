@@ -1,0 +1,108 @@
+"""Rows of a suite to single runs: tuple form, matrix, and the layers of settings that make up each run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ssdbench.suite.author import TUPLE_KEYS
+from ssdbench.suite.layers import Layer, flatten
+from ssdbench.suite.problems import INVALID, Mark, Problems
+from ssdbench.suite.yaml_nodes import Document
+
+MAX_RUNS = 100_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run as its author wrote it, a matrix already multiplied out."""
+
+    mark: Mark
+    layer: Layer
+
+
+def rows(document: Document, problems: Problems) -> Iterator[Row]:
+    """All runs of a checked suite in order; what is wrong with a matrix is added to ``problems``."""
+    listed = document.data.get("runs")
+    total = 0
+    for i, data in enumerate(listed if isinstance(listed, list) else []):
+        if isinstance(data, list):
+            found: Iterator[Row] = iter([_tuple_row(document, i, data)])
+        elif isinstance(data, dict):
+            found = _mapping_rows(document, i, data, problems)
+        else:
+            continue
+        for row in found:
+            total += 1
+            if total > MAX_RUNS:
+                problems.add(document.mark(("runs", i)), "runs", f"more than {MAX_RUNS:,} runs")
+                return
+            yield row
+
+
+def _tuple_row(document: Document, i: int, data: list[Any]) -> Row:
+    values = dict(zip(TUPLE_KEYS, data, strict=True))
+    mark = document.mark(("runs", i))
+    return Row(mark, Layer(values, lambda key: document.mark(("runs", i, TUPLE_KEYS.index(key)))))
+
+
+def _mapping_rows(document: Document, i: int, data: dict[str, Any], problems: Problems) -> Iterator[Row]:
+    mark = document.mark(("runs", i))
+    fixed = flatten({key: value for key, value in data.items() if key != "matrix"})
+    matrix = data.get("matrix")
+    if matrix is INVALID:
+        return
+    axes = {key: items for key, items in (matrix or {}).items() if isinstance(items, list)}
+    if len(axes) < len(matrix or {}) or _clash(document, i, fixed, axes, problems):
+        return
+    for positions in itertools.product(*(range(len(items)) for items in axes.values())):
+        chosen = {key: (position, axes[key][position]) for key, position in zip(axes, positions, strict=True)}
+        yield Row(mark, _matrix_layer(document, i, fixed, chosen))
+
+
+def _matrix_layer(
+    document: Document, i: int, fixed: Mapping[str, Any], chosen: dict[str, tuple[int, Any]]
+) -> Layer:
+    values = dict(fixed)
+    for axis, (_, value) in chosen.items():
+        values.update(_axis_values(axis, value))
+
+    def locate(key: str) -> Mark:
+        for axis, (position, _) in chosen.items():
+            if key == axis or key.startswith(axis + "."):
+                inner = key[len(axis) + 1 :]
+                return document.mark(("runs", i, "matrix", axis, position, *inner.split(".")))
+        return document.mark(("runs", i, *key.split(".")))
+
+    return Layer(values, locate)
+
+
+def _axis_values(axis: str, value: Any) -> dict[str, Any]:
+    section, _, inner = axis.partition(".")
+    return flatten({section: {inner: value} if inner else value})
+
+
+def _clash(
+    document: Document, i: int, fixed: Mapping[str, Any], axes: Mapping[str, list[Any]], problems: Problems
+) -> bool:
+    """Whether two parts of a row give the same setting; each such axis becomes a problem."""
+    taken = dict.fromkeys(fixed, "the run itself")
+    clashed = False
+    for axis, items in axes.items():
+        given = {key for item in items for key in _axis_values(axis, item)}
+        for key in sorted(given - {"autoencoder"}):
+            text = None
+            if key in taken:
+                text = f"{key} is given by {taken[key]} too"
+            elif (rival := _RIVAL.get(key)) in taken:
+                text = f"give lambda or share, not both: {taken[str(rival)]} gives {rival}"
+            if text is not None:
+                problems.add(document.mark(("runs", i, "matrix", axis), key=True), f"matrix.{axis}", text)
+                clashed = True
+        taken.update(dict.fromkeys(given, f"matrix.{axis}"))
+    return clashed
+
+
+_RIVAL = {"train.lambda": "train.share", "train.share": "train.lambda"}

@@ -1,0 +1,67 @@
+"""Where suites and profiles are: the working directory, the checkout, or the installed package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ssdbench
+from ssdbench.errors import UsageError
+from ssdbench.suite.problems import did_you_mean
+
+_PACKAGE = Path(ssdbench.__file__).resolve().parent
+
+
+def suite_directories() -> list[Path]:
+    """Directories that hold suites, nearest first: ``./suites``, then those that came with the package."""
+    directories = [Path("suites"), _PACKAGE.parent.parent / "suites", _PACKAGE / "_suites"]
+    if _PACKAGE.parent.name != "harness":  # installed: what lies two levels up is not ours
+        del directories[1]
+    found: dict[Path, Path] = {}
+    for directory in directories:
+        if directory.is_dir():
+            found.setdefault(directory.resolve(), directory)
+    return list(found.values())
+
+
+def list_suites() -> dict[str, Path]:
+    """All suites that can be named without a path."""
+    return _yaml_files(suite_directories())
+
+
+def list_profiles(beside: Path | None = None) -> dict[str, Path]:
+    """All profiles by name; ``beside`` is a suite's directory, whose own ``profiles/`` comes first."""
+    directories = ([beside] if beside is not None else []) + suite_directories()
+    return _yaml_files([directory / "profiles" for directory in directories])
+
+
+def find_suite(name: str | Path) -> Path:
+    """The file of a suite given as a path or by name: ``quick``, ``quick.yaml`` or ``suites/quick.yaml``.
+
+    Raises:
+        UsageError: there is none; the message suggests the nearest name.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    bare = path.name.removesuffix(".yaml").removesuffix(".yml")
+    known = list_suites()
+    # A path into some other directory that does not exist is a mistake, not another suite's name.
+    if path.parent in (Path(), Path("suites")) and bare in known:
+        return known[bare]
+    raise UsageError(f"{name}: there is no such suite{did_you_mean(bare, list(known))}")
+
+
+def display(path: Path) -> str:
+    """The path as messages show it: relative to the working directory where it lies below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd().resolve()))
+    except ValueError:
+        return str(path)
+
+
+def _yaml_files(directories: list[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for directory in directories:
+        for file in sorted(directory.glob("*.yaml")):
+            found.setdefault(file.stem, file)
+    return found

@@ -1,0 +1,108 @@
+"""A run's settings by dotted key, in layers from general to special, each of which knows its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+
+from ssdbench.suite.author import SECTIONS, run_keys
+from ssdbench.suite.problems import INVALID, Mark
+from ssdbench.suite.yaml_nodes import Document
+
+Values = dict[str, Any]
+"""Dotted key -> value; lists are tuples. ``INVALID`` stands for what is already reported."""
+
+DEFAULTS: Values = {
+    key: field.default
+    for _, key, field in run_keys()
+    if field.default is not PydanticUndefined and key not in SECTIONS
+}
+"""The schema's own defaults."""
+
+REQUIRED: tuple[str, ...] = tuple(
+    key for section, key, field in run_keys() if field.is_required() and (section or key not in SECTIONS)
+)
+"""Keys without a default: some layer must give them."""
+
+_INNER: dict[str, tuple[str, ...]] = {
+    name: tuple(key for section, key, _ in run_keys() if section == name) for name in SECTIONS
+}
+# A run has one mixing weight: a layer that gives either key takes the other one of the layers below away.
+_RIVALS = {"train.lambda": "train.share", "train.share": "train.lambda"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings from one place; ``locate`` finds the line and column of a key that is in ``values``."""
+
+    values: Values
+    locate: Callable[[str], Mark]
+
+
+def flatten(data: Mapping[str, Any]) -> Values:
+    """Nested mappings as dotted keys; ``autoencoder``, which may be null, keeps its bare key as well."""
+    values: Values = {}
+    for key, value in data.items():
+        if key not in SECTIONS:
+            values[key] = _plain(value)
+        elif isinstance(value, Mapping):
+            if key == "autoencoder":
+                values[key] = True
+            values.update((f"{key}.{inner}", _plain(item)) for inner, item in value.items())
+        elif value is INVALID:
+            values.update(dict.fromkeys(_INNER[key], INVALID))
+        else:
+            values[key] = value
+    return values
+
+
+def unflatten(values: Values) -> dict[str, Any]:
+    """The nested mappings of :func:`flatten`, ready for the run's model."""
+    data: dict[str, Any] = {"guidance": {}, "train": {}, "eval": {}, "autoencoder": None}
+    if values.get("autoencoder"):
+        data["autoencoder"] = {}
+    for key, value in values.items():
+        section, _, inner = key.partition(".")
+        if not inner:
+            if section not in SECTIONS:
+                data[key] = value
+        elif data[section] is not None:
+            data[section][inner] = value
+    return data
+
+
+def overlay(values: Values, upper: Values) -> None:
+    """Put ``upper`` over ``values``, in place."""
+    for key, rival in _RIVALS.items():
+        if upper.get(key) is not None and upper.get(rival) is None:
+            values.pop(rival, None)
+    values.update(upper)
+
+
+def origin(layers: Iterable[Layer], keys: Iterable[str]) -> Mark | None:
+    """The place of what most specially gives one of ``keys``; the first key wins within a layer.
+
+    ``layers`` go from the general to the special.
+    """
+    keys = tuple(keys)
+    for layer in reversed(tuple(layers)):
+        for key in keys:
+            if key in layer.values:
+                return layer.locate(key)
+    return None
+
+
+def document_layer(document: Document, data: Any, prefix: tuple[str | int, ...] = ()) -> Layer:
+    """The layer of a mapping at ``prefix`` of a document; nothing where ``data`` is null or INVALID."""
+    if data is INVALID:
+        return Layer(dict.fromkeys(REQUIRED, INVALID), lambda key: document.mark(prefix))
+    return Layer(flatten(data or {}), lambda key: document.mark((*prefix, *key.split("."))))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return INVALID if any(item is INVALID for item in value) else tuple(value)
+    return value

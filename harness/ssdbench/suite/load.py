@@ -1,0 +1,250 @@
+"""From a suite's file to resolved runs, or to one error that lists everything wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ssdbench.suite.author import Patch, SuiteFile
+from ssdbench.suite.checks import impossible
+from ssdbench.suite.expand import Row, rows
+from ssdbench.suite.find import display, find_suite
+from ssdbench.suite.layers import (
+    DEFAULTS,
+    REQUIRED,
+    Layer,
+    Values,
+    document_layer,
+    origin,
+    overlay,
+    unflatten,
+)
+from ssdbench.suite.problems import INVALID, Mark, Problems, describe
+from ssdbench.suite.profiles import MAPPED, Profile, load_profile, override
+from ssdbench.suite.schema import Named, ResolvedRun
+from ssdbench.suite.select import select
+from ssdbench.suite.validate import validate
+from ssdbench.suite.variant import UNSAMPLED, canonical_variant
+from ssdbench.suite.yaml_nodes import Document, option_document, parse_yaml
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A checked suite: its runs with every value set, in the table's order, seeds innermost."""
+
+    name: str
+    title: str
+    layout: str
+    profile: str | None
+    source: Path
+    text: str
+    runs: list[ResolvedRun]
+    overrides: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def load_suite(
+    path_or_name: str | Path,
+    *,
+    profile: str | None = None,
+    overrides: Sequence[str] = (),
+    only: str | None = None,
+    limit: int | None = None,
+    seed: int | None = None,
+) -> Suite:
+    """Load, check and resolve a suite.
+
+    Settings are laid over each other in this order: the schema's defaults, the suite's ``defaults``, the row,
+    its matrix, the profile's settings, and ``overrides`` (``a.b=c``, the value being YAML). Names that an
+    override gives are mapped by the profile like the suite's own. ``limit`` caps ``eval.samples`` of every
+    run; ``seed`` replaces all seeds; ``only`` keeps the runs that match (see :func:`select`).
+
+    Raises:
+        UsageError: there is no such suite.
+        SuiteError: all mistakes in the suite, its profile and the overrides, located.
+        EmptySelection: ``only`` matches no run.
+    """
+    path = find_suite(path_or_name)
+    text = path.read_text(encoding="utf-8", errors="replace")
+    problems = Problems()
+    document = _parse(text, path, problems)
+    given = [layer for layer in (_override(item, problems) for item in overrides) if layer is not None]
+    _check_options(limit, seed, problems)
+    data = document.data if isinstance(document.data, dict) else {}
+    chosen = _profile(profile, document, path, problems)
+    resolver = _Resolver(document, chosen, given, limit, seed, problems)
+    runs = [run for row in rows(document, problems) for run in resolver.resolve(row)] if data else []
+    problems.raise_any()
+    return Suite(
+        name=data["suite"],
+        title=data.get("title") or data["suite"],
+        layout=data.get("layout", SuiteFile.model_fields["layout"].default),
+        profile=None if chosen is None else chosen.name,
+        source=path,
+        text=text,
+        runs=runs if only is None else select(runs, only),
+        overrides=list(overrides),
+        notes=resolver.notes(),
+    )
+
+
+def _parse(text: str, path: Path, problems: Problems) -> Document:
+    document = parse_yaml(text, display(path), problems)
+    if document.data is None:
+        problems.add(document.mark(), "", "the file is empty")
+        document.data = INVALID
+    validate(document, SuiteFile, problems)
+    return document
+
+
+def _override(text: str, problems: Problems) -> Layer | None:
+    option = f"--set {text}"
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        problems.add(Mark(file=option), "", "must read KEY=VALUE, such as train.steps=50")
+        return None
+    document = option_document(value, option, problems)
+    for part in reversed(key.strip().split(".")):
+        document.data = {part: document.data}
+    validate(document, Patch, problems)
+    return document_layer(document, document.data)
+
+
+def _check_options(limit: int | None, seed: int | None, problems: Problems) -> None:
+    if limit is not None and limit < 2:
+        problems.add(Mark(file=f"--limit {limit}"), "", "must be at least 2")
+    if seed is not None and not 0 <= seed < 2**63:
+        problems.add(Mark(file=f"--seed {seed}"), "", "must be at least 0 and below 2^63")
+
+
+def _profile(option: str | None, document: Document, path: Path, problems: Problems) -> Profile | None:
+    if option is not None:
+        return load_profile(option, Mark(file=f"--profile {option}"), path.parent, problems)
+    own = document.data.get("profile") if isinstance(document.data, dict) else None
+    if not isinstance(own, str):
+        return None
+    return load_profile(own, document.mark(("profile",)), path.parent, problems)
+
+
+class _Resolver:
+    """Turns rows into runs; everything they share is worked out once."""
+
+    def __init__(
+        self,
+        document: Document,
+        profile: Profile | None,
+        overrides: list[Layer],
+        limit: int | None,
+        seed: int | None,
+        problems: Problems,
+    ) -> None:
+        data = document.data if isinstance(document.data, dict) else {}
+        self._defaults = document_layer(document, data.get("defaults"), ("defaults",))
+        self._suite_seeds = data.get("seeds", [0])
+        self._profile = profile
+        self._overrides = overrides
+        self._limit = limit
+        self._seed = seed
+        self._problems = problems
+        self._seen: dict[str, Mark] = {}
+        self._repeats: list[tuple[Mark, Mark]] = []
+
+    def notes(self) -> list[str]:
+        """What the author may want to know though it is no mistake."""
+        if not self._repeats:
+            return []
+        again, first = self._repeats[0]
+        count = len(self._repeats)
+        more = "" if count == 1 else f", and {count - 1} more repeat others"
+        return [f"{again}: the same run as {first}{more}"]
+
+    def resolve(self, row: Row) -> list[ResolvedRun]:
+        """The row's runs, one a seed; none if there is a problem."""
+        layers = [self._defaults, row.layer, *self._overrides]
+        values: Values = dict(self._defaults.values)
+        overlay(values, row.layer.values)
+        for layer in self._overrides:
+            override(values, layer.values)
+        self._settle_variant(values, row)
+        named = {key: values.get(key, DEFAULTS.get(key, INVALID)) for key in _NAMED}
+
+        if self._profile is not None:
+            self._profile.map_names(values, self._problems, lambda key: origin(layers, [key]) or row.mark)
+            layers[2:2] = self._profile.apply(values)
+            for layer in self._overrides:
+                override(values, {key: value for key, value in layer.values.items() if key not in MAPPED})
+            self._settle_variant(values, row)
+        self._cap(values)
+
+        if not self._possible(values, layers, row):
+            return []
+        return self._build(values, named, layers, row)
+
+    def _settle_variant(self, values: Values, row: Row) -> None:
+        """Spell the variant in its one way; what samples nothing has no sampler unless the row insists."""
+        variant = values.get("variant")
+        if not isinstance(variant, str):
+            return
+        values["variant"] = canonical_variant(variant)
+        if values["variant"] in UNSAMPLED:
+            values["nfe"] = row.layer.values.get("nfe", 0)
+            values["sampler"] = row.layer.values.get("sampler", "none")
+
+    def _cap(self, values: Values) -> None:
+        samples: Any = values.get("eval.samples", DEFAULTS["eval.samples"])
+        if self._limit is not None and samples is not INVALID:
+            values["eval.samples"] = min(samples, self._limit)
+
+    def _possible(self, values: Values, layers: list[Layer], row: Row) -> bool:
+        before = len(self._problems)
+        missing = [key for key in REQUIRED if key not in values]
+        for key in missing:
+            self._problems.add(row.mark, key, "missing: neither the run nor the suite's defaults give it")
+        broken = bool(missing) or any(value is INVALID for value in values.values())
+        for keys, text in impossible(values):
+            self._problems.add(origin(layers, keys) or row.mark, keys[0], text)
+            broken = True
+        return not broken and len(self._problems) == before
+
+    def _build(self, values: Values, named: Values, layers: list[Layer], row: Row) -> list[ResolvedRun]:
+        seeds = values.pop("seeds", None) or self._suite_seeds
+        if self._seed is not None:
+            seeds = [self._seed]
+        if seeds is INVALID:
+            return []
+        data = unflatten(values) | {
+            "seed": seeds[0],
+            "named": Named(**{_NAMED[key]: value for key, value in named.items()}),
+            "mark": row.mark,
+            "scale": "paper" if self._profile is None else self._profile.name,
+        }
+        try:
+            first = ResolvedRun.model_validate(data)
+        except ValidationError as failure:
+            for error in failure.errors(include_url=False):
+                key = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
+                self._problems.add(origin(layers, [key]) or row.mark, key, describe(error))
+            return []
+        self._note_repeat(values, named, row.mark)
+        return [first, *(first.model_copy(update={"seed": other}) for other in seeds[1:])]
+
+    def _note_repeat(self, values: Values, named: Values, mark: Mark) -> None:
+        content = repr(sorted((values | named).items(), key=lambda item: item[0]))
+        first = self._seen.setdefault(content, mark)
+        if first is not mark:
+            self._repeats.append((mark, first))
+
+
+_NAMED: dict[str, Any] = {
+    "model": "model",
+    "variant": "variant",
+    "sampler": "sampler",
+    "nfe": "nfe",
+    "resolution": "resolution",
+    "data": "data",
+    "eval.reference": "reference",
+}

@@ -1,0 +1,102 @@
+"""Field types that hold names: known ones are offered and suggested, a user's own are checked for form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from ssdbench.suite import catalog
+from ssdbench.suite.problems import did_you_mean
+from ssdbench.suite.variant import KINDS, VARIANT_PATTERN, canonical_variant
+
+OWN_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+SYNTHETIC_PATTERN = r"^synthetic-[1-9][0-9]*$"
+FILE_PATTERN = r"^.*(/.*|\.npz)$"
+
+
+def is_own(name: str) -> bool:
+    """Whether ``name`` reads ``package.module:function``, something of the user's own."""
+    return re.fullmatch(OWN_PATTERN, name) is not None
+
+
+def is_synthetic(name: str) -> bool:
+    """Whether ``name`` reads ``synthetic-N``: images that the base model made in N steps."""
+    return re.fullmatch(SYNTHETIC_PATTERN, name) is not None
+
+
+@dataclass(frozen=True)
+class Known:
+    """Marks a text field as a name out of a catalog, or of the form of one of ``patterns``.
+
+    A name is looked up only when the validation's context says ``{"catalog": True}``, so that what an older
+    version resolved can still be read.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    patterns: tuple[str, ...] = ()
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Look the name up after it was found to be text."""
+        return core_schema.with_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """List the known names for editors."""
+        known: JsonSchemaValue = {"enum": list(self.names), "type": "string"}
+        if not self.patterns:
+            return known
+        return {"anyOf": [known, *({"type": "string", "pattern": pattern} for pattern in self.patterns)]}
+
+    def _check(self, value: str, info: ValidationInfo) -> str:
+        if not (info.context or {}).get("catalog"):
+            return value
+        if value in self.names or any(re.fullmatch(pattern, value) for pattern in self.patterns):
+            return value
+        text = f"unknown {self.kind} {value!r}{did_you_mean(value, self.names)}"
+        raise PydanticCustomError("unknown_name", "{text}", {"text": text})
+
+
+def _known(kind: str, names: Mapping[str, object] | Iterable[str], *patterns: str) -> Known:
+    return Known(kind, tuple(names), patterns)
+
+
+def _variant(text: str) -> str:
+    try:
+        return canonical_variant(text)
+    except ValueError as error:
+        raise PydanticCustomError("variant", "{text}", {"text": str(error)}) from None
+
+
+ModelName = Annotated[str, _known("model", catalog.MODELS, OWN_PATTERN)]
+SamplerName = Annotated[str, _known("sampler", catalog.SAMPLERS, OWN_PATTERN)]
+DataName = Annotated[str, _known("data", ("original", *catalog.DATASETS), SYNTHETIC_PATTERN, OWN_PATTERN)]
+GridName = Annotated[str, _known("grid", catalog.GRIDS)]
+NetworkName = Annotated[str, _known("network", catalog.NETWORKS, OWN_PATTERN)]
+ReferenceName = Annotated[str, _known("reference", catalog.REFERENCES, FILE_PATTERN)]
+LayoutName = Annotated[str, _known("layout", catalog.LAYOUTS)]
+VariantText = Annotated[
+    str,
+    AfterValidator(_variant),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": [kind for kind in KINDS if kind != "pd"]},
+                {"type": "string", "pattern": VARIANT_PATTERN},
+            ]
+        }
+    ),
+]

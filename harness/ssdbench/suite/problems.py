@@ -1,0 +1,148 @@
+"""Problems in a suite: where they are, what they say, and their collection into one error."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import ErrorDetails
+
+from ssdbench.errors import SuiteError
+
+
+class _Invalid:
+    """Stands for a value whose problem is already noted: nothing more is said about it."""
+
+    def __repr__(self) -> str:
+        return "INVALID"
+
+
+INVALID: Final = _Invalid()
+
+
+class Mark(BaseModel):
+    """A place in a file, line and column from 1; with line 0, all of ``file``, a command-line option."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake: the place, the dotted key it is about (may be empty) and what is wrong with it."""
+
+    mark: Mark
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.mark}: {self.key}: {self.text}" if self.key else f"{self.mark}: {self.text}"
+
+
+class Problems:
+    """Collects problems, each once, and raises them together in file order."""
+
+    def __init__(self) -> None:
+        self._found: dict[Problem, None] = {}
+
+    def add(self, mark: Mark, key: str, text: str) -> None:
+        """Note a problem; the same one found by many runs counts once."""
+        self._found.setdefault(Problem(mark, key, text))
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def raise_any(self) -> None:
+        """Raise all problems, sorted by file (in order of first mention), line and column.
+
+        Raises:
+            SuiteError: there is at least one problem.
+        """
+        if not self._found:
+            return
+        files = {problem.mark.file: None for problem in self._found}
+        rank = {file: i for i, file in enumerate(files)}
+        ordered = sorted(self._found, key=lambda p: (rank[p.mark.file], p.mark.line, p.mark.column))
+        raise SuiteError([str(problem) for problem in ordered])
+
+
+def nearest(name: str, known: Iterable[object]) -> str | None:
+    """The known name that ``name`` is most likely a slip of the pen for, or None."""
+    folded = {str(k).casefold(): str(k) for k in known}
+    match = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return folded[match[0]] if match else None
+
+
+def did_you_mean(name: str, known: Sequence[object]) -> str:
+    """A suffix for an 'unknown name' message: the nearest known name, or all of them when they are few."""
+    match = nearest(name, known)
+    if match is not None:
+        return f" (did you mean {match!r}?)"
+    if 0 < len(known) <= 12:
+        return f" (known: {', '.join(str(k) for k in known)})"
+    return ""
+
+
+def show(value: object) -> str:
+    """How a message quotes a value that the file holds, in YAML's terms."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+_MUST_BE = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "above {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "below {lt}",
+    "literal_error": "{expected}",
+}
+
+
+def describe(error: ErrorDetails) -> str:
+    """The text of one of pydantic's errors in the words of a suite's author."""
+    kind, value = error["type"], error["input"]
+    context: dict[str, Any] = error.get("ctx", {})
+    if kind in _MUST_BE:
+        numbers = {k: f"{v:g}" if isinstance(v, float) else v for k, v in context.items()}
+        return f"must be {_MUST_BE[kind].format(**numbers)}, not {show(value)}"
+    if kind == "missing":
+        return "missing"
+    if kind in {"too_short", "too_long"} and "actual_length" in context:
+        bound = (
+            f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
+        )
+        return f"must have {bound} item(s), not {context['actual_length']}"
+    return error["msg"]

@@ -1,0 +1,170 @@
+"""Profiles: the same suites at another scale, by mapping names and overriding settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssdbench.suite import catalog
+from ssdbench.suite.author import ProfileFile
+from ssdbench.suite.find import display, list_profiles
+from ssdbench.suite.layers import DEFAULTS, Layer, Values, document_layer, overlay
+from ssdbench.suite.names import is_own, is_synthetic
+from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
+from ssdbench.suite.select import matches
+from ssdbench.suite.validate import validate
+from ssdbench.suite.yaml_nodes import Document, parse_yaml
+
+# Run key -> the profile's table, and what may stand on its right-hand side (None: anything).
+MAPPED: dict[str, tuple[str, tuple[str, ...] | None]] = {
+    "model": ("models", tuple(catalog.MODELS)),
+    "sampler": ("samplers", tuple(catalog.SAMPLERS)),
+    "resolution": ("resolutions", None),
+    "data": ("data", ("original", *catalog.DATASETS)),
+    "eval.reference": ("references", tuple(catalog.REFERENCES)),
+    "eval.network": ("networks", tuple(catalog.NETWORKS)),
+}
+
+
+@dataclass(frozen=True)
+class _Rule:
+    when: dict[str, Any]
+    layer: Layer
+    samples: int | None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A loaded profile with everything it extends; ``rules`` go from the root of its ancestry to itself."""
+
+    name: str
+    file: str
+    description: str
+    tables: dict[str, dict[Any, Any]]
+    rules: list[_Rule]
+
+    def map_names(self, values: Values, unmapped: Problems, mark: Any) -> None:
+        """Replace every name in ``values``, in place; one with no counterpart is a problem at ``mark(key)``.
+
+        ``synthetic-N`` stays: the mapped model makes it.
+        """
+        for key, (table, _) in MAPPED.items():
+            value = values.get(key, DEFAULTS.get(key, INVALID))
+            if value is INVALID or (key == "data" and is_synthetic(str(value))):
+                continue
+            names = self.tables[table]
+            if value in names:
+                values[key] = names[value]
+                continue
+            hint = did_you_mean(str(value), list(names)) if isinstance(value, str) else ""
+            unmapped.add(mark(key), key, f"profile {self.name!r} ({self.file}) does not map {value!r}{hint}")
+            values[key] = INVALID
+
+    def apply(self, values: Values) -> list[Layer]:
+        """Put the profile's settings over mapped ``values``, in place; returns the layers that took part."""
+        used = []
+        caps = []
+        for rule in self.rules:
+            if matches(DEFAULTS | values if rule.when else values, rule.when):
+                override(values, rule.layer.values)
+                used.append(rule.layer)
+                if rule.samples is not None:
+                    caps.append(rule.samples)
+        samples: Any = values.get("eval.samples", DEFAULTS["eval.samples"])
+        if caps and samples is not INVALID:
+            values["eval.samples"] = min(samples, *caps)
+        return used
+
+
+def override(values: Values, upper: Values) -> None:
+    """As :func:`overlay`, for settings that come from outside the suite: they never add an autoencoder."""
+    if any(key.startswith("autoencoder") for key in upper) and not values.get("autoencoder"):
+        upper = {key: value for key, value in upper.items() if not key.startswith("autoencoder")}
+    overlay(values, upper)
+
+
+def load_profile(name: str, asked: Mark, beside: Path | None, problems: Problems) -> Profile | None:
+    """Load a profile and what it extends; ``asked`` is the place that names it.
+
+    None if any of it is unusable; the reasons are then among ``problems``.
+    """
+    known = list_profiles(beside)
+    documents: list[Document] = []
+    wanted: str | None = name
+    seen: list[str] = []
+    while wanted is not None:
+        if wanted in seen:
+            problems.add(
+                asked, "extends", f"profiles extend each other in a circle: {' -> '.join([*seen, wanted])}"
+            )
+            return None
+        if wanted not in known:
+            key = "extends" if seen else "profile"
+            problems.add(asked, key, f"unknown profile {wanted!r}{did_you_mean(wanted, list(known))}")
+            return None
+        seen.append(wanted)
+        document = _read(known[wanted], problems)
+        if not isinstance(document.data, dict):
+            return None
+        documents.append(document)
+        wanted = document.data.get("extends")
+        if wanted is INVALID:
+            return None
+        asked = document.mark(("extends",))
+    own = documents[0].data
+    tables = {
+        table: {k: v for document in reversed(documents) for k, v in _table(document, table).items()}
+        for table, _ in MAPPED.values()
+    }
+    rules = [rule for document in reversed(documents) for rule in _rules(document)]
+    return Profile(name, documents[0].file, _text(own.get("description")), tables, rules)
+
+
+def _text(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _read(path: Path, problems: Problems) -> Document:
+    document = parse_yaml(path.read_text(encoding="utf-8", errors="replace"), display(path), problems)
+    if document.data is None:
+        problems.add(document.mark(), "", "the file is empty")
+        return document
+    validate(document, ProfileFile, problems)
+    if not isinstance(document.data, dict):
+        return document
+    given = document.data.get("profile")
+    if isinstance(given, str) and given != path.stem:
+        problems.add(
+            document.mark(("profile",)), "profile", f"must be the file's name {path.stem!r}, not {given!r}"
+        )
+    for table, known in MAPPED.values():
+        for name, target in _table(document, table).items():
+            if known is None or target is INVALID or target in known or is_own(target):
+                continue
+            text = f"unknown name {target!r}{did_you_mean(target, known)}"
+            problems.add(document.mark((table, name)), f"{table}.{name}", text)
+    return document
+
+
+def _table(document: Document, table: str) -> dict[Any, Any]:
+    value = document.data.get(table)
+    return value if isinstance(value, dict) else {}
+
+
+def _rules(document: Document) -> Iterator[_Rule]:
+    data = document.data
+    yield _Rule({}, document_layer(document, data.get("override"), ("override",)), _cap(data))
+    rules = data.get("rules")
+    for i, rule in enumerate(rules if isinstance(rules, list) else []):
+        if isinstance(rule, dict) and isinstance(rule.get("when"), dict):
+            yield _Rule(
+                rule["when"], document_layer(document, rule.get("set"), ("rules", i, "set")), _cap(rule)
+            )
+
+
+def _cap(holder: dict[str, Any]) -> int | None:
+    limits = holder.get("limits")
+    samples = limits.get("samples") if isinstance(limits, dict) else None
+    return samples if isinstance(samples, int) else None

@@ -1,0 +1,247 @@
+"""The resolved run: every setting of one row of a suite, with its type, bounds, default and meaning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from ssdbench.suite.names import (
+    DataName,
+    GridName,
+    ModelName,
+    NetworkName,
+    ReferenceName,
+    SamplerName,
+    VariantText,
+)
+from ssdbench.suite.problems import Mark, show
+
+DEFAULT_SHARE = 1 / 3
+"""The share of a fused pass that comes from the noisier step, where a run gives neither lambda nor share."""
+
+
+class Frozen(BaseModel):
+    """Base of all suite objects: immutable, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+def _indices_or(*words: str) -> BeforeValidator:
+    """Refuse what is neither one of ``words`` nor a list of indices, in one sentence, not a union's two."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value in words:
+            return value
+        is_list = isinstance(value, (list, tuple)) and len(value) > 0
+        if is_list and all(type(i) is int and i >= 0 for i in value) and len(set(value)) == len(value):
+            return tuple(value)
+        expected = ", ".join(f"'{word}'" for word in words)
+        got = f"[{', '.join(show(i) for i in value)}]" if isinstance(value, (list, tuple)) else show(value)
+        text = f"must be {expected} or a list of distinct whole numbers, not {got}"
+        raise PydanticCustomError("indices", "{text}", {"text": text})
+
+    return BeforeValidator(check)
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if type(value) in (int, float) else value
+
+
+def _listed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0)]
+Index = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Text = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    Field(max_length=500),
+    WithJsonSchema({"type": ["string", "number"], "maxLength": 500}),
+]
+
+
+class Guidance(Frozen):
+    """Classifier-free guidance while sampling."""
+
+    scale: NonNegative = Field(1.0, description="Guidance scale; 1 is no guidance.")
+    channels: Positive | None = Field(
+        None,
+        description="Guide only the first so many latent channels (DiT and SiT publish 3 of 4); null: all.",
+    )
+    interval: Annotated[tuple[Fraction, Fraction], BeforeValidator(_listed)] | None = Field(
+        None, description="Guide only between these two fractions of the time axis; null: everywhere."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Guidance:
+        if self.interval is not None and self.interval[0] >= self.interval[1]:
+            raise PydanticCustomError("interval", "interval must be [low, high] with low below high")
+        return self
+
+
+class Train(Frozen):
+    """The training of a variant; the defaults are the published recipe."""
+
+    steps: Positive = Field(
+        8007, description="Optimisation steps; 8,007 are 0.8 epochs of ImageNet at batch 128."
+    )
+    batch_size: Positive = Field(128, description="Samples a step.")
+    lr: Rate = Field(5e-6, description="Learning rate of AdamW.")
+    lambda_: Fraction | None = Field(
+        None,
+        alias="lambda",
+        description="Mixing weight of the self-distillation (Eq. 5, Eq. 6). Give this or share; with neither,"
+        " share is 1/3.",
+    )
+    share: Fraction | None = Field(
+        None,
+        description="Share W = 1 - (1 - w)^L of the features from the noisier step when L layers are"
+        " fused; w follows from it. Give this or lambda.",
+    )
+    lambda_weights: Literal["s", "t"] = Field(
+        "s",
+        description="Whose features lambda weights in iSSD: the noisier step s's (Eq. 6 as printed) or"
+        " t's (the form of Eq. 12).",
+    )
+    fuse: Annotated[Literal["all", "last"] | tuple[Index, ...], _indices_or("all", "last")] = Field(
+        "all", description="Blocks whose outputs iSSD fuses: all, last, or a list of block indices from 0."
+    )
+    pairs: Annotated[Literal["all", "skip_last"] | tuple[Index, ...], _indices_or("all", "skip_last")] = (
+        Field(
+            "all",
+            description="Pairs (g[i], g[i-1]) of the grid that are trained: all, skip_last (all but i = 1, the"
+            " last that sampling reaches), or a list of i between 1 and NFE - 1.",
+        )
+    )
+    teacher_guidance: NonNegative = Field(
+        1.0, description="Guidance scale of the frozen model's passes; 1 is none."
+    )
+    label_dropout: Fraction = Field(
+        0.1, description="Probability that a label is dropped, the same in all passes."
+    )
+    loss_channels: Literal["eps", "all"] = Field("eps", description="Output channels that the loss compares.")
+    timestep: Literal["per_sample", "per_batch"] = Field(
+        "per_sample", description="Whether each sample draws its own timestep or the batch shares one."
+    )
+    weight_decay: NonNegative = Field(0.0, description="Weight decay of AdamW.")
+    warmup: Index = Field(0, description="Steps of linear warm-up.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="Learning rate after the warm-up."
+    )
+    ema: Decay = Field(0.0, description="Decay of the moving average of the weights; 0 is none.")
+    grad_clip: Rate | None = Field(None, description="Largest norm of the gradient; null: no clipping.")
+    autocast: Literal["bfloat16"] | None = Field(
+        None, description="Mixed precision of the passes; null: none."
+    )
+
+    @model_validator(mode="after")
+    def _one_mixing_weight(self) -> Train:
+        if self.lambda_ is not None and self.share is not None:
+            raise PydanticCustomError("mixing", "give lambda or share, not both")
+        return self
+
+
+class Autoencoder(Frozen):
+    """The training of a VAE, before the base model that works on its latents (variant `pretrain`)."""
+
+    steps: Positive = Field(8000, description="Optimisation steps.")
+    batch_size: Positive = Field(64, description="Images a step.")
+    lr: Rate = Field(1e-3, description="Learning rate of AdamW.")
+    kl_weight: NonNegative = Field(1e-6, description="Weight of the KL term against the reconstruction loss.")
+    channels: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
+        (32, 64, 64), description="Widths of the levels; every level after the first halves the resolution."
+    )
+    latent_channels: Positive = Field(4, description="Channels of the latents.")
+    ema: Decay = Field(0.999, description="Decay of the moving average of the weights; 0 is none.")
+    warmup: Index = Field(0, description="Steps of linear warm-up.")
+    schedule: Literal["constant", "cosine"] = Field("cosine", description="Learning rate after the warm-up.")
+    grad_clip: Rate | None = Field(None, description="Largest norm of the gradient; null: no clipping.")
+    autocast: Literal["bfloat16"] | None = Field(
+        None, description="Mixed precision of the passes; null: none."
+    )
+
+
+class Eval(Frozen):
+    """What is generated and how it is scored."""
+
+    samples: Annotated[int, Field(ge=2)] = Field(50_000, description="Images to generate and score.")
+    reference: ReferenceName = Field(
+        description="Reference statistics: a known name, an .npz file or a folder."
+    )
+    network: NetworkName = Field("inception", description="Feature network of the metrics.")
+    weights: Text | None = Field(
+        None, description="File with the network's weights; null: where they usually are."
+    )
+
+
+class Run(Frozen):
+    """One row: the tuple (model, variant, sampler, NFE, resolution, data) and all settings."""
+
+    model: ModelName = Field(description="The base model: a known name or package.module:function.")
+    variant: VariantText = Field(
+        description="What is measured: base, ssd, issd, 'pd 20-10', ..., or a chain as 'pd 20-10 + issd'."
+    )
+    sampler: SamplerName = Field("ddim", description="Sampler: a known name or package.module:function.")
+    nfe: Index = Field(description="Number of function evaluations (of the denoiser) for one sample.")
+    resolution: Positive = Field(description="Side of the images in pixels.")
+    data: DataName = Field(
+        "original",
+        description="Training data of the variant: original (the model's own), synthetic-N (the base's, in"
+        " N steps), a data set, or package.module:function.",
+    )
+    grid: GridName = Field("even", description="Rule that picks the N timesteps.")
+    guidance: Guidance = Field(
+        default_factory=lambda: Guidance.model_validate({}),
+        description="Classifier-free guidance while sampling.",
+    )
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="Precision while sampling.")
+    train: Train = Field(
+        default_factory=lambda: Train.model_validate({}), description="Training of the variant."
+    )
+    autoencoder: Autoencoder | None = Field(
+        None, description="Variant pretrain only: train a VAE first; null: use the model's."
+    )
+    eval: Eval = Field(description="Generation and scoring.")
+    label: Text | None = Field(None, description="Name of the row in tables instead of its variant.")
+    epochs: Text | None = Field(None, description="Epochs as the paper prints them, such as '1400 + 0.8'.")
+    keep: Literal["grid", "features", "samples"] = Field(
+        "samples", description="What stays in the store of the generated images once they are scored."
+    )
+
+
+class Named(Frozen):
+    """Names as the suite wrote them, before a profile mapped them to another scale."""
+
+    model: str
+    variant: str
+    sampler: str
+    nfe: int
+    resolution: int
+    data: str
+    reference: str
+
+
+class ResolvedRun(Run):
+    """A run with every value set, one seed, and where it came from."""
+
+    seed: Seed = Field(description="Seed of training, initial noise and labels.")
+    named: Named = Field(description="Names before the profile mapped them.")
+    mark: Mark = Field(description="The row's place in its suite.")
+    scale: str = Field("paper", description="'paper', or the profile that mapped the names.")
+
+
+def run_yaml(run: ResolvedRun) -> str:
+    """The resolved run as YAML text, without its place; keys in the schema's order."""
+    data = run.model_dump(mode="json", by_alias=True, exclude={"mark"})
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)

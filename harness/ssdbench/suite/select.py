@@ -1,0 +1,105 @@
+"""Selection of runs by their settings: ``--only 'variant=issd,nfe=10'``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ssdbench.errors import SuiteError, UsageError
+from ssdbench.suite.author import SECTIONS, run_keys
+from ssdbench.suite.problems import Mark, Problem, did_you_mean, show
+from ssdbench.suite.schema import ResolvedRun
+
+SELECTABLE: tuple[str, ...] = (*(key for _, key, _ in run_keys() if key not in SECTIONS), "seed", "scale")
+# Keys whose names a profile maps: a run is found by the name before and after.
+_NAMED = {"model", "variant", "sampler", "nfe", "resolution", "data"}
+
+
+class EmptySelection(UsageError):
+    """No run is left: an empty table must not look like success."""
+
+    exit_code = 5
+
+
+def parse_only(only: str) -> dict[str, list[str]]:
+    """Conditions of a selection: key -> patterns. ``a=x|y`` is either; ``*``, ``?`` match as in file names.
+
+    Raises:
+        SuiteError: a condition without ``=``, or an unknown key.
+    """
+    conditions: dict[str, list[str]] = {}
+    problems = []
+    mark = Mark(file=f"--only {only}")
+    for part in only.split(","):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not key:
+            problems.append(Problem(mark, "", f"{part.strip()!r} must read KEY=VALUE"))
+        elif key not in SELECTABLE:
+            problems.append(Problem(mark, key, f"unknown key{did_you_mean(key, SELECTABLE)}"))
+        elif key in conditions:
+            problems.append(Problem(mark, key, "given twice; write a choice as KEY=A|B"))
+        else:
+            conditions[key] = [choice.strip() for choice in value.split("|")]
+    if problems:
+        raise SuiteError([str(problem) for problem in problems])
+    return conditions
+
+
+def select(runs: Sequence[ResolvedRun], only: str) -> list[ResolvedRun]:
+    """The runs that meet every condition of ``only``, in order.
+
+    A name is compared as the suite wrote it and as the profile mapped it; either will do.
+
+    Raises:
+        SuiteError: as :func:`parse_only`.
+        EmptySelection: no run meets them; the message names the values there are.
+    """
+    conditions = parse_only(only)
+    chosen = [run for run in runs if all(_meets(run, key, choice) for key, choice in conditions.items())]
+    if chosen:
+        return chosen
+    hints = []
+    for key, choices in conditions.items():
+        values = list(dict.fromkeys(text for run in runs for text in _texts(run, key)))
+        if not any(fnmatchcase(text, choice) for text in values for choice in choices):
+            shown = ", ".join(values[:12]) + (", ..." if len(values) > 12 else "")
+            hints.append(f"{key} is one of: {shown}")
+    detail = f" ({'; '.join(hints)})" if hints else ""
+    raise EmptySelection(f"--only {only}: no run matches{detail}")
+
+
+def matches(values: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
+    """Whether flat settings equal every condition's value, or one of its values where it is a list."""
+    for key, wanted in conditions.items():
+        value = values.get(key)
+        choices = wanted if isinstance(wanted, list) else [wanted]
+        if not any(
+            value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in choices
+        ):
+            return False
+    return True
+
+
+def _meets(run: ResolvedRun, key: str, choices: list[str]) -> bool:
+    return any(fnmatchcase(text, choice) for text in _texts(run, key) for choice in choices)
+
+
+def _texts(run: ResolvedRun, key: str) -> list[str]:
+    section, _, inner = key.rpartition(".")
+    holder: Any = getattr(run, section) if section else run
+    value = None if holder is None else getattr(holder, "lambda_" if inner == "lambda" else inner)
+    texts = [_text(value)]
+    if key in _NAMED:
+        texts.append(_text(getattr(run.named, key)))
+    elif key == "eval.reference":
+        texts.append(run.named.reference)
+    return texts
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        return "[" + " ".join(str(item) for item in value) + "]"
+    return f"{value:g}" if isinstance(value, float) else show(value)

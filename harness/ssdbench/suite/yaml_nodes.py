@@ -1,0 +1,244 @@
+"""Safe YAML with places: plain data, and the line and column of everything in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from ssdbench.suite.problems import INVALID, Mark, Problems
+
+MAX_CHARACTERS = 4_000_000
+MAX_DEPTH = 32
+MAX_NODES = 1_000_000
+
+Path = tuple[str | int, ...]
+
+_BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_BASE):  # type: ignore[misc]
+    """The safe loader with YAML 1.2's core scalars, so that ``5e-6`` is a number and ``no`` is text."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+
+_TAG = "tag:yaml.org,2002:"
+_INT = re.compile(r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+")
+_FLOAT = re.compile(
+    r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
+for _name, _pattern, _first in (
+    ("null", re.compile(r"~|null|Null|NULL|"), ["~", "n", "N", ""]),
+    ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF")),
+    ("int", _INT, list("-+0123456789")),
+    ("float", _FLOAT, list("-+0123456789.")),
+    ("merge", re.compile(r"<<"), ["<"]),
+):
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"(?:{_pattern.pattern})$"), _first)
+
+
+class Document:
+    """A parsed YAML text: its plain ``data`` and, on request, the place of any path in it."""
+
+    def __init__(self, file: str, root: Node | None, data: Any, *, lines: bool = True) -> None:
+        self.file = file
+        self.data = data
+        self._root = root
+        self._lines = lines
+
+    def mark(self, path: Sequence[str | int] = (), *, key: bool = False) -> Mark:
+        """The place of the value at ``path`` (or of its key), or of what encloses it where it is absent."""
+        node, best = self._root, self._root
+        for depth, part in enumerate(path):
+            if isinstance(node, MappingNode):
+                found = _lookup(node, part)
+                if found is None:
+                    break
+                name, node = found
+                best = name if key and depth == len(path) - 1 else node
+            elif isinstance(node, SequenceNode) and isinstance(part, int) and 0 <= part < len(node.value):
+                node = best = node.value[part]
+            else:
+                break
+        return self._place(best)
+
+    def _place(self, node: Node | None) -> Mark:
+        if not self._lines:
+            return Mark(file=self.file)
+        return Mark(file=self.file, line=1, column=1) if node is None else _mark(self.file, node.start_mark)
+
+
+def option_document(text: str, option: str, problems: Problems) -> Document:
+    """As :func:`parse_yaml` for the value of a command-line option, whose place is ``option``."""
+    found = Problems()
+    document = parse_yaml(text, option, found)
+    for problem in found:
+        problems.add(Mark(file=option), problem.key, problem.text)
+    return Document(option, None, document.data, lines=False)
+
+
+def parse_yaml(text: str, file: str, problems: Problems) -> Document:
+    """Parse one YAML document without running anything in it; what is wrong is added to ``problems``.
+
+    The data are None, bool, int, float, str, list and dict with keys of type str or int. ``INVALID`` stands
+    for a part that was broken, so that the rest can still be checked; an empty document is None.
+    """
+    if len(text) > MAX_CHARACTERS:
+        problems.add(
+            Mark(file=file, line=1, column=1), "", f"the file has more than {MAX_CHARACTERS:,} characters"
+        )
+        return Document(file, None, INVALID)
+    try:
+        _check_depth(text)
+        root = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Mark(file=file, line=1, column=1) if mark is None else _mark(file, mark)
+        reason = ", ".join(part for part in (error.problem, error.context) if part)
+        problems.add(place, "", f"not valid YAML: {reason}")
+        return Document(file, None, INVALID)
+    except yaml.YAMLError as error:
+        reason = str(error).splitlines()[0]
+        problems.add(Mark(file=file, line=1, column=1), "", f"not valid YAML: {reason}")
+        return Document(file, None, INVALID)
+    if root is None:
+        return Document(file, None, None)
+    return Document(file, root, _Builder(file, problems).build(root))
+
+
+def _check_depth(text: str) -> None:
+    # The C composer recurses without a limit and would take the process down; its event stream does not.
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            depth += 1
+            if depth > MAX_DEPTH:
+                mark: Any = event.start_mark
+                raise yaml.MarkedYAMLError(
+                    problem=f"nested deeper than {MAX_DEPTH} levels", problem_mark=mark
+                )
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            depth -= 1
+
+
+class _TooLargeError(Exception):
+    """Aliases expand to more nodes than any suite needs."""
+
+
+class _Builder:
+    """Turns nodes into plain data, once, within a budget of nodes."""
+
+    def __init__(self, file: str, problems: Problems) -> None:
+        self._file = file
+        self._problems = problems
+        self._budget = MAX_NODES
+        self._open: set[int] = set()
+
+    def build(self, root: Node) -> Any:
+        try:
+            return self._value(root)
+        except _TooLargeError:
+            self._add(root, f"more than {MAX_NODES:,} values once aliases are expanded")
+            return INVALID
+
+    def _add(self, node: Node, text: str, key: str = "") -> None:
+        self._problems.add(_mark(self._file, node.start_mark), key, text)
+
+    def _value(self, node: Node) -> Any:
+        self._budget -= 1
+        if self._budget < 0:
+            raise _TooLargeError
+        if isinstance(node, ScalarNode):
+            return self._scalar(node)
+        if id(node) in self._open:
+            self._add(node, "an alias refers to the mapping or list that it stands in")
+            return INVALID
+        self._open.add(id(node))
+        try:
+            if isinstance(node, SequenceNode):
+                self._check_tag(node, "seq")
+                return [self._value(item) for item in node.value]
+            self._check_tag(node, "map")
+            return self._mapping(node)
+        finally:
+            self._open.discard(id(node))
+
+    def _mapping(self, node: Node) -> dict[str | int, Any]:
+        data: dict[str | int, Any] = {}
+        merged: dict[str | int, Any] = {}
+        lines: dict[str | int, int] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == _TAG + "merge":
+                merged = {**self._merge(value_node), **merged}
+                continue
+            key = self._scalar(key_node) if isinstance(key_node, ScalarNode) else None
+            if isinstance(key, bool) or not isinstance(key, (str, int)):
+                self._add(
+                    key_node, f"a key must be text, not {key_node.value if key is not None else 'this'!r}"
+                )
+                continue
+            if key in lines:
+                self._add(key_node, f"duplicate key (first on line {lines[key]})", str(key))
+                continue
+            lines[key] = key_node.start_mark.line + 1
+            data[key] = self._value(value_node)
+        return {**merged, **data} if merged else data
+
+    def _merge(self, node: Node) -> dict[str | int, Any]:
+        sources = node.value if isinstance(node, SequenceNode) else [node]
+        merged: dict[str | int, Any] = {}
+        for source in sources:
+            if not isinstance(source, MappingNode):
+                self._add(source, "'<<' merges a mapping or a list of mappings")
+                continue
+            value = self._value(source)
+            merged = {**value, **merged} if isinstance(value, dict) else merged
+        return merged
+
+    def _check_tag(self, node: Node, expected: str) -> None:
+        if node.tag != _TAG + expected:
+            self._add(node, f"the tag {_short(node.tag)} is not allowed in a suite")
+
+    def _scalar(self, node: ScalarNode) -> Any:
+        text = node.value
+        match node.tag.removeprefix(_TAG):
+            case "null":
+                return None
+            case "str" | "merge":
+                return text
+            case "bool" if text.lower() in {"true", "false"}:
+                return text.lower() == "true"
+            case "int" if _INT.fullmatch(text) and len(text) <= 400:
+                return int(text, 0) if text.startswith(("0x", "0o")) else int(text)
+            case "float" if _FLOAT.fullmatch(text):
+                return float(re.sub(r"\.(?=[in])", "", text.lower()))
+            case "bool" | "int" | "float" as kind:
+                self._add(node, f"{text[:40]!r} is no {kind}")
+            case _:
+                self._add(node, f"the tag {_short(node.tag)} is not allowed in a suite")
+        return INVALID
+
+
+def _lookup(node: MappingNode, part: str | int, depth: int = 0) -> tuple[Node, Node] | None:
+    for key, value in node.value:
+        if isinstance(key, ScalarNode) and key.value == str(part):
+            return key, value
+    for key, value in node.value:
+        if key.tag == _TAG + "merge" and depth < MAX_DEPTH:
+            for source in value.value if isinstance(value, SequenceNode) else [value]:
+                found = _lookup(source, part, depth + 1) if isinstance(source, MappingNode) else None
+                if found is not None:
+                    return found
+    return None
+
+
+def _mark(file: str, mark: Any) -> Mark:
+    return Mark(file=file, line=mark.line + 1, column=mark.column + 1)
+
+
+def _short(tag: str) -> str:
+    return "!!" + tag.removeprefix(_TAG) if tag.startswith(_TAG) else tag
