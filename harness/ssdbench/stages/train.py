@@ -46,6 +46,7 @@ class Reconstruct(Setting):
     data: Source
     resolution: int
     channels: tuple[int, ...]
+    latent_channels: int = 4
     kl_weight: float
 
 
@@ -163,7 +164,7 @@ def _autoencoder(spec: TrainSpec, setting: Reconstruct, output: Path, runtime: R
 
     images = load_images(setting.dataset, setting.resolution)
     torch.manual_seed(spec.seed)
-    model = build_vae(setting.channels, images.pixels.shape[-1]).to(runtime.device)
+    model = build_vae(setting.channels, images.pixels.shape[-1], setting.latent_channels).to(runtime.device)
     objective = Objective(setting.kl_weight)
 
     def loss_at(step: int) -> torch.Tensor:

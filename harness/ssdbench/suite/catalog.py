@@ -13,15 +13,19 @@ from ssdbench.models.shapes import SIZES, DiTShape, dit_shape
 class ModelFacts:
     """A denoiser: its shape at each resolution, where its weights and its autoencoder come from.
 
-    ``weights`` maps a resolution to a source: ``package:PATH`` (shipped), ``hub:REPO`` or ``file:NAME`` (the
-    user puts it there). ``unavailable`` says why a model that a suite may name cannot run yet.
+    ``weights`` maps a resolution to a source: ``package:PATH`` (shipped) or ``file:NAME`` (the user puts it into
+    $SSDBENCH_DATA/weights; ``hint`` says how). ``dataset`` is what the data source ``original`` means.
+    ``unavailable`` says why a model that a suite may name cannot run yet.
     """
 
     description: str
     family: str
     shapes: Mapping[int, DiTShape] = field(default_factory=dict)
     weights: Mapping[int, str] = field(default_factory=dict)
+    hint: str = ""
     vae: str | None = None
+    vae_hint: str = ""
+    dataset: str = "imagenet"
     prediction: str = "eps"
     unavailable: str | None = None
 
@@ -72,12 +76,20 @@ class ReferenceFacts:
     description: str
     images: int
     networks: Mapping[str, str]
+    hint: str = ""
 
 
 _LATER = "not available yet in this version"
 
-_DIT_WEIGHTS = {256: "hub:facebook/DiT-XL-2-256", 512: "hub:facebook/DiT-XL-2-512"}
-_SD_VAE = "hub:stabilityai/sd-vae-ft-ema"
+_DIT_HINT = (
+    "download it from https://dl.fbaipublicfiles.com/DiT/models/ (published for DiT-XL/2), or put your own "
+    "checkpoint in the published layout there"
+)
+_SD_VAE = "file:sd-vae-ft-ema"
+_SD_VAE_HINT = (
+    "download stabilityai/sd-vae-ft-ema from the Hugging Face hub "
+    "(huggingface-cli download stabilityai/sd-vae-ft-ema --local-dir $SSDBENCH_DATA/weights/sd-vae-ft-ema)"
+)
 
 
 def _dit(size: str, patch: int) -> ModelFacts:
@@ -88,8 +100,10 @@ def _dit(size: str, patch: int) -> ModelFacts:
         description=f"{name} on ImageNet latents" + ("" if published else " (bring your own weights)"),
         family="dit",
         shapes={r: dit_shape(size, patch, r // 8) for r in resolutions},
-        weights=_DIT_WEIGHTS if published else {256: f"file:{name.replace('/', '-')}-256x256.pt"},
+        weights={r: f"file:{name.replace('/', '-')}-{r}x{r}.pt" for r in resolutions},
+        hint=_DIT_HINT,
         vae=_SD_VAE,
+        vae_hint=_SD_VAE_HINT,
     )
 
 
@@ -102,6 +116,7 @@ MODELS: dict[str, ModelFacts] = {
         shapes={32: MINI_SHAPE},
         weights={32: "package:weights/dit-mini-32"},
         vae="package:weights/vae-mini",
+        dataset="fashion-mnist",
     ),
     **{f"DiT-{size}/{patch}": _dit(size, patch) for size in SIZES for patch in (2, 4, 8)},
     "SiT-XL/2": ModelFacts(
@@ -173,8 +188,14 @@ assert GRIDS.keys() == _GRID_RULES.keys()  # a grid that can be named can be bui
 
 NETWORKS: dict[str, Fact] = {
     "inception": Fact("the 2015 TensorFlow Inception of the published FID"),
-    "effnet-lite0": Fact("ImageNet EfficientNet-Lite0, comes with the installation; its distances are no FID"),
+    "effnet-lite0": Fact(
+        "ImageNet EfficientNet-Lite0, comes with the installation; its distances are no FID"
+    ),
 }
+
+_ADM_HINT = (
+    "download it from https://openaipublic.blob.core.windows.net/diffusion/jul-2021/ref_batches/imagenet/{}"
+)
 
 REFERENCES: dict[str, ReferenceFacts] = {
     "fashion-mnist": ReferenceFacts(
@@ -186,11 +207,13 @@ REFERENCES: dict[str, ReferenceFacts] = {
         "ADM's ImageNet 256x256 reference batch",
         images=10_000,
         networks={"inception": "file:VIRTUAL_imagenet256_labeled.npz"},
+        hint=_ADM_HINT.format("256/VIRTUAL_imagenet256_labeled.npz"),
     ),
     "imagenet-512": ReferenceFacts(
         "ADM's ImageNet 512x512 reference batch",
         images=10_000,
         networks={"inception": "file:VIRTUAL_imagenet512.npz"},
+        hint=_ADM_HINT.format("512/VIRTUAL_imagenet512.npz"),
     ),
 }
 

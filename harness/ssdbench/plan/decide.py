@@ -1,0 +1,61 @@
+"""Which stages must run, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from ssdbench.plan.graph import Graph
+from ssdbench.store import Store
+
+
+@dataclass(frozen=True)
+class Decision:
+    """``cached``: its artifact serves; ``run``: it has to run; ``unneeded``: what it would be for is there already."""
+
+    status: Literal["cached", "run", "unneeded"]
+    reason: str
+
+
+def decide(graph: Graph, store: Store, fresh: Collection[str] = ()) -> dict[str, Decision]:
+    """A decision for every stage of the graph.
+
+    An artifact serves when it is committed, its inputs are still those it was made from, and neither its kind nor
+    that of anything before it is in ``fresh``. What only feeds finished stages is not needed, so that samples that
+    were dropped after scoring are not made again.
+    """
+    obstacle: dict[str, str | None] = {}
+    for key in graph.nodes:
+        obstacle[key] = _obstacle(graph, store, fresh, key, obstacle)
+    decisions = {
+        key: Decision("cached", "its artifact is in the store")
+        if obstacle[key] is None
+        else Decision("unneeded", "everything made from it is in the store")
+        for key in graph.nodes
+    }
+    stack = graph.targets
+    while stack:
+        key = stack.pop()
+        reason = obstacle[key]
+        if reason is not None and decisions[key].status != "run":
+            decisions[key] = Decision("run", reason)
+            stack.extend(graph.nodes[key].inputs.values())
+    return decisions
+
+
+def _obstacle(
+    graph: Graph, store: Store, fresh: Collection[str], key: str, before: dict[str, str | None]
+) -> str | None:
+    """Why the artifact of a stage does not serve, or None."""
+    node = graph.nodes[key]
+    if node.spec.KIND in fresh:
+        return f"--fresh {node.spec.KIND}"
+    for source in node.inputs.values():
+        reason = before[source]
+        if reason is not None and reason.startswith(("--fresh", "made from")):
+            return f"made from a stage that runs again ({graph.nodes[source].spec.KIND})"
+    if store.manifest(key) is None:
+        aside = store.aside_reason(key)
+        return f"its artifact was set aside: {aside}" if aside else "no artifact yet"
+    return store.stale(key)

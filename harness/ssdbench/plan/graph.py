@@ -1,0 +1,71 @@
+"""The graph of stages that a suite asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ssdbench.stages import StageSpec
+from ssdbench.suite import ResolvedRun
+
+
+@dataclass(frozen=True)
+class Node:
+    """A stage: its specification, its spec key, and the keys of its inputs by role."""
+
+    spec: StageSpec
+    key: str
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Role -> spec key."""
+        return self.spec.inputs
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run and its ``target``, the key of its score stage.
+
+    Without a target there is a reason: ``unavailable`` names what this version cannot do, ``missing`` lists what is
+    not on this machine and how to get it.
+    """
+
+    run: ResolvedRun
+    target: str | None = None
+    unavailable: str | None = None
+    missing: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no target, in a line."""
+        return self.unavailable or "; ".join(self.missing) or None
+
+
+@dataclass
+class Graph:
+    """All stages, every one after its inputs, and the runs they serve."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    runs: list[PlannedRun] = field(default_factory=list)
+
+    def add(self, spec: StageSpec) -> str:
+        """Add a stage, or find the same one, and return its key."""
+        key = spec.key()
+        self.nodes.setdefault(key, Node(spec, key))
+        return key
+
+    def closure(self, keys: Iterable[str]) -> set[str]:
+        """The given stages and everything they are made from."""
+        found: set[str] = set()
+        stack = list(keys)
+        while stack:
+            key = stack.pop()
+            if key not in found:
+                found.add(key)
+                stack.extend(self.nodes[key].inputs.values())
+        return found
+
+    @property
+    def targets(self) -> list[str]:
+        """Keys of the runs' score stages, each once, in the suite's order."""
+        return list(dict.fromkeys(run.target for run in self.runs if run.target is not None))

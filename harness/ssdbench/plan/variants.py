@@ -1,0 +1,58 @@
+"""From a run's training settings to a stage's objective: fused layers, weights and pairs made explicit."""
+
+from __future__ import annotations
+
+from ssdbench.models.shapes import DiTShape
+from ssdbench.stages.train import SelfStep
+from ssdbench.suite import ResolvedRun
+from ssdbench.suite.schema import DEFAULT_SHARE, Train
+from ssdbench.suite.variant import VariantStep
+
+
+def fused_layers(train: Train, depth: int) -> tuple[int, ...]:
+    """The blocks whose outputs are fused, as indices."""
+    if train.fuse == "all":
+        return tuple(range(depth))
+    if train.fuse == "last":
+        return (depth - 1,)
+    return tuple(sorted(train.fuse))
+
+
+def fusion_weight(train: Train, layers: int) -> float:
+    """w, the weight of the states from s at each fused layer.
+
+    From lambda, which weights s (Eq. 6 as printed) or t; else from the share W of the features that comes from s
+    after all fused layers: W = 1 - (1 - w)^L.
+    """
+    if train.lambda_ is not None:
+        return train.lambda_ if train.lambda_weights == "s" else 1.0 - train.lambda_
+    share = DEFAULT_SHARE if train.share is None else train.share
+    return 1.0 - (1.0 - share) ** (1.0 / layers)
+
+
+def trained_pairs(train: Train, nfe: int) -> tuple[int, ...]:
+    """Indices i of the trained pairs (g[i], g[i-1])."""
+    if train.pairs == "all":
+        return tuple(range(1, nfe))
+    if train.pairs == "skip_last":
+        return tuple(range(2, nfe))
+    return tuple(sorted(train.pairs))
+
+
+def self_step(run: ResolvedRun, step: VariantStep, shape: DiTShape) -> SelfStep:
+    """The objective of a self step-distillation.
+
+    Explicit SSD without a lambda takes Eq. 12's: the paper's SSD rows are its Eq. 12 rows.
+    """
+    train = run.train
+    common = {
+        "grid": run.grid,
+        "nfe": run.nfe,
+        "pairs": trained_pairs(train, run.nfe),
+        "teacher_guidance": train.teacher_guidance,
+    }
+    if step.kind == "issd":
+        layers = fused_layers(train, shape.depth)
+        return SelfStep(kind="issd", layers=layers, w=fusion_weight(train, len(layers)), **common)
+    lam = {"ssd-eq10": 1.0, "ssd-eq12": None}.get(step.kind, train.lambda_)
+    return SelfStep(kind="ssd", lam="eq12" if lam is None else lam, **common)

@@ -1,0 +1,54 @@
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ssdbench.data.datasets import fit, load_images, read_idx
+from ssdbench.errors import InputError
+
+
+def test_the_vendored_images_are_fashion_mnists_test_split() -> None:
+    images = load_images("fashion-mnist", 32)
+    assert images.pixels.shape == (10_000, 32, 32, 1)
+    assert np.bincount(images.labels).tolist() == [1000] * 10
+
+
+def test_fitting_pads_and_enlarges_without_interpolation() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), dtype=np.uint8)
+    small, large = fit(pixels, 32), fit(pixels, 64)
+    assert np.array_equal(small[:, 2:-2, 2:-2], pixels)
+    assert small.sum() == pixels.sum()
+    assert np.array_equal(large[:, ::2, ::2], small)
+    assert np.array_equal(large[:, 1::2, 1::2], small)
+    with pytest.raises(InputError, match="cannot be fitted to 16"):
+        fit(pixels, 16)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"\x00\x00\x09\x01\x00\x00\x00\x01x", "expected an IDX file of unsigned bytes"),
+        (b"\x00\x00\x08\x02\x00\x00", "header ends"),
+        (b"\x00\x00\x08\x01\x00\x00\x00\x05abc", "needs 5 bytes of data, found 3"),
+    ],
+)
+def test_malformed_idx_files(tmp_path: Path, raw: bytes, message: str) -> None:
+    path = tmp_path / "x.gz"
+    path.write_bytes(gzip.compress(raw))
+    with pytest.raises(InputError, match=message):
+        read_idx(path)
+
+
+def test_a_file_that_is_not_gzip(tmp_path: Path) -> None:
+    (tmp_path / "x.gz").write_bytes(b"plain")
+    with pytest.raises(InputError, match="cannot be read as gzip"):
+        read_idx(tmp_path / "x.gz")
+
+
+def test_a_missing_data_set_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSDBENCH_DATA", str(tmp_path))
+    monkeypatch.setattr("ssdbench.data.datasets._DEBIAN", tmp_path)
+    with pytest.raises(InputError, match="dataset-fashion-mnist"):
+        load_images("fashion-mnist-full", 32)
+    with pytest.raises(InputError, match="known: fashion-mnist"):
+        load_images("mnist", 32)

@@ -1,0 +1,153 @@
+"""Samplers against the published code's samples, an ODE with a known solution, and another library."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from ssdbench.diffusion.denoiser import Counted, Guided, Prediction
+from ssdbench.diffusion.grids import timesteps
+from ssdbench.diffusion.samplers import SAMPLERS, ab2, ddim
+from ssdbench.diffusion.schedule import alphas_cumprod
+from ssdbench.errors import SsdbenchError
+from ssdbench.models.checkpoint import load_dit
+from ssdbench.models.shapes import DiTShape
+from torch import Tensor
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN_SHAPE = DiTShape(width=48, depth=3, heads=4, input_size=8, num_classes=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "grid", "n"), [("10", "even", 10), ("4", "even", 4), ("25", "even", 25), ("ddim20", "leading", 20)]
+)
+def test_ddim_equals_the_published_sampler(name: str, grid: str, n: int) -> None:
+    golden = np.load(GOLDEN / "dit_forward_and_ddim.npz")
+    model = load_dit(GOLDEN / "dit_official_layout.pt", GOLDEN_SHAPE)
+    steps = timesteps(grid, n)
+    assert steps == golden[f"grid_{name}"].tolist()
+    guided = Prediction(Guided(model, model.null_label, scale=1.5, channels=3))
+    with torch.no_grad():
+        found = ddim(
+            guided, torch.from_numpy(golden["z"]), steps, alphas_cumprod(), torch.from_numpy(golden["labels"])
+        )
+    expected = torch.from_numpy(golden[f"ddim_{name}"])
+    # The random model's samples reach +-500, so the distance is relative to that.
+    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+VARIANCE = 0.25  # of the Gaussian data
+
+
+def exact_eps(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+    """The ideal denoiser of N(0, VARIANCE) data: E[eps | x_t] = sqrt(1 - a) x / (a VARIANCE + 1 - a)."""
+    a = alphas_cumprod()[t].to(x.dtype).reshape(-1, 1)
+    return (1 - a).sqrt() * x / (a * VARIANCE + 1 - a)
+
+
+def exact_flow(x: Tensor, start: int) -> Tensor:
+    """The probability flow of Gaussian data keeps x / (standard deviation at t) constant, down to alpha = 1."""
+    a = float(alphas_cumprod()[start])
+    return x * math.sqrt(VARIANCE / (a * VARIANCE + 1 - a))
+
+
+@pytest.mark.parametrize(("sampler", "order"), [(ddim, 1), (ab2, 2)])
+def test_order_of_convergence_on_gaussian_data(sampler: object, order: int) -> None:
+    # From t = 600 on, and on grids that all end at t = 120, so that the steps shrink everywhere by the same factor.
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64).reshape(-1, 1)
+    cond = torch.zeros(9, dtype=torch.int64)
+    errors = []
+    for stride in (40, 20, 10):
+        grid = list(range(120, 601, stride))
+        found = _to_first_timestep(sampler, x, grid, cond)
+        a_start, a_end = (float(alphas_cumprod()[t]) for t in (grid[-1], grid[0]))
+        truth = x * math.sqrt((a_end * VARIANCE + 1 - a_end) / (a_start * VARIANCE + 1 - a_start))
+        errors.append((found - truth).abs().max().item())
+    rates = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
+    assert all(rate > order - 0.25 for rate in rates), (errors, rates)
+    assert rates[-1] < order + 0.75  # a higher order would mean that the test does not see the steps
+
+
+def _to_first_timestep(sampler: object, x: Tensor, grid: list[int], cond: Tensor) -> Tensor:
+    """Run a sampler but stop at grid[0]: its last step, to alpha = 1, is undone by catching its input."""
+    seen: list[Tensor] = []
+
+    def watch(x: Tensor, t: Tensor, c: Tensor) -> Tensor:
+        seen.append(x)
+        return exact_eps(x, t, c)
+
+    sampler(watch, x, grid, alphas_cumprod(), cond)  # type: ignore[operator]
+    return seen[-1]
+
+
+def test_ddim_reaches_the_exact_flow() -> None:
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64).reshape(-1, 1)
+    found = ddim(exact_eps, x, timesteps("even", 1000), alphas_cumprod(), torch.zeros(9, dtype=torch.int64))
+    torch.testing.assert_close(found, exact_flow(x, 999), rtol=5e-3, atol=0)
+
+
+def test_ddim_agrees_with_diffusers_where_its_steps_are_right() -> None:
+    # diffusers steps to t - T // N, which is the next grid point for `trailing` when N divides T.
+    scheduler = DDIMScheduler(
+        beta_start=1e-4,
+        beta_end=2e-2,
+        beta_schedule="linear",
+        timestep_spacing="trailing",
+        set_alpha_to_one=True,
+        clip_sample=False,
+    )
+    scheduler.set_timesteps(10)
+    x = torch.randn(4, 3, dtype=torch.float64)
+    cond = torch.zeros(4, dtype=torch.int64)
+    expected = x
+    for t in scheduler.timesteps:
+        expected = scheduler.step(exact_eps(expected, t.expand(4), cond), int(t), expected).prev_sample
+    found = ddim(exact_eps, x, timesteps("trailing", 10), alphas_cumprod(), cond)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+@pytest.mark.parametrize("n", [1, 2, 10])
+def test_n_timesteps_are_n_evaluations(name: str, n: int) -> None:
+    counted = Counted(exact_eps)
+    x = torch.randn(2, 3)
+    SAMPLERS[name](counted, x, timesteps("even", n), alphas_cumprod(), torch.zeros(2, dtype=torch.int64))
+    assert counted.nfe == n
+    counted.expect(n)
+    with pytest.raises(SsdbenchError, match=f"used {n} function evaluations where {n + 1}"):
+        counted.expect(n + 1)
+
+
+def test_adams_bashforth_is_exact_where_eps_is_linear_in_time() -> None:
+    # With eps = t (whatever x), the extrapolated value of each step is eps at the middle of it.
+    seen: list[float] = []
+
+    def linear(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+        return t.to(x.dtype).reshape(-1, 1).expand_as(x)
+
+    grid, alphas = [100, 250, 400, 700], alphas_cumprod()
+    x = ab2(linear, torch.zeros(1, 1, dtype=torch.float64), grid, alphas, torch.zeros(1, dtype=torch.int64))
+    from ssdbench.diffusion.schedule import ddim_step
+
+    expected = torch.zeros(1, 1, dtype=torch.float64)
+    ends = [(700, 400, 700.0), (400, 250, 325.0), (250, 100, 175.0), (100, -1, 100 - 101 / 2)]
+    for t, t_next, value in ends:
+        a_next = 1.0 if t_next < 0 else float(alphas[t_next])
+        expected = ddim_step(expected, torch.full_like(expected, value), float(alphas[t]), a_next)
+        seen.append(value)
+    torch.testing.assert_close(x, expected)
+
+
+def test_guidance_mixes_the_named_channels_alone() -> None:
+    def by_label(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+        return cond.to(x.dtype).reshape(-1, 1, 1, 1).expand_as(x)
+
+    x, t = torch.zeros(2, 4, 2, 2), torch.zeros(2, dtype=torch.int64)
+    labels = torch.tensor([3, 5])
+    found = Guided(by_label, torch.tensor([1]), scale=2.0, channels=3)(x, t, labels)
+    assert found[:, :3].unique().tolist() == [5.0, 9.0]  # null + 2 (label - null)
+    assert found[:, 3].unique().tolist() == [3.0, 5.0]
+    everywhere = Guided(by_label, torch.tensor([1]), scale=2.0)(x, t, labels)
+    assert everywhere[:, 3].unique().tolist() == [5.0, 9.0]

@@ -1,0 +1,125 @@
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from ssdbench.errors import InputError, Interrupted, NotFinite
+from ssdbench.models.dit import DiT
+from ssdbench.models.shapes import DiTShape
+from ssdbench.training.fusion import block_points, fusing, recording
+from ssdbench.training.loop import LOSSES, Optimisation, optimise
+from torch import nn
+
+
+@dataclass
+class Watcher:
+    stop_at: int | None = None
+    done: list[int] = field(default_factory=list)
+
+    def report(self, done: int, total: int, unit: str, **values: float | str) -> None:
+        self.done.append(done)
+
+    def stopping(self) -> bool:
+        return self.stop_at is not None and bool(self.done) and self.done[-1] >= self.stop_at
+
+
+def problem() -> tuple[nn.Module, object]:
+    torch.manual_seed(0)
+    model = nn.Linear(4, 1)
+
+    def loss_at(step: int) -> torch.Tensor:
+        x = torch.randn(8, 4, generator=torch.Generator().manual_seed(step))
+        return (model(x) - x.sum(1, keepdim=True)).square().mean()
+
+    return model, loss_at
+
+
+SETTINGS = Optimisation(steps=30, lr=1e-2, ema=0.9, warmup=3, schedule="cosine", grad_clip=1.0)
+
+
+def test_an_interrupted_training_ends_bit_for_bit_as_an_undisturbed_one(tmp_path: Path) -> None:
+    results = []
+    for name, stops in (("whole", [None]), ("cut", [7, 19, None])):
+        scratch = tmp_path / name
+        scratch.mkdir()
+        steps: list[int] = []
+        for stop in stops:
+            model, loss_at = problem()
+            watch = Watcher(stop)
+            try:
+                optimise(model, loss_at, SETTINGS, scratch=scratch, watch=watch)
+            except Interrupted:
+                assert stop is not None
+            steps += watch.done
+        assert steps == list(range(1, 31))  # no step was lost or repeated
+        results.append((model.state_dict(), (scratch / LOSSES).read_text()))
+    (whole, log), (cut, cut_log) = results
+    assert all(torch.equal(whole[k], cut[k]) for k in whole)
+    assert log == cut_log
+    assert [json.loads(line)["step"] for line in log.splitlines()] == list(range(30))
+
+
+def test_a_log_cut_in_the_middle_of_a_line_is_mended(tmp_path: Path) -> None:
+    model, loss_at = problem()
+    with pytest.raises(Interrupted):
+        optimise(model, loss_at, SETTINGS, scratch=tmp_path, watch=Watcher(9))
+    with (tmp_path / LOSSES).open("a") as log:
+        log.write('{"step": 9, "loss": 1}\n{"step": 10, "lo')  # written after the checkpoint, the last half a line
+    model, loss_at = problem()
+    optimise(model, loss_at, SETTINGS, scratch=tmp_path, watch=Watcher())
+    steps = [json.loads(line)["step"] for line in (tmp_path / LOSSES).read_text().splitlines()]
+    assert steps == list(range(30))
+
+
+def test_a_loss_that_is_not_finite_stops_at_its_step(tmp_path: Path) -> None:
+    model, loss_at = problem()
+    with pytest.raises(NotFinite, match="nan at step 5"):
+        optimise(
+            model,
+            lambda step: loss_at(step) * (float("nan") if step == 5 else 1),
+            SETTINGS,
+            scratch=tmp_path,
+            watch=Watcher(),
+        )
+
+
+def test_the_default_is_plain_adamw(tmp_path: Path) -> None:
+    model, loss_at = problem()
+    optimise(model, loss_at, Optimisation(steps=10, lr=1e-2), scratch=tmp_path, watch=Watcher())
+    other, other_loss = problem()
+    adam = torch.optim.AdamW(other.parameters(), lr=1e-2, weight_decay=0.0)
+    for step in range(10):
+        adam.zero_grad()
+        other_loss(step).backward()
+        adam.step()
+    assert torch.equal(model.weight, other.weight)
+
+
+def test_rates() -> None:
+    rates = [SETTINGS.rate(step) for step in range(30)]
+    assert rates[:3] == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2])
+    assert all(a >= b for a, b in zip(rates[3:], rates[4:], strict=False))
+    assert rates[-1] < 2e-3
+    assert Optimisation(steps=5, lr=3.0).rate(4) == 3.0
+
+
+def test_fusion_points_outside_the_model() -> None:
+    model = DiT(DiTShape(width=16, depth=2, heads=2, input_size=4, num_classes=3))
+    with pytest.raises(InputError, match=r"\[2\] are outside 0..1"):
+        block_points(model, [0, 2])
+
+
+def test_fusing_with_its_own_states_changes_nothing() -> None:
+    torch.manual_seed(0)
+    model = DiT(DiTShape(width=16, depth=2, heads=2, input_size=4, num_classes=3))
+    for p in model.parameters():
+        nn.init.normal_(p, std=0.2)
+    x, t, y = torch.randn(2, 4, 4, 4), torch.tensor([3, 700]), torch.tensor([0, 2])
+    with torch.no_grad(), recording(block_points(model, [0, 1])) as states:
+        plain = model(x, t, y)
+    assert [tuple(h.shape) for h in states] == [(2, 4, 16)] * 2
+    with torch.no_grad(), fusing(block_points(model, [0, 1]), states, 0.7):
+        torch.testing.assert_close(model(x, t, y), plain)
+    with torch.no_grad(), fusing(block_points(model, [1]), [states[1] + 1], 0.5):
+        assert not torch.allclose(model(x, t, y), plain)

@@ -1,0 +1,180 @@
+"""The losses against the equations written out by hand, and what each step costs."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from ssdbench.diffusion import noise
+from ssdbench.diffusion.grids import timesteps
+from ssdbench.diffusion.schedule import alphas_cumprod, midpoint_lambda
+from ssdbench.models.dit import DiT
+from ssdbench.models.shapes import DiTShape
+from ssdbench.training.objectives import Batch, Denoise, ExplicitSSD, ImplicitSSD, Shared
+
+SHAPE = DiTShape(width=32, depth=3, heads=2, input_size=4, num_classes=5, learn_sigma=True)
+GRID = timesteps("even", 10)
+ALPHAS = alphas_cumprod()
+NO_DROP = Shared(label_dropout=0.0)
+
+
+def model(seed: int) -> DiT:
+    torch.manual_seed(seed)
+    dit = DiT(SHAPE)
+    for p in dit.parameters():
+        if p.requires_grad:
+            torch.nn.init.normal_(p, std=0.1)  # away from adaLN-Zero, where the blocks do nothing
+    return dit
+
+
+@pytest.fixture
+def frozen() -> DiT:
+    return model(0)
+
+
+@pytest.fixture
+def batch() -> Batch:
+    torch.manual_seed(1)
+    return Batch(torch.randn(6, 4, 4, 4), torch.arange(6) % 5, seed=3, positions=range(12, 18))
+
+
+def drawn(batch: Batch, pairs: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """s, t, the noise and x_s as the streams define them."""
+    which = noise.integers(len(pairs), 3, "train/pair", batch.positions)
+    s = torch.tensor([GRID[pairs[i]] for i in which])
+    t = torch.tensor([GRID[pairs[i] - 1] for i in which])
+    eps = noise.normal((4, 4, 4), 3, "train/noise", batch.positions)
+    a = ALPHAS[s].float().reshape(-1, 1, 1, 1)
+    return s, t, eps, a.sqrt() * batch.x0 + (1 - a).sqrt() * eps
+
+
+def one_step(x_s: torch.Tensor, eps: torch.Tensor, s: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    a_s, a_t = (ALPHAS[i].float().reshape(-1, 1, 1, 1) for i in (s, t))
+    x0 = (x_s - (1 - a_s).sqrt() * eps) / a_s.sqrt()
+    return a_t.sqrt() * x0 + (1 - a_t).sqrt() * eps
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.3, 1.0, None])
+def test_the_explicit_loss_is_eq_5(frozen: DiT, batch: Batch, lam: float | None) -> None:
+    student, pairs = model(7), [2, 5, 9]
+    s, t, _, x_s = drawn(batch, pairs)
+    with torch.no_grad():
+        eps_s = frozen(x_s, s, batch.labels)[:, :4]
+        eps_t = frozen(one_step(x_s, eps_s, s, t), t, batch.labels)[:, :4]
+        weights = torch.tensor(
+            [midpoint_lambda(ALPHAS, int(a), int(b)) if lam is None else lam for a, b in zip(s, t, strict=True)]
+        ).reshape(-1, 1, 1, 1)
+        expected = F.mse_loss(student(x_s, s, batch.labels)[:, :4], weights * eps_t + (1 - weights) * eps_s)
+    found = ExplicitSSD(frozen, GRID, pairs, ALPHAS, NO_DROP, lam).loss(student, batch)
+    torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("layers", [[0, 1, 2], [2], [0, 2]])
+def test_the_implicit_loss_is_eq_6(frozen: DiT, batch: Batch, layers: list[int]) -> None:
+    student, pairs, w = model(7), [1, 4], 0.3
+    s, t, _, x_s = drawn(batch, pairs)
+
+    def run(net: DiT, x: torch.Tensor, at: torch.Tensor, mix: list[torch.Tensor] | None) -> tuple[torch.Tensor, list]:
+        c = net.t_embedder(at) + net.y_embedder(batch.labels)
+        h, states = net.x_embedder(x) + net.pos_embed, []
+        for i, block in enumerate(net.blocks):
+            h = block(h, c)
+            if mix is not None and i in layers:
+                h = w * mix[i] + (1 - w) * h
+            states.append(h)
+        return net._unpatchify(net.final_layer(h, c))[:, :4], states
+
+    with torch.no_grad():
+        eps_s, states = run(frozen, x_s, s, None)
+        x_t = one_step(x_s, eps_s, s, t)
+        expected = F.mse_loss(run(student, x_t, t, states)[0], run(frozen, x_t, t, None)[0])
+    found = ImplicitSSD(frozen, GRID, pairs, ALPHAS, NO_DROP, layers, w).loss(student, batch)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_without_fusion_the_implicit_loss_and_its_gradient_are_zero(frozen: DiT, batch: Batch) -> None:
+    student = model(0)
+    loss = ImplicitSSD(frozen, GRID, [1, 5, 9], ALPHAS, NO_DROP, [0, 1, 2], 0.0).loss(student, batch)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert all(p.grad is None or not p.grad.any() for p in student.parameters())
+
+
+def test_fusion_leaves_nothing_behind(frozen: DiT, batch: Batch) -> None:
+    student = model(7)
+    x, t = torch.randn(2, 4, 4, 4), torch.tensor([5, 500])
+    before = student(x, t, batch.labels[:2])
+    ImplicitSSD(frozen, GRID, [5], ALPHAS, NO_DROP, [0, 1, 2], 0.5).loss(student, batch)
+    assert torch.equal(student(x, t, batch.labels[:2]), before)
+
+
+@pytest.mark.parametrize("kind", ["ssd", "issd"])
+def test_a_step_is_two_frozen_passes_without_gradients_and_one_of_the_student(
+    frozen: DiT, batch: Batch, kind: str
+) -> None:
+    student, passes = model(7), []
+    frozen.register_forward_hook(lambda *_: passes.append(("frozen", torch.is_grad_enabled())))
+    student.register_forward_hook(lambda *_: passes.append(("student", torch.is_grad_enabled())))
+    common = (frozen, GRID, [3, 4], ALPHAS, NO_DROP)
+    objective = ExplicitSSD(*common, 0.5) if kind == "ssd" else ImplicitSSD(*common, [0, 1, 2], 0.2)
+    objective.loss(student, batch).backward()
+    assert passes == [("frozen", False), ("frozen", False), ("student", True)]
+    assert (objective.frozen_forwards, objective.student_forwards) == (2, 1)
+    assert all(p.grad is None for p in frozen.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in student.parameters())
+
+
+def test_the_label_mask_is_the_same_in_all_passes(frozen: DiT, batch: Batch) -> None:
+    student, labels = model(7), []
+    for net in (frozen, student):
+        net.register_forward_hook(lambda _m, inputs, _o: labels.append(inputs[2]))
+    ExplicitSSD(frozen, GRID, [3], ALPHAS, Shared(label_dropout=0.5), 0.5).loss(student, batch)
+    assert torch.equal(labels[0], labels[1])
+    assert torch.equal(labels[0], labels[2])
+    assert 0 < (labels[0] == 5).sum() < 6
+
+
+def test_label_dropout_has_its_rate() -> None:
+    big = Batch(torch.zeros(4000, 1), torch.zeros(4000, dtype=torch.int64), seed=0, positions=range(4000))
+    dropped = (big.dropped(0.1, torch.tensor([9])) == 9).float().mean()
+    assert abs(dropped - 0.1) < 0.025
+
+
+def test_teacher_guidance_changes_the_target_alone(frozen: DiT, batch: Batch) -> None:
+    plain, guided = (
+        ImplicitSSD(frozen, GRID, [3], ALPHAS, NO_DROP, [0, 2], 0.3, scale).loss(model(7), batch) for scale in (1.0, 3.0)
+    )
+    assert not torch.allclose(plain, guided)
+
+
+def test_loss_channels_and_shared_timesteps(frozen: DiT, batch: Batch) -> None:
+    student = model(7)
+    eps_only, everything = (
+        ExplicitSSD(frozen, GRID, [3], ALPHAS, Shared(0.0, channels), 0.0).loss(student, batch)
+        for channels in ("eps", "all")
+    )
+    assert not torch.allclose(eps_only, everything)
+    one = Denoise(ALPHAS, Shared(0.0, per_batch=True))
+    seen: list[torch.Tensor] = []
+    student.register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[1]))
+    one.loss(student, batch)
+    assert seen[0].unique().numel() == 1
+    Denoise(ALPHAS, NO_DROP).loss(student, batch)
+    assert seen[1].unique().numel() > 1
+
+
+def test_denoise_is_eq_3(batch: Batch) -> None:
+    student = model(7)
+    t = noise.integers(1000, 3, "train/timestep", batch.positions)
+    eps = noise.normal((4, 4, 4), 3, "train/noise", batch.positions)
+    a = ALPHAS[t].float().reshape(-1, 1, 1, 1)
+    expected = F.mse_loss(student(a.sqrt() * batch.x0 + (1 - a).sqrt() * eps, t, batch.labels)[:, :4], eps)
+    torch.testing.assert_close(Denoise(ALPHAS, NO_DROP).loss(student, batch), expected)
+
+
+def test_batches_do_not_depend_on_how_they_are_split(frozen: DiT, batch: Batch) -> None:
+    student = model(7)
+    objective = ImplicitSSD(frozen, GRID, list(range(1, 10)), ALPHAS, Shared(0.3), [1], 0.3)
+    halves = [
+        objective.loss(student, Batch(batch.x0[i : i + 3], batch.labels[i : i + 3], 3, batch.positions[i : i + 3]))
+        for i in (0, 3)
+    ]
+    torch.testing.assert_close(objective.loss(student, batch), sum(halves) / 2, rtol=1e-5, atol=1e-7)
