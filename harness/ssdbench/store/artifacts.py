@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
 
 from ssdbench.errors import SsdbenchError
 from ssdbench.store import lease as leases
@@ -17,6 +20,8 @@ from ssdbench.store.files import (
     write_atomically,
 )
 from ssdbench.store.manifest import (
+    MIXED,
+    InputDigest,
     Manifest,
     Provenance,
     files_digest,
@@ -28,6 +33,7 @@ from ssdbench.store.record import Record, record_path, thumbnail_path
 from ssdbench.store.sheets import Sheet, write_sheet
 
 _LOGS_KEPT = 5
+_SCRATCH_NOTE = ".note.json"
 
 
 def now() -> str:
@@ -46,6 +52,13 @@ class Attempt:
     started: str
 
 
+class ScratchNote(BaseModel):
+    """What the content of a scratch directory was made from."""
+
+    inputs: dict[str, InputDigest]
+    sources: str
+
+
 class Store(StoreReader):
     """Artifacts, records and sheets under one directory, which is created at the first write."""
 
@@ -55,11 +68,32 @@ class Store(StoreReader):
         """Take the key's lease, or None while another live process holds it; a context manager."""
         return leases.acquire(self.key_dir(key) / "LEASE", self.root)
 
-    def scratch(self, key: str) -> Path:
-        """The directory, created, where an unfinished stage keeps what the next attempt goes on from."""
+    def scratch(
+        self, key: str, inputs: Mapping[str, InputDigest] | None = None, sources: str = ""
+    ) -> tuple[Path, str]:
+        """Open the directory where an unfinished stage keeps what its next attempt goes on from.
+
+        What was kept while consuming other inputs is dropped: no checkpoint may mix two data sets.
+
+        Returns:
+            The directory, and the digest of the sources that have worked in it: ``sources``, or ``mixed``
+            where an earlier attempt's differed.
+        """
         path = self.key_dir(key) / "scratch"
+        note = path / _SCRATCH_NOTE
+        present = ScratchNote(inputs=dict(inputs or {}), sources=sources)
+        if path.is_dir():
+            try:
+                before = ScratchNote.model_validate_json(note.read_bytes())
+            except (OSError, ValidationError):
+                before = None
+            if before is None or before.inputs != present.inputs:
+                remove_tree(path)
+            elif before.sources != sources:
+                present = ScratchNote(inputs=present.inputs, sources=MIXED)
         path.mkdir(parents=True, exist_ok=True)
-        return path
+        write_atomically(note, present.model_dump_json().encode())
+        return path, present.sources
 
     def log_path(self, attempt: Attempt) -> Path:
         """Where the attempt's worker logs; the directory is created."""

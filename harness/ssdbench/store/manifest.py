@@ -14,6 +14,9 @@ from ssdbench.store.files import sha256_file, walk_files
 
 SCHEMA_VERSION = 1
 
+MIXED = "mixed"
+"""Stands for a digest of sources where several states of them had a part."""
+
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -59,7 +62,7 @@ class Measured(_Frozen):
 
 
 class Provenance(Measured):
-    """What the engine knows of an artifact when it commits it; ``sources`` digests the science sources."""
+    """What the engine knows of an artifact when it commits it; ``sources`` is a digest or ``mixed``."""
 
     kind: str
     version: int

@@ -1,0 +1,145 @@
+"""Where every stage of a run stands, what may start next, and what a result means for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from ssdbench.plan.decide import Decision
+from ssdbench.plan.graph import Graph
+from ssdbench.store import Store
+
+
+class State(Enum):
+    """Of one stage. ``CACHED`` was done before, ``UNNEEDED`` concerns nobody unless an input goes missing."""
+
+    UNNEEDED = "unneeded"
+    CACHED = "cached"
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Board:
+    """States of all stages. Not for several threads."""
+
+    def __init__(self, graph: Graph, decisions: Mapping[str, Decision], store: Store) -> None:
+        self._nodes = graph.nodes
+        self._store = store
+        self.state: dict[str, State] = {}
+        self.replaces: dict[str, str] = {}
+        self._waiting: dict[str, None] = {}
+        self._reopened: set[str] = set()
+        self._users: dict[str, list[str]] = {key: [] for key in graph.nodes}
+        for key, node in graph.nodes.items():
+            decision = decisions.get(key)
+            status = decision.status if decision is not None else "unneeded"
+            self.state[key] = State.WAITING if status == "run" else State(status)
+            if decision is not None and status == "run":
+                self._waiting[key] = None
+                replaces = getattr(decision, "replaces", None)
+                if replaces is not None:
+                    self.replaces[key] = replaces
+            for source in set(node.inputs.values()):
+                self._users[source].append(key)
+        self._rank = self._ranks() if self._waiting else {}
+        for key in list(self._waiting):
+            self._open_inputs(key)
+
+    def _ranks(self) -> dict[str, float]:
+        """Length of the longest path from each stage to the end of the graph, in FLOPs."""
+        rank: dict[str, float] = {}
+        for key in reversed(list(self._nodes)):
+            # The one keeps chains of stages of unknown cost in order of their depth.
+            own = 1.0 + self._nodes[key].spec.flops() if key in self._waiting else 0.0
+            rank[key] = own + max((rank[user] for user in self._users[key]), default=0.0)
+        return rank
+
+    def users(self, key: str) -> list[str]:
+        """Keys of the stages that consume this one's artifact."""
+        return self._users[key]
+
+    def count(self, state: State) -> int:
+        """How many stages are in a state."""
+        return sum(1 for present in self.state.values() if present is state)
+
+    @property
+    def pending(self) -> bool:
+        """Whether any stage still waits."""
+        return bool(self._waiting)
+
+    def unfinished(self) -> list[str]:
+        """Stages that may still run, now or once a failure is mended."""
+        over = (State.CACHED, State.DONE, State.UNNEEDED)
+        return [key for key, state in self.state.items() if state not in over]
+
+    def ready(self) -> list[str]:
+        """Stages whose inputs are all there, the head of the longest remaining path first."""
+        usable = (State.CACHED, State.DONE)
+        found = [
+            key
+            for key in self._waiting
+            if all(self.state[source] in usable for source in self._nodes[key].inputs.values())
+        ]
+        return sorted(found, key=lambda key: -self._rank[key])
+
+    def start(self, key: str) -> None:
+        """Note that the stage runs."""
+        self._set(key, State.RUNNING)
+
+    def back(self, key: str) -> None:
+        """Note that the stage did not run and still has to."""
+        self._set(key, State.WAITING)
+
+    def finish(self, key: str) -> None:
+        """Note that the stage's artifact stands; finished users made from other content are opened again."""
+        self._set(key, State.DONE)
+        for user in self._users[key]:
+            if self.state[user] in (State.CACHED, State.DONE) and self._store.stale(user) is not None:
+                self.reopen(user)
+
+    def fail(self, key: str) -> dict[str, str]:
+        """Note the failure; returns the waiting stages that can no longer run, each with the failed key."""
+        self._set(key, State.FAILED)
+        skipped: dict[str, str] = {}
+        queue = [key]
+        while queue:
+            for user in self._users[queue.pop()]:
+                if self.state[user] is State.WAITING:
+                    self._set(user, State.SKIPPED)
+                    skipped[user] = key
+                    queue.append(user)
+        return skipped
+
+    def reopen(self, key: str) -> bool:
+        """Make a stage wait again whose artifact is gone, damaged or out of date, with what it needs.
+
+        Returns:
+            False where it was opened again before: what happens twice in one run is no accident.
+        """
+        if self.state[key] in (State.WAITING, State.RUNNING):
+            return True
+        if key in self._reopened or self.state[key] in (State.FAILED, State.SKIPPED):
+            return False
+        self._reopened.add(key)
+        self._set(key, State.WAITING)
+        self._open_inputs(key)
+        return True
+
+    def _open_inputs(self, key: str) -> None:
+        for source in self._nodes[key].inputs.values():
+            if self.state[source] in (State.CACHED, State.DONE, State.UNNEEDED):
+                if self._store.manifest(source) is None:
+                    self.reopen(source)
+                elif self.state[source] is State.UNNEEDED:
+                    self.state[source] = State.CACHED
+
+    def _set(self, key: str, state: State) -> None:
+        self.state[key] = state
+        if state is State.WAITING:
+            self._waiting[key] = None
+            self._rank.setdefault(key, 0.0)
+        else:
+            self._waiting.pop(key, None)

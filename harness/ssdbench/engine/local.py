@@ -1,0 +1,305 @@
+"""The local engine: worker processes on this machine, one a stage, as many at once as there are slots."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+from ssdbench.engine.board import Board, State
+from ssdbench.engine.outcome import Failure, Outcome
+from ssdbench.engine.process import WORKER
+from ssdbench.engine.records import droppable, record_missing, write_record
+from ssdbench.engine.resources import Slot, slots
+from ssdbench.engine.stage import BadInput, Committed, Elsewhere, Result, StageThread, Stopped
+from ssdbench.engine.view import Counts, View, format_seconds, log_hint
+from ssdbench.errors import SsdbenchError
+from ssdbench.plan.decide import Decision
+from ssdbench.plan.graph import Graph, PlannedRun
+from ssdbench.store import Store
+from ssdbench.worker import Progress
+
+GRACE_SECONDS = 10.0
+_TICK_SECONDS = 0.25
+_RETRY_SECONDS = 1.0
+
+
+def run_graph(
+    graph: Graph,
+    decisions: Mapping[str, Decision],
+    store: Store,
+    *,
+    workers: int | None = None,
+    device: str | None = None,
+    view: View,
+    command: Sequence[str] = WORKER,
+) -> Outcome:
+    """Run what was decided to run, and write the record of every run whose score stage is done.
+
+    Called on the main thread it takes SIGINT and SIGTERM: the first asks the workers to stop and gives them
+    10 s, the second kills them; either way the outcome is marked interrupted and the store is whole.
+
+    Args:
+        graph: stages and runs.
+        decisions: what to do with each stage; what is decided to run although it is done is run only where
+            the decision says which attempt it ``replaces``, since another process may have done it meanwhile.
+        store: where artifacts and records lie.
+        workers: CPU slots; None for the default of ``slots``.
+        device: see ``slots``.
+        view: told of everything that happens.
+        command: starts a worker when a job file's path is appended to it.
+
+    Raises:
+        UsageError: the device is unknown or not there.
+    """
+    return _LocalRun(graph, decisions, store, slots(workers, device), view, command).run()
+
+
+@dataclass(frozen=True)
+class _Told:
+    key: str
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class _Ended:
+    key: str
+    result: Result
+
+
+@dataclass(frozen=True)
+class _Signalled:
+    """SIGINT or SIGTERM came."""
+
+
+class _LocalRun:
+    """One call of ``run_graph``: a thread a running stage, all decisions made on the caller's."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        decisions: Mapping[str, Decision],
+        store: Store,
+        slots: Sequence[Slot],
+        view: View,
+        command: Sequence[str],
+    ) -> None:
+        self._graph = graph
+        self._store = store
+        self._view = view
+        self._command = command
+        self._free = list(slots)
+        self._gpus = any(slot.gpu for slot in slots)
+        self._board = Board(graph, decisions, store)
+        self._running: dict[str, StageThread] = {}
+        self._not_before: dict[str, float] = {}
+        # A SimpleQueue may be put to from a signal handler.
+        self._inbox: queue.SimpleQueue[_Told | _Ended | _Signalled] = queue.SimpleQueue()
+        self._kill_at: float | None = None
+        self._outcome = Outcome()
+        self._by_target: dict[str, PlannedRun] = {}
+        for planned in graph.runs:
+            if planned.target is not None:
+                self._by_target.setdefault(planned.target, planned)
+
+    def run(self) -> Outcome:
+        """Do it all."""
+        for target in self._by_target:
+            if self._board.state[target] is State.CACHED and record_missing(self._store, target):
+                self._record(target)
+        if self._board.pending:
+            with self._signals():
+                self._view.open(self._counts())
+                try:
+                    self._loop()
+                finally:
+                    self._end_workers()
+                    self._view.close()
+        return self._outcome
+
+    # ---- the loop
+
+    def _loop(self) -> None:
+        changed = True
+        while True:
+            if changed or self._not_before:
+                self._launch()
+            if not self._running and (self._outcome.interrupted or not self._not_before):
+                return
+            changed = self._handle_messages()
+            if self._kill_at is not None and time.monotonic() >= self._kill_at:
+                self._kill_workers()
+            self._view.tick(self._counts())
+
+    def _handle_messages(self) -> bool:
+        """Wait a moment for messages and handle them; whether any stage ended."""
+        ended = False
+        try:
+            message = self._inbox.get(timeout=_TICK_SECONDS)
+            while True:
+                if isinstance(message, _Told):
+                    self._view.progress(message.key, message.progress)
+                elif isinstance(message, _Signalled):
+                    self._interrupt()
+                else:
+                    self._ended(message.key, message.result)
+                    ended = True
+                message = self._inbox.get_nowait()
+        except queue.Empty:
+            return ended
+
+    def _launch(self) -> None:
+        """Start what is ready and has a slot."""
+        if self._outcome.interrupted or not self._free:
+            return
+        now = time.monotonic()
+        for key in self._board.ready():
+            if self._not_before.get(key, now) > now or self._held_elsewhere(key, now):
+                continue
+            slot = self._slot_for(key)
+            if slot is None:
+                continue
+            self._not_before.pop(key, None)
+            self._free.remove(slot)
+            self._board.start(key)
+            thread = StageThread(
+                self._graph.nodes[key],
+                self._store,
+                slot,
+                command=self._command,
+                replaces=self._board.replaces.get(key),
+                told=lambda key, progress: self._inbox.put(_Told(key, progress)),
+                finished=lambda key, result: self._inbox.put(_Ended(key, result)),
+            )
+            self._running[key] = thread
+            self._view.started(key, self._graph.nodes[key].spec.title, slot.name)
+            thread.start()
+            if not self._free:
+                return
+
+    def _slot_for(self, key: str) -> Slot | None:
+        gpu = self._gpus and self._graph.nodes[key].spec.GPU
+        return next((slot for slot in self._free if slot.gpu == gpu), None)
+
+    def _held_elsewhere(self, key: str, now: float) -> bool:
+        """Whether a stage that another process was working on still is that process's."""
+        if key not in self._not_before:
+            return False
+        if self._store.manifest(key) is None and self._store.holder(key) is not None:
+            self._not_before[key] = now + _RETRY_SECONDS
+            return True
+        return False
+
+    # ---- what a result means
+
+    def _ended(self, key: str, result: Result) -> None:
+        thread = self._running.pop(key)
+        self._free.append(thread.slot)
+        self._free.sort(key=lambda slot: slot.name)
+        if isinstance(result, Committed):
+            self._committed(key, result)
+        elif isinstance(result, Failure):
+            self._failed(key, result)
+        elif isinstance(result, Elsewhere):
+            self._board.back(key)
+            self._not_before[key] = time.monotonic() + _RETRY_SECONDS
+            self._view.finished(key, f"waiting for {result.holder}, which is at it")
+        elif isinstance(result, BadInput):
+            self._bad_input(key, result)
+        else:
+            assert isinstance(result, Stopped)
+            self._board.back(key)
+            self._view.finished(key, "stopped")
+
+    def _committed(self, key: str, result: Committed) -> None:
+        self._board.replaces.pop(key, None)
+        self._board.finish(key)
+        if result.here:
+            self._outcome.done.append(key)
+            self._view.finished(key, format_seconds(result.manifest.seconds))
+        else:
+            self._outcome.adopted.append(key)
+            self._view.finished(key, "done by another process")
+        if key in self._by_target and (result.here or record_missing(self._store, key)):
+            self._record(key)
+
+    def _failed(self, key: str, failure: Failure) -> None:
+        self._outcome.failed[key] = failure
+        self._outcome.skipped |= self._board.fail(key)
+        self._view.finished(key, f"failed: {failure.message}{log_hint(failure.log)}")
+
+    def _bad_input(self, key: str, result: BadInput) -> None:
+        title = self._graph.nodes[result.key].spec.title
+        self._board.back(key)
+        if self._board.reopen(result.key):
+            self._view.finished(key, f"its input '{title}' has to be made again: {result.reason}")
+        else:
+            self._failed(key, Failure(f"its input '{title}' was damaged twice: {result.reason}", None))
+
+    def _record(self, target: str) -> None:
+        planned = self._by_target[target]
+        try:
+            write_record(self._graph, planned, self._store, set(self._outcome.done))
+        except (SsdbenchError, OSError, ValueError) as error:
+            self._outcome.failed[target] = Failure(f"its record could not be written: {error}", None)
+            self._view.say(f"{target[:8]}  its record could not be written: {error}")
+            return
+        for key in droppable(self._graph, planned, self._board.unfinished()):
+            self._store.remove(key)
+
+    # ---- stopping
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM for the time of the run, where this is the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            self._inbox.put(_Signalled())
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _interrupt(self) -> None:
+        if self._outcome.interrupted:
+            self._kill_workers()
+            return
+        self._outcome.interrupted = True
+        self._kill_at = time.monotonic() + GRACE_SECONDS
+        if self._running:
+            self._view.say(f"stopping {len(self._running)} stages; once more to kill them")
+        for thread in self._running.values():
+            thread.stop()
+
+    def _kill_workers(self) -> None:
+        self._kill_at = None
+        for thread in self._running.values():
+            thread.kill()
+
+    def _end_workers(self) -> None:
+        """Leave no worker behind, whatever ended the loop."""
+        for thread in self._running.values():
+            thread.kill()
+            thread.join()
+
+    def _counts(self) -> Counts:
+        count = self._board.count
+        return Counts(
+            running=count(State.RUNNING),
+            waiting=count(State.WAITING),
+            done=count(State.DONE),
+            cached=count(State.CACHED),
+            failed=count(State.FAILED),
+            skipped=count(State.SKIPPED),
+        )

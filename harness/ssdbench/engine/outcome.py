@@ -1,0 +1,29 @@
+"""What an engine gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Failure(NamedTuple):
+    """Why a stage failed, in words for the user, and where its log is, if its worker wrote one."""
+
+    message: str
+    log: Path | None
+
+
+@dataclass
+class Outcome:
+    """What became of the stages that were to run, by key.
+
+    ``done`` were run here, ``adopted`` were finished by another process meanwhile, ``skipped`` name the
+    failed stage that they needed; what an interruption left undone is in none of them.
+    """
+
+    done: list[str] = field(default_factory=list)
+    adopted: list[str] = field(default_factory=list)
+    failed: dict[str, Failure] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False

@@ -1,0 +1,173 @@
+"""From a finished score stage to the run's record, and dropping images that nothing needs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ssdbench.errors import SsdbenchError
+from ssdbench.plan.graph import Graph, PlannedRun
+from ssdbench.store import Manifest, Record, StageRecord, Store, now
+from ssdbench.store.manifest import MIXED
+from ssdbench.store.record import thumbnail_path
+from ssdbench.suite.schema import run_yaml
+
+METRICS, GRID = "metrics.json", "grid.png"
+
+
+class Scores(BaseModel):
+    """The score artifact's ``metrics.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    metrics: dict[str, float]
+    network: str
+    network_digest: str
+    samples: int
+    reference: str | None = None
+    reference_samples: int | None = None
+    stamps: list[str] = []
+    nfe: int | None = None
+
+
+class _Fusion(BaseModel):
+    """The part of an iSSD objective that a report states; a key leaves defaults out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    layers: list[int] = []
+    w: float = 0.0
+
+
+def chain(graph: Graph, target: str) -> list[str]:
+    """Keys of all stages that ``target`` stands on and its own, inputs first."""
+    found: dict[str, None] = {}
+    stack = [(target, iter(graph.nodes[target].inputs.values()))]
+    while stack:
+        key, sources = stack[-1]
+        source = next(sources, None)
+        if source is None:
+            found[key] = None
+            stack.pop()
+        elif source not in found:
+            stack.append((source, iter(graph.nodes[source].inputs.values())))
+    return list(found)
+
+
+def record_missing(store: Store, target: str) -> bool:
+    """Whether a finished score stage has no record of its present artifact."""
+    manifest = store.manifest(target)
+    if manifest is None:
+        return False
+    record = store.read_record(target)
+    return record is None or record.digest != manifest.digest
+
+
+def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[str]) -> Record:
+    """Assemble and write the record of a run whose score stage is done.
+
+    Args:
+        graph: the graph that holds the run's chain.
+        planned: the run; its target must not be None.
+        store: where the chain's artifacts lie; stages whose artifacts were dropped are left out.
+        made_now: keys of stages that ran just now, all others being cached.
+
+    Raises:
+        SsdbenchError: the score artifact does not hold what it should.
+    """
+    target = planned.target
+    assert target is not None
+    directory = store.directory(target)
+    manifests = {key: found for key in chain(graph, target) if (found := store.manifest(key)) is not None}
+    score = manifests[target]
+    try:
+        scores = Scores.model_validate_json((directory / METRICS).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise SsdbenchError(f"the score artifact {target[:12]} has no valid {METRICS}: {error}") from error
+    picture = directory / GRID
+    fuse, w = _fusion(manifests.values())
+    run = planned.run
+    sources = {manifest.sources for manifest in manifests.values()}
+    record = Record(
+        key=target,
+        digest=score.digest,
+        run=run.model_dump(mode="json", by_alias=True),
+        run_yaml=run_yaml(run),
+        metrics=scores.metrics,
+        network=scores.network,
+        network_digest=scores.network_digest,
+        reference=scores.reference or run.eval.reference,
+        samples=scores.samples,
+        reference_samples=scores.reference_samples,
+        nfe=scores.nfe if scores.nfe is not None else _counted_nfe(manifests.values(), run.nfe),
+        seed=run.seed,
+        fuse=fuse,
+        w=w,
+        stamps=scores.stamps,
+        stages={key: _stage(manifest, key not in made_now) for key, manifest in manifests.items()},
+        seconds=sum(manifest.seconds for manifest in manifests.values()),
+        device=score.device,
+        threads=score.threads,
+        versions=_versions(manifests.values()),
+        git_commit=score.git_commit,
+        sources=sources.pop() if len(sources) == 1 else MIXED,
+        thumbnail=thumbnail_path(Path(), target).name if picture.is_file() else None,
+        created=now(),
+    )
+    store.write_record(record, picture.read_bytes() if picture.is_file() else None)
+    return record
+
+
+def _stage(manifest: Manifest, cached: bool) -> StageRecord:
+    shared = manifest.model_dump(include=set(StageRecord.model_fields))
+    return StageRecord(**shared, cached=cached)
+
+
+def _versions(manifests: Iterable[Manifest]) -> dict[str, str]:
+    """Versions that the chain's workers reported; several of one library are joined by commas."""
+    found: dict[str, dict[str, None]] = {}
+    for manifest in manifests:
+        for name, version in manifest.versions.items():
+            found.setdefault(name, {})[version] = None
+    return {name: ", ".join(versions) for name, versions in found.items()}
+
+
+def _fusion(manifests: Iterable[Manifest]) -> tuple[list[int] | None, float | None]:
+    """Fused layers and weight of the chain's last iSSD training, if it has one."""
+    last: _Fusion | None = None
+    for manifest in manifests:
+        objective = manifest.spec.get("objective")
+        if isinstance(objective, dict) and objective.get("kind") == "issd":
+            last = _Fusion.model_validate(objective)
+    return (None, None) if last is None else (last.layers, last.w)
+
+
+def _counted_nfe(manifests: Iterable[Manifest], planned: int) -> int:
+    """The NFE that the last sampling counted, or the planned one where nothing was sampled."""
+    counted = planned
+    for manifest in manifests:
+        nfe = manifest.facts.get("nfe")
+        if manifest.kind == "sample" and isinstance(nfe, int):
+            counted = nfe
+    return counted
+
+
+def droppable(graph: Graph, planned: PlannedRun, unfinished: Iterable[str]) -> Iterator[str]:
+    """Sample stages of a run whose record is written, that keeps no images, and that nothing else needs.
+
+    Args:
+        graph: the graph.
+        planned: the run.
+        unfinished: keys of the stages that may still run, now or after a failure is mended.
+    """
+    if planned.run.keep == "samples" or planned.target is None:
+        return
+    candidates = {key for key in chain(graph, planned.target) if graph.nodes[key].spec.KIND == "sample"}
+    for key in unfinished:
+        candidates -= set(graph.nodes[key].inputs.values())
+    for other in graph.runs:
+        if candidates and other.target is not None and other.run.keep == "samples":
+            candidates -= set(chain(graph, other.target))
+    yield from sorted(candidates)

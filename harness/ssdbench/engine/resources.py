@@ -1,0 +1,88 @@
+"""How many stages may run at once and on what, found out without importing torch."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from ssdbench.errors import UsageError
+
+MAX_WORKERS = 4
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one worker. ``visible`` is its CUDA_VISIBLE_DEVICES, None to leave the variable alone."""
+
+    name: str
+    device: str
+    threads: int
+    gpu: bool
+    visible: str | None = None
+
+
+def cores() -> int:
+    """CPU cores this process may use: its affinity and, in a container, its quota; at least 1."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return count
+    return count if quota == "max" else max(1, min(count, math.ceil(int(quota) / int(period))))
+
+
+def visible_gpus() -> list[str]:
+    """List the GPUs that workers can use, as values for CUDA_VISIBLE_DEVICES; none with a CPU torch."""
+    if metadata.version("torch").endswith("+cpu"):
+        return []
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        # As CUDA does, ignore what comes after the first invalid entry.
+        names = [name.strip() for name in allowed.split(",")]
+        return names[: next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))]
+    try:
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [
+        str(i) for i, line in enumerate(filter(None, listing.stdout.splitlines())) if line.startswith("GPU ")
+    ]
+
+
+def slots(workers: int | None, device: str | None) -> list[Slot]:
+    """Slots for CPU stages, and one a GPU where there are GPUs to use.
+
+    Args:
+        workers: CPU slots, by default as many as cores but at most 4; each has cores // workers threads.
+        device: ``cpu``, ``cuda`` (every visible GPU), ``cuda:N`` (the Nth visible one), ``mps``; None for the
+            GPUs that are visible, if any.
+
+    Raises:
+        UsageError: the device is none of these or is not there, or ``workers`` is below 1.
+    """
+    count = cores()
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1, not {workers}")
+    workers = workers or min(count, MAX_WORKERS)
+    threads = max(1, count // workers)
+    found = [Slot(f"cpu {i}", "cpu", threads, gpu=False, visible="") for i in range(workers)]
+    if device == "cpu":
+        return found
+    if device == "mps":
+        return [*found, Slot("mps", "mps", threads, gpu=True)]
+    gpus = visible_gpus()
+    if device is not None:
+        name, _, index = device.partition(":")
+        if name != "cuda" or (":" in device and not index.isdecimal()):
+            raise UsageError(f"unknown device '{device}'; known are cpu, cuda, cuda:N and mps")
+        if index:
+            gpus = gpus[int(index) : int(index) + 1]
+        if not gpus:
+            raise UsageError(
+                f"device '{device}' is not available: no such GPU is visible to this installation"
+            )
+    return found + [Slot(f"gpu {name}", "cuda", threads, gpu=True, visible=name) for name in gpus]

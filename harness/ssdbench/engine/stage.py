@@ -1,0 +1,215 @@
+"""One stage against the store: check its inputs, take its lease, run its worker, commit what it made."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ssdbench.engine.outcome import Failure
+from ssdbench.engine.process import WorkerProcess, describe_exit
+from ssdbench.engine.resources import Slot
+from ssdbench.errors import SsdbenchError
+from ssdbench.plan.graph import Node
+from ssdbench.store import Attempt, InputDigest, Manifest, Measured, Provenance, Store
+from ssdbench.store.sources import digest_sources, git_commit, package_directory
+from ssdbench.worker import EXIT_KNOWN, EXIT_OK, Failed, Finished, Job, Progress
+
+
+@dataclass(frozen=True)
+class Committed:
+    """The artifact stands; ``here`` tells whether this process made it."""
+
+    manifest: Manifest
+    here: bool
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another live process holds the lease."""
+
+    holder: str
+
+
+@dataclass(frozen=True)
+class BadInput:
+    """An input is not there, or was damaged and is now set aside; it has to be made again first."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Stopped on request."""
+
+
+Result = Committed | Elsewhere | BadInput | Stopped | Failure
+
+
+class StageThread(threading.Thread):
+    """Runs one stage and hands its result to ``finished``; ``told`` gets the worker's progress.
+
+    Both are called on this thread. ``replaces`` names an attempt that is to be made anew.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        store: Store,
+        slot: Slot,
+        *,
+        command: Sequence[str],
+        replaces: str | None,
+        told: Callable[[str, Progress], None],
+        finished: Callable[[str, Result], None],
+    ) -> None:
+        super().__init__(name=f"stage {node.key[:8]}", daemon=True)
+        self.node = node
+        self.slot = slot
+        self._store = store
+        self._command = command
+        self._replaces = replaces
+        self._told = told
+        self._finished = finished
+        self._stopping = threading.Event()
+        self._killed = False
+        self._worker: WorkerProcess | None = None
+
+    def stop(self) -> None:
+        """Ask the worker to stop; a stage whose worker has not started will not start it."""
+        self._stopping.set()
+        if self._worker is not None:
+            self._worker.terminate()
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        self._killed = True
+        self._stopping.set()
+        if self._worker is not None:
+            self._worker.kill()
+
+    def run(self) -> None:
+        """Run the stage; whatever goes wrong becomes a result."""
+        result: Result
+        try:
+            result = self._attempt()
+        except SsdbenchError as error:
+            result = Failure(str(error), None)
+        except OSError as error:
+            result = Failure(f"the store: {error}", None)
+        except Exception as error:
+            result = Failure(f"internal error: {type(error).__name__}: {error}", None)
+        self._finished(self.node.key, result)
+
+    def _attempt(self) -> Result:
+        key, store = self.node.key, self._store
+        lease = store.lease(key)
+        if lease is None:
+            return Elsewhere(str(store.holder(key) or "another process"))
+        with lease:
+            done = store.manifest(key)
+            if done is not None:
+                reason = "it is made anew" if done.attempt == self._replaces else store.stale(key)
+                if reason is None:
+                    return Committed(done, here=False)
+            inputs = self._check_inputs()
+            if isinstance(inputs, BadInput):
+                return inputs
+            if done is not None and reason is not None:
+                store.set_aside(key, done.attempt, reason)
+            store.clean(key)
+            attempt = store.begin(key)
+            try:
+                return self._run_worker(attempt, inputs)
+            finally:
+                done = store.manifest(key)
+                if done is None or done.attempt != attempt.name:
+                    store.discard(attempt)
+
+    def _check_inputs(self) -> dict[str, InputDigest] | BadInput:
+        """Verify every input by digest, which sets a damaged one aside."""
+        consumed: dict[str, InputDigest] = {}
+        for role, key in self.node.inputs.items():
+            manifest = self._store.manifest(key)
+            if manifest is None:
+                return BadInput(key, "it is no longer there")
+            problems = self._store.verify(key, trust_seen=True)
+            if problems:
+                reason = "; ".join(problems[:3])
+                self._store.set_aside(key, manifest.attempt, reason)
+                return BadInput(key, reason)
+            consumed[role] = InputDigest(key=key, digest=manifest.digest)
+        return consumed
+
+    def _run_worker(self, attempt: Attempt, inputs: dict[str, InputDigest]) -> Result:
+        store, spec = self._store, self.node.spec
+        log = store.log_path(attempt)
+        # A run may last for hours while the sources are being edited: what counts is what the worker imports.
+        sources = digest_sources(package_directory())
+        scratch, sources = store.scratch(attempt.key, inputs, sources)
+        job = Job(
+            kind=spec.KIND,
+            spec=spec.dump(),
+            inputs={role: store.directory(consumed.key).resolve() for role, consumed in inputs.items()},
+            output=attempt.path.resolve(),
+            scratch=scratch.resolve(),
+            device=self.slot.device,
+            threads=self.slot.threads,
+        )
+        job_path = log.with_suffix(".json")
+        job_path.write_text(job.model_dump_json(indent=1), encoding="utf-8")
+        if self._stopping.is_set():
+            return Stopped()
+        answer, code = self._watch(WorkerProcess(self._command, job_path, log, self.slot))
+        if code == EXIT_OK and isinstance(answer, Finished):
+            return self._commit(attempt, inputs, sources, answer)
+        elsewhere = store.manifest(attempt.key)
+        if elsewhere is not None:
+            return Committed(elsewhere, here=False)
+        if self._stopping.is_set():
+            return Stopped()
+        return Failure(_message(answer, code), log)
+
+    def _watch(self, worker: WorkerProcess) -> tuple[Finished | Failed | None, int]:
+        answer: Finished | Failed | None = None
+        self._worker = worker
+        # A stop may have come between the start of the process and the line above.
+        if self._stopping.is_set():
+            worker.kill() if self._killed else worker.terminate()
+        try:
+            for event in worker.events():
+                if isinstance(event, Progress):
+                    self._told(self.node.key, event)
+                else:
+                    answer = event
+        except BaseException:
+            worker.kill()
+            raise
+        finally:
+            code = worker.wait()
+        return answer, code
+
+    def _commit(
+        self, attempt: Attempt, inputs: dict[str, InputDigest], sources: str, answer: Finished
+    ) -> Committed:
+        spec = self.node.spec
+        measured = Measured(threads=self.slot.threads, **answer.model_dump(exclude={"event"}))
+        provenance = Provenance(
+            **measured.model_dump(),
+            kind=spec.KIND,
+            version=spec.VERSION,
+            title=spec.title,
+            spec=spec.canonical(),
+            inputs=inputs,
+            sources=sources,
+            git_commit=git_commit(),
+        )
+        manifest = self._store.commit(attempt, provenance)
+        return Committed(manifest, here=manifest.attempt == attempt.name)
+
+
+def _message(answer: Finished | Failed | None, code: int) -> str:
+    if not isinstance(answer, Failed):
+        return describe_exit(code)
+    return answer.message if code == EXIT_KNOWN else f"{answer.type}: {answer.message}"

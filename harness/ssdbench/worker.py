@@ -1,0 +1,233 @@
+"""One stage in a process of its own: ``python -m ssdbench.worker JOB.json``.
+
+The job file is a ``Job``. Events go to the process's stdout, one JSON object a line (``Progress``,
+``Finished``, ``Failed``); whatever a body prints goes to stderr, which the engine makes the log. Exit codes:
+0 done, 3 a known error (its message is an event), 1 an unknown one (its traceback is in the log), 130 stopped
+on request.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import stat
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, BinaryIO, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+
+from ssdbench import __version__
+from ssdbench.errors import Interrupted, SsdbenchError
+from ssdbench.stages.runtime import Runtime
+
+EXIT_OK, EXIT_UNKNOWN, EXIT_KNOWN, EXIT_INTERRUPTED = 0, 1, 3, 130
+
+_REPORT_INTERVAL = 0.2
+_LIBRARIES = ("torch", "torchvision", "diffusers", "timm", "torch_fidelity", "safetensors", "numpy", "scipy")
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Job(_Message):
+    """What to execute, where its inputs lie and where its output goes; the engine writes it."""
+
+    kind: str
+    spec: dict[str, JsonValue]
+    inputs: dict[str, Path]
+    output: Path
+    scratch: Path
+    device: str
+    threads: int
+
+
+class Progress(_Message):
+    """``done`` of ``total`` units; ``values`` are numbers or words worth showing, the loss for one."""
+
+    event: Literal["progress"] = "progress"
+    done: int
+    total: int
+    unit: str
+    values: dict[str, float | str] = {}
+
+
+class Finished(_Message):
+    """The body returned: its facts, its time without imports in seconds, and its peak memory in MiB."""
+
+    event: Literal["finished"] = "finished"
+    facts: dict[str, JsonValue]
+    seconds: float
+    peak_rss_mb: float
+    peak_gpu_mb: float | None = None
+    device: str
+    versions: dict[str, str]
+
+
+class Failed(_Message):
+    """The body raised: the exception's class and its message."""
+
+    event: Literal["failed"] = "failed"
+    type: str
+    message: str
+
+
+Event = Annotated[Progress | Finished | Failed, Field(discriminator="event")]
+EVENT: TypeAdapter[Progress | Finished | Failed] = TypeAdapter(Event)
+
+Prepare = Callable[[Job], None]
+Execute = Callable[[Job, Runtime], dict[str, Any]]
+
+
+def execute(job: Job, runtime: Runtime) -> dict[str, Any]:
+    """Run the body of the job's stage; returns its facts."""
+    from ssdbench import stages
+
+    spec = stages.load_spec(job.kind, job.spec)
+    return stages.body(job.kind)(spec, job.inputs, job.output, runtime)
+
+
+def prepare_torch(job: Job) -> None:
+    """Fix threads and determinism; the variables must be set before anything numerical is imported."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+        os.environ[name] = str(job.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    torch.set_num_threads(job.threads)
+    torch.set_num_interop_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+
+
+def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = execute) -> int:
+    """Execute one job and return the process's exit code."""
+    events = _Events()
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine decides what Ctrl-C means
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        job = Job.model_validate_json(job_path.read_bytes())
+        prepare(job)
+        runtime = Runtime(
+            scratch=job.scratch,
+            device=job.device,
+            threads=job.threads,
+            report=_Reporter(events),
+            stopping=stopping.is_set,
+        )
+        started = time.monotonic()
+        facts = execute(job, runtime)
+        finished = Finished(
+            facts=facts,
+            seconds=time.monotonic() - started,
+            peak_rss_mb=_peak_rss_mb(),
+            peak_gpu_mb=_peak_gpu_mb(),
+            device=_device_name(job.device),
+            versions=_versions(),
+        )
+    except Interrupted:
+        return EXIT_INTERRUPTED
+    except SsdbenchError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        events.send(Failed(type=type(error).__name__, message=str(error)))
+        return EXIT_KNOWN
+    except Exception as error:
+        traceback.print_exc()
+        events.send(Failed(type=type(error).__name__, message=str(error)))
+        return EXIT_UNKNOWN
+    events.send(finished)
+    return EXIT_OK
+
+
+class _Events:
+    """The process's original stdout; from here on file descriptor 1 is the log, as 2 is."""
+
+    def __init__(self) -> None:
+        sys.stdout.flush()
+        self._stream: BinaryIO = os.fdopen(os.dup(1), "wb", buffering=0)
+        os.dup2(2, 1)
+        self._lock = threading.Lock()
+
+    def send(self, event: Progress | Finished | Failed) -> None:
+        with self._lock:
+            self._stream.write(event.model_dump_json().encode() + b"\n")
+
+
+class _Reporter:
+    """``Runtime.report``: passes on five reports a second, and always the last one of a count."""
+
+    def __init__(self, events: _Events) -> None:
+        self._events = events
+        self._last = -_REPORT_INTERVAL
+
+    def __call__(self, done: int, total: int, unit: str, **values: float | str) -> None:
+        now = time.monotonic()
+        if done < total and now - self._last < _REPORT_INTERVAL:
+            return
+        self._last = now
+        self._events.send(Progress(done=done, total=total, unit=unit, values=values))
+
+
+def _die_with_parent() -> None:
+    """End with the engine, however it ends: asked of the kernel on Linux, seen as EOF on stdin elsewhere."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    # A parent that died before the line above sent no signal, but its end of the pipe is closed. Standard
+    # input that is no pipe is somebody running a job by hand.
+    if stat.S_ISFIFO(os.fstat(0).st_mode) or stat.S_ISSOCK(os.fstat(0).st_mode):
+        threading.Thread(target=_watch_stdin, name="parent watch", daemon=True).start()
+
+
+def _watch_stdin() -> None:
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _peak_rss_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak) / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _peak_gpu_mb() -> float | None:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return float(torch.cuda.max_memory_allocated()) / 2**20
+
+
+def _device_name(device: str) -> str:
+    torch = sys.modules.get("torch")
+    if torch is None or not device.startswith("cuda"):
+        return device
+    return f"cuda ({torch.cuda.get_device_name(device)})"
+
+
+def _versions() -> dict[str, str]:
+    """Versions of Python, of ssdbench and of the numerical libraries that the body used."""
+    versions = {"python": sys.version.split()[0], "ssdbench": __version__}
+    for name in _LIBRARIES:
+        version = getattr(sys.modules.get(name), "__version__", None)
+        if version is not None:
+            versions[name] = str(version)
+    return versions
+
+
+if __name__ == "__main__":
+    sys.exit(run(Path(sys.argv[1])))

@@ -1,0 +1,48 @@
+"""One ``run_graph`` in a process of its own, to be interrupted and killed: ``engine_script.py STORE LEDGER ...``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from fake_stages import COMMAND, Rows, decisions
+
+from ssdbench.engine import PlainView, run_graph
+from ssdbench.store import Store
+
+
+def rows(ledger: Path, step_seconds: float, trouble: str = "") -> Rows:
+    built = Rows(ledger=str(ledger), step_seconds=step_seconds, steps=6, trouble=trouble)
+    built.row("a")
+    built.row("b")
+    return built
+
+
+def main() -> int:
+    store = Store(Path(sys.argv[1]))
+    built = rows(Path(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:])
+    began = time.monotonic()
+    outcome = run_graph(
+        built.graph,
+        decisions(built.graph, store),
+        store,
+        workers=2,
+        device="cpu",
+        view=PlainView(),
+        command=COMMAND,
+    )
+    summary = {
+        "done": sorted(outcome.done),
+        "adopted": sorted(outcome.adopted),
+        "failed": {key: failure.message for key, failure in outcome.failed.items()},
+        "interrupted": outcome.interrupted,
+        "seconds": time.monotonic() - began,
+    }
+    print(json.dumps(summary))
+    return 130 if outcome.interrupted else 3 if outcome.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
