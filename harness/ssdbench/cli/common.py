@@ -1,0 +1,128 @@
+"""What verbs share: loading a suite as the options ask, the store, and output to the right stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ssdbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ssdbench.store import Sheet, Store
+    from ssdbench.suite import Suite
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The options that change which runs a suite has and what they are."""
+
+    profile: str | None = None
+    only: str | None = None
+    overrides: tuple[str, ...] = ()
+    limit: int | None = None
+    seed: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        profile: str | None,
+        only: str | None,
+        overrides: Sequence[str] | None,
+        limit: int | None,
+        seed: int | None,
+    ) -> Selection:
+        """Return the selection that a verb's options make."""
+        return cls(profile, only, tuple(overrides or ()), limit, seed)
+
+    @classmethod
+    def of_sheet(cls, sheet: Sheet) -> Selection:
+        """Return the selection that a suite was last run with."""
+        return cls(sheet.profile, sheet.only, tuple(sheet.overrides), sheet.limit, sheet.seed)
+
+    def load(self, suite: str | Path) -> Suite:
+        """Load a suite under this selection.
+
+        Raises:
+            SuiteError: the suite, the profile or an option is wrong; all problems together.
+            EmptySelection: ``only`` leaves no run.
+
+        """
+        from ssdbench.suite import load_suite
+
+        return load_suite(
+            suite,
+            profile=self.profile,
+            overrides=list(self.overrides),
+            only=self.only,
+            limit=self.limit,
+            seed=self.seed,
+        )
+
+
+def open_store(results: Path) -> Store:
+    """Return the store at ``results``; it is created at the first write, not here.
+
+    Raises:
+        UsageError: the path is a file.
+
+    """
+    from ssdbench.store import Store
+
+    if results.exists() and not results.is_dir():
+        raise UsageError(f"--results {results}: not a directory")
+    return Store(results)
+
+
+def emit(text: str, output: Path | None = None) -> None:
+    """Write data to stdout, or to ``output`` whole or not at all, saying so on stderr."""
+    if output is None:
+        typer.echo(text, nl=not text.endswith("\n"))
+        return
+    from ssdbench.store.files import write_atomically
+
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output, text.encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror or error}") from error
+    typer.echo(f"wrote {output}", err=True)
+
+
+def emit_json(value: Any) -> None:
+    """Write ``value`` to stdout as JSON."""
+    emit(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def console(*, stderr: bool) -> Console:
+    """Return a rich console; without a terminal, lines are not cut to its width."""
+    from rich.console import Console
+
+    plain = Console(stderr=stderr, highlight=False)
+    return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=200, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as ``41 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def quantity(value: float, unit: str, step: float = 1000.0) -> str:
+    """Return ``value`` with a decimal prefix: ``quantity(3.2e12, 'FLOP')`` is ``3.2 TFLOP``."""
+    for prefix in ("", "k", "M", "G", "T", "P", "E"):
+        if abs(value) < step or prefix == "E":
+            break
+        value /= step
+    return f"{value:.3g} {prefix}{unit}"

@@ -1,0 +1,97 @@
+"""``ssdbench doctor``: what this machine and installation have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from ssdbench.cli import options
+
+
+def doctor(results: options.Results = options.DEFAULT_RESULTS, json: options.Json = False) -> None:
+    """Check Python, torch, devices, the feature networks, what comes with the installation, and the store.
+
+    [bold]Examples[/bold]
+
+      ssdbench doctor
+      ssdbench doctor --results /data/results --json
+    """
+    from ssdbench.cli.common import emit_json
+
+    checks = dict(_checks(results))
+    if json:
+        emit_json(checks)
+        return
+    width = max(map(len, checks))
+    for name, text in checks.items():
+        typer.echo(f"{name:<{width}}  {text}")
+
+
+def _checks(results: Path) -> Iterator[tuple[str, str]]:
+    import platform
+
+    from ssdbench import __version__
+
+    yield "ssdbench", f"{__version__} in {Path(__file__).resolve().parent.parent}"
+    yield "python", platform.python_version()
+    yield "platform", platform.platform()
+    yield from _torch()
+    for module in ("torchvision", "diffusers", "timm", "torch_fidelity"):
+        yield module, _import(module)
+    yield from _inputs()
+    yield from _store(results)
+
+
+def _torch() -> Iterator[tuple[str, str]]:
+    import os
+
+    try:
+        import torch
+    except Exception as error:  # a broken installation fails in many ways
+        yield "torch", f"cannot be imported: {type(error).__name__}: {error}"
+        return
+    yield "torch", str(torch.__version__)
+    yield "threads", f"{torch.get_num_threads()} of {os.cpu_count()} cores"
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    names = [torch.cuda.get_device_name(index) for index in range(count)]
+    yield "device", ", ".join(f"cuda:{index} ({name})" for index, name in enumerate(names)) or "cpu"
+
+
+def _import(module: str) -> str:
+    from importlib import import_module
+
+    try:
+        return str(getattr(import_module(module), "__version__", "imports"))
+    except Exception as error:  # a broken installation fails in many ways
+        return f"cannot be imported: {type(error).__name__}: {error}"
+
+
+def _inputs() -> Iterator[tuple[str, str]]:
+    from ssdbench.errors import SsdbenchError
+    from ssdbench.metrics.weights import available
+    from ssdbench.plan import sources
+    from ssdbench.suite import catalog
+
+    for name in catalog.NETWORKS:
+        yield f"network {name}", available(name) or "available"
+    for name in catalog.DATASETS:
+        try:
+            sources.dataset_source(name)
+        except SsdbenchError as error:
+            yield f"data {name}", str(error)
+        else:
+            yield f"data {name}", "available"
+
+
+def _store(results: Path) -> Iterator[tuple[str, str]]:
+    import os
+    import shutil
+
+    from ssdbench.cli.common import quantity
+
+    existing = next(parent for parent in (results.absolute(), *results.absolute().parents) if parent.exists())
+    writable = existing.is_dir() and os.access(existing, os.W_OK)
+    yield "results", f"{results.absolute()} ({'writable' if writable else 'NOT writable'})"
+    yield "disk free", quantity(shutil.disk_usage(existing).free, "B")

@@ -1,0 +1,67 @@
+"""Errors on their way out: a message on stderr and the exit code that belongs to it."""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ssdbench.errors import SsdbenchError, SuiteError
+
+INTERRUPTED = 130
+
+
+class Verb(TyperCommand):
+    """A verb whose exceptions become messages and exit codes; tracebacks are shown only with ``--debug``."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer vendors its own Context
+        """Run the verb's function."""
+        try:
+            return super().invoke(ctx)
+        except typer.Exit:
+            raise
+        except SsdbenchError as error:
+            _explain(error)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from error
+        except BrokenPipeError:
+            raise  # the reader of stdout left; typer ends quietly
+        except Exception as error:
+            if ctx.find_root().params.get("debug"):
+                raise
+            typer.echo(f"internal error: {type(error).__name__}: {error}\n{_keep_traceback()}", err=True)
+            raise typer.Exit(1) from error
+
+
+class VerbGroup(TyperGroup):
+    """Lists the verbs in the order in which they are needed, not by name."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # as above
+        """Return the verbs in their order of registration."""
+        return list(self.commands)
+
+
+def _explain(error: SsdbenchError) -> None:
+    if isinstance(error, SuiteError):
+        for problem in error.problems:
+            typer.echo(problem, err=True)
+        count = len(error.problems)
+        typer.echo(f"{count} problem{'s' if count != 1 else ''}", err=True)
+    else:
+        typer.echo(str(error), err=True)
+
+
+def _keep_traceback() -> str:
+    """Write the present traceback to a file and return where it is."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="ssdbench-", suffix=".txt", delete=False) as file:
+            file.write(traceback.format_exc())
+        return f"traceback: {Path(file.name)} (or run 'ssdbench --debug ...')"
+    except OSError:
+        return "run 'ssdbench --debug ...' for the traceback"

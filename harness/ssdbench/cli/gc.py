@@ -1,0 +1,47 @@
+"""``ssdbench gc``: housekeeping of a store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ssdbench.cli import options
+
+
+def gc(
+    results: options.Results = options.DEFAULT_RESULTS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Remove nothing; check every file of every artifact."),
+    ] = False,
+) -> None:
+    """Remove what dead or finished work left behind; artifacts, records and running work stay.
+
+    With --verify nothing is removed: every file is compared with its artifact's manifest, and the exit code
+    is 1 when one does not match.
+
+    [bold]Examples[/bold]
+
+      ssdbench gc --dry-run
+      ssdbench gc --verify --results /data/results
+    """
+    from ssdbench.cli.common import open_store, quantity
+    from ssdbench.errors import SsdbenchError
+    from ssdbench.store.gc import collect, verify_all
+
+    store = open_store(results)
+    if verify:
+        problems = verify_all(store)
+        for problem in problems:
+            typer.echo(f"{problem.key[:12]} {problem.kind} ({problem.title}): {problem.text}")
+        if problems:
+            raise SsdbenchError(f"{len(problems)} problems in {store.root}; run the suite again to make good")
+        typer.echo(f"every file in {store.root} is as it was committed", err=True)
+        return
+    collected = collect(store, dry_run=dry_run)
+    for path in collected.paths:
+        typer.echo(path)
+    verb = "would free" if dry_run else "freed"
+    typer.echo(f"{verb} {quantity(collected.bytes, 'B')} in {len(collected.paths)} places", err=True)

@@ -1,0 +1,85 @@
+"""``ssdbench list``: every name that a suite can use."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ssdbench.cli import options
+
+
+class Topic(str, Enum):
+    """What there is to list."""
+
+    MODELS = "models"
+    VARIANTS = "variants"
+    SAMPLERS = "samplers"
+    GRIDS = "grids"
+    DATASETS = "datasets"
+    REFERENCES = "references"
+    NETWORKS = "networks"
+    PROFILES = "profiles"
+    LAYOUTS = "layouts"
+    SUITES = "suites"
+
+
+def list_names(
+    topics: Annotated[
+        list[Topic] | None,
+        typer.Argument(metavar="TOPIC", help=", ".join(topic.value for topic in Topic)),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Name what a suite can use: models, variants, samplers, grids, data sets, references, networks, ...
+
+    [bold]Examples[/bold]
+
+      ssdbench list
+      ssdbench list models samplers
+    """
+    from ssdbench.cli.common import emit_json
+
+    chosen = {topic.value: _described(topic) for topic in topics or list(Topic)}
+    if json:
+        emit_json(chosen)
+        return
+    for topic, names in chosen.items():
+        typer.echo(topic)
+        width = max((len(name) for name in names), default=0)
+        for name, description in names.items():
+            typer.echo(f"  {name:<{width}}  {description}".rstrip())
+        typer.echo()
+
+
+def _described(topic: Topic) -> dict[str, str]:
+    from ssdbench.suite import list_profiles, list_suites
+
+    if topic is Topic.SUITES:
+        return {name: _head(path, "title") for name, path in list_suites().items()}
+    if topic is Topic.PROFILES:
+        return {name: _head(path, "description") for name, path in list_profiles().items()}
+    from ssdbench.suite import catalog
+
+    facts = getattr(catalog, topic.value.upper())
+    return {name: _described_fact(fact) for name, fact in facts.items()}
+
+
+def _head(path: Path, key: str) -> str:
+    """Return one line of a suite's or profile's own description; one that cannot be read says so."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return "(cannot be read: 'ssdbench validate' says why)"
+    text = document.get(key) if isinstance(document, dict) else None
+    return " ".join(str(text).split()) if text else ""
+
+
+def _described_fact(fact: object) -> str:
+    unavailable = getattr(fact, "unavailable", None)
+    description = str(getattr(fact, "description", ""))
+    return f"{description} [{unavailable}]" if unavailable else description

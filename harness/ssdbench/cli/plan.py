@@ -1,0 +1,121 @@
+"""``ssdbench plan``: what would run, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ssdbench.cli import options
+
+if TYPE_CHECKING:
+    from ssdbench.plan import Cost, Decision, Graph
+    from ssdbench.suite import Suite
+
+
+def plan(
+    suite: options.SuiteName,
+    results: options.Results = options.DEFAULT_RESULTS,
+    profile: options.Profile = None,
+    only: options.Only = None,
+    overrides: options.Set = None,
+    limit: options.Limit = None,
+    seed: options.Seed = None,
+    fresh: options.Fresh = None,
+    json: options.Json = False,
+) -> None:
+    """Show which stages a run would execute and why, which are cached, and what it costs. Runs nothing.
+
+    [bold]Examples[/bold]
+
+      ssdbench plan quick
+      ssdbench plan suites/table2.yaml --profile mini --only variant=issd
+      ssdbench plan quick --fresh train --json
+    """
+    from ssdbench.cli.common import Selection, open_store
+    from ssdbench.plan import build, decide
+
+    loaded = Selection.of(profile, only, overrides, limit, seed).load(suite)
+    graph = build(loaded)
+    decisions = decide(graph, open_store(results), {kind.value for kind in fresh or ()})
+    show_plan(loaded, graph, decisions, as_json=json)
+
+
+def show_plan(suite: Suite, graph: Graph, decisions: dict[str, Decision], *, as_json: bool) -> None:
+    """Print the plan to stdout, as a table or as JSON."""
+    from ssdbench.cli.common import emit_json
+    from ssdbench.plan import cost
+
+    total = cost(graph, decisions)
+    if as_json:
+        emit_json(_as_json(suite, graph, decisions, total))
+    else:
+        _print_table(suite, graph, decisions, total)
+
+
+def _as_json(suite: Suite, graph: Graph, decisions: dict[str, Decision], total: Cost) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "suite": suite.name,
+        "profile": suite.profile,
+        "runs": [
+            {
+                "model": planned.run.named.model,
+                "variant": planned.run.variant,
+                "sampler": planned.run.sampler,
+                "nfe": planned.run.nfe,
+                "resolution": planned.run.resolution,
+                "data": planned.run.data,
+                "seed": planned.run.seed,
+                "target": planned.target,
+                "unavailable": planned.unavailable,
+                "missing": list(planned.missing),
+            }
+            for planned in graph.runs
+        ],
+        "stages": [
+            {
+                "key": key,
+                "kind": node.spec.KIND,
+                "title": node.spec.title,
+                "inputs": node.inputs,
+                **asdict(decisions[key]),
+            }
+            for key, node in graph.nodes.items()
+        ],
+        "cost": asdict(total),
+    }
+
+
+def _print_table(suite: Suite, graph: Graph, decisions: dict[str, Decision], total: Cost) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ssdbench.cli.common import console, quantity
+
+    out = console(stderr=False)
+    table = Table(title=Text(f"{suite.name}: {suite.title}"), title_justify="left")
+    for heading in ("key", "stage", "", "why"):
+        table.add_column(heading, overflow="fold")
+    for key, node in graph.nodes.items():
+        decision = decisions[key]
+        style = "bold" if decision.status == "run" else "dim"
+        table.add_row(key[:12], Text(node.spec.title), decision.status, Text(decision.reason), style=style)
+    out.print(table)
+    impossible = [planned for planned in graph.runs if planned.target is None]
+    for planned in impossible:
+        out.print(f"cannot run: {describe(planned.run)}: {planned.reason}", markup=False)
+    out.print(
+        f"{len(graph.runs)} runs; {total.stages} stages to run, {total.cached} cached; "
+        f"{total.train_steps:,} optimisation steps, {total.images:,} samples, "
+        f"{quantity(total.flops, 'FLOP')}, {quantity(total.disk_bytes, 'B')} on disk",
+        markup=False,
+    )
+
+
+def describe(run: Any) -> str:
+    """Return a run in one line: ``DiT-XL/2, issd, ddim, 10 NFE, 256x256, seed 0``."""
+    side = run.named.resolution
+    return (
+        f"{run.named.model}, {run.variant}, {run.sampler}, {run.nfe} NFE, {side}x{side}, "
+        f"{run.data} data, seed {run.seed}"
+    )

@@ -1,0 +1,147 @@
+"""``ssdbench run``: do what a suite asks for, and print its table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ssdbench.cli import options
+
+if TYPE_CHECKING:
+    from ssdbench.cli.common import Selection
+    from ssdbench.engine import Failure, Outcome
+    from ssdbench.plan import Decision, Graph
+    from ssdbench.store import Store
+    from ssdbench.suite import Suite
+
+
+def run(
+    suite: options.SuiteName,
+    results: options.Results = options.DEFAULT_RESULTS,
+    profile: options.Profile = None,
+    only: options.Only = None,
+    overrides: options.Set = None,
+    limit: options.Limit = None,
+    seed: options.Seed = None,
+    fresh: options.Fresh = None,
+    json: options.Json = False,
+    device: options.Device = None,
+    engine: options.EngineName = options.Engine.LOCAL,
+    workers: options.Workers = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan and stop, as 'plan' does.")
+    ] = False,
+) -> None:
+    """Train, sample and score whatever a suite asks for and has no result yet; then print its table.
+
+    What is finished stays finished: run again to go on after an interruption or a failure.
+
+    [bold]Examples[/bold]
+
+      ssdbench run quick
+      ssdbench run suites/table2.yaml --profile mini --only 'variant=issd,nfe=10'
+      ssdbench run quick --set train.steps=50 --limit 500 --results /tmp/try
+      ssdbench run quick --fresh score
+    """
+    from ssdbench.cli.common import Selection, open_store
+    from ssdbench.plan import build, decide
+
+    selection = Selection.of(profile, only, overrides, limit, seed)
+    loaded = selection.load(suite)
+    store = open_store(results)
+    graph = build(loaded)
+    decisions = decide(graph, store, {kind.value for kind in fresh or ()})
+    if dry_run:
+        from ssdbench.cli.plan import show_plan
+
+        show_plan(loaded, graph, decisions, as_json=json)
+        return
+    refuse_missing(graph)
+    outcome = _execute(loaded, selection, graph, decisions, store, workers, device)
+    _conclude(loaded, graph, store, outcome, as_json=json)
+
+
+def refuse_missing(graph: Graph) -> None:
+    """Refuse to start while anything that a run needs is not on this machine.
+
+    Raises:
+        UsageError: lists all that is missing, each with how to get it.
+
+    """
+    from ssdbench.errors import UsageError
+
+    missing = dict.fromkeys(text for planned in graph.runs for text in planned.missing)
+    if missing:
+        runs = sum(bool(planned.missing) for planned in graph.runs)
+        lines = "\n".join(f"  {text}" for text in missing)
+        raise UsageError(
+            f"{runs} of {len(graph.runs)} runs need what is not on this machine:\n{lines}\n"
+            "nothing was run; '--only' selects other rows, '--profile mini' another scale"
+        )
+
+
+def _execute(
+    suite: Suite,
+    selection: Selection,
+    graph: Graph,
+    decisions: dict[str, Decision],
+    store: Store,
+    workers: int | None,
+    device: str | None,
+) -> Outcome:
+    from ssdbench.engine import make_view, run_graph
+    from ssdbench.store import Sheet, now
+
+    store.save_sheet(
+        Sheet(
+            suite=suite.name,
+            path=str(Path(suite.source).resolve()),
+            text=suite.text,
+            profile=suite.profile,
+            overrides=list(selection.overrides),
+            only=selection.only,
+            limit=selection.limit,
+            seed=selection.seed,
+            run_at=now(),
+        )
+    )
+    return run_graph(graph, decisions, store, workers=workers, device=device, view=make_view())
+
+
+def _conclude(suite: Suite, graph: Graph, store: Store, outcome: Outcome, *, as_json: bool) -> None:
+    """Print the summary to stderr and the table to stdout; leave with the exit code of the outcome."""
+    from ssdbench.cli.common import emit
+    from ssdbench.cli.errors import INTERRUPTED
+    from ssdbench.cli.sheets import Planned
+    from ssdbench.errors import StageFailed
+    from ssdbench.report.document import render
+
+    failed = {key: _explained(failure) for key, failure in outcome.failed.items()}
+    _summary(graph, outcome)
+    emit(render([Planned(suite, graph).report(store, failed)], "json" if as_json else "markdown"))
+    where = "" if store.root == options.DEFAULT_RESULTS else f" --results {store.root}"
+    typer.echo(
+        f"results are in {store.root}; 'ssdbench report {suite.name}{where}' prints the table again", err=True
+    )
+    if outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if outcome.failed:
+        raise typer.Exit(StageFailed.exit_code)
+
+
+def _summary(graph: Graph, outcome: Outcome) -> None:
+    from ssdbench.cli.plan import describe
+
+    for planned in graph.runs:
+        if planned.target is None:
+            typer.echo(f"cannot run: {describe(planned.run)}: {planned.reason}", err=True)
+    for key, failure in outcome.failed.items():
+        typer.echo(f"failed: {graph.nodes[key].spec.title}: {_explained(failure)}", err=True)
+    counts = f"{len(outcome.done)} stages run, {len(outcome.failed)} failed, {len(outcome.skipped)} skipped"
+    typer.echo(counts + (", interrupted" if outcome.interrupted else ""), err=True)
+
+
+def _explained(failure: Failure) -> str:
+    return f"{failure.message} (log: {failure.log})" if failure.log else failure.message

@@ -1,0 +1,81 @@
+"""Suites as they were last run on a store, loaded and planned again to be reported."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssdbench.cli.common import Selection
+from ssdbench.errors import UsageError
+from ssdbench.plan import Graph, build
+from ssdbench.report.collect import collect
+from ssdbench.report.document import SuiteReport
+from ssdbench.store import Sheet, Store
+from ssdbench.suite import EmptySelection, Suite
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A suite with its graph."""
+
+    suite: Suite
+    graph: Graph
+
+    def report(self, store: Store, failed: dict[str, str] | None = None) -> SuiteReport:
+        """Return the suite's results for a report; ``failed`` as for ``collect``."""
+        suite = self.suite
+        return SuiteReport(suite.name, suite.title, suite.layout, tuple(collect(self.graph, store, failed)))
+
+
+def planned(suites: Sequence[str], store: Store, selection: Selection) -> list[Planned]:
+    """Return the suites to report or to state: those named, or all that were run on the store.
+
+    A named suite takes the options that it was last run with, once for each profile it was run under, unless
+    ``selection`` gives any.
+
+    Raises:
+        EmptySelection: no suite is named and none was run here.
+        UsageError: options that change runs, but no suite.
+
+    """
+    sheets = store.sheets()
+    if not suites:
+        if selection != Selection():
+            raise UsageError("name the suites that the options are for")
+        if not sheets:
+            raise EmptySelection(
+                f"nothing was run yet in {store.root}; 'ssdbench run quick' runs a small suite"
+            )
+        return [_plan(_load(sheet)) for sheet in sheets]
+    found: list[Planned] = []
+    for name in suites:
+        if selection == Selection():
+            suite = selection.load(name)
+            remembered = [sheet for sheet in sheets if sheet.suite == suite.name]
+            found += [_plan(_load(sheet, suite.source)) for sheet in remembered] or [_plan(suite)]
+        else:
+            found.append(_plan(selection.load(name)))
+    return found
+
+
+def reported_sheets(store: Store, suites: Sequence[str], selection: Selection) -> list[SuiteReport]:
+    """Return the reports of ``planned`` suites."""
+    return [one.report(store) for one in planned(suites, store, selection)]
+
+
+def _plan(suite: Suite) -> Planned:
+    return Planned(suite, build(suite))
+
+
+def _load(sheet: Sheet, source: Path | None = None) -> Suite:
+    """Load a remembered suite from its file; where that is gone, from the text it had when it was run."""
+    selection = Selection.of_sheet(sheet)
+    path = source or Path(sheet.path)
+    if path.is_file():
+        return selection.load(path)
+    with tempfile.TemporaryDirectory(prefix="ssdbench-") as directory:
+        copy = Path(directory) / f"{Path(sheet.path).stem}.yaml"
+        copy.write_text(sheet.text, encoding="utf-8")
+        return selection.load(copy)

@@ -1,0 +1,98 @@
+"""``ssdbench status``: how far the suites are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ssdbench.cli import options
+
+if TYPE_CHECKING:
+    from ssdbench.report.document import SuiteReport
+
+
+def status(
+    suites: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SUITE", help="Suites to state; all that were run, by default."),
+    ] = None,
+    results: options.Results = options.DEFAULT_RESULTS,
+    profile: options.Profile = None,
+    only: options.Only = None,
+    overrides: options.Set = None,
+    limit: options.Limit = None,
+    seed: options.Seed = None,
+    json: options.Json = False,
+) -> None:
+    """Show each run of the suites: done or why not, its time, and the key that 'show' and 'export' take.
+
+    [bold]Examples[/bold]
+
+      ssdbench status
+      ssdbench status quick --json
+    """
+    from ssdbench.cli.common import Selection, emit_json, open_store
+    from ssdbench.cli.sheets import reported_sheets
+
+    selection = Selection.of(profile, only, overrides, limit, seed)
+    reports = reported_sheets(open_store(results), suites or [], selection)
+    states = [_state(report) for report in reports]
+    if json:
+        emit_json(states)
+        return
+    for state in states:
+        _print(state)
+
+
+def _state(report: SuiteReport) -> dict[str, Any]:
+    from ssdbench.cli.plan import describe
+    from ssdbench.report.rows import NOT_RUN
+
+    rows = []
+    seconds: dict[str, float] = {}
+    for result in report.results:
+        record = result.record
+        reason = None if record else (result.reason or NOT_RUN)
+        if record:
+            # Stages that several runs share were executed once.
+            seconds |= {key: stage.seconds for key, stage in record.stages.items()}
+        rows.append(
+            {
+                "run": describe(result.run),
+                "state": "done" if reason is None else reason.short,
+                "detail": reason.detail if reason else None,
+                "key": record.key if record else None,
+                "seconds": record.seconds if record else None,
+            }
+        )
+    done = sum(row["state"] == "done" for row in rows)
+    return {
+        "suite": report.name,
+        "title": report.table.title,
+        "done": done,
+        "runs": len(rows),
+        "stage_seconds": sum(seconds.values()),
+        "rows": rows,
+    }
+
+
+def _print(state: dict[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ssdbench.cli.common import console, duration
+
+    table = Table(title=Text(f"{state['suite']}: {state['title']}"), title_justify="left")
+    for heading in ("key", "run", "state", "time"):
+        table.add_column(heading, overflow="fold")
+    for row in state["rows"]:
+        text = row["state"] + (f": {row['detail']}" if row["detail"] else "")
+        seconds = duration(row["seconds"]) if row["seconds"] is not None else ""
+        table.add_row((row["key"] or "")[:12], Text(row["run"]), Text(text), seconds)
+    out = console(stderr=False)
+    out.print(table)
+    out.print(
+        f"{state['done']} of {state['runs']} runs done, {duration(state['stage_seconds'])} of stages",
+        markup=False,
+    )

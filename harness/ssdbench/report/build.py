@@ -1,0 +1,233 @@
+"""Rows and a layout become a table: lines, sides, honest headers, best values, footnotes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ssdbench.report.frame import dotted
+from ssdbench.report.layouts.shape import FIELDS, Field, Layout
+from ssdbench.report.method import DASH, method
+from ssdbench.report.metric import METRICS, MetricColumn
+from ssdbench.report.notes import Footnotes, protocol, row_notes, table_notes
+from ssdbench.report.published import PaperTable
+from ssdbench.report.rows import Row
+from ssdbench.report.table import Cell, Column, Section, Table
+
+
+@dataclass
+class _Line:
+    """Rows that share a line: one for each side of the table."""
+
+    label: str
+    key: tuple[str, ...]
+    sides: dict[str | None, Row] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What one side shows: the describing fields and a column for each metric and network."""
+
+    side: str | None
+    fields: Sequence[Field]
+    metrics: Sequence[tuple[MetricColumn, str]]
+
+
+def build(
+    rows: Sequence[Row], layout: Layout, *, name: str, title: str, paper: PaperTable | None = None
+) -> Table:
+    """Return the table of ``rows`` in the shape of ``layout``."""
+    rows = layout.arrange(rows)
+    sides = _sides(rows, layout)
+    fields = layout.shown_fields(rows)
+    networks = list(dict.fromkeys(row.network for row in rows))
+    metrics = [(METRICS[metric], network) for network in networks for metric in layout.metrics]
+    blocks = [_Block(side, fields, metrics) for side in sides]
+    best = _best(rows, layout)
+    footnotes = Footnotes()
+    usual, deviations = protocol(rows, [_side(row, layout) for row in rows])
+    different = {id(rows[index]): texts for index, texts in deviations.items()}
+
+    def marks(row: Row) -> tuple[int, ...]:
+        return tuple(footnotes.mark(text) for text in (*different.get(id(row), ()), *row_notes(row)))
+
+    remarks = any(row.reasons and not row.records for row in rows)
+    sections = []
+    for heading, members in _sections(rows, layout):
+        lines = [
+            _cells(line, blocks, best, marks, footnotes, remarks)
+            for line in _lines(members, layout, fields, len(sides) > 1)
+        ]
+        sections.append(Section(heading, tuple(lines)))
+    notes = [usual, *table_notes(rows, paper)]
+    if best:
+        notes.insert(1, "Bold: the best of the measured rows that can be compared.")
+    return Table(
+        name=name,
+        title=title,
+        columns=_columns(blocks, len(networks) > 1, remarks),
+        sections=tuple(sections),
+        footnotes=footnotes.texts,
+        notes=tuple(notes) if rows else (),
+    )
+
+
+def _sides(rows: Sequence[Row], layout: Layout) -> list[str | None]:
+    values = list(dict.fromkeys(_side(row, layout) for row in rows))
+    return values if len(values) > 1 else [None]
+
+
+def _side(row: Row, layout: Layout) -> str | None:
+    return FIELDS[layout.sides].show(row) if layout.sides else None
+
+
+def _sections(rows: Sequence[Row], layout: Layout) -> list[tuple[str | None, list[Row]]]:
+    if layout.sections is None:
+        return [(None, list(rows))]
+    groups: dict[str | None, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(FIELDS[layout.sections].show(row), []).append(row)
+    return list(groups.items())
+
+
+def _lines(rows: Sequence[Row], layout: Layout, fields: Sequence[Field], paired: bool) -> list[_Line]:
+    """Put each row on the first line with its label and NFE whose side is still free, else on a new one."""
+    lines: list[_Line] = []
+    for row, label in zip(rows, _labels(rows, layout, fields), strict=True):
+        side = _side(row, layout) if paired else None
+        key = (label, row.run.named.model, str(row.run.named.nfe))
+        for line in lines:
+            if line.key == key and side not in line.sides:
+                line.sides[side] = row
+                break
+        else:
+            lines.append(_Line(label, key, {side: row}))
+    return lines
+
+
+def _labels(rows: Sequence[Row], layout: Layout, fields: Sequence[Field]) -> list[str]:
+    """Name each row: ``+ iSSD`` below its base, with the model where no base is above; tell twins apart."""
+    labels: list[str] = []
+    base: tuple[str, str, int] | None = None
+    for row in rows:
+        model, rest = method(row.run)
+        place = (row.run.named.model, model, row.run.named.nfe)
+        if not rest:
+            base = place if base is None or base[0::2] != place[0::2] else base
+        if row.run.label is not None:
+            label = row.run.label
+        elif not rest:
+            label = model
+        else:
+            label = rest if base == place else f"{model} {rest}"
+        labels.append(label)
+    shown: dict[tuple[str, ...], list[int]] = {}
+    for index, (row, label) in enumerate(zip(rows, labels, strict=True)):
+        side = _side(row, layout) or ""
+        values = [column.show(row) for column in fields if not column.header.startswith("Train")]
+        shown.setdefault((label, row.run.named.model, side, *values), []).append(index)
+    for twins in shown.values():
+        for index, difference in zip(twins, _differences([rows[i] for i in twins]), strict=True):
+            if difference:
+                labels[index] += f" ({difference})"
+    return labels
+
+
+def _differences(twins: Sequence[Row]) -> list[str]:
+    """Return the settings in which rows of one name differ, for each row: ``train.lr 0.0001``."""
+    hidden = {"seed", "seeds", "mark", "named", "label", "epochs", "keep"}
+    settings = [dotted(row.run.model_dump(mode="json", by_alias=True, exclude=hidden)) for row in twins]
+    names = [name for name in settings[0] if len({str(one.get(name)) for one in settings}) > 1]
+    return [", ".join(f"{name} {one.get(name)}" for name in names) for one in settings]
+
+
+def _columns(blocks: Sequence[_Block], several_networks: bool, remarks: bool) -> tuple[Column, ...]:
+    columns = [Column("Method")]
+    for block in blocks:
+        columns += [Column(shown.header, block.side, shown.numeric) for shown in block.fields]
+        for metric, network in block.metrics:
+            header = metric.header(network, always_name=several_networks)
+            columns.append(Column(header, block.side, numeric=True))
+    return (*columns, Column("Remarks")) if remarks else tuple(columns)
+
+
+def _cells(
+    line: _Line,
+    blocks: Sequence[_Block],
+    best: set[tuple[int, str]],
+    marks: Callable[[Row], tuple[int, ...]],
+    footnotes: Footnotes,
+    remarks: bool,
+) -> tuple[Cell, ...]:
+    cells = [Cell(line.label)]
+    for block in blocks:
+        row = line.sides.get(block.side)
+        if row is None:
+            cells += [Cell()] * (len(block.fields) + len(block.metrics))
+            continue
+        own = [Cell(shown.show(row)) for shown in block.fields]
+        own += [_value(row, metric, network, best) for metric, network in block.metrics]
+        if block.side is None:
+            cells[0] = cells[0].marked(marks(row))
+        else:
+            own[0] = own[0].marked(marks(row))
+        cells += own
+    if remarks:
+        cells.append(_remark(line, footnotes))
+    return tuple(cells)
+
+
+def _value(row: Row, metric: MetricColumn, network: str, best: set[tuple[int, str]]) -> Cell:
+    if row.network != network:
+        return Cell()
+    measured, published = row.metrics.get(metric.name), row.figure(metric.name)
+    if measured is None:
+        return Cell("" if published else DASH, published)
+    text = metric.format(measured.mean, network)
+    if measured.spread is not None:
+        text += f" ± {metric.format(measured.spread, network)}"
+    return Cell(text, published, best=(id(row), metric.name) in best)
+
+
+def _remark(line: _Line, footnotes: Footnotes) -> Cell:
+    texts: dict[str, list[str]] = {}
+    marks: list[int] = []
+    for side, row in line.sides.items():
+        if row.records:
+            continue
+        for reason in row.reasons:
+            texts.setdefault(reason.short, []).append(side or "")
+            if reason.detail:
+                marks.append(footnotes.mark(reason.detail))
+    everywhere = all(len(where) == len(line.sides) for where in texts.values())
+    parts = [text if everywhere else f"{text} ({', '.join(where)})" for text, where in texts.items()]
+    return Cell("; ".join(parts)).marked(tuple(marks))
+
+
+def _best(rows: Sequence[Row], layout: Layout) -> set[tuple[int, str]]:
+    """Return (row, metric) of the best values among at least two comparable rows; equal as printed is a tie.
+
+    Comparable are rows of one side and section, equal in the layout's ``compare`` fields, that were measured
+    with the same network, reference and number of samples.
+    """
+    keys = [*layout.compare, *(name for name in (layout.sides, layout.sections) if name)]
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        if row.records:
+            facts = (row.network, row.reference, row.samples)
+            groups.setdefault((*facts, *(FIELDS[key].show(row) for key in keys)), []).append(row)
+    best: set[tuple[int, str]] = set()
+    for group in groups.values():
+        for name in layout.metrics:
+            metric = METRICS[name]
+            printed = {
+                id(row): float(metric.format(row.metrics[name].mean, row.network))
+                for row in group
+                if name in row.metrics and math.isfinite(row.metrics[name].mean)
+            }
+            if len(set(printed.values())) < 2:  # one row, or no row better than another
+                continue
+            top = max(printed.values()) if metric.higher_is_better else min(printed.values())
+            best |= {(key, name) for key, value in printed.items() if value == top}
+    return best

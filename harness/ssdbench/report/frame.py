@@ -1,0 +1,68 @@
+"""Results as flat records, one a run: for CSV and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ssdbench.report.layouts.shape import FIELDS
+from ssdbench.report.metric import METRICS
+from ssdbench.report.rows import NOT_RUN, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def flat_rows(rows: Iterable[Row], *, suite: str) -> list[dict[str, Any]]:
+    """Return one flat mapping a run: its names, metrics, the published figures, and all its provenance.
+
+    Nested settings have dotted names (``train.steps``). A run without a record says why in ``reason``.
+    """
+    return [flat for row in rows for flat in _flat_results(row, suite)]
+
+
+def to_frame(flat: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Return the records as a data frame; a column that a run does not have is empty there."""
+    import pandas as pd  # a third of a second that only CSV and JSON need
+
+    frame: pd.DataFrame = pd.DataFrame(list(flat))
+    return frame
+
+
+def to_csv(flat: Iterable[dict[str, Any]]) -> str:
+    """Return the records as CSV with a header line."""
+    return to_frame(flat).to_csv(index=False)
+
+
+def to_json(flat: Iterable[dict[str, Any]]) -> str:
+    """Return the records as a JSON array of objects."""
+    return to_frame(flat).to_json(orient="records", indent=2, force_ascii=False) + "\n"
+
+
+def _flat_results(row: Row, suite: str) -> Iterable[dict[str, Any]]:
+    for result in row.results:
+        run, record = result.run, result.record
+        flat: dict[str, Any] = {"suite": suite, "method": FIELDS["method"].show(row)}
+        flat |= dotted(run.model_dump(mode="json", by_alias=True, exclude={"mark", "seeds", "label"}))
+        reason = None if record else (result.reason or NOT_RUN)
+        flat["reason"] = (reason.detail or reason.short) if reason else None
+        flat |= dict(record.metrics) if record else {}
+        if row.published is not None:
+            figures = row.published.figures
+            flat |= {f"paper.{name}": float(figures[name]) for name in METRICS if name in figures}
+        if record is not None:
+            hidden = {"run", "run_yaml", "metrics", "stages", "seed"}
+            provenance = record.model_dump(mode="json", exclude=hidden)
+            flat |= dotted(provenance, prefix="record.")
+        yield flat
+
+
+def dotted(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return ``{'train': {'lr': 1}}`` as ``{'train.lr': 1}``; lists stay whole."""
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            flat |= dotted(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

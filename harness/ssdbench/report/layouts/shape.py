@@ -1,0 +1,106 @@
+"""What a layout is made of, and the fields it can show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ssdbench.report.method import DASH, IMAGES_ONLY, method, rank, training
+from ssdbench.report.published import sampler_family
+from ssdbench.report.rows import Row
+
+Order = Literal["suite", "nfe"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column that describes a row; ``numeric`` columns are aligned to the right."""
+
+    header: str
+    show: Callable[[Row], str]
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table's shape.
+
+    ``fields`` come before the metrics, on each side; with ``optional`` those that tell nothing (one value
+    throughout, no training) are left out. ``sides`` puts that field's values side by side; ``sections``
+    gives each of its values a heading. Within a section rows keep the suite's order, or go by falling NFE,
+    model and method as the paper prints them. The best is sought among rows equal in ``compare``.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    metrics: tuple[str, ...] = ("is", "fid", "sfid", "precision", "recall")
+    paper: str | None = None
+    sides: str | None = None
+    sections: str | None = None
+    order: Order = "nfe"
+    optional: bool = False
+    compare: tuple[str, ...] = ("nfe",)
+
+    def arrange(self, rows: Sequence[Row]) -> list[Row]:
+        """Return ``rows`` in the order of the table."""
+        if self.order == "suite":
+            return list(rows)
+        models = list(dict.fromkeys(row.run.named.model for row in rows))
+        return sorted(
+            rows,
+            key=lambda row: (
+                row.run.variant in IMAGES_ONLY,
+                -row.run.named.nfe,
+                models.index(row.run.named.model),
+                rank(row.run),
+            ),
+        )
+
+    def shown_fields(self, rows: Sequence[Row]) -> list[Field]:
+        """Return the fields that this table needs for ``rows``."""
+        shown = []
+        for name in self.fields:
+            field = FIELDS[name]
+            values = {field.show(row) for row in rows}
+            if name == "train" and not any("steps" in value for value in values):
+                field = replace(field, header="Train epochs")
+            telling = values != {DASH} if name == "train" else len(values) > 1
+            if telling or not self.optional or name == "nfe":
+                shown.append(field)
+        return shown
+
+
+def _nfe(row: Row) -> str:
+    run = row.run
+    if run.variant in IMAGES_ONLY:
+        return DASH
+    count = str(run.nfe) if run.nfe == run.named.nfe else f"{run.nfe} (for {run.named.nfe})"
+    return f"{count} (SDE)" if sampler_family(run.named.sampler) == "sde" else count
+
+
+def _resolution(row: Row) -> str:
+    run = row.run
+    named = f"{run.named.resolution}x{run.named.resolution}"
+    return named if run.resolution == run.named.resolution else f"{named} ({run.scale}: {run.resolution})"
+
+
+def _train(row: Row) -> str:
+    if row.run.epochs is None and row.published is not None and row.published.epochs is not None:
+        return row.published.epochs
+    return training(row.run)
+
+
+def _method(row: Row) -> str:
+    return row.run.label or " ".join(method(row.run)).strip()
+
+
+FIELDS: dict[str, Field] = {
+    "method": Field("Method", _method),
+    "model": Field("Model", lambda row: row.run.named.model),
+    "nfe": Field("NFE", _nfe, numeric=True),
+    "train": Field("Train", _train, numeric=True),
+    "resolution": Field("Resolution", _resolution),
+    "data": Field("Data source", lambda row: row.run.named.data),
+    "grid": Field("Grid", lambda row: row.run.grid),
+}

@@ -1,0 +1,95 @@
+"""What a run is called in a table: its method and how long it trained."""
+
+from __future__ import annotations
+
+from ssdbench.report.published import sampler_family
+from ssdbench.suite.schema import ResolvedRun
+from ssdbench.suite.variant import VariantStep, parse_variant
+
+DASH = "–"
+"""What a cell shows where there is nothing to show."""
+
+IMAGES_ONLY = frozenset({"real", "reconstruction"})
+"""Variants without a denoiser."""
+
+UNTRAINED = frozenset({"base", *IMAGES_ONLY})
+"""Variants that score something as it is."""
+
+_NAMES = {
+    "ssd": "SSD",
+    "issd": "iSSD",
+    "ssd-eq10": "SSD (Eq. 10)",
+    "ssd-eq12": "SSD (Eq. 12)",
+}
+_ORDER = ("base", "continual", "ssd-eq10", "ssd-eq12", "ssd", "issd")
+
+
+def model_name(run: ResolvedRun) -> str:
+    """Return the model's name, with the one it stands for where a profile remapped it."""
+    own, named = _pretty(run.model), _pretty(run.named.model)
+    return own if own == named else f"{own} (for {named})"
+
+
+def method(run: ResolvedRun) -> tuple[str, str]:
+    """Return ``(model, rest)``: the rest is empty for a base and ``+ iSSD`` for what was done to it.
+
+    A sampler that is neither the paper's ODE nor its SDE is named behind the method.
+    """
+    if run.variant in IMAGES_ONLY:
+        return ("real images", "") if run.variant == "real" else ("reconstructions", "")
+    model = model_name(run)
+    if parse_variant(run.variant)[0].kind == "pretrain":
+        model += " (trained here)"
+    rest = " + ".join(_added_name(step) for step in _added(run))
+    suffix = "" if _is_usual(run) else f" ({run.named.sampler.upper()})"
+    return (model, f"+ {rest}{suffix}") if rest else (model + suffix, "")
+
+
+def rank(run: ResolvedRun) -> tuple[int, int]:
+    """Return where a run stands among those of one model and NFE: base, other samplers, then by method."""
+    kinds = [step.kind for step in _added(run)] or ["base"]
+    place = _ORDER.index(kinds[0]) if len(kinds) == 1 and kinds[0] in _ORDER else len(_ORDER)
+    return place, int(not _is_usual(run))
+
+
+def training_steps(run: ResolvedRun) -> int:
+    """Return the optimisation steps that the variant's own stages take; 0 for a base.
+
+    Each halving of progressive distillation is a stage of its own.
+    """
+    stages = sum(
+        len(step.steps) - 1 if step.kind == "pd" else 1
+        for step in parse_variant(run.variant)
+        if step.kind not in UNTRAINED
+    )
+    return stages * run.train.steps
+
+
+def training(run: ResolvedRun) -> str:
+    """Return the length of training: the suite's ``epochs`` at paper scale, else steps; a dash for none."""
+    if run.scale == "paper" and run.epochs is not None:
+        return run.epochs
+    count = training_steps(run)
+    if count == 0:
+        return DASH
+    return f"{count:,} steps" if run.variant == "pretrain" else f"+ {count:,} steps"
+
+
+def _added(run: ResolvedRun) -> list[VariantStep]:
+    """Return the steps on top of the model that the run starts from."""
+    return [step for step in parse_variant(run.variant) if step.kind not in ("base", "pretrain")]
+
+
+def _is_usual(run: ResolvedRun) -> bool:
+    return sampler_family(run.named.sampler) in ("ode", "sde")
+
+
+def _added_name(step: VariantStep) -> str:
+    return f"PD {'-'.join(map(str, step.steps))}" if step.kind == "pd" else _NAMES.get(step.kind, step.kind)
+
+
+def _pretty(model: str) -> str:
+    for plain, printed in (("dit-", "DiT-"), ("sit-", "SiT-")):
+        if model.startswith(plain):
+            return printed + model[len(plain) :]
+    return model

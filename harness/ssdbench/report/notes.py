@@ -1,0 +1,184 @@
+"""What must be said under a table: protocol, training, stamps, reasons, and the paper's contradictions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from ssdbench.metrics.names import INCEPTION
+from ssdbench.report.method import IMAGES_ONLY, UNTRAINED
+from ssdbench.report.published import SAMPLES, PaperTable
+from ssdbench.report.rows import Row
+from ssdbench.suite.variant import parse_variant
+
+
+class Footnotes:
+    """Numbers footnotes in the order they are asked for; equal texts share a number."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def mark(self, text: str) -> int:
+        """Return the number of the footnote that says ``text``."""
+        if text not in self._texts:
+            self._texts.append(text)
+        return self._texts.index(text) + 1
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All footnotes, in order of their numbers."""
+        return tuple(self._texts)
+
+
+def _samples(row: Row) -> str:
+    return f"{row.samples:,} samples"
+
+
+def _seeds(row: Row) -> str:
+    seeds = [result.run.seed for result in row.results]
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
+
+
+def _features(row: Row) -> str:
+    return f"{row.network} features against reference {row.reference}"
+
+
+def _guidance(row: Row) -> str | None:
+    guidance = row.run.guidance
+    if row.run.variant in IMAGES_ONLY:
+        return None
+    if guidance.scale == 1.0:
+        return "no guidance"
+    text = f"guidance {guidance.scale:g}"
+    if guidance.channels is not None:
+        text += f" on the first {guidance.channels} channels"
+    if guidance.interval is not None:
+        text += f" within {list(guidance.interval)}"
+    return text
+
+
+def _grid(row: Row) -> str | None:
+    return None if row.run.variant in IMAGES_ONLY else f"grid {row.run.grid}"
+
+
+def _dtype(row: Row) -> str:
+    return row.run.dtype
+
+
+def _recipe(row: Row) -> str | None:
+    train = row.run.train
+    if row.run.variant in UNTRAINED:
+        return None
+    return f"trained {train.steps:,} steps at batch {train.batch_size}, lr {train.lr:g}"
+
+
+_PROTOCOL: tuple[Callable[[Row], str | None], ...] = (
+    _samples,
+    _seeds,
+    _features,
+    _guidance,
+    _grid,
+    _dtype,
+    _recipe,
+)
+
+
+def protocol(rows: Sequence[Row], sides: Sequence[str | None]) -> tuple[str, dict[int, list[str]]]:
+    """Return the sentence that holds for most rows, and by row index what is different there.
+
+    What each of the table's ``sides`` has throughout, such as its reference, is said in the sentence.
+    """
+    common: list[str] = []
+    deviations: dict[int, list[str]] = {}
+    for describe in _PROTOCOL:
+        texts = [describe(row) for row in rows]
+        by_side: dict[str | None, set[str]] = {}
+        for side, text in zip(sides, texts, strict=True):
+            if text is not None:
+                by_side.setdefault(side, set()).add(text)
+        said = set().union(*by_side.values())
+        if not said:
+            continue
+        if len(said) > 1 and all(len(own) == 1 for own in by_side.values()):
+            common.append(", ".join(f"{own} at {side}" for side, (own,) in by_side.items()))
+            continue
+        usual = Counter(text for text in texts if text is not None).most_common(1)[0][0]
+        common.append(usual)
+        for index, text in enumerate(texts):
+            if text is not None and text != usual:
+                deviations.setdefault(index, []).append(text)
+    opening = "Unless marked: " if deviations else ""
+    return f"{opening}{'; '.join(common)}.", deviations
+
+
+def row_notes(row: Row) -> list[str]:
+    """Return what must be said of one row: mixing, missing seeds, stamps, comparability."""
+    notes = []
+    mixing = _mixing(row)
+    if mixing and row.records:
+        notes.append(mixing)
+    missing = [result for result in row.results if result.record is None]
+    if row.records and missing:
+        story = "; ".join(reason.detail or reason.short for reason in row.reasons)
+        notes.append(f"{len(row.records)} of {len(row.results)} seeds: {story}")
+    if row.published is not None and row.records:
+        if row.network != INCEPTION:
+            notes.append(f"the published figures are of the {INCEPTION} network and not shown")
+        elif row.samples != SAMPLES:
+            notes.append(f"{row.samples:,} samples, where the published figures take {SAMPLES:,}")
+    stamps = dict.fromkeys(stamp for record in row.records for stamp in record.stamps)
+    return notes + list(stamps)
+
+
+def _mixing(row: Row) -> str | None:
+    """Say how targets (explicit form: lambda) or features (implicit: w, fused layers) were mixed."""
+    last = parse_variant(row.run.variant)[-1].kind
+    train, record = row.run.train, row.records[0] if row.records else None
+    pairs = train.pairs if isinstance(train.pairs, str) else f"{list(train.pairs)}"
+    if last == "issd" and record is not None and record.w is not None and record.fuse:
+        share = 1.0 - (1.0 - record.w) ** len(record.fuse)
+        layers = ", ".join(map(str, record.fuse))
+        noun = "layer" if len(record.fuse) == 1 else "layers"
+        return f"iSSD: w = {record.w:.3g} at fused {noun} {layers} (share W = {share:.3g}), pairs {pairs}"
+    if last == "ssd":
+        given = f"lambda = {train.lambda_:.3g}, " if train.lambda_ is not None else ""
+        return f"SSD: {given}pairs {pairs}"
+    if last in ("ssd-eq10", "ssd-eq12"):
+        return f"SSD (Eq. {last[-2:]}): pairs {pairs}"
+    return None
+
+
+def table_notes(rows: Sequence[Row], paper: PaperTable | None) -> list[str]:
+    """Return the notes on the whole table besides its protocol."""
+    notes = []
+    scale = _scale(rows)
+    if scale:
+        notes.append(scale)
+    if any(measured.spread is not None for row in rows for measured in row.metrics.values()):
+        notes.append("± is the sample standard deviation over the seeds.")
+    if any(row.figure("fid") or row.figure("is") for row in rows):
+        notes.append("In parentheses: the figures of the paper.")
+    if paper is not None and any(row.published is not None for row in rows):
+        notes.extend(f"On the paper: {note}" for note in paper.notes)
+    return notes
+
+
+def _scale(rows: Sequence[Row]) -> str | None:
+    """Say what a profile put in place of the names in the suite."""
+    scales = dict.fromkeys(row.run.scale for row in rows if row.run.scale != "paper")
+    if not scales:
+        return None
+    swaps: dict[str, None] = {}
+    for row in rows:
+        run, named = row.run, row.run.named
+        pairs = (
+            (named.model, run.model),
+            (f"{named.resolution} pixels", f"{run.resolution} pixels"),
+            (named.data, run.data),
+            (named.reference, run.eval.reference),
+            (named.sampler, run.sampler),
+            (f"{named.nfe} NFE", f"{run.nfe} NFE"),
+        )
+        swaps.update(dict.fromkeys(f"{old} by {new}" for old, new in pairs if old != new))
+    text = f"Scale {', '.join(scales)}, not the paper's"
+    return f"{text}: {', '.join(swaps)}." if swaps else f"{text}."

@@ -1,0 +1,93 @@
+"""The paper's own figures, kept as they were printed, and the search for the one that belongs to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from ssdbench.suite.variant import canonical_variant
+
+FIGURES = ("is", "fid", "sfid", "precision", "recall")
+SAMPLES = 50_000
+"""Images behind every published figure on ImageNet."""
+
+_FAMILIES = {"ddim": "ode", "euler": "ode", "heun": "ode", "ddpm": "sde", "euler-maruyama": "sde"}
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One row of one table; ``figures`` are the printed texts, so that 0.80 stays 0.80."""
+
+    model: str
+    variant: str
+    sampler: str
+    nfe: int | None
+    resolution: int
+    data: str | None
+    epochs: str | None
+    figures: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """One table of the paper: rows in print order and what must be said about them."""
+
+    name: str
+    title: str
+    rows: tuple[PaperRow, ...]
+    notes: tuple[str, ...]
+
+    def find(
+        self, *, model: str, variant: str, sampler: str, nfe: int, resolution: int, data: str = "original"
+    ) -> PaperRow | None:
+        """Return the row printed for these names, or None.
+
+        The names are those of a suite before any profile. DDIM is the paper's ODE solver, so the two match.
+        A row without its own data source stands for the original images.
+        """
+        wanted = (model, canonical_variant(variant), sampler_family(sampler), nfe, resolution, data)
+        for row in self.rows:
+            family = sampler_family(row.sampler)
+            if (row.model, row.variant, family, row.nfe, row.resolution, row.data or "original") == wanted:
+                return row
+        return None
+
+
+def sampler_family(name: str) -> str:
+    """Return ``ode`` or ``sde`` for the paper's two kinds of samplers, any other name unchanged."""
+    return _FAMILIES.get(name.lower(), name.lower())
+
+
+@lru_cache(maxsize=1)
+def paper_tables() -> dict[str, PaperTable]:
+    """Return the published tables by name (``table1`` to ``table8``)."""
+    text = files("ssdbench.report").joinpath("paper.yaml").read_text(encoding="utf-8")
+    # BaseLoader resolves nothing: every figure stays the text that was printed.
+    document = yaml.load(text, Loader=yaml.BaseLoader)
+    return {name: _table(name, body) for name, body in document.items()}
+
+
+def _table(name: str, body: Mapping[str, Any]) -> PaperTable:
+    sections = body.get("groups", [body])
+    # Table 4 prints samplers as columns, not rows of a model.
+    rows = tuple(_row(row) for section in sections for row in section["rows"] if "model" in row)
+    return PaperTable(name=name, title=body["title"], rows=rows, notes=tuple(body.get("notes", ())))
+
+
+def _row(row: Mapping[str, str]) -> PaperRow:
+    given = {key: value for key, value in row.items() if value != "null"}
+    return PaperRow(
+        model=given["model"],
+        variant=canonical_variant(given["variant"]),
+        sampler=given.get("sampler", "ddim"),
+        nfe=int(given["nfe"]) if "nfe" in given else None,
+        resolution=int(given.get("resolution", "256")),
+        data=given.get("data"),
+        epochs=given.get("epochs"),
+        figures={name: given[name] for name in FIGURES if name in given},
+    )

@@ -1,0 +1,134 @@
+"""Runs and their records, gathered into rows: seeds of one setting become a mean and a spread."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ssdbench.metrics.names import INCEPTION
+from ssdbench.report.metric import METRICS
+from ssdbench.report.published import PaperRow, PaperTable
+from ssdbench.store.record import Record
+from ssdbench.suite.schema import ResolvedRun
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a run has no record: a few words for the table, and the whole story for its footnote."""
+
+    short: str
+    detail: str | None = None
+
+
+NOT_RUN = Reason("not run")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run with its record, or with the reason why there is none."""
+
+    run: ResolvedRun
+    record: Record | None = None
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Mean over ``n`` seeds; ``spread`` is their sample standard deviation (n - 1), None for one seed."""
+
+    mean: float
+    spread: float | None
+    n: int
+
+    @classmethod
+    def over(cls, values: Sequence[float]) -> Measured:
+        """Summarise the values of at least one seed. A value that is not finite stays visible in the mean."""
+        if not all(math.isfinite(value) for value in values):
+            return cls(math.nan, None, len(values))
+        spread = statistics.stdev(values) if len(values) > 1 else None
+        return cls(statistics.fmean(values), spread, len(values))
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ in their seed alone, and the paper's row for the same names at paper scale."""
+
+    results: tuple[Result, ...]
+    published: PaperRow | None = None
+
+    @property
+    def run(self) -> ResolvedRun:
+        """The settings that all seeds share, as the first seed's run."""
+        return self.results[0].run
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """Records of the seeds that have one, in the suite's order."""
+        return tuple(result.record for result in self.results if result.record is not None)
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Distinct reasons of the seeds without a record."""
+        reasons = (result.reason or NOT_RUN for result in self.results if result.record is None)
+        return tuple(dict.fromkeys(reasons))
+
+    @property
+    def network(self) -> str:
+        """The feature network that measured the row, or would measure it."""
+        return self.records[0].network if self.records else self.run.eval.network
+
+    @property
+    def reference(self) -> str:
+        """The reference that the row is measured against."""
+        return self.records[0].reference if self.records else self.run.eval.reference
+
+    @property
+    def samples(self) -> int:
+        """Images behind each seed's metrics."""
+        return self.records[0].samples if self.records else self.run.eval.samples
+
+    @cached_property
+    def metrics(self) -> dict[str, Measured]:
+        """Measured metrics by column name; ``fid`` and ``sfid`` stand for any network's distances."""
+        measured = {}
+        for name, column in METRICS.items():
+            values = [column.value(record.metrics) for record in self.records]
+            present = [value for value in values if value is not None]
+            if present:
+                measured[name] = Measured.over(present)
+        return measured
+
+    def figure(self, metric: str) -> str | None:
+        """Return the published figure for ``metric`` as printed; None for another network's metric."""
+        if self.published is None or self.network != INCEPTION:
+            return None
+        return self.published.figures.get(metric)
+
+
+def gather(results: Iterable[Result], paper: PaperTable | None = None) -> list[Row]:
+    """Group ``results`` by everything but their seed, in order of first appearance.
+
+    With ``paper`` each row at paper scale gets the row printed for its names; at any other scale none does.
+    """
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        identity = result.run.model_dump_json(exclude={"seed", "seeds", "mark"})
+        groups.setdefault(identity, []).append(result)
+    return [Row(tuple(group), _printed(group[0].run, paper)) for group in groups.values()]
+
+
+def _printed(run: ResolvedRun, paper: PaperTable | None) -> PaperRow | None:
+    if paper is None or run.scale != "paper":
+        return None
+    named = run.named
+    return paper.find(
+        model=named.model,
+        variant=named.variant,
+        sampler=named.sampler,
+        nfe=named.nfe,
+        resolution=named.resolution,
+        data=named.data,
+    )
