@@ -152,9 +152,9 @@ def _channels(channels: int | None, model: str, resolution: int) -> str | None:
 
 @_check("autoencoder", "variant")
 def _autoencoder(autoencoder: Any, variant: str) -> str | None:
-    if autoencoder is None or "pretrain" in _kinds(variant):
+    if autoencoder is None or {"pretrain", "reconstruction"} & set(_kinds(variant)):
         return None
-    return f"only variant 'pretrain' trains an autoencoder, not {variant!r}"
+    return f"only the variants 'pretrain' and 'reconstruction' train an autoencoder, not {variant!r}"
 
 
 _DATA_STEPS = re.compile(r"synthetic-(\d+)")

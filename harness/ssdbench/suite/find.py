@@ -7,6 +7,7 @@ from pathlib import Path
 import ssdbench
 from ssdbench.errors import UsageError
 from ssdbench.suite.problems import did_you_mean
+from ssdbench.suite.yaml_nodes import MAX_CHARACTERS
 
 _PACKAGE = Path(ssdbench.__file__).resolve().parent
 
@@ -49,6 +50,19 @@ def find_suite(name: str | Path) -> Path:
     if path.parent in (Path(), Path("suites")) and bare in known:
         return known[bare]
     raise UsageError(f"{name}: there is no such suite{did_you_mean(bare, list(known))}")
+
+
+def read_text(path: Path) -> str:
+    """The text of a suite or profile; of one that is too long only so much that the parser can say so.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(MAX_CHARACTERS + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def display(path: Path) -> str:

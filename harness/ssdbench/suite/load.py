@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from pydantic import ValidationError
 from ssdbench.suite.author import Patch, SuiteFile
 from ssdbench.suite.checks import impossible
 from ssdbench.suite.expand import Row, rows
-from ssdbench.suite.find import display, find_suite
+from ssdbench.suite.find import display, find_suite, read_text
 from ssdbench.suite.layers import (
     DEFAULTS,
     REQUIRED,
@@ -26,7 +28,7 @@ from ssdbench.suite.layers import (
 from ssdbench.suite.problems import INVALID, Mark, Problems, describe
 from ssdbench.suite.profiles import MAPPED, Profile, load_profile, override
 from ssdbench.suite.schema import Named, ResolvedRun
-from ssdbench.suite.select import select
+from ssdbench.suite.select import parse_only, select
 from ssdbench.suite.validate import validate
 from ssdbench.suite.variant import UNSAMPLED, canonical_variant
 from ssdbench.suite.yaml_nodes import Document, option_document, parse_yaml
@@ -69,11 +71,35 @@ def load_suite(
         EmptySelection: ``only`` matches no run.
     """
     path = find_suite(path_or_name)
-    text = path.read_text(encoding="utf-8", errors="replace")
+    with _collector_paused():
+        return _load(path, profile, overrides, only, limit, seed)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    # A large suite is many small objects without cycles; looking for some triples the time to load it.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _load(
+    path: Path,
+    profile: str | None,
+    overrides: Sequence[str],
+    only: str | None,
+    limit: int | None,
+    seed: int | None,
+) -> Suite:
+    text = read_text(path)
     problems = Problems()
     document = _parse(text, path, problems)
     given = [layer for layer in (_override(item, problems) for item in overrides) if layer is not None]
-    _check_options(limit, seed, problems)
+    _check_options(only, limit, seed, problems)
     data = document.data if isinstance(document.data, dict) else {}
     chosen = _profile(profile, document, path, problems)
     resolver = _Resolver(document, chosen, given, limit, seed, problems)
@@ -81,7 +107,7 @@ def load_suite(
     problems.raise_any()
     return Suite(
         name=data["suite"],
-        title=data.get("title") or data["suite"],
+        title=str(data.get("title") or data["suite"]),
         layout=data.get("layout", SuiteFile.model_fields["layout"].default),
         profile=None if chosen is None else chosen.name,
         source=path,
@@ -114,7 +140,9 @@ def _override(text: str, problems: Problems) -> Layer | None:
     return document_layer(document, document.data)
 
 
-def _check_options(limit: int | None, seed: int | None, problems: Problems) -> None:
+def _check_options(only: str | None, limit: int | None, seed: int | None, problems: Problems) -> None:
+    if only is not None:
+        parse_only(only, problems)
     if limit is not None and limit < 2:
         problems.add(Mark(file=f"--limit {limit}"), "", "must be at least 2")
     if seed is not None and not 0 <= seed < 2**63:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ssdbench.suite import catalog
 from ssdbench.suite.author import ProfileFile
-from ssdbench.suite.find import display, list_profiles
+from ssdbench.suite.find import display, list_profiles, read_text
 from ssdbench.suite.layers import DEFAULTS, Layer, Values, document_layer, overlay
 from ssdbench.suite.names import is_own, is_synthetic
 from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
@@ -127,7 +127,7 @@ def _text(value: object) -> str:
 
 
 def _read(path: Path, problems: Problems) -> Document:
-    document = parse_yaml(path.read_text(encoding="utf-8", errors="replace"), display(path), problems)
+    document = parse_yaml(read_text(path), display(path), problems)
     if document.data is None:
         problems.add(document.mark(), "", "the file is empty")
         return document

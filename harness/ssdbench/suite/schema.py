@@ -120,8 +120,8 @@ class Train(Frozen):
     pairs: Annotated[Literal["all", "skip_last"] | tuple[Index, ...], _indices_or("all", "skip_last")] = (
         Field(
             "all",
-            description="Pairs (g[i], g[i-1]) of the grid that are trained: all, skip_last (all but i = 1, the"
-            " last that sampling reaches), or a list of i between 1 and NFE - 1.",
+            description="Pairs (g[i], g[i-1]) of the grid that are trained: all, skip_last (all but i = 1,"
+            " the last that sampling reaches), or a list of i between 1 and NFE - 1.",
         )
     )
     teacher_guidance: NonNegative = Field(

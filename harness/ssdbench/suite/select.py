@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ssdbench.errors import SuiteError, UsageError
+from ssdbench.errors import UsageError
 from ssdbench.suite.author import SECTIONS, run_keys
-from ssdbench.suite.problems import Mark, Problem, did_you_mean, show
+from ssdbench.suite.problems import Mark, Problems, did_you_mean, show
 from ssdbench.suite.schema import ResolvedRun
 
 SELECTABLE: tuple[str, ...] = (*(key for _, key, _ in run_keys() if key not in SECTIONS), "seed", "scale")
@@ -22,27 +22,23 @@ class EmptySelection(UsageError):
     exit_code = 5
 
 
-def parse_only(only: str) -> dict[str, list[str]]:
+def parse_only(only: str, problems: Problems) -> dict[str, list[str]]:
     """Conditions of a selection: key -> patterns. ``a=x|y`` is either; ``*``, ``?`` match as in file names.
 
-    Raises:
-        SuiteError: a condition without ``=``, or an unknown key.
+    A condition without ``=`` and an unknown key are added to ``problems``.
     """
     conditions: dict[str, list[str]] = {}
-    problems = []
     mark = Mark(file=f"--only {only}")
     for part in only.split(","):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not key:
-            problems.append(Problem(mark, "", f"{part.strip()!r} must read KEY=VALUE"))
+            problems.add(mark, "", f"{part.strip()!r} must read KEY=VALUE")
         elif key not in SELECTABLE:
-            problems.append(Problem(mark, key, f"unknown key{did_you_mean(key, SELECTABLE)}"))
+            problems.add(mark, key, f"unknown key{did_you_mean(key, SELECTABLE)}")
         elif key in conditions:
-            problems.append(Problem(mark, key, "given twice; write a choice as KEY=A|B"))
+            problems.add(mark, key, "given twice; write a choice as KEY=A|B")
         else:
             conditions[key] = [choice.strip() for choice in value.split("|")]
-    if problems:
-        raise SuiteError([str(problem) for problem in problems])
     return conditions
 
 
@@ -52,10 +48,12 @@ def select(runs: Sequence[ResolvedRun], only: str) -> list[ResolvedRun]:
     A name is compared as the suite wrote it and as the profile mapped it; either will do.
 
     Raises:
-        SuiteError: as :func:`parse_only`.
+        SuiteError: a condition cannot be understood.
         EmptySelection: no run meets them; the message names the values there are.
     """
-    conditions = parse_only(only)
+    problems = Problems()
+    conditions = parse_only(only, problems)
+    problems.raise_any()
     chosen = [run for run in runs if all(_meets(run, key, choice) for key, choice in conditions.items())]
     if chosen:
         return chosen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -50,6 +51,7 @@ def parse_variant(text: str) -> list[VariantStep]:
     return steps
 
 
+@lru_cache(maxsize=1024)
 def canonical_variant(text: str) -> str:
     """The one spelling of a variant: ``pd 20 - 10+issd`` becomes ``pd 20-10 + issd``.
 

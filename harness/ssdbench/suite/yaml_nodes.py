@@ -24,6 +24,18 @@ class _Loader(_BASE):  # type: ignore[misc]
     """The safe loader with YAML 1.2's core scalars, so that ``5e-6`` is a number and ``no`` is text."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    _depth = 0
+
+    # The composer calls these two around every node. It recurses, in C without a limit: deep nesting would
+    # take the whole process down.
+    def descend_resolver(self, parent: Node | None, index: object) -> None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH and parent is not None:
+            mark: Any = parent.start_mark
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {MAX_DEPTH} levels", problem_mark=mark)
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
 
 
 _TAG = "tag:yaml.org,2002:"
@@ -93,12 +105,11 @@ def parse_yaml(text: str, file: str, problems: Problems) -> Document:
         )
         return Document(file, None, INVALID)
     try:
-        _check_depth(text)
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Mark(file=file, line=1, column=1) if mark is None else _mark(file, mark)
-        reason = ", ".join(part for part in (error.problem, error.context) if part)
+        reason = " ".join(part for part in (error.context, error.problem) if part)
         problems.add(place, "", f"not valid YAML: {reason}")
         return Document(file, None, INVALID)
     except yaml.YAMLError as error:
@@ -108,21 +119,6 @@ def parse_yaml(text: str, file: str, problems: Problems) -> Document:
     if root is None:
         return Document(file, None, None)
     return Document(file, root, _Builder(file, problems).build(root))
-
-
-def _check_depth(text: str) -> None:
-    # The C composer recurses without a limit and would take the process down; its event stream does not.
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            depth += 1
-            if depth > MAX_DEPTH:
-                mark: Any = event.start_mark
-                raise yaml.MarkedYAMLError(
-                    problem=f"nested deeper than {MAX_DEPTH} levels", problem_mark=mark
-                )
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            depth -= 1
 
 
 class _TooLargeError(Exception):
@@ -177,9 +173,7 @@ class _Builder:
                 continue
             key = self._scalar(key_node) if isinstance(key_node, ScalarNode) else None
             if isinstance(key, bool) or not isinstance(key, (str, int)):
-                self._add(
-                    key_node, f"a key must be text, not {key_node.value if key is not None else 'this'!r}"
-                )
+                self._add(key_node, "a key must be text")
                 continue
             if key in lines:
                 self._add(key_node, f"duplicate key (first on line {lines[key]})", str(key))
