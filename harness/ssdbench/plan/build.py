@@ -76,7 +76,7 @@ class _Chain:
         run = self.run
         network = sources.network_source(run.eval.network, run.eval.weights)
         reference = self._reference()
-        vae = self._vae()
+        vae = _Weights() if self.steps[0].kind == "real" else self._vae()
         if self.steps[0].kind in ("real", "reconstruction"):
             data = sources.dataset_source(self.dataset)
             copying = Copying(dataset=self.dataset, data=data, reconstruct=self.steps[0].kind == "reconstruction")
@@ -111,15 +111,14 @@ class _Chain:
         roles: dict[str, str] | None = None,
     ) -> list[str]:
         total = self.run.eval.samples
-        needs_vae = copying is None or copying.reconstruct
         return [
             self.graph.add(
                 SampleSpec(
-                    inputs={**(roles or {}), **(vae.role("vae") if needs_vae else {})},
+                    inputs={**(roles or {}), **vae.role("vae")},
                     sampling=sampling,
                     copying=copying,
                     resolution=self.run.resolution,
-                    vae=vae.source if needs_vae else None,
+                    vae=vae.source,
                     seed=self.run.seed,
                     start=start,
                     count=min(SHARD, total - start),
@@ -146,6 +145,7 @@ class _Chain:
                 raise Unavailable(f"model {run.model!r} has no autoencoder")
             return _Weights(source=sources.locate(self.facts.vae, self.facts.vae_hint))
         objective = Reconstruct(
+            kind="reconstruct",
             dataset=self.dataset,
             data=sources.dataset_source(self.dataset),
             resolution=run.resolution,
@@ -171,7 +171,7 @@ class _Chain:
         run = self.run
         if step.kind == "pd":
             raise Unavailable("progressive distillation is not available yet in this version")
-        objective = Denoise() if step.kind in ("pretrain", "continual") else self_step(run, step, self.shape)
+        objective = Denoise(kind="denoise") if step.kind in ("pretrain", "continual") else self_step(run, step, self.shape)
         latents = EncodeSpec(
             inputs=vae.role("vae"),
             dataset=self.dataset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from typing import Any, ClassVar, Literal
@@ -69,6 +70,8 @@ def _with_paths(value: Any) -> Any:
     # model_dump leaves excluded fields out, on purpose; a worker needs them.
     if isinstance(value, BaseModel):
         return {name: _with_paths(getattr(value, name)) for name in type(value).model_fields}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
     if isinstance(value, dict):
         return {k: _with_paths(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Denoise(Setting):
     """Eq. 3."""
 
-    kind: Literal["denoise"] = "denoise"
+    kind: Literal["denoise"]
 
 
 class SelfStep(Setting):
@@ -41,7 +41,7 @@ class SelfStep(Setting):
 class Reconstruct(Setting):
     """An autoencoder from scratch, on images of ``resolution`` pixels."""
 
-    kind: Literal["reconstruct"] = "reconstruct"
+    kind: Literal["reconstruct"]
     dataset: str
     data: Source
     resolution: int

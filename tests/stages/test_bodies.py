@@ -1,0 +1,165 @@
+"""Every kind of stage on a tiny model: what comes out, and that it depends on (seed, index) alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from ssdbench.data.latents import Latents
+from ssdbench.errors import InputError, Interrupted, NotFinite
+from ssdbench.models.checkpoint import load_dit
+from ssdbench.models.vae import Autoencoder
+from ssdbench.stages import Runtime, SampleSpec, TrainSpec, sample, train
+from ssdbench.stages.sample import Copying, Guidance, Sampling
+from ssdbench.stages.train import Denoise, Reconstruct, SelfStep
+
+from .conftest import DATA, SHAPE, Tiny
+
+
+def sampled(tiny: Tiny, output: Path, start: int, count: int, **settings: object) -> dict[str, torch.Tensor]:
+    output.mkdir(parents=True)
+    sampling = {"sampler": "ddim", "grid": "even", "nfe": 3, "guidance": Guidance(scale=1.5, channels=3), **settings}
+    spec = SampleSpec(
+        sampling=Sampling(shape=SHAPE, weights=tiny.weights, **sampling),
+        resolution=32,
+        vae=tiny.vae,
+        seed=5,
+        start=start,
+        count=count,
+    )
+    facts = sample.body(spec, {}, output, Runtime(output))
+    assert facts == {"nfe": 3}
+    return load_file(output / "samples.safetensors")
+
+
+def test_a_sample_depends_on_seed_and_index_alone(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+    for batch in (1, 7, 64):
+        monkeypatch.setattr(sample, "BATCH", batch)
+        found[batch] = sampled(tiny, tmp_path / str(batch), 0, 64)
+    monkeypatch.setattr(sample, "BATCH", 10)
+    pieces = [sampled(tiny, tmp_path / f"part{start}", start, count) for start, count in ((0, 23), (23, 41))]
+    found["shards"] = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
+    for other in found.values():
+        assert torch.equal(other["labels"], found[64]["labels"])
+        torch.testing.assert_close(other["latents"], found[64]["latents"], rtol=1e-4, atol=1e-4)
+        assert (other["images"].int() - found[64]["images"].int()).abs().max() <= 1
+    assert found[64]["images"].shape == (64, 32, 32, 1)
+    assert found[64]["images"].dtype == torch.uint8
+
+
+def test_samplers_start_from_the_same_noise_and_labels(tiny: Tiny, tmp_path: Path) -> None:
+    one, other = (sampled(tiny, tmp_path / name, 0, 8, sampler=name) for name in ("ddim", "ab2"))
+    assert torch.equal(one["labels"], other["labels"])
+    assert not torch.allclose(one["latents"], other["latents"])
+    # the same noise: the two differ less than two different samples do
+    assert (one["latents"] - other["latents"]).norm() < (one["latents"] - one["latents"].flip(0)).norm()
+
+
+def test_sampling_that_diverges_is_an_error(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "dit").mkdir()
+    model = load_dit(Path(tiny.weights.path))
+    model.final_layer.linear.bias.data.fill_(float("inf"))
+    from ssdbench.models.checkpoint import save_dit
+
+    save_dit(model, tmp_path / "dit")
+    broken = Tiny(tmp_path)
+    (tmp_path / "vae").symlink_to(tiny.vae.path)
+    with pytest.raises(NotFinite, match=r"samples 0\.\.3 are not finite"):
+        sampled(broken, tmp_path / "out", 0, 4)
+
+
+def test_a_stop_is_obeyed(tiny: Tiny, tmp_path: Path) -> None:
+    spec = SampleSpec(
+        sampling=Sampling(shape=SHAPE, weights=tiny.weights, sampler="ddim", grid="even", nfe=3),
+        resolution=32,
+        vae=tiny.vae,
+        start=0,
+        count=4,
+    )
+    with pytest.raises(Interrupted):
+        sample.body(spec, {}, tmp_path, Runtime(tmp_path, stopping=lambda: True))
+
+
+@pytest.mark.parametrize("reconstruct", [False, True])
+def test_images_of_the_data_set_stand_in_for_samples(tiny: Tiny, tmp_path: Path, reconstruct: bool) -> None:
+    spec = SampleSpec(
+        copying=Copying(dataset="fashion-mnist", data=DATA, reconstruct=reconstruct),
+        resolution=32,
+        vae=tiny.vae if reconstruct else None,
+        start=10,
+        count=20,
+    )
+    sample.body(spec, {}, tmp_path, Runtime(tmp_path))
+    images = load_file(tmp_path / "samples.safetensors")["images"]
+    from ssdbench.data.datasets import load_images
+    from ssdbench.diffusion.noise import shuffled
+
+    originals = torch.from_numpy(load_images("fashion-mnist", 32).pixels[shuffled(10_000, 0, range(10, 30))])
+    if not reconstruct:
+        assert torch.equal(images, originals)
+    else:
+        vae = Autoencoder(Path(tiny.vae.path))
+        assert (images.int() - vae.decode(vae.encode(originals)[0]).int()).abs().max() <= 1
+
+
+def test_latents_hold_each_images_posterior(tiny: Tiny) -> None:
+    from ssdbench.data.datasets import load_images
+
+    images = load_images("fashion-mnist", 32)
+    latents = Latents(tiny.latents)
+    assert len(latents) == 10_000
+    assert np.array_equal(latents.labels.numpy(), images.labels)
+    mean, std = Autoencoder(Path(tiny.vae.path)).encode(torch.from_numpy(images.pixels[1234:1236]))
+    torch.testing.assert_close(latents.mean[1234:1236], mean, rtol=1e-4, atol=1e-4)
+    drawn = torch.cat([latents.draw([1234], 0, [position])[0] for position in range(4000)])
+    torch.testing.assert_close(drawn.mean(0), mean[0], rtol=0, atol=float(std[0].max()) * 0.1)
+    torch.testing.assert_close(drawn.std(0), std[0], rtol=0.08, atol=0)
+
+
+OBJECTIVES = {
+    "denoise": Denoise(kind="denoise"),
+    "ssd": SelfStep(kind="ssd", grid="even", nfe=5, pairs=(1, 2, 3, 4), lam="eq12"),
+    "issd": SelfStep(kind="issd", grid="even", nfe=5, pairs=(2, 3, 4), layers=(0, 1), w=0.3),
+}
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+def test_training_changes_the_model_and_lowers_the_loss(tiny: Tiny, tmp_path: Path, name: str) -> None:
+    output, scratch = tmp_path / "out", tmp_path / "scratch"
+    output.mkdir()
+    scratch.mkdir()
+    spec = TrainSpec(
+        objective=OBJECTIVES[name], shape=SHAPE, weights=tiny.weights, steps=40, batch_size=16, lr=1e-3, label_dropout=0.0
+    )
+    facts = train.body(spec, {"data": tiny.latents}, output, Runtime(scratch))
+    assert facts["student_forwards"] == 640
+    assert facts["frozen_forwards"] == (0 if name == "denoise" else 1280)
+    before, after = load_dit(Path(tiny.weights.path)), load_dit(output / "model", SHAPE)
+    assert not torch.equal(before.blocks[0].attn.qkv.weight, after.blocks[0].attn.qkv.weight)
+    assert torch.equal(before.pos_embed, after.pos_embed)
+    losses = [json.loads(line)["loss"] for line in (output / "loss.jsonl").read_text().splitlines()]
+    assert sum(losses[-10:]) < sum(losses[:10])
+
+
+def test_a_student_needs_a_model_to_start_from(tiny: Tiny, tmp_path: Path) -> None:
+    spec = TrainSpec(objective=OBJECTIVES["ssd"], shape=SHAPE, steps=1, batch_size=2, lr=1e-3)
+    with pytest.raises(InputError, match="needs a model to start from"):
+        train.body(spec, {"data": tiny.latents}, tmp_path, Runtime(tmp_path))
+
+
+def test_an_autoencoder_learns_to_reconstruct(tmp_path: Path) -> None:
+    output, scratch = tmp_path / "out", tmp_path / "scratch"
+    output.mkdir()
+    scratch.mkdir()
+    objective = Reconstruct(kind="reconstruct", dataset="fashion-mnist", data=DATA, resolution=32, channels=(8, 8, 8), kl_weight=1e-6)
+    train.body(
+        TrainSpec(objective=objective, steps=30, batch_size=16, lr=3e-3), {}, output, Runtime(scratch)
+    )
+    losses = [json.loads(line)["loss"] for line in (output / "loss.jsonl").read_text().splitlines()]
+    assert losses[-1] < 0.7 * losses[0]
+    Autoencoder(output / "model")
