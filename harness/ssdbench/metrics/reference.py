@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -52,6 +50,16 @@ class Reference:
     features: NDArray[np.floating] | None = None
     radii: NDArray[np.float64] | None = None
 
+    def __post_init__(self) -> None:
+        features = self.features
+        if features is None:
+            return
+        if features.ndim != 2 or (self.pooled is not None and features.shape[1:] != self.pooled.mean.shape):
+            width = "D" if self.pooled is None else len(self.pooled.mean)
+            raise InputError(f"a reference with features of shape {features.shape}: expected (M, {width})")
+        if self.radii is not None and self.radii.shape != features.shape[:1]:
+            raise InputError(f"a reference with {self.radii.shape} radii of {features.shape} features")
+
     @staticmethod
     def of(statistics: ImageStatistics, network: FeatureNetwork, data: str) -> Reference:
         """Return the reference that one pass over real images gives; ``data`` says which images they are."""
@@ -67,15 +75,6 @@ class Reference:
             radii=neighbour_radii(statistics.features),
         )
 
-    @cached_property
-    def digest(self) -> str:
-        """Return the SHA-256 (hex) of all values and of the metadata."""
-        digest = hashlib.sha256(json.dumps(self.metadata(), sort_keys=True).encode())
-        for name, array in sorted(self.arrays("full").items()):
-            digest.update(f"{name} {array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
-
     def check(self, network: FeatureNetwork) -> None:
         """Raise InputError unless this reference was made with that very network."""
         if self.network != network.name or self.revision != network.revision:
@@ -89,17 +88,16 @@ class Reference:
                 f"{self.network_digest[:12]}, the samples are measured with {network.digest[:12]}"
             )
 
-    def metadata(self) -> dict[str, str]:
-        """Return what a saved reference says of itself besides its arrays."""
+    def description(self) -> str:
+        """Return what a saved reference says of itself besides its arrays, as canonical JSON."""
         described = {
-            "format": FORMAT,
             "network": self.network,
             "network_digest": self.network_digest,
             "revision": self.revision,
             "data": self.data,
             "count": self.count,
         }
-        return {name: str(value) for name, value in described.items() if value is not None}
+        return json.dumps(described, sort_keys=True)
 
     def arrays(self, layout: Layout) -> dict[str, NDArray[np.floating]]:
         """Return what a saved reference holds; see ``save_reference``."""
@@ -150,7 +148,10 @@ def save_reference(reference: Reference, path: Path, layout: Layout = "full") ->
     """
     from safetensors.numpy import save_file
 
-    save_file(reference.arrays(layout), path, metadata=reference.metadata())
+    # One entry, since safetensors writes several in no fixed order and equal references should be equal
+    # files.
+    save_file(reference.arrays(layout), path, metadata={FORMAT: reference.description()})
+    path.chmod(0o644)
 
 
 def load_reference(path: Path) -> Reference:
@@ -168,32 +169,27 @@ def load_reference(path: Path) -> Reference:
         raise InputError(f"there is no reference at {path}") from error
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is no safetensors file: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise InputError(f"{path} is no reference: format {metadata.get('format')!r}, expected {FORMAT!r}")
+    if FORMAT not in metadata:
+        found = ", ".join(sorted(metadata)) or "none"
+        raise InputError(f"{path} is no reference: metadata {found}, expected {FORMAT}")
     features = arrays.get("features")
     if "mu" in arrays and "sigma" not in arrays and features is not None:
-        arrays["sigma"] = _covariance(features)
+        arrays["sigma"] = chunk_moments(features).covariance
     try:
         return Reference(
-            network=metadata["network"],
-            network_digest=metadata.get("network_digest"),
-            revision=int(metadata["revision"]),
-            data=metadata["data"],
-            count=int(metadata["count"]) if "count" in metadata else None,
+            **json.loads(metadata[FORMAT]),
             pooled=_gaussian(arrays, "mu", "sigma"),
             spatial=_gaussian(arrays, "mu_s", "sigma_s"),
             features=features,
             radii=arrays.get("radii"),
         )
-    except KeyError as error:
-        raise InputError(f"{path} is no reference: {error} is missing") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no reference that this version reads: {error}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _gaussian(arrays: dict[str, NDArray[np.floating]], mean: str, covariance: str) -> Gaussian | None:
     if mean not in arrays:
         return None
     return Gaussian(arrays[mean].astype(np.float64), arrays[covariance].astype(np.float64))
-
-
-def _covariance(features: NDArray[np.floating]) -> NDArray[np.float64]:
-    return chunk_moments(features).covariance
