@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ssdbench.data.datasets import fit, load_images, read_idx
 from ssdbench.errors import InputError
 

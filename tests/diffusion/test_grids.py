@@ -2,6 +2,7 @@ import pytest
 from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ssdbench.diffusion.grids import GRIDS, timesteps
 from ssdbench.errors import InputError
 
@@ -43,5 +44,5 @@ def test_a_grid_is_n_increasing_timesteps_or_a_clear_error(name: str, n: int) ->
         return
     assert len(grid) == n
     assert all(a < b for a, b in zip(grid, grid[1:], strict=False))
-    assert 0 <= grid[0]
+    assert grid[0] >= 0
     assert grid[-1] <= 999

@@ -1,6 +1,7 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ssdbench.diffusion import noise
 
 
@@ -13,7 +14,11 @@ def test_a_draw_depends_on_seed_and_index_alone(seed: int, indices: list[int], c
 
 def test_streams_seeds_and_indices_are_independent() -> None:
     base = noise.normal((4096,), 0, "a", [0])
-    for other in (noise.normal((4096,), 0, "b", [0]), noise.normal((4096,), 1, "a", [0]), noise.normal((4096,), 0, "a", [1])):
+    for other in (
+        noise.normal((4096,), 0, "b", [0]),
+        noise.normal((4096,), 1, "a", [0]),
+        noise.normal((4096,), 0, "a", [1]),
+    ):
         correlation = torch.corrcoef(torch.cat([base, other]))[0, 1]
         assert abs(correlation) < 0.08  # five standard errors
 
@@ -43,4 +48,7 @@ def test_data_order_is_a_permutation_every_epoch() -> None:
 def test_drawn_numbers_are_those_of_earlier_versions() -> None:
     # Whoever changes these changes every result: raise the stages' VERSION with it.
     assert noise.integers(1000, 0, "sample/label", range(5)).tolist() == [977, 612, 192, 984, 106]
-    torch.testing.assert_close(noise.normal((3,), 0, "sample/noise", [0])[0], torch.tensor([0.3795467019081116, -0.2633395195007324, -0.7211417555809021]))
+    torch.testing.assert_close(
+        noise.normal((3,), 0, "sample/noise", [0])[0],
+        torch.tensor([0.3795467019081116, -0.2633395195007324, -0.7211417555809021]),
+    )

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from torch import Tensor
+
 from ssdbench.diffusion.denoiser import Counted, Guided, Prediction
 from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.samplers import SAMPLERS, ab2, ddim
@@ -14,14 +16,14 @@ from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import SsdbenchError
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.shapes import DiTShape
-from torch import Tensor
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 GOLDEN_SHAPE = DiTShape(width=48, depth=3, heads=4, input_size=8, num_classes=10)
 
 
 @pytest.mark.parametrize(
-    ("name", "grid", "n"), [("10", "even", 10), ("4", "even", 4), ("25", "even", 25), ("ddim20", "leading", 20)]
+    ("name", "grid", "n"),
+    [("10", "even", 10), ("4", "even", 4), ("25", "even", 25), ("ddim20", "leading", 20)],
 )
 def test_ddim_equals_the_published_sampler(name: str, grid: str, n: int) -> None:
     golden = np.load(GOLDEN / "dit_forward_and_ddim.npz")

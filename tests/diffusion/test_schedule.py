@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from diffusers import DDIMScheduler
+
 from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.schedule import add_noise, alphas_cumprod, ddim_step, midpoint_lambda
 
@@ -27,7 +28,10 @@ def test_a_ddim_step_with_the_true_noise_lands_on_the_forward_process() -> None:
 
 def test_steps_with_one_level_a_sample_equal_steps_of_single_samples() -> None:
     x, eps = torch.randn(2, 3, 2, 4, 4)
-    start, end = torch.tensor([0.1, 0.4, 0.8], dtype=torch.float64), torch.tensor([0.3, 0.4, 1.0], dtype=torch.float64)
+    start, end = (
+        torch.tensor([0.1, 0.4, 0.8], dtype=torch.float64),
+        torch.tensor([0.3, 0.4, 1.0], dtype=torch.float64),
+    )
     together = ddim_step(x, eps, start, end)
     for i in range(3):
         alone = ddim_step(x[i : i + 1], eps[i : i + 1], float(start[i]), float(end[i]))

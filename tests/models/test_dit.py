@@ -3,13 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
 from ssdbench.diffusion.denoiser import Guided
 from ssdbench.errors import InputError
 from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.models.dit import DiT
 from ssdbench.models.shapes import DiTShape, dit_shape
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 GOLDEN_SHAPE = DiTShape(width=48, depth=3, heads=4, input_size=8, num_classes=10)
@@ -17,7 +18,9 @@ GOLDEN_SHAPE = DiTShape(width=48, depth=3, heads=4, input_size=8, num_classes=10
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, torch.Tensor]:
-    return {k: torch.from_numpy(v) for k, v in np.load(GOLDEN / "dit_forward_and_ddim.npz").items() if v.shape}
+    return {
+        k: torch.from_numpy(v) for k, v in np.load(GOLDEN / "dit_forward_and_ddim.npz").items() if v.shape
+    }
 
 
 def test_the_forward_pass_equals_the_published_code(golden: dict[str, torch.Tensor]) -> None:
@@ -50,7 +53,11 @@ def test_planned_flops_are_those_that_run(shape: DiTShape) -> None:
     model = DiT(shape)
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad(), torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-        model(torch.randn(1, 4, shape.input_size, shape.input_size), torch.zeros(1), torch.zeros(1, dtype=torch.int64))
+        model(
+            torch.randn(1, 4, shape.input_size, shape.input_size),
+            torch.zeros(1),
+            torch.zeros(1, dtype=torch.int64),
+        )
     assert shape.forward_flops() == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 
@@ -58,7 +65,10 @@ def test_a_saved_model_comes_back_bit_for_bit(tmp_path: Path) -> None:
     model = DiT(GOLDEN_SHAPE)
     save_dit(model, tmp_path / "m")
     again = load_dit(tmp_path / "m", GOLDEN_SHAPE)
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True)
+    )
 
 
 def test_a_checkpoint_that_does_not_fit_lists_what_is_wrong(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from ssdbench.errors import InputError
 from ssdbench.models.vae import Autoencoder, build_vae, latent_scale, to_float, to_uint8
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from ssdbench.data.datasets import load_images
 from ssdbench.models.checkpoint import save_dit
 from ssdbench.models.dit import DiT

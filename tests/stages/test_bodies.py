@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+
 from ssdbench.data.latents import Latents
 from ssdbench.errors import InputError, Interrupted, NotFinite
 from ssdbench.models.checkpoint import load_dit
@@ -20,7 +21,13 @@ from .conftest import DATA, SHAPE, Tiny
 
 def sampled(tiny: Tiny, output: Path, start: int, count: int, **settings: object) -> dict[str, torch.Tensor]:
     output.mkdir(parents=True)
-    sampling = {"sampler": "ddim", "grid": "even", "nfe": 3, "guidance": Guidance(scale=1.5, channels=3), **settings}
+    sampling = {
+        "sampler": "ddim",
+        "grid": "even",
+        "nfe": 3,
+        "guidance": Guidance(scale=1.5, channels=3),
+        **settings,
+    }
     spec = SampleSpec(
         sampling=Sampling(shape=SHAPE, weights=tiny.weights, **sampling),
         resolution=32,
@@ -134,7 +141,13 @@ def test_training_changes_the_model_and_lowers_the_loss(tiny: Tiny, tmp_path: Pa
     output.mkdir()
     scratch.mkdir()
     spec = TrainSpec(
-        objective=OBJECTIVES[name], shape=SHAPE, weights=tiny.weights, steps=40, batch_size=16, lr=1e-3, label_dropout=0.0
+        objective=OBJECTIVES[name],
+        shape=SHAPE,
+        weights=tiny.weights,
+        steps=40,
+        batch_size=16,
+        lr=1e-3,
+        label_dropout=0.0,
     )
     facts = train.body(spec, {"data": tiny.latents}, output, Runtime(scratch))
     assert facts["student_forwards"] == 640
@@ -156,10 +169,15 @@ def test_an_autoencoder_learns_to_reconstruct(tmp_path: Path) -> None:
     output, scratch = tmp_path / "out", tmp_path / "scratch"
     output.mkdir()
     scratch.mkdir()
-    objective = Reconstruct(kind="reconstruct", dataset="fashion-mnist", data=DATA, resolution=32, channels=(8, 8, 8), kl_weight=1e-6)
-    train.body(
-        TrainSpec(objective=objective, steps=30, batch_size=16, lr=3e-3), {}, output, Runtime(scratch)
+    objective = Reconstruct(
+        kind="reconstruct",
+        dataset="fashion-mnist",
+        data=DATA,
+        resolution=32,
+        channels=(8, 8, 8),
+        kl_weight=1e-6,
     )
+    train.body(TrainSpec(objective=objective, steps=30, batch_size=16, lr=3e-3), {}, output, Runtime(scratch))
     losses = [json.loads(line)["loss"] for line in (output / "loss.jsonl").read_text().splitlines()]
     assert losses[-1] < 0.7 * losses[0]
     Autoencoder(output / "model")

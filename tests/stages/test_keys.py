@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ssdbench.models.shapes import DiTShape
 from ssdbench.stages import SPECS, EncodeSpec, SampleSpec, ScoreSpec, Source, TrainSpec, load_spec
 from ssdbench.stages.sample import Guidance, Sampling
@@ -13,7 +14,14 @@ HERE, THERE = Source(digest="a" * 64, path="/here"), Source(digest="a" * 64, pat
 
 
 def train(**changes: object) -> TrainSpec:
-    settings = {"objective": Denoise(kind="denoise"), "shape": SHAPE, "weights": HERE, "steps": 5, "batch_size": 4, "lr": 1e-3}
+    settings = {
+        "objective": Denoise(kind="denoise"),
+        "shape": SHAPE,
+        "weights": HERE,
+        "steps": 5,
+        "batch_size": 4,
+        "lr": 1e-3,
+    }
     return TrainSpec(**{**settings, **changes})
 
 
@@ -27,7 +35,9 @@ GOLDEN = {
     "train": train(),
     "sample": sample(),
     "encode": EncodeSpec(dataset="d", data=HERE, resolution=32, images=10, vae=HERE),
-    "score": ScoreSpec(inputs={"samples/00000": "b" * 64}, network="n", weights=HERE, reference=HERE, samples=10),
+    "score": ScoreSpec(
+        inputs={"samples/00000": "b" * 64}, network="n", weights=HERE, reference=HERE, samples=10
+    ),
 }
 GOLDEN_KEYS = {
     "train": "c27d578e5f5bd220efaed6c14aefb590730e85f9d9295e2fa8747c4287028032",
@@ -50,14 +60,16 @@ def test_paths_are_not_identity() -> None:
 def test_a_value_equal_to_its_default_is_left_out() -> None:
     assert train(ema=0.0, schedule="constant", seed=0).key() == train().key()
     assert sample(dtype="float32").key() == sample().key()
-    plain = Sampling(shape=SHAPE, sampler="ddim", grid="even", nfe=10, weights=HERE, guidance=Guidance(scale=1.0))
+    plain = Sampling(
+        shape=SHAPE, sampler="ddim", grid="even", nfe=10, weights=HERE, guidance=Guidance(scale=1.0)
+    )
     assert sample(sampling=plain).key() == sample().key()
 
 
 CHANGES = [
     {"seed": 1}, {"steps": 6}, {"batch_size": 5}, {"lr": 2e-3}, {"ema": 0.9}, {"autocast": "bfloat16"}, {"warmup": 1},
-    {"label_dropout": 0.2}, {"loss_channels": "all"}, {"timestep": "per_batch"}, {"grad_clip": 1.0}, {"weight_decay": 0.1},
-    {"schedule": "cosine"}, {"weights": None}, {"inputs": {"data": "c" * 64}},
+    {"label_dropout": 0.2}, {"loss_channels": "all"}, {"timestep": "per_batch"}, {"grad_clip": 1.0},
+    {"weight_decay": 0.1}, {"schedule": "cosine"}, {"weights": None}, {"inputs": {"data": "c" * 64}},
     {"shape": DiTShape(width=32, depth=3, heads=2, input_size=8, num_classes=10, learn_sigma=False)},
     {"objective": SelfStep(kind="ssd", grid="even", nfe=10, pairs=(1,), lam=0.5)},
     {"objective": SelfStep(kind="ssd", grid="even", nfe=10, pairs=(1,), lam="eq12")},

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+
 from ssdbench.errors import InputError, Interrupted, NotFinite
 from ssdbench.models.dit import DiT
 from ssdbench.models.shapes import DiTShape
 from ssdbench.training.fusion import block_points, fusing, recording
 from ssdbench.training.loop import LOSSES, Optimisation, optimise
-from torch import nn
 
 
 @dataclass
@@ -65,7 +66,9 @@ def test_a_log_cut_in_the_middle_of_a_line_is_mended(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         optimise(model, loss_at, SETTINGS, scratch=tmp_path, watch=Watcher(9))
     with (tmp_path / LOSSES).open("a") as log:
-        log.write('{"step": 9, "loss": 1}\n{"step": 10, "lo')  # written after the checkpoint, the last half a line
+        log.write(
+            '{"step": 9, "loss": 1}\n{"step": 10, "lo'
+        )  # written after the checkpoint, the last half a line
     model, loss_at = problem()
     optimise(model, loss_at, SETTINGS, scratch=tmp_path, watch=Watcher())
     steps = [json.loads(line)["step"] for line in (tmp_path / LOSSES).read_text().splitlines()]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+
 from ssdbench.diffusion import noise
 from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.schedule import alphas_cumprod, midpoint_lambda
@@ -60,7 +61,10 @@ def test_the_explicit_loss_is_eq_5(frozen: DiT, batch: Batch, lam: float | None)
         eps_s = frozen(x_s, s, batch.labels)[:, :4]
         eps_t = frozen(one_step(x_s, eps_s, s, t), t, batch.labels)[:, :4]
         weights = torch.tensor(
-            [midpoint_lambda(ALPHAS, int(a), int(b)) if lam is None else lam for a, b in zip(s, t, strict=True)]
+            [
+                midpoint_lambda(ALPHAS, int(a), int(b)) if lam is None else lam
+                for a, b in zip(s, t, strict=True)
+            ]
         ).reshape(-1, 1, 1, 1)
         expected = F.mse_loss(student(x_s, s, batch.labels)[:, :4], weights * eps_t + (1 - weights) * eps_s)
     found = ExplicitSSD(frozen, GRID, pairs, ALPHAS, NO_DROP, lam).loss(student, batch)
@@ -72,7 +76,9 @@ def test_the_implicit_loss_is_eq_6(frozen: DiT, batch: Batch, layers: list[int])
     student, pairs, w = model(7), [1, 4], 0.3
     s, t, _, x_s = drawn(batch, pairs)
 
-    def run(net: DiT, x: torch.Tensor, at: torch.Tensor, mix: list[torch.Tensor] | None) -> tuple[torch.Tensor, list]:
+    def run(
+        net: DiT, x: torch.Tensor, at: torch.Tensor, mix: list[torch.Tensor] | None
+    ) -> tuple[torch.Tensor, list]:
         c = net.t_embedder(at) + net.y_embedder(batch.labels)
         h, states = net.x_embedder(x) + net.pos_embed, []
         for i, block in enumerate(net.blocks):
@@ -140,7 +146,8 @@ def test_label_dropout_has_its_rate() -> None:
 
 def test_teacher_guidance_changes_the_target_alone(frozen: DiT, batch: Batch) -> None:
     plain, guided = (
-        ImplicitSSD(frozen, GRID, [3], ALPHAS, NO_DROP, [0, 2], 0.3, scale).loss(model(7), batch) for scale in (1.0, 3.0)
+        ImplicitSSD(frozen, GRID, [3], ALPHAS, NO_DROP, [0, 2], 0.3, scale).loss(model(7), batch)
+        for scale in (1.0, 3.0)
     )
     assert not torch.allclose(plain, guided)
 
@@ -174,7 +181,9 @@ def test_batches_do_not_depend_on_how_they_are_split(frozen: DiT, batch: Batch) 
     student = model(7)
     objective = ImplicitSSD(frozen, GRID, list(range(1, 10)), ALPHAS, Shared(0.3), [1], 0.3)
     halves = [
-        objective.loss(student, Batch(batch.x0[i : i + 3], batch.labels[i : i + 3], 3, batch.positions[i : i + 3]))
+        objective.loss(
+            student, Batch(batch.x0[i : i + 3], batch.labels[i : i + 3], 3, batch.positions[i : i + 3])
+        )
         for i in (0, 3)
     ]
     torch.testing.assert_close(objective.loss(student, batch), sum(halves) / 2, rtol=1e-5, atol=1e-7)

@@ -40,7 +40,9 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     except (OSError, EOFError) as error:
         raise InputError(f"{path}: cannot be read as gzip: {error}") from error
     if len(raw) < 4 or raw[:3] != b"\0\0\x08":
-        raise InputError(f"{path}: expected an IDX file of unsigned bytes (00 00 08), found {raw[:3].hex(' ')}")
+        raise InputError(
+            f"{path}: expected an IDX file of unsigned bytes (00 00 08), found {raw[:3].hex(' ')}"
+        )
     dims = raw[3]
     if len(raw) < 4 + 4 * dims:
         raise InputError(f"{path}: the IDX header ends after {len(raw)} bytes, expected {4 + 4 * dims}")
@@ -131,7 +133,9 @@ def fit(pixels: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
     """
     side = pixels.shape[1]
     if pixels.shape[2] != side or resolution < side:
-        raise InputError(f"images of {pixels.shape[1]}x{pixels.shape[2]} pixels cannot be fitted to {resolution}")
+        raise InputError(
+            f"images of {pixels.shape[1]}x{pixels.shape[2]} pixels cannot be fitted to {resolution}"
+        )
     times = resolution // side
     enlarged = pixels.repeat(times, axis=1).repeat(times, axis=2)
     before, odd = divmod(resolution - side * times, 2)

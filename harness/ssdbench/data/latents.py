@@ -35,7 +35,9 @@ class Latents:
         shards = [load_file(path) for path in sorted(folder.glob("latents-*.safetensors"))]
         if not shards:
             raise InputError(f"{folder}: no latents-*.safetensors found")
-        self.mean, self.std, self.labels = (torch.cat([s[k] for s in shards]) for k in ("mean", "std", "labels"))
+        self.mean, self.std, self.labels = (
+            torch.cat([s[k] for s in shards]) for k in ("mean", "std", "labels")
+        )
 
     def __len__(self) -> int:
         return len(self.mean)

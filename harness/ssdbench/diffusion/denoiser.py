@@ -30,9 +30,7 @@ class Guided:
     conditional prediction's. Both branches run as one batch, and count as one function evaluation.
     """
 
-    def __init__(
-        self, denoiser: Denoiser, null: Tensor, scale: float, channels: int | None = None
-    ) -> None:
+    def __init__(self, denoiser: Denoiser, null: Tensor, scale: float, channels: int | None = None) -> None:
         self.denoiser, self.null, self.scale, self.channels = denoiser, null, scale, channels
 
     def __call__(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:

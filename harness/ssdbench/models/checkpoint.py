@@ -71,9 +71,10 @@ def load_config(folder: Path) -> dict[str, Any]:
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file."""
     try:
-        return load_file(path)
+        tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read as safetensors: {error}") from error
+    return tensors
 
 
 def _filled(shape: DiTShape, state: Mapping[str, Tensor], path: Path) -> DiT:
@@ -97,6 +98,8 @@ def assign_state(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> N
         if name in state and state[name].shape != own[name].shape
     ]
     if problems:
-        shown = "\n  ".join(problems[:20]) + (f"\n  and {len(problems) - 20} more" if len(problems) > 20 else "")
+        shown = "\n  ".join(problems[:20]) + (
+            f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
+        )
         raise InputError(f"{path}: does not fit the model:\n  {shown}")
     model.load_state_dict({k: v.float() for k, v in state.items()})

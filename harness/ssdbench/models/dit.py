@@ -27,7 +27,8 @@ class TimestepEmbedder(nn.Module):
         half = FREQUENCIES // 2
         rates = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
         angles = t[:, None].float() * rates[None]
-        return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.mlp[0].weight.dtype))  # type: ignore[no-any-return]
+        embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.mlp(embedding.to(next(self.mlp.parameters()).dtype))  # type: ignore[no-any-return]
 
 
 class LabelEmbedder(nn.Module):
@@ -173,12 +174,12 @@ class DiT(nn.Module):
         nn.init.xavier_uniform_(patch.weight.data.flatten(1))
         nn.init.zeros_(patch.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.y_embedder.embedding_table.weight, std=0.02)
-        for layer in (self.t_embedder.mlp[0], self.t_embedder.mlp[2]):
-            nn.init.normal_(layer.weight, std=0.02)
-        zeroed = [block.adaLN_modulation[-1] for block in self.blocks]  # type: ignore[union-attr,index]
-        for layer in [*zeroed, self.final_layer.adaLN_modulation[-1], self.final_layer.linear]:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for module in self.t_embedder.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+        for name, parameter in self.named_parameters():
+            if "adaLN_modulation" in name or name.startswith("final_layer.linear"):
+                nn.init.zeros_(parameter)
 
 
 def sincos_2d(width: int, side: int) -> Tensor:

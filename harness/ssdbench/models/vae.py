@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssdbench.errors import InputError
 from ssdbench.models.checkpoint import load_config
 from ssdbench.models.compat import prepare_torchvision
 
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
 
-def build_vae(channels: Sequence[int], image_channels: int, latent_channels: int = 4) -> nn.Module:
+
+def build_vae(channels: Sequence[int], image_channels: int, latent_channels: int = 4) -> AutoencoderKL:
     """A small AutoencoderKL: each entry of ``channels`` after the first halves the side (3 entries: 32 -> 8)."""
     prepare_torchvision()
     from diffusers import AutoencoderKL
 
     n = len(channels)
-    return AutoencoderKL(  # type: ignore[no-any-return]
+    return AutoencoderKL(
         in_channels=image_channels,
         out_channels=image_channels,
         down_block_types=("DownEncoderBlock2D",) * n,
@@ -50,7 +54,9 @@ class Autoencoder:
         if config.get("_class_name") != "AutoencoderKL":
             raise InputError(f"{folder}: expected an AutoencoderKL, found {config.get('_class_name')!r}")
         try:
-            self.model = AutoencoderKL.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)
+            self.model = AutoencoderKL.from_pretrained(
+                folder, local_files_only=True, torch_dtype=torch.float32
+            )
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"{folder}: cannot be loaded as an AutoencoderKL: {error}") from error
         self.model.eval().requires_grad_(False).to(device)
@@ -81,7 +87,7 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def latent_scale(model: nn.Module, pixels: NDArray[np.uint8], device: str = "cpu") -> float:
+def latent_scale(model: AutoencoderKL, pixels: NDArray[np.uint8], device: str = "cpu") -> float:
     """1 / standard deviation of the unscaled latents of uint8 NHWC images: makes the latents' variance one."""
-    mean = model.encode(to_float(torch.from_numpy(pixels)).to(device)).latent_dist.mean  # type: ignore[operator]
+    mean = model.encode(to_float(torch.from_numpy(pixels)).to(device)).latent_dist.mean
     return 1.0 / float(mean.std())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ssdbench.errors import InputError
-from ssdbench.models.shapes import DiTShape
 from ssdbench.plan import sources
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.plan.sources import Missing
@@ -66,7 +65,9 @@ class _Chain:
             raise Unavailable(facts.unavailable)
         sampler = SAMPLERS.get(self.run.sampler)
         if sampler is None or sampler.unavailable:
-            raise Unavailable((sampler and sampler.unavailable) or f"sampler {self.run.sampler!r} is not available yet")
+            raise Unavailable(
+                (sampler and sampler.unavailable) or f"sampler {self.run.sampler!r} is not available yet"
+            )
         if self.run.guidance.interval is not None:
             raise Unavailable("guidance intervals are not available yet in this version")
         return facts
@@ -79,7 +80,9 @@ class _Chain:
         vae = _Weights() if self.steps[0].kind == "real" else self._vae()
         if self.steps[0].kind in ("real", "reconstruction"):
             data = sources.dataset_source(self.dataset)
-            copying = Copying(dataset=self.dataset, data=data, reconstruct=self.steps[0].kind == "reconstruction")
+            copying = Copying(
+                dataset=self.dataset, data=data, reconstruct=self.steps[0].kind == "reconstruction"
+            )
             shards = self._shards(vae, copying=copying)
         else:
             weights = self._trained(vae)
@@ -171,7 +174,11 @@ class _Chain:
         run = self.run
         if step.kind == "pd":
             raise Unavailable("progressive distillation is not available yet in this version")
-        objective = Denoise(kind="denoise") if step.kind in ("pretrain", "continual") else self_step(run, step, self.shape)
+        objective = (
+            Denoise(kind="denoise")
+            if step.kind in ("pretrain", "continual")
+            else self_step(run, step, self.shape)
+        )
         latents = EncodeSpec(
             inputs=vae.role("vae"),
             dataset=self.dataset,

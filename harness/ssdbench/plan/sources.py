@@ -12,7 +12,7 @@ from ssdbench.data.datasets import ASSETS, data_root, reader
 from ssdbench.errors import InputError, SsdbenchError
 from ssdbench.metrics.weights import available, effnet_file, inception_cache, network_digest
 from ssdbench.stages import Source
-from ssdbench.store.files import write_atomically
+from ssdbench.store.files import sha256_file, write_atomically
 
 _REMEMBERED_BYTES = 64 << 20  # larger files' digests are kept between processes
 
@@ -69,13 +69,12 @@ def digest(paths: Iterable[Path]) -> str:
 def _file_digest(path: Path) -> str:
     status = path.stat()
     if status.st_size < _REMEMBERED_BYTES:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_file(path)
     memory = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ssdbench" / "digests.json"
     known = _read(memory)
     label = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
     if label not in known:
-        with path.open("rb") as file:
-            known[label] = hashlib.file_digest(file, "sha256").hexdigest()
+        known[label] = sha256_file(path)
         _remember(memory, known)
     return known[label]
 

@@ -27,7 +27,7 @@ def fusion_weight(train: Train, layers: int) -> float:
     if train.lambda_ is not None:
         return train.lambda_ if train.lambda_weights == "s" else 1.0 - train.lambda_
     share = DEFAULT_SHARE if train.share is None else train.share
-    return 1.0 - (1.0 - share) ** (1.0 / layers)
+    return 1.0 - float((1.0 - share) ** (1.0 / layers))
 
 
 def trained_pairs(train: Train, nfe: int) -> tuple[int, ...]:
@@ -45,14 +45,15 @@ def self_step(run: ResolvedRun, step: VariantStep, shape: DiTShape) -> SelfStep:
     Explicit SSD without a lambda takes Eq. 12's: the paper's SSD rows are its Eq. 12 rows.
     """
     train = run.train
-    common = {
-        "grid": run.grid,
-        "nfe": run.nfe,
-        "pairs": trained_pairs(train, run.nfe),
-        "teacher_guidance": train.teacher_guidance,
-    }
-    if step.kind == "issd":
-        layers = fused_layers(train, shape.depth)
-        return SelfStep(kind="issd", layers=layers, w=fusion_weight(train, len(layers)), **common)
+    layers = fused_layers(train, shape.depth) if step.kind == "issd" else ()
     lam = {"ssd-eq10": 1.0, "ssd-eq12": None}.get(step.kind, train.lambda_)
-    return SelfStep(kind="ssd", lam="eq12" if lam is None else lam, **common)
+    return SelfStep(
+        kind="issd" if step.kind == "issd" else "ssd",
+        grid=run.grid,
+        nfe=run.nfe,
+        pairs=trained_pairs(train, run.nfe),
+        lam=None if step.kind == "issd" else "eq12" if lam is None else lam,
+        layers=layers,
+        w=fusion_weight(train, len(layers)) if layers else 0.0,
+        teacher_guidance=train.teacher_guidance,
+    )

@@ -27,7 +27,7 @@ def load_spec(kind: str, data: dict[str, JSON]) -> StageSpec:
 
 
 def body(kind: str) -> Body:
-    """The function that runs a stage: body(spec, input directories, output directory, runtime) -> facts."""
+    """The function that runs a stage: from spec, input directories, output directory and runtime to facts."""
     from importlib import import_module
 
     found: Body = import_module(f"ssdbench.stages.{kind}").body

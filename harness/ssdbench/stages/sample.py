@@ -60,8 +60,14 @@ class SampleSpec(StageSpec):
 
     @property
     def title(self) -> str:
-        """Sampler and range."""
-        how = f"{self.sampling.sampler} {self.sampling.nfe} NFE" if self.sampling else "data"
+        """Sampler, guidance and range."""
+        if self.sampling is None:
+            how = "reconstructions" if self.copying and self.copying.reconstruct else "data"
+        else:
+            scale = self.sampling.guidance.scale
+            how = f"{self.sampling.sampler} {self.sampling.nfe} NFE" + (
+                f" cfg {scale:g}" if scale != 1 else ""
+            )
         return f"sample {how} [{self.start}:{self.start + self.count}], seed {self.seed}"
 
     def flops(self) -> float:
@@ -74,12 +80,14 @@ class SampleSpec(StageSpec):
 
     def disk_bytes(self) -> float:
         """uint8 pixels and float32 latents."""
-        latent = self.sampling.shape.in_channels * self.sampling.shape.input_size**2 * 4 if self.sampling else 0
+        latent = (
+            self.sampling.shape.in_channels * self.sampling.shape.input_size**2 * 4 if self.sampling else 0
+        )
         return float(self.count * (self.resolution**2 * 3 + latent))
 
 
 def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
-    """Sample; the artifact is ``samples.safetensors``: ``images`` uint8 NHWC, ``labels``, and ``latents`` if sampled."""
+    """Sample; the artifact is ``samples.safetensors``: ``images`` uint8 NHWC, ``labels``, ``latents`` if sampled."""
     import torch
     from safetensors.torch import save_file
 
@@ -96,9 +104,7 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     return facts
 
 
-def _sampler(
-    spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts: dict[str, JSON]
-) -> _Produce:
+def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts: dict[str, JSON]) -> _Produce:
     import torch
 
     from ssdbench.diffusion import noise
@@ -113,7 +119,9 @@ def _sampler(
     how = spec.sampling
     assert how is not None
     path = Path(how.weights.path) if how.weights else inputs["model"] / "model"
-    model = load_dit(path, how.shape).eval().requires_grad_(False).to(runtime.device, getattr(torch, spec.dtype))
+    model = (
+        load_dit(path, how.shape).eval().requires_grad_(False).to(runtime.device, getattr(torch, spec.dtype))
+    )
     guided = Guided(model, model.null_label, how.guidance.scale, how.guidance.channels)
     vae = Autoencoder(vae_folder(spec.vae, inputs), runtime.device)
     grid, alphas = timesteps(how.grid, how.nfe), alphas_cumprod()
@@ -133,7 +141,9 @@ def _sampler(
         counted.expect(how.nfe)
         facts["nfe"] = counted.nfe
         if not torch.isfinite(latents).all():
-            raise NotFinite(f"the latents of samples {indices[0]}..{indices[-1]} are not finite after sampling")
+            raise NotFinite(
+                f"the latents of samples {indices[0]}..{indices[-1]} are not finite after sampling"
+            )
         return {"images": vae.decode(latents), "labels": labels, "latents": latents.cpu()}
 
     return produce

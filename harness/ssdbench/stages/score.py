@@ -51,7 +51,9 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     from ssdbench.metrics.reference import load_reference
 
     shards = [inputs[role] / "samples.safetensors" for role in sorted(inputs) if role.startswith("samples/")]
-    path = inputs["reference"] / "reference.safetensors" if spec.reference is None else Path(spec.reference.path)
+    path = (
+        inputs["reference"] / "reference.safetensors" if spec.reference is None else Path(spec.reference.path)
+    )
 
     def batches() -> Iterator[np.ndarray]:
         left = spec.samples
@@ -75,7 +77,7 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
         "network_digest": network.digest,
         "samples": result.samples,
         "reference_samples": reference.count,
-        "stamps": result.stamps,
+        "stamps": list(result.stamps),
     }
     (output / "metrics.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     with safe_open(shards[0], framework="np") as tensors:

@@ -63,13 +63,17 @@ class StageSpec(Setting):
 
     def dump(self) -> dict[str, JSON]:
         """All settings, with paths: what a worker needs to rebuild the specification."""
-        return _with_paths(self)
+        return _fields(self)
 
 
-def _with_paths(value: Any) -> Any:
+def _fields(model: BaseModel) -> dict[str, JSON]:
     # model_dump leaves excluded fields out, on purpose; a worker needs them.
+    return {name: _with_paths(getattr(model, name)) for name in type(model).model_fields}
+
+
+def _with_paths(value: Any) -> JSON:
     if isinstance(value, BaseModel):
-        return {name: _with_paths(getattr(value, name)) for name in type(value).model_fields}
+        return _fields(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, dict):

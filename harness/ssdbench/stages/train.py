@@ -1,4 +1,4 @@
-"""The ``train`` stage: pretraining, distilling, continuing and fitting an autoencoder differ in their objective alone."""
+"""The ``train`` stage: pretraining, distilling, continuing, fitting an autoencoder differ in their objective alone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Reconstruct(Setting):
 
 
 class TrainSpec(StageSpec):
-    """Roles: ``data`` (latents), and ``model`` (a trained model to start from) unless ``weights`` names one or neither."""
+    """Roles: ``data`` (latents), and ``model``, a trained model to start from, unless ``weights`` names one or none is."""
 
     KIND: ClassVar[Literal["train"]] = "train"
     VERSION: ClassVar[int] = 1

@@ -1,6 +1,6 @@
 """Fusion points: where a network's hidden state is read and replaced.
 
-A point is a module with a pair of functions, since a transformer block returns its hidden state and a UNet block a tuple.
+A point is a module with a pair of functions, since a transformer block returns its hidden state, a UNet block a tuple.
 :func:`recording` and :func:`fusing` work on any denoiser, so the same points serve training and sampling.
 """
 

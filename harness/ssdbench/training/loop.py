@@ -99,7 +99,9 @@ def optimise(
                 loss = loss_at(step)
             value = loss.item()
             if not math.isfinite(value):
-                raise NotFinite(f"the loss is {value} at step {step}: lower the learning rate (lr {settings.lr:g})")
+                raise NotFinite(
+                    f"the loss is {value} at step {step}: lower the learning rate (lr {settings.lr:g})"
+                )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             if settings.grad_clip is not None:
@@ -119,7 +121,11 @@ def optimise(
 
 
 def _save(
-    scratch: Path, step: int, trained: list[nn.Parameter], optimiser: torch.optim.Optimizer, average: list[Tensor]
+    scratch: Path,
+    step: int,
+    trained: list[nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    average: list[Tensor],
 ) -> None:
     state = {
         "step": step,

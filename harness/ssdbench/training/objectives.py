@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssdbench.diffusion import noise
 from ssdbench.diffusion.denoiser import Denoiser, Guided
@@ -19,10 +19,13 @@ from ssdbench.diffusion.schedule import add_noise, ddim_step, midpoint_lambda, p
 from ssdbench.models.dit import DiT
 from ssdbench.training.fusion import block_points, fusing, recording
 
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean samples ``x0`` (B, C, H, W), their labels (B,), and the positions in the endless data order they stand at."""
+    """Clean samples ``x0`` (B, C, H, W), their labels (B,), and their positions in the endless data order."""
 
     x0: Tensor
     labels: Tensor
@@ -48,7 +51,7 @@ class Batch:
 
 
 class Objective(Protocol):
-    """A loss of the student on a batch, and what it costs."""
+    """A loss of a denoiser on a batch, and what it costs."""
 
     #: forward passes without gradients, and with, that one loss takes
     frozen_forwards: int
@@ -169,8 +172,9 @@ class ExplicitSSD(SelfStep):
 
 
 class ImplicitSSD(SelfStep):
-    """Eq. 6: the student at (x_t, t), its layers' states mixed with the frozen model's from (x_s, s), predicts eps(theta-; x_t, t).
+    """Eq. 6: the fused student at (x_t, t) predicts the frozen model's eps(theta-; x_t, t).
 
+    At each fused layer the student's state is mixed with the frozen model's, recorded in its pass on (x_s, s).
     ``w`` is the weight of the states from s. With w = 0 and the student equal to the frozen model the loss is zero.
     """
 
@@ -210,16 +214,15 @@ class Reconstruct:
     feature network must not be.
     """
 
-    frozen_forwards, student_forwards = 0, 1
-
     def __init__(self, kl_weight: float) -> None:
         self.kl_weight = kl_weight
 
-    def loss(self, student: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, autoencoder: AutoencoderKL, batch: Batch) -> Tensor:
         """The loss on images ``x0`` in [-1, 1]."""
-        posterior = student.encode(batch.x0).latent_dist  # type: ignore[operator]
+        posterior = autoencoder.encode(batch.x0).latent_dist
         draw = noise.normal(posterior.mean.shape[1:], batch.seed, "train/latent", batch.positions)
-        images = student.decode(posterior.mean + posterior.std * draw.to(batch.x0.device)).sample  # type: ignore[operator]
+        images: Tensor = autoencoder.decode(posterior.mean + posterior.std * draw.to(batch.x0.device)).sample
         error = images.float() - batch.x0
         edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
-        return error.abs().mean() + error.square().mean() + edges + self.kl_weight * posterior.kl().mean()
+        kl: Tensor = posterior.kl().mean()
+        return error.abs().mean() + error.square().mean() + edges + self.kl_weight * kl
