@@ -40,7 +40,8 @@ def test_a_grid_is_n_increasing_timesteps_or_a_clear_error(name: str, n: int) ->
     try:
         grid = timesteps(name, n)
     except InputError:
-        assert name == "leading" or not 1 <= n <= 1000
+        # no whole stride; or the offset of 1 leads past the last timestep
+        assert name == "leading" or (name, n) == ("sd", 1000) or not 1 <= n <= 1000
         return
     assert len(grid) == n
     assert all(a < b for a, b in zip(grid, grid[1:], strict=False))

@@ -51,7 +51,7 @@ class Reconstruct(Setting):
 
 
 class TrainSpec(StageSpec):
-    """Roles: ``data`` (latents), and ``model``, a trained model to start from, unless ``weights`` names one or none is."""
+    """Roles: ``data`` (latents), and ``model``, a model to start from, unless ``weights`` names one or none is needed."""
 
     KIND: ClassVar[Literal["train"]] = "train"
     VERSION: ClassVar[int] = 1
