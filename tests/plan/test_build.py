@@ -1,0 +1,142 @@
+"""What a suite turns into: stages, shared where equal, with every setting made explicit."""
+
+from pathlib import Path
+
+import pytest
+from ssdbench.models.shapes import DiTShape
+from ssdbench.plan import Graph, build
+from ssdbench.plan.variants import fused_layers, fusion_weight, trained_pairs
+from ssdbench.stages import EncodeSpec, SampleSpec, ScoreSpec, Source, TrainSpec
+from ssdbench.stages.train import SelfStep
+from ssdbench.suite import load_suite
+from ssdbench.suite.schema import Train
+
+SHAPE = DiTShape(width=16, depth=4, heads=2, input_size=8, num_classes=10, learn_sigma=False)
+
+SUITE = """
+suite: t
+title: t
+layout: plain
+defaults:
+  model: dit-mini
+  nfe: 10
+  resolution: 32
+  train: {steps: 3, batch_size: 4, lr: 1.0e-4}
+  eval: {samples: 1500, reference: fashion-mnist, network: effnet-lite0}
+seeds: [0]
+runs:
+"""
+
+
+@pytest.fixture(autouse=True)
+def sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources that are found without their files."""
+    monkeypatch.setattr("ssdbench.plan.sources.locate", lambda text, hint: Source(digest=text, path="/x"))
+
+
+def graph_of(tmp_path: Path, rows: str) -> Graph:
+    path = tmp_path / "t.yaml"
+    path.write_text(SUITE + rows)
+    return build(load_suite(path))
+
+
+def specs(graph: Graph, kind: type) -> list:
+    return [node.spec for node in graph.nodes.values() if isinstance(node.spec, kind)]
+
+
+def test_samples_come_in_shards_that_extend(tmp_path: Path) -> None:
+    graph = graph_of(tmp_path, "  - {variant: base}\n")
+    shards = specs(graph, SampleSpec)
+    assert [(s.start, s.count) for s in shards] == [(0, 1000), (1000, 500)]
+    longer = graph_of(tmp_path, "  - {variant: base, eval: {samples: 2500}}\n")
+    assert shards[0].key() in longer.nodes  # 1,500 samples extend to 2,500: the whole shard serves both
+    score = graph.nodes[graph.runs[0].target]
+    assert sorted(score.inputs) == ["samples/00000", "samples/00001"]
+
+
+def test_stages_are_shared_where_equal(tmp_path: Path) -> None:
+    graph = graph_of(
+        tmp_path,
+        "  - {variant: issd}\n  - {variant: issd, sampler: ab2}\n  - {variant: issd, label: again}\n  - {variant: ssd}\n",
+    )
+    assert len(graph.runs) == 4
+    assert graph.runs[0].target == graph.runs[2].target
+    assert len(specs(graph, TrainSpec)) == 2
+    assert len(specs(graph, EncodeSpec)) == 1
+    assert len(specs(graph, ScoreSpec)) == 3
+
+
+def test_inputs_come_before_what_needs_them(tmp_path: Path) -> None:
+    graph = graph_of(tmp_path, "  - {variant: continual + issd + ssd}\n  - {variant: base}\n")
+    seen: set[str] = set()
+    for key, node in graph.nodes.items():
+        assert set(node.inputs.values()) <= seen
+        seen.add(key)
+    chain = specs(graph, TrainSpec)
+    assert [spec.objective.kind for spec in chain] == ["denoise", "issd", "ssd"]
+    assert chain[0].weights is not None
+    assert chain[1].inputs["model"] == chain[0].key()
+    assert chain[2].inputs["model"] == chain[1].key()
+    assert chain[1].weights is chain[2].weights is None
+
+
+def test_seeds_change_training_and_sampling_but_not_latents(tmp_path: Path) -> None:
+    graph = graph_of(tmp_path, "  - {variant: ssd, seeds: [0, 1]}\n")
+    assert sorted(spec.seed for spec in specs(graph, TrainSpec)) == [0, 1]
+    assert len(specs(graph, EncodeSpec)) == 1
+
+
+def objective(tmp_path: Path, row: str) -> SelfStep:
+    [spec] = specs(graph_of(tmp_path, f"  - {row}\n"), TrainSpec)
+    return spec.objective
+
+
+def test_self_distillation_is_made_explicit(tmp_path: Path) -> None:
+    found = objective(tmp_path, "{variant: issd, train: {fuse: last, lambda: 0.4, pairs: skip_last}}")
+    assert (found.layers, found.w, found.pairs, found.nfe) == ((5,), 0.4, (2, 3, 4, 5, 6, 7, 8, 9), 10)
+    assert objective(tmp_path, "{variant: issd, train: {fuse: [1, 0], lambda: 0.4, lambda_weights: t}}").w == 0.6
+    assert objective(tmp_path, "{variant: ssd, train: {lambda: 0.4}}").lam == 0.4
+    assert objective(tmp_path, "{variant: ssd}").lam == "eq12"
+    assert objective(tmp_path, "{variant: ssd-eq12, train: {lambda: 0.4}}").lam == "eq12"
+    assert objective(tmp_path, "{variant: ssd-eq10}").lam == 1.0
+
+
+@pytest.mark.parametrize("share", [0.1, 1 / 3, 0.5])
+@pytest.mark.parametrize("layers", [1, 6, 28])
+def test_a_share_of_the_features_comes_from_s(share: float, layers: int) -> None:
+    w = fusion_weight(Train(share=share), layers)
+    kept = 1.0
+    for _ in range(layers):
+        kept *= 1 - w  # what is left of t's own features after each fused layer
+    assert 1 - kept == pytest.approx(share)
+
+
+def test_layers_and_pairs() -> None:
+    assert fused_layers(Train(), 3) == (0, 1, 2)
+    assert fused_layers(Train(fuse="last"), 3) == (2,)
+    assert fused_layers(Train(fuse=[2, 0]), 3) == (0, 2)
+    assert trained_pairs(Train(), 4) == (1, 2, 3)
+    assert trained_pairs(Train(pairs="skip_last"), 4) == (2, 3)
+    assert trained_pairs(Train(pairs=[3, 1]), 4) == (1, 3)
+
+
+def test_what_cannot_run_says_why_and_leaves_the_rest(tmp_path: Path) -> None:
+    graph = graph_of(tmp_path, "  - {variant: pd 20-10}\n  - {variant: base}\n  - {variant: base, sampler: plms}\n")
+    assert [run.target is None for run in graph.runs] == [True, False, True]
+    assert "progressive distillation" in str(graph.runs[0].reason)
+    assert "PLMS" in str(graph.runs[2].reason)
+
+
+def test_pretraining_trains_the_autoencoder_first(tmp_path: Path) -> None:
+    graph = graph_of(
+        tmp_path,
+        "  - {variant: pretrain, autoencoder: {steps: 2, channels: [8, 8, 8]}}\n"
+        "  - {variant: reconstruction, sampler: none, nfe: 0, autoencoder: {steps: 2, channels: [8, 8, 8]}}\n",
+    )
+    vae, denoiser = specs(graph, TrainSpec)
+    assert (vae.objective.kind, denoiser.objective.kind) == ("reconstruct", "denoise")
+    [latents] = specs(graph, EncodeSpec)
+    assert latents.inputs == {"vae": vae.key()}
+    assert denoiser.weights is None
+    assert "model" not in denoiser.inputs
+    assert all(spec.inputs["vae"] == vae.key() for spec in specs(graph, SampleSpec))

@@ -1,0 +1,101 @@
+"""Which stages run: nothing twice, nothing that is not needed, everything that is out of date."""
+
+from pathlib import Path
+
+import pytest
+from ssdbench.plan import Graph, PlannedRun, cost, decide
+from ssdbench.stages import EncodeSpec, SampleSpec, ScoreSpec, Source
+from ssdbench.store import Store
+from ssdbench.store.manifest import InputDigest, Provenance
+
+SOURCE = Source(digest="a" * 64, path="/x")
+
+
+@pytest.fixture
+def graph() -> Graph:
+    """encode -> two sample shards -> score; a stand-in for a run's chain."""
+    graph = Graph()
+    encode = graph.add(EncodeSpec(dataset="d", data=SOURCE, resolution=32, images=5, vae=SOURCE))
+    shards = [
+        graph.add(SampleSpec(inputs={"model": encode}, resolution=32, vae=SOURCE, start=i * 1000, count=1000))
+        for i in range(2)
+    ]
+    inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
+    score = graph.add(ScoreSpec(inputs=inputs, network="n", weights=SOURCE, reference=SOURCE, samples=2000))
+    graph.runs.append(PlannedRun(run=None, target=score))  # type: ignore[arg-type]
+    return graph
+
+
+def finish(graph: Graph, store: Store, key: str, content: str = "x") -> None:
+    node = graph.nodes[key]
+    attempt = store.begin(key)
+    (attempt.path / "file").write_text(content)
+    inputs = {}
+    for role, source in node.inputs.items():
+        manifest = store.manifest(source)
+        assert manifest is not None
+        inputs[role] = InputDigest(key=source, digest=manifest.digest)
+    store.commit(
+        attempt,
+        Provenance(kind=node.spec.KIND, version=1, title="t", spec={}, inputs=inputs, sources="s"),
+    )
+
+
+def statuses(graph: Graph, store: Store, *fresh: str) -> list[str]:
+    decisions = decide(graph, store, fresh)
+    return [decisions[key].status for key in graph.nodes]
+
+
+def test_everything_runs_once_and_never_again(graph: Graph, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert statuses(graph, store) == ["run"] * 4
+    for done, key in enumerate(graph.nodes, start=1):
+        finish(graph, store, key)
+        assert statuses(graph, store).count("run") == 4 - done
+    assert statuses(graph, store) == ["cached"] * 4
+    assert cost(graph, decide(graph, store)).stages == 0
+
+
+def test_what_only_feeds_finished_stages_is_not_needed(graph: Graph, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keys = list(graph.nodes)
+    for key in keys:
+        finish(graph, store, key)
+    for key in keys[1:3]:
+        store.remove(key)
+    assert statuses(graph, store) == ["cached", "unneeded", "unneeded", "cached"]
+    store.remove(keys[3])
+    assert statuses(graph, store) == ["cached", "run", "run", "run"]
+    store.remove(keys[0])
+    assert statuses(graph, store) == ["run"] * 4
+
+
+def test_fresh_stages_take_what_follows_with_them(graph: Graph, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for key in graph.nodes:
+        finish(graph, store, key)
+    assert statuses(graph, store, "score") == ["cached", "cached", "cached", "run"]
+    assert statuses(graph, store, "sample") == ["cached", "run", "run", "run"]
+    assert statuses(graph, store, "encode") == ["run"] * 4
+
+
+def test_an_input_with_other_content_makes_stale(graph: Graph, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keys = list(graph.nodes)
+    for key in keys:
+        finish(graph, store, key)
+    store.remove(keys[1])
+    finish(graph, store, keys[1], content="other")
+    assert statuses(graph, store) == ["cached", "cached", "cached", "run"]
+    assert "other content" in decide(graph, store)[keys[3]].reason
+
+
+def test_totals_count_what_runs(graph: Graph, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    total = cost(graph, decide(graph, store))
+    assert (total.stages, total.images, total.cached) == (4, 2000, 0)
+    assert total.flops == pytest.approx(sum(node.spec.flops() for node in graph.nodes.values()))
+    for key in list(graph.nodes)[:2]:
+        finish(graph, store, key)
+    total = cost(graph, decide(graph, store))
+    assert (total.stages, total.images, total.cached) == (2, 1000, 2)
