@@ -1,4 +1,4 @@
-"""One ``run_graph`` in a process of its own, to be interrupted and killed: ``engine_script.py STORE LEDGER ...``."""
+"""One ``run_graph`` in its own process, to be interrupted and killed: ``engine_script.py STORE LEDGER ...``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from fake_stages import COMMAND, Rows, decisions
+from fake_stages import COMMAND, Rows
 
 from ssdbench.engine import PlainView, run_graph
+from ssdbench.plan.decide import decide
 from ssdbench.store import Store
 
 
@@ -26,7 +27,7 @@ def main() -> int:
     began = time.monotonic()
     outcome = run_graph(
         built.graph,
-        decisions(built.graph, store),
+        decide(built.graph, store),
         store,
         workers=2,
         device="cpu",

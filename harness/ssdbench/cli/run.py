@@ -60,7 +60,11 @@ def run(
         return
     refuse_missing(graph)
     outcome = _execute(loaded, selection, graph, decisions, store, workers, device)
-    _conclude(loaded, graph, store, outcome, as_json=json)
+    _summary(graph, outcome)
+    _print_table(loaded, graph, store, outcome, as_json=json)
+    where = "" if results == options.DEFAULT_RESULTS else f" --results {results}"
+    typer.echo(f"results are in {results}; 'ssdbench report {suite}{where}' prints the table again", err=True)
+    _leave(outcome)
 
 
 def refuse_missing(graph: Graph) -> None:
@@ -110,21 +114,20 @@ def _execute(
     return run_graph(graph, decisions, store, workers=workers, device=device, view=make_view())
 
 
-def _conclude(suite: Suite, graph: Graph, store: Store, outcome: Outcome, *, as_json: bool) -> None:
-    """Print the summary to stderr and the table to stdout; leave with the exit code of the outcome."""
+def _print_table(suite: Suite, graph: Graph, store: Store, outcome: Outcome, *, as_json: bool) -> None:
     from ssdbench.cli.common import emit
-    from ssdbench.cli.errors import INTERRUPTED
     from ssdbench.cli.sheets import Planned
-    from ssdbench.errors import StageFailed
     from ssdbench.report.document import render
 
     failed = {key: _explained(failure) for key, failure in outcome.failed.items()}
-    _summary(graph, outcome)
     emit(render([Planned(suite, graph).report(store, failed)], "json" if as_json else "markdown"))
-    where = "" if store.root == options.DEFAULT_RESULTS else f" --results {store.root}"
-    typer.echo(
-        f"results are in {store.root}; 'ssdbench report {suite.name}{where}' prints the table again", err=True
-    )
+
+
+def _leave(outcome: Outcome) -> None:
+    """Leave with the outcome's exit code unless all is well."""
+    from ssdbench.cli.errors import INTERRUPTED
+    from ssdbench.errors import StageFailed
+
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
     if outcome.failed:

@@ -25,6 +25,7 @@ def validate(
     """
     from ssdbench.cli.common import Selection, emit_json
     from ssdbench.errors import SuiteError
+    from ssdbench.suite.find import display
 
     selection = Selection.of(profile, only, overrides, limit, seed)
     problems: list[str] = []
@@ -35,9 +36,9 @@ def validate(
         except SuiteError as error:
             problems += error.problems
             continue
-        counts.append({"suite": suite.name, "source": str(suite.source), "runs": len(suite.runs)})
+        counts.append({"suite": suite.name, "source": display(suite.source), "runs": len(suite.runs)})
         for note in suite.notes:
-            typer.echo(f"{suite.source}: {note}", err=True)
+            typer.echo(f"{display(suite.source)}: {note}", err=True)
     if json and not problems:
         emit_json(counts)
     elif not json:

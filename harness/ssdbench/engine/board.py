@@ -29,22 +29,22 @@ class Board:
         self._nodes = graph.nodes
         self._store = store
         self.state: dict[str, State] = {}
+        self._counts = dict.fromkeys(State, 0)
         self.replaces: dict[str, str] = {}
         self._waiting: dict[str, None] = {}
+        self._rank: dict[str, float] = {}
         self._reopened: set[str] = set()
         self._users: dict[str, list[str]] = {key: [] for key in graph.nodes}
         for key, node in graph.nodes.items():
             decision = decisions.get(key)
             status = decision.status if decision is not None else "unneeded"
-            self.state[key] = State.WAITING if status == "run" else State(status)
-            if decision is not None and status == "run":
-                self._waiting[key] = None
-                replaces = getattr(decision, "replaces", None)
-                if replaces is not None:
-                    self.replaces[key] = replaces
+            self._set(key, State.WAITING if status == "run" else State(status))
+            replaces = getattr(decision, "replaces", None)
+            if replaces is not None:
+                self.replaces[key] = replaces
             for source in set(node.inputs.values()):
                 self._users[source].append(key)
-        self._rank = self._ranks() if self._waiting else {}
+        self._rank |= self._ranks() if self._waiting else {}
         for key in list(self._waiting):
             self._open_inputs(key)
 
@@ -63,7 +63,7 @@ class Board:
 
     def count(self, state: State) -> int:
         """How many stages are in a state."""
-        return sum(1 for present in self.state.values() if present is state)
+        return self._counts[state]
 
     @property
     def pending(self) -> bool:
@@ -134,9 +134,12 @@ class Board:
                 if self._store.manifest(source) is None:
                     self.reopen(source)
                 elif self.state[source] is State.UNNEEDED:
-                    self.state[source] = State.CACHED
+                    self._set(source, State.CACHED)
 
     def _set(self, key: str, state: State) -> None:
+        if key in self.state:
+            self._counts[self.state[key]] -= 1
+        self._counts[state] += 1
         self.state[key] = state
         if state is State.WAITING:
             self._waiting[key] = None

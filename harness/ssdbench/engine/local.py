@@ -15,7 +15,7 @@ from ssdbench.engine.board import Board, State
 from ssdbench.engine.outcome import Failure, Outcome
 from ssdbench.engine.process import WORKER
 from ssdbench.engine.records import droppable, record_missing, write_record
-from ssdbench.engine.resources import Slot, slots
+from ssdbench.engine.resources import Slot, check_request, slots
 from ssdbench.engine.stage import BadInput, Committed, Elsewhere, Result, StageThread, Stopped
 from ssdbench.engine.view import Counts, View, format_seconds, log_hint
 from ssdbench.errors import SsdbenchError
@@ -57,7 +57,8 @@ def run_graph(
     Raises:
         UsageError: the device is unknown or not there.
     """
-    return _LocalRun(graph, decisions, store, slots(workers, device), view, command).run()
+    check_request(workers, device)
+    return _LocalRun(graph, decisions, store, workers, device, view, command).run()
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class _LocalRun:
         graph: Graph,
         decisions: Mapping[str, Decision],
         store: Store,
-        slots: Sequence[Slot],
+        workers: int | None,
+        device: str | None,
         view: View,
         command: Sequence[str],
     ) -> None:
@@ -93,9 +95,10 @@ class _LocalRun:
         self._store = store
         self._view = view
         self._command = command
-        self._free = list(slots)
-        self._gpus = any(slot.gpu for slot in slots)
         self._board = Board(graph, decisions, store)
+        # Looking for GPUs may take a second, which a run with nothing to do need not spend.
+        self._free = slots(workers, device) if self._board.pending else []
+        self._gpus = any(slot.gpu for slot in self._free)
         self._running: dict[str, StageThread] = {}
         self._not_before: dict[str, float] = {}
         # A SimpleQueue may be put to from a signal handler.
@@ -110,8 +113,11 @@ class _LocalRun:
     def run(self) -> Outcome:
         """Do it all."""
         for target in self._by_target:
-            if self._board.state[target] is State.CACHED and record_missing(self._store, target):
-                self._record(target)
+            if self._board.state[target] is State.CACHED:
+                if record_missing(self._store, target):
+                    self._record(target)
+                else:
+                    self._drop_images(target)
         if self._board.pending:
             with self._signals():
                 self._view.open(self._counts())
@@ -127,9 +133,10 @@ class _LocalRun:
     def _loop(self) -> None:
         changed = True
         while True:
+            # What another process holds may have become free or done without any message.
             if changed or self._not_before:
                 self._launch()
-            if not self._running and (self._outcome.interrupted or not self._not_before):
+            if not self._running and (self._outcome.interrupted or not self._board.ready()):
                 return
             changed = self._handle_messages()
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
@@ -249,8 +256,15 @@ class _LocalRun:
             self._outcome.failed[target] = Failure(f"its record could not be written: {error}", None)
             self._view.say(f"{target[:8]}  its record could not be written: {error}")
             return
-        for key in droppable(self._graph, planned, self._board.unfinished()):
-            self._store.remove(key)
+        self._drop_images(target)
+
+    def _drop_images(self, target: str) -> None:
+        """Remove the images that a finished run does not keep, unless something else needs them."""
+        planned = self._by_target[target]
+        if planned.run.keep != "samples":
+            for key in droppable(self._graph, planned, self._board.unfinished()):
+                if self._store.manifest(key) is not None:
+                    self._store.remove(key)
 
     # ---- stopping
 

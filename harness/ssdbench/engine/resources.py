@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from importlib import metadata
@@ -53,6 +54,18 @@ def visible_gpus() -> list[str]:
     ]
 
 
+def check_request(workers: int | None, device: str | None) -> None:
+    """Check the form of what ``slots`` takes.
+
+    Raises:
+        UsageError: an unknown device, or ``workers`` below 1.
+    """
+    if workers is not None and workers < 1:
+        raise UsageError(f"the number of workers must be at least 1, not {workers}")
+    if device is not None and re.fullmatch(r"cpu|mps|cuda(:\d+)?", device) is None:
+        raise UsageError(f"unknown device '{device}'; known are cpu, cuda, cuda:N and mps")
+
+
 def slots(workers: int | None, device: str | None) -> list[Slot]:
     """Slots for CPU stages, and one a GPU where there are GPUs to use.
 
@@ -64,9 +77,8 @@ def slots(workers: int | None, device: str | None) -> list[Slot]:
     Raises:
         UsageError: the device is none of these or is not there, or ``workers`` is below 1.
     """
+    check_request(workers, device)
     count = cores()
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers must be at least 1, not {workers}")
     workers = workers or min(count, MAX_WORKERS)
     threads = max(1, count // workers)
     found = [Slot(f"cpu {i}", "cpu", threads, gpu=False, visible="") for i in range(workers)]
@@ -76,9 +88,7 @@ def slots(workers: int | None, device: str | None) -> list[Slot]:
         return [*found, Slot("mps", "mps", threads, gpu=True)]
     gpus = visible_gpus()
     if device is not None:
-        name, _, index = device.partition(":")
-        if name != "cuda" or (":" in device and not index.isdecimal()):
-            raise UsageError(f"unknown device '{device}'; known are cpu, cuda, cuda:N and mps")
+        index = device.partition(":")[2]
         if index:
             gpus = gpus[int(index) : int(index) + 1]
         if not gpus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from ssdbench.plan.graph import Node
 from ssdbench.store import Attempt, InputDigest, Manifest, Measured, Provenance, Store
 from ssdbench.store.sources import digest_sources, git_commit, package_directory
 from ssdbench.worker import EXIT_KNOWN, EXIT_OK, Failed, Finished, Job, Progress
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class StageThread(threading.Thread):
         except OSError as error:
             result = Failure(f"the store: {error}", None)
         except Exception as error:
+            log.exception("stage %s", self.node.key[:12])
             result = Failure(f"internal error: {type(error).__name__}: {error}", None)
         self._finished(self.node.key, result)
 
@@ -114,7 +118,7 @@ class StageThread(threading.Thread):
                 if reason is None:
                     return Committed(done, here=False)
             inputs = self._check_inputs()
-            if isinstance(inputs, BadInput):
+            if not isinstance(inputs, dict):
                 return inputs
             if done is not None and reason is not None:
                 store.set_aside(key, done.attempt, reason)
@@ -127,10 +131,12 @@ class StageThread(threading.Thread):
                 if done is None or done.attempt != attempt.name:
                     store.discard(attempt)
 
-    def _check_inputs(self) -> dict[str, InputDigest] | BadInput:
+    def _check_inputs(self) -> dict[str, InputDigest] | BadInput | Stopped:
         """Verify every input by digest, which sets a damaged one aside."""
         consumed: dict[str, InputDigest] = {}
         for role, key in self.node.inputs.items():
+            if self._stopping.is_set():
+                return Stopped()
             manifest = self._store.manifest(key)
             if manifest is None:
                 return BadInput(key, "it is no longer there")
@@ -144,7 +150,7 @@ class StageThread(threading.Thread):
 
     def _run_worker(self, attempt: Attempt, inputs: dict[str, InputDigest]) -> Result:
         store, spec = self._store, self.node.spec
-        log = store.log_path(attempt)
+        log_path = store.log_path(attempt)
         # A run may last for hours while the sources are being edited: what counts is what the worker imports.
         sources = digest_sources(package_directory())
         scratch, sources = store.scratch(attempt.key, inputs, sources)
@@ -157,11 +163,11 @@ class StageThread(threading.Thread):
             device=self.slot.device,
             threads=self.slot.threads,
         )
-        job_path = log.with_suffix(".json")
+        job_path = log_path.with_suffix(".json")
         job_path.write_text(job.model_dump_json(indent=1), encoding="utf-8")
         if self._stopping.is_set():
             return Stopped()
-        answer, code = self._watch(WorkerProcess(self._command, job_path, log, self.slot))
+        answer, code = self._watch(WorkerProcess(self._command, job_path, log_path, self.slot))
         if code == EXIT_OK and isinstance(answer, Finished):
             return self._commit(attempt, inputs, sources, answer)
         elsewhere = store.manifest(attempt.key)
@@ -169,7 +175,7 @@ class StageThread(threading.Thread):
             return Committed(elsewhere, here=False)
         if self._stopping.is_set():
             return Stopped()
-        return Failure(_message(answer, code), log)
+        return Failure(_message(answer, code), log_path)
 
     def _watch(self, worker: WorkerProcess) -> tuple[Finished | Failed | None, int]:
         answer: Finished | Failed | None = None

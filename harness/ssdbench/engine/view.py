@@ -22,6 +22,7 @@ Clock = Callable[[], float]
 
 _LINE_SECONDS = 10.0
 _SPEED_SECONDS = 2.0
+_DRAW_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,7 @@ class RichView:
         self._clock = clock
         self._running: dict[str, _Running] = {}
         self._counts: Counts | None = None
+        self._drawn = 0.0
         # The engine's ticks refresh it, so that nothing here needs a lock.
         self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
 
@@ -252,8 +254,10 @@ class RichView:
 
     def tick(self, counts: Counts) -> None:
         """Draw the table anew."""
-        self._counts = counts
-        self._live.update(self.render(), refresh=True)
+        now = self._clock()
+        if now - self._drawn >= _DRAW_SECONDS:
+            self._counts, self._drawn = counts, now
+            self._live.update(self.render(), refresh=True)
 
     def close(self) -> None:
         """Take the table away and leave the lines."""
@@ -262,16 +266,18 @@ class RichView:
     def render(self) -> Group:
         """Build the table of running stages with the counts under it."""
         table = Table.grid(padding=(0, 2))
+        for _ in range(5):
+            table.add_column(no_wrap=True, overflow="ellipsis")
         for stage in self._running.values():
             elapsed = format_seconds(self._clock() - stage.began)
             if stage.last is None:
-                table.add_row(stage.place, Text(stage.title, overflow="ellipsis"), "", "starting", elapsed)
+                table.add_row(stage.place, Text(stage.title), "", "starting", elapsed)
                 continue
             last = stage.last
             bar = ProgressBar(total=max(1, last.total), completed=last.done, width=24)
             count = f"{last.done}/{last.total}"
-            facts = Text(f"{count}  {stage.facts()}", overflow="ellipsis")
-            table.add_row(stage.place, Text(stage.title, overflow="ellipsis"), bar, facts, elapsed)
+            facts = Text(f"{count}  {stage.facts()}")
+            table.add_row(stage.place, Text(stage.title), bar, facts, elapsed)
         return Group(table, Text(str(self._counts), style="dim"))
 
 

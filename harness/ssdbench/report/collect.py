@@ -36,7 +36,7 @@ def _impossible(planned: PlannedRun) -> Reason:
 def _unfinished(stages: Sequence[str], graph: Graph, store: Store, failed: Mapping[str, str]) -> Reason:
     for key in stages:
         if key in failed:
-            return Reason("failed", f"{graph.nodes[key].spec.title}: {failed[key]}")
+            return Reason("failed", f"{graph.nodes[key].spec.title}: {' '.join(failed[key].split())}")
     for key in stages:
         if store.manifest(key) is not None:
             continue

@@ -38,11 +38,12 @@ def method(run: ResolvedRun) -> tuple[str, str]:
     if run.variant in IMAGES_ONLY:
         return ("real images", "") if run.variant == "real" else ("reconstructions", "")
     model = model_name(run)
-    if parse_variant(run.variant)[0].kind == "pretrain":
-        model += " (trained here)"
+    origin = "trained here" if parse_variant(run.variant)[0].kind == "pretrain" else ""
+    sampler = "" if _is_usual(run) else run.named.sampler.upper()
     rest = " + ".join(_added_name(step) for step in _added(run))
-    suffix = "" if _is_usual(run) else f" ({run.named.sampler.upper()})"
-    return (model, f"+ {rest}{suffix}") if rest else (model + suffix, "")
+    if rest:
+        return model + _bracketed(origin), f"+ {rest}{_bracketed(sampler)}"
+    return model + _bracketed(", ".join(filter(None, (origin, sampler)))), ""
 
 
 def rank(run: ResolvedRun) -> tuple[int, int]:
@@ -73,6 +74,10 @@ def training(run: ResolvedRun) -> str:
     if count == 0:
         return DASH
     return f"{count:,} steps" if run.variant == "pretrain" else f"+ {count:,} steps"
+
+
+def _bracketed(text: str) -> str:
+    return f" ({text})" if text else ""
 
 
 def _added(run: ResolvedRun) -> list[VariantStep]:

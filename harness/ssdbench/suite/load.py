@@ -96,7 +96,7 @@ def _load(
     seed: int | None,
 ) -> Suite:
     text = read_text(path)
-    problems = Problems()
+    problems = Problems(display(path))
     document = _parse(text, path, problems)
     given = [layer for layer in (_override(item, problems) for item in overrides) if layer is not None]
     _check_options(only, limit, seed, problems)

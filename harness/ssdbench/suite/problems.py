@@ -49,9 +49,10 @@ class Problem:
 
 
 class Problems:
-    """Collects problems, each once, and raises them together in file order."""
+    """Collects problems, each once, and raises them together in order; those of ``file`` come first."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: str = "") -> None:
+        self._file = file
         self._found: dict[Problem, None] = {}
 
     def add(self, mark: Mark, key: str, text: str) -> None:
@@ -65,14 +66,14 @@ class Problems:
         return len(self._found)
 
     def raise_any(self) -> None:
-        """Raise all problems, sorted by file (in order of first mention), line and column.
+        """Raise all problems, sorted by file (the others in order of first mention), line and column.
 
         Raises:
             SuiteError: there is at least one problem.
         """
         if not self._found:
             return
-        files = {problem.mark.file: None for problem in self._found}
+        files = dict.fromkeys([self._file, *(problem.mark.file for problem in self._found)])
         rank = {file: i for i, file in enumerate(files)}
         ordered = sorted(self._found, key=lambda p: (rank[p.mark.file], p.mark.line, p.mark.column))
         raise SuiteError([str(problem) for problem in ordered])
@@ -128,6 +129,8 @@ _MUST_BE = {
     "less_than_equal": "at most {le}",
     "less_than": "below {lt}",
     "literal_error": "{expected}",
+    "string_pattern_mismatch": "of the form {pattern}",
+    "string_too_long": "at most {max_length} characters long",
 }
 
 

@@ -88,8 +88,9 @@ def override(values: Values, upper: Values) -> None:
 def load_profile(name: str, asked: Mark, beside: Path | None, problems: Problems) -> Profile | None:
     """Load a profile and what it extends; ``asked`` is the place that names it.
 
-    None if any of it is unusable; the reasons are then among ``problems``.
+    None if there is anything wrong with it; the reasons are then among ``problems``.
     """
+    before = len(problems)
     known = list_profiles(beside)
     documents: list[Document] = []
     wanted: str | None = name
@@ -106,13 +107,13 @@ def load_profile(name: str, asked: Mark, beside: Path | None, problems: Problems
             return None
         seen.append(wanted)
         document = _read(known[wanted], problems)
-        if not isinstance(document.data, dict):
+        if not isinstance(document.data, dict) or document.data.get("extends") is INVALID:
             return None
         documents.append(document)
         wanted = document.data.get("extends")
-        if wanted is INVALID:
-            return None
         asked = document.mark(("extends",))
+    if len(problems) > before:
+        return None
     own = documents[0].data
     tables = {
         table: {k: v for document in reversed(documents) for k, v in _table(document, table).items()}

@@ -101,8 +101,8 @@ class Train(Frozen):
     lambda_: Fraction | None = Field(
         None,
         alias="lambda",
-        description="Mixing weight of the self-distillation (Eq. 5, Eq. 6). Give this or share; with neither,"
-        " share is 1/3.",
+        description="Mixing weight of the self-distillation (Eq. 5, Eq. 6). Give this or share. With neither,"
+        " ssd takes Eq. 12's weight of each pair, issd a share of 1/3.",
     )
     share: Fraction | None = Field(
         None,

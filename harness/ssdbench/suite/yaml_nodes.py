@@ -112,7 +112,7 @@ def parse_yaml(text: str, file: str, problems: Problems) -> Document:
         reason = " ".join(part for part in (error.context, error.problem) if part)
         problems.add(place, "", f"not valid YAML: {reason}")
         return Document(file, None, INVALID)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeError) as error:
         reason = str(error).splitlines()[0]
         problems.add(Mark(file=file, line=1, column=1), "", f"not valid YAML: {reason}")
         return Document(file, None, INVALID)
@@ -155,10 +155,10 @@ class _Builder:
             return INVALID
         self._open.add(id(node))
         try:
+            if node.tag not in {_TAG + "seq", _TAG + "map"}:
+                return self._bad_tag(node)
             if isinstance(node, SequenceNode):
-                self._check_tag(node, "seq")
                 return [self._value(item) for item in node.value]
-            self._check_tag(node, "map")
             return self._mapping(node)
         finally:
             self._open.discard(id(node))
@@ -193,9 +193,9 @@ class _Builder:
             merged = {**value, **merged} if isinstance(value, dict) else merged
         return merged
 
-    def _check_tag(self, node: Node, expected: str) -> None:
-        if node.tag != _TAG + expected:
-            self._add(node, f"the tag {_short(node.tag)} is not allowed in a suite")
+    def _bad_tag(self, node: Node) -> Any:
+        self._add(node, f"the tag {_short(node.tag)} is not allowed in a suite")
+        return INVALID
 
     def _scalar(self, node: ScalarNode) -> Any:
         text = node.value
@@ -213,7 +213,7 @@ class _Builder:
             case "bool" | "int" | "float" as kind:
                 self._add(node, f"{text[:40]!r} is no {kind}")
             case _:
-                self._add(node, f"the tag {_short(node.tag)} is not allowed in a suite")
+                return self._bad_tag(node)
         return INVALID
 
 
