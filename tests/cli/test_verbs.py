@@ -1,0 +1,287 @@
+"""Each verb on a small suite whose stages are all done, or none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ssdbench import engine
+from ssdbench.engine import Failure, Outcome
+from ssdbench.suite import json_schema
+from tests.cli.conftest import Command, Filled
+
+
+@pytest.fixture
+def outcome(monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    """What the engine, which does nothing here, will say became of the stages."""
+    made = Outcome()
+    monkeypatch.setattr(engine, "run_graph", lambda *arguments, **options: made)
+    return made
+
+
+def stage_of(filled: Filled, kind: str) -> str:
+    return next(key for key, node in filled.graph.nodes.items() if kind == node.spec.KIND)
+
+
+def test_run_prints_the_table_and_remembers_the_suite(ssdbench: Command, filled: Filled, suite: Path) -> None:
+    result = ssdbench("run", suite, "--seed", 0)
+    assert result.exit_code == 0
+    assert "| DiT-mini (trained here) |" in result.stdout
+    assert "**390.00**" in result.stdout
+    (sheet,) = filled.store.sheets()
+    assert (sheet.suite, sheet.seed, sheet.text) == ("tiny", 0, suite.read_text())
+    assert Path(sheet.path).samefile(suite)
+
+
+def test_run_as_json_prints_records(ssdbench: Command, filled: Filled, suite: Path) -> None:
+    rows = json.loads(ssdbench("run", suite, "--json").stdout)
+    assert [row["fd"] for row in rows] == [400.0, 390.0]
+
+
+def test_run_with_a_failed_stage_is_3_and_names_the_log(
+    ssdbench: Command, suite: Path, outcome: Outcome, workplace: Path
+) -> None:
+    plan = json.loads(ssdbench("plan", suite, "--json").stdout)
+    target = plan["runs"][0]["target"]
+    outcome.failed[target] = Failure("loss is not finite", workplace / "stage.log")
+    result = ssdbench("run", suite)
+    assert result.exit_code == 3
+    assert f"loss is not finite (log: {workplace / 'stage.log'})" in result.stderr
+    assert "failed [1]" in result.stdout
+    assert "not run" in result.stdout
+
+
+def test_an_interrupted_run_is_130(ssdbench: Command, suite: Path, outcome: Outcome) -> None:
+    outcome.interrupted = True
+    result = ssdbench("run", suite)
+    assert result.exit_code == 130
+    assert "interrupted" in result.stderr
+
+
+def test_what_is_missing_is_listed_before_any_work(
+    ssdbench: Command, suite: Path, monkeypatch: pytest.MonkeyPatch, workplace: Path
+) -> None:
+    monkeypatch.setattr(engine, "run_graph", lambda *arguments, **options: pytest.fail("work was begun"))
+    text = suite.read_text().replace("dit-mini", "DiT-XL/2").replace("resolution: 32", "resolution: 256")
+    text = text.replace("pretrain + issd", "issd").replace("pretrain", "base")
+    text = text.replace("  autoencoder: {steps: 2, batch_size: 8}\n", "")
+    suite.write_text(
+        text.replace("reference: fashion-mnist, network: effnet-lite0", "reference: imagenet-256")
+    )
+    monkeypatch.setenv("TORCH_HOME", str(workplace / "nowhere"))
+    monkeypatch.setenv("SSDBENCH_DATA", str(workplace / "nowhere"))
+    result = ssdbench("run", suite)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "2 of 2 runs need what is not on this machine" in result.stderr
+    assert str(workplace / "nowhere") in result.stderr
+    assert not (workplace / "results").exists()
+
+
+def test_a_run_that_is_not_available_does_not_stop_the_others(
+    ssdbench: Command, filled: Filled, suite: Path
+) -> None:
+    suite.write_text(suite.read_text() + "  - {variant: pretrain, sampler: plms}\n")
+    result = ssdbench("run", suite)
+    assert result.exit_code == 0
+    assert "cannot run: dit-mini, pretrain, plms" in result.stderr
+    assert "not available yet" in result.stdout
+    assert "390.00" in result.stdout
+
+
+def test_plan_says_what_is_cached_and_what_would_run(ssdbench: Command, filled: Filled, suite: Path) -> None:
+    plan = json.loads(ssdbench("plan", suite, "--json").stdout)
+    assert {stage["status"] for stage in plan["stages"]} == {"cached"}
+    assert plan["cost"]["stages"] == 0
+    fresh = json.loads(ssdbench("plan", suite, "--fresh", "score", "--json").stdout)
+    again = {stage["kind"] for stage in fresh["stages"] if stage["status"] == "run"}
+    assert again == {"score"}
+    assert fresh["cost"]["stages"] == 2
+
+
+def test_plan_of_an_empty_store_counts_the_work(ssdbench: Command, suite: Path) -> None:
+    result = ssdbench("plan", suite)
+    assert result.exit_code == 0
+    # A VAE and a base model of 2 steps each, the distillation of 2 more; two rows of 16 images.
+    assert "6 optimisation steps, 32 samples" in result.stdout
+    assert "no artifact yet" in result.stdout
+    assert result.stdout == ssdbench("run", suite, "--dry-run").stdout
+
+
+def test_validate_counts_runs(ssdbench: Command, suite: Path) -> None:
+    result = ssdbench("validate", suite)
+    assert (result.exit_code, result.stdout) == (0, "tiny.yaml: ok, 2 runs\n")
+
+
+def test_validate_reports_the_mistakes_of_all_files(ssdbench: Command, suite: Path) -> None:
+    for name in ("one.yaml", "two.yaml"):
+        Path(name).write_text(suite.read_text().replace("nfe", "nfee"))
+    result = ssdbench("validate", "one.yaml", suite, "two.yaml")
+    assert result.exit_code == 2
+    assert "one.yaml:6:3" in result.stderr
+    assert "two.yaml:6:3" in result.stderr
+    assert result.stdout == "tiny.yaml: ok, 2 runs\n"
+
+
+def test_list_names_everything(ssdbench: Command) -> None:
+    listed = json.loads(ssdbench("list", "--json").stdout)
+    assert {"dit-mini", "DiT-XL/2"} <= listed["models"].keys()
+    assert {"base", "issd"} <= listed["variants"].keys()
+    assert "mini" in listed["profiles"]
+    assert all(description for names in listed.values() for description in names.values())
+    text = ssdbench("list", "samplers", "grids").stdout
+    assert text.startswith("samplers\n  ddim ")
+    assert "\ngrids\n" in text
+    assert "models" not in text.splitlines()
+
+
+def test_report_without_a_suite_is_of_all_that_was_run(
+    ssdbench: Command, filled: Filled, suite: Path
+) -> None:
+    assert ssdbench("run", suite).exit_code == 0
+    other = suite.with_name("other.yaml")
+    other.write_text(suite.read_text().replace("suite: tiny", "suite: other").replace("A tiny", "Another"))
+    assert ssdbench("run", other, "--only", "variant=pretrain").exit_code == 0
+    titles = [line for line in ssdbench("report").stdout.splitlines() if line.startswith("#")]
+    assert sorted(titles) == ["### A tiny suite", "### Another suite"]
+    assert "iSSD" not in ssdbench("report", other).stdout  # it was run without that row
+
+
+def test_report_outlives_the_suite_file(ssdbench: Command, filled: Filled, suite: Path) -> None:
+    ssdbench("run", suite)
+    suite.unlink()
+    result = ssdbench("report", "--format", "text")
+    assert result.exit_code == 0
+    assert "390.00*" in result.stdout
+
+
+def test_report_writes_a_file_and_says_so_on_stderr(ssdbench: Command, filled: Filled, suite: Path) -> None:
+    result = ssdbench("report", suite, "--format", "csv", "-o", "out/table.csv")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert Path("out/table.csv").read_text().startswith("suite,method,")
+    assert "out/table.csv" in result.stderr
+
+
+def test_report_of_nothing_is_5(ssdbench: Command) -> None:
+    result = ssdbench("report")
+    assert (result.exit_code, result.stdout) == (5, "")
+
+
+def test_options_that_change_runs_need_a_suite(ssdbench: Command, filled: Filled, suite: Path) -> None:
+    ssdbench("run", suite)
+    assert ssdbench("report", "--limit", 8).exit_code == 2
+
+
+def test_status_counts_shared_stages_once(ssdbench: Command, filled: Filled, suite: Path) -> None:
+    (state,) = json.loads(ssdbench("status", suite, "--json").stdout)
+    assert (state["done"], state["runs"]) == (2, 2)
+    assert state["stage_seconds"] == 30.0 * len(filled.graph.nodes)
+    assert [row["key"] for row in state["rows"]] == filled.targets
+    assert "2 of 2 runs done" in ssdbench("status", suite).stdout
+
+
+def test_status_says_what_was_left_unfinished(ssdbench: Command, suite: Path, filled: Filled) -> None:
+    target = filled.targets[1]
+    shutil.rmtree(filled.store.key_dir(target))
+    (filled.store.records_dir / f"{target}.json").unlink()
+    log = filled.store.key_dir(target) / "logs" / "attempt-x.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("killed")
+    (state,) = json.loads(ssdbench("status", suite, "--json").stdout)
+    assert [row["state"] for row in state["rows"]] == ["done", "not finished"]
+    assert "attempt-x.log" in state["rows"][1]["detail"]
+
+
+def test_show_prints_record_or_manifest(ssdbench: Command, filled: Filled) -> None:
+    target = filled.targets[0]
+    record = yaml.safe_load(ssdbench("show", target[:12]).stdout)
+    assert record["metrics"]["fd"] == 400.0
+    manifest = yaml.safe_load(ssdbench("show", target[:12], "--manifest").stdout)
+    assert manifest["kind"] == "score"
+    assert json.loads(ssdbench("show", stage_of(filled, "encode"), "--json").stdout)["kind"] == "encode"
+
+
+def test_show_refuses_unknown_and_ambiguous_keys(ssdbench: Command, filled: Filled) -> None:
+    unknown = ssdbench("show", "zz")
+    assert unknown.exit_code == 2
+    assert "begins with 'zz'" in unknown.stderr
+    ambiguous = ssdbench("show", "")
+    assert ambiguous.exit_code == 2
+    assert f"{len(filled.graph.nodes)} keys" in ambiguous.stderr
+
+
+def test_export_copies_the_weights_that_the_run_samples_from(
+    ssdbench: Command, filled: Filled, workplace: Path
+) -> None:
+    titles = []
+    for number, target in enumerate(filled.targets):
+        result = ssdbench("export", target, "-o", f"weights-{number}")
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout == f"weights-{number}\n"
+        titles.append(json.loads(Path(f"weights-{number}/config.json").read_text())["title"])
+    assert ["denoise" in titles[0], "issd" in titles[1]] == [True, True]
+    assert sorted(path.name for path in workplace.iterdir()) == [
+        "results",
+        "tiny.yaml",
+        "weights-0",
+        "weights-1",
+    ]
+
+
+def test_export_refuses_to_overwrite_and_to_copy_damaged_weights(ssdbench: Command, filled: Filled) -> None:
+    target = filled.targets[1]
+    Path("taken").mkdir()
+    assert ssdbench("export", target, "-o", "taken").exit_code == 2
+    trained = [key for key, node in filled.graph.nodes.items() if "issd" in node.spec.title]
+    (filled.store.directory(trained[0]) / "model" / "config.json").write_text("{}")
+    damaged = ssdbench("export", target, "-o", "fresh")
+    assert damaged.exit_code == 2
+    assert "damaged" in damaged.stderr
+    assert not Path("fresh").exists()
+
+
+def test_schema_is_that_of_the_suites(ssdbench: Command) -> None:
+    assert json.loads(ssdbench("schema").stdout) == json_schema()
+
+
+def test_gc_verifies_and_collects(ssdbench: Command, filled: Filled) -> None:
+    assert ssdbench("gc", "--verify").exit_code == 0
+    key = stage_of(filled, "sample")
+    attempt = filled.store.begin(key)
+    left = attempt.path.with_name("attempt-long-gone")
+    attempt.path.rename(left)
+    dry = ssdbench("gc", "--dry-run")
+    assert str(left.name) in dry.stdout
+    assert left.exists()
+    assert ssdbench("gc").exit_code == 0
+    assert not left.exists()
+    (filled.store.directory(key) / "model" / "config.json").write_text("{}")
+    broken = ssdbench("gc", "--verify")
+    assert broken.exit_code == 1
+    assert key[:12] in broken.stdout
+
+
+def test_results_must_be_a_directory(ssdbench: Command, suite: Path) -> None:
+    result = ssdbench("plan", suite, "--results", suite)
+    assert result.exit_code == 2
+    assert "not a directory" in result.stderr
+
+
+def test_results_may_come_from_the_environment(
+    ssdbench: Command, filled: Filled, suite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.store.root.rename("elsewhere")
+    monkeypatch.setenv("SSDBENCH_RESULTS", "elsewhere")
+    assert "390.00" in ssdbench("report", suite).stdout
+
+
+def test_doctor_knows_this_installation(ssdbench: Command) -> None:
+    checks = json.loads(ssdbench("doctor", "--json").stdout)
+    assert checks["network effnet-lite0"] == "available"
+    assert checks["data fashion-mnist"] == "available"
+    assert checks["results"].endswith("(writable)")
+    assert "cannot be imported" not in checks["torch"]

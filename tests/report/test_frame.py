@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from ssdbench.errors import UsageError
+from ssdbench.report.document import SuiteReport, render
+from ssdbench.report.rows import Reason, Result
+from tests.report.make import make_record, make_run
+
+
+def report() -> SuiteReport:
+    done = make_run("issd", seed=3)
+    record = make_record(done, fd=386.11, **{"is": 4.5}, w=0.5, fuse=[5], git_commit="abc1234")
+    return SuiteReport(
+        "quick",
+        "Quick",
+        "table2",
+        (Result(done, record), Result(make_run("ssd"), reason=Reason("failed", "out of memory"))),
+    )
+
+
+def test_csv_has_a_row_a_run_with_its_provenance() -> None:
+    done, failed = csv.DictReader(io.StringIO(render([report()], "csv")))
+    assert float(done["fd"]) == 386.11
+    assert done["seed"] == "3"
+    assert done["train.steps"] == "200"
+    assert done["record.fuse"] == "[5]"
+    assert done["record.versions.torch"] == "2.13.0"
+    assert done["record.git_commit"] == "abc1234"
+    assert done["reason"] == ""
+    assert failed["reason"] == "out of memory"
+    assert failed["fd"] == failed["record.key"] == ""
+
+
+def test_json_is_an_array_of_the_same_records() -> None:
+    done, failed = json.loads(render([report()], "json"))
+    assert done["suite"] == failed["suite"] == "quick"
+    assert done["fd"] == 386.11
+    assert done["record.fuse"] == [5]
+    assert done["nfe"] == failed["nfe"] == 10
+    assert failed["fd"] is None
+
+
+def test_published_figures_are_numbers_of_their_own() -> None:
+    run = make_run(
+        "issd",
+        model="DiT-XL/2",
+        resolution=256,
+        scale="paper",
+        eval={"network": "inception", "samples": 50_000},
+    )
+    report = SuiteReport("table2", "t", "table2", (Result(run),))
+    (row,) = json.loads(render([report], "json"))
+    assert row["paper.fid"] == 4.92
+    assert "fid" not in row
+
+
+def test_an_empty_report_is_an_empty_array() -> None:
+    assert json.loads(render([], "json")) == []
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(UsageError, match="'docx'"):
+        render([], "docx")
