@@ -142,7 +142,7 @@ def describe(error: ErrorDetails) -> str:
         numbers = {k: f"{v:g}" if isinstance(v, float) else v for k, v in context.items()}
         return f"must be {_MUST_BE[kind].format(**numbers)}, not {show(value)}"
     if kind == "missing":
-        return "missing"
+        return "missing" if isinstance(error["loc"][-1], str) else "has too few entries"
     if kind in {"too_short", "too_long"} and "actual_length" in context:
         bound = (
             f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"

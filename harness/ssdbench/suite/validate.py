@@ -73,7 +73,7 @@ def _data_path(data: Any, error: ErrorDetails) -> Path:
         if inside or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
             data = data[part]
             path.append(part)
-        elif last and error["type"] == "missing":
+        elif last and error["type"] == "missing" and isinstance(data, dict):
             path.append(part)
     return tuple(path)
 

@@ -1,0 +1,262 @@
+"""Every kind of mistake is found, named and located, and no mistake is told twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import HEAD, ProblemsOf
+
+TEN = """\
+suite: ten
+layout: tabel2
+defaults:
+  model: DiT-XL/2
+  resolution: 256
+  guidance: {scale: 1.5, chanels: 3}
+  train: {steps: "8007", batch_size: 128}
+  eval: {samples: 50000, reference: imagenet-256}
+runs:
+  - {variant: base, nfee: 10}
+  - {variant: isssd, nfe: 10}
+  - {variant: issd, nfe: 7, sampler: dpm-solver-2}
+  - {variant: issd, nfe: 64, grid: leading}
+  - {variant: base, nfe: 10, variant: ssd}
+  - {matrix: {nfe: [10, -1], variant: [ssd, issd]}, resolution: 512}
+  - [DiT-XL/2, ssd, ddim, 10, 257, original]
+"""
+
+
+def test_ten_mistakes_are_ten_problems_in_the_files_order(problems_of: ProblemsOf) -> None:
+    assert problems_of(TEN) == [
+        "x.yaml:2:9: layout: unknown layout 'tabel2' (did you mean 'table2'?)",
+        "x.yaml:6:26: guidance.chanels: unknown key (did you mean 'channels'?)",
+        "x.yaml:7:18: train.steps: must be a whole number, not '8007'",
+        "x.yaml:10:21: nfee: unknown key (did you mean 'nfe'?)",
+        "x.yaml:11:15: variant: unknown variant 'isssd' (did you mean 'issd'?)",
+        "x.yaml:12:26: nfe: must be even for sampler 'dpm-solver-2', which takes two evaluations a step, not 7",
+        "x.yaml:13:36: grid: grid 'leading' has no integer stride that gives 64 of 1000 timesteps",
+        "x.yaml:14:30: variant: duplicate key (first on line 14)",
+        "x.yaml:15:25: matrix.nfe: must be at least 0, not -1",
+        "x.yaml:16:31: resolution: model 'DiT-XL/2' exists for 256 or 512, not 257",
+    ]
+
+
+# One row each, on line 8 behind "  - ": column 5 is the row's first character.
+ROWS = {
+    "unknown key, nothing near": ("{variant: base, qqq: 1}", "8:21: qqq: unknown key"),
+    "unknown key that belongs in a section": (
+        "{variant: base, batch_size: 1}",
+        "8:21: batch_size: unknown key (did you mean 'train.batch_size'?)",
+    ),
+    "nested unknown key": (
+        "{variant: ssd, train: {stepz: 1}}",
+        "8:28: train.stepz: unknown key (did you mean 'steps'?)",
+    ),
+    "null": ("{variant: base, nfe: null}", "8:26: nfe: must be a whole number, not null"),
+    "fraction for a count": ("{variant: base, nfe: 1.5}", "8:26: nfe: must be a whole number, not 1.5"),
+    "truth for a count": ("{variant: base, nfe: true}", "8:26: nfe: must be a whole number, not true"),
+    "list for text": ("{variant: [base]}", "8:15: variant: must be text, not a list"),
+    "number for a section": ("{variant: base, train: 3}", "8:28: train: must be a mapping, not 3"),
+    "below a bound": ("{variant: ssd, train: {lr: 0}}", "8:32: train.lr: must be above 0, not 0"),
+    "above a bound": (
+        "{variant: ssd, train: {lambda: 1.5}}",
+        "8:36: train.lambda: must be at most 1, not 1.5",
+    ),
+    "infinite": (
+        "{variant: base, guidance: {scale: .inf}}",
+        "8:39: guidance.scale: must be a finite number, not inf",
+    ),
+    "not one of the words": (
+        "{variant: base, keep: all}",
+        "8:27: keep: must be 'grid', 'features' or 'samples', not 'all'",
+    ),
+    "words or indices": (
+        "{variant: issd, train: {fuse: [1, x]}}",
+        "8:35: train.fuse: must be 'all', 'last' or a list of distinct whole numbers, not [1, 'x']",
+    ),
+    "interval upside down": (
+        "{variant: base, guidance: {interval: [0.7, 0.2]}}",
+        "8:31: guidance: interval must be [low, high] with low below high",
+    ),
+    "half an interval": (
+        "{variant: base, guidance: {interval: [0.1]}}",
+        "8:42: guidance.interval: has too few entries",
+    ),
+    "unknown model": (
+        "{variant: base, model: DiT-XL-2}",
+        "8:28: model: unknown model 'DiT-XL-2' (did you mean 'DiT-XL/2'?)",
+    ),
+    "unknown sampler": (
+        "{variant: base, sampler: dimm}",
+        "8:30: sampler: unknown sampler 'dimm' (did you mean 'ddim'?)",
+    ),
+    "unknown data": (
+        "{variant: base, data: synthetic-0}",
+        "8:27: data: unknown data 'synthetic-0' (known: original, fashion-mnist, fashion-mnist-full, imagenet)",
+    ),
+    "unknown network": (
+        "{variant: base, eval: {network: inceptoin}}",
+        "8:37: eval.network: unknown network 'inceptoin' (did you mean 'inception'?)",
+    ),
+    "unknown reference": (
+        "{variant: base, eval: {reference: imagenet-265}}",
+        "8:39: eval.reference: unknown reference 'imagenet-265' (did you mean 'imagenet-256'?)",
+    ),
+    "unknown grid": ("{variant: base, grid: evne}", "8:27: grid: unknown grid 'evne' (did you mean 'even'?)"),
+    "nothing to sample with": (
+        "{variant: ssd, nfe: 0}",
+        "8:25: nfe: must be at least 1 for the sampled variant 'ssd', not 0",
+    ),
+    "no pair to distil": (
+        "{variant: issd, nfe: 1}",
+        "8:26: nfe: must be at least 2 for 'issd': one timestep has no pair to distil",
+    ),
+    "real images have no NFE": (
+        "{variant: real, nfe: 10}",
+        "8:26: nfe: variant 'real' samples nothing, so nfe must be 0, not 10",
+    ),
+    "sampling with nothing": (
+        "{variant: ssd, sampler: none}",
+        "8:29: sampler: 'none' samples nothing, but variant 'ssd' is sampled",
+    ),
+    "distillation ends elsewhere": (
+        "{variant: pd 20-10-5}",
+        "8:15: nfe: must be 5, where 'pd 20-10-5' ends, not 10",
+    ),
+    "distillation that does not halve": (
+        "{variant: pd 20-5, nfe: 5}",
+        "8:15: variant: 'pd 20-5': progressive distillation halves the steps, but 20 to 5 does not",
+    ),
+    "fused block beyond the model": (
+        "{variant: issd, train: {fuse: [3, 28]}}",
+        "8:35: train.fuse: 28 is beyond the 28 blocks (0 to 27) of model 'DiT-XL/2'",
+    ),
+    "pair beyond the grid": (
+        "{variant: ssd, train: {pairs: [0, 9, 10]}}",
+        "8:35: train.pairs: 0, 10 is no pair of 10 timesteps (1 to 9)",
+    ),
+    "no pair left": (
+        "{variant: ssd, nfe: 2, train: {pairs: skip_last}}",
+        "8:43: train.pairs: 'skip_last' leaves none of the pairs of 2 timesteps",
+    ),
+    "more guided channels than there are": (
+        "{variant: base, guidance: {channels: 5}}",
+        "8:42: guidance.channels: model 'DiT-XL/2' has 4 channels, not 5",
+    ),
+    "two mixing weights": (
+        "{variant: issd, train: {lambda: 0.5, share: 0.5}}",
+        "8:28: train: give lambda or share, not both",
+    ),
+    "autoencoder of a model that is given": (
+        "{variant: ssd, autoencoder: {steps: 5}}",
+        "8:33: autoencoder: only the variants 'pretrain' and 'reconstruction' train an autoencoder, not 'ssd'",
+    ),
+    "repeated seed": ("{variant: ssd, seeds: [1, 1]}", "8:27: seeds: a seed is repeated"),
+    "short tuple": (
+        "[DiT-XL/2, ssd, ddim, 10]",
+        "8:5: runs: a run must be a mapping or [model, variant, sampler, nfe, resolution, data]",
+    ),
+    "wrong entry of a tuple": (
+        "[DiT-XL/2, ssd, ddim, ten, 256, original]",
+        "8:27: nfe: must be a whole number, not 'ten'",
+    ),
+    "empty axis": (
+        "{variant: ssd, matrix: {nfe: []}}",
+        "8:34: matrix.nfe: must have at least 1 item(s), not 0",
+    ),
+    "unknown axis": (
+        "{variant: ssd, matrix: {train.lamda: [0.1]}}",
+        "8:29: matrix.train.lamda: unknown key (did you mean 'train.lambda'?)",
+    ),
+    "axis of a setting that the row gives": (
+        "{variant: ssd, nfe: 5, matrix: {nfe: [5, 10]}}",
+        "8:37: matrix.nfe: nfe is given by the run itself too",
+    ),
+    "axes that overlap": (
+        "{variant: ssd, matrix: {train: [{steps: 5}], train.steps: [5]}}",
+        "8:50: matrix.train.steps: train.steps is given by matrix.train too",
+    ),
+    "axis of the other mixing weight": (
+        "{variant: issd, train: {share: 0.1}, matrix: {train.lambda: [0.1]}}",
+        "8:51: matrix.train.lambda: give lambda or share, not both: the run itself gives train.share",
+    ),
+    "only one value of an axis is wrong": (
+        "{variant: base, sampler: dpm-solver-2, matrix: {nfe: [4, 5, 6]}}",
+        "8:62: nfe: must be even for sampler 'dpm-solver-2', which takes two evaluations a step, not 5",
+    ),
+    "code in a tag": (
+        "{variant: !!python/object/apply:os.system [exit]}",
+        "8:15: the tag !!python/object/apply:os.system is not allowed in a suite",
+    ),
+}
+
+
+@pytest.mark.parametrize(("row", "expected"), ROWS.values(), ids=ROWS.keys())
+def test_one_mistake_in_a_row_is_one_problem(row: str, expected: str, problems_of: ProblemsOf) -> None:
+    assert problems_of(f"{HEAD}  - {row}\n") == [f"x.yaml:{expected}"]
+
+
+WHOLE_FILES = {
+    "empty": ("", ["1:1: the file is empty"]),
+    "a comment": ("# nothing\n", ["1:1: the file is empty"]),
+    "a list": ("- a\n", ["1:1: suite: must be a mapping, not a list"]),
+    "no runs": ("suite: x\n", ["1:1: runs: missing"]),
+    "empty runs": ("suite: x\nruns: []\n", ["2:7: runs: must have at least 1 item(s), not 0"]),
+    "broken flow": ("suite: x\nruns: [{variant: base]\n", ["2:22: not valid YAML"]),
+    "tab": ("suite: x\nruns:\n\t- a\n", ["3:1: not valid YAML"]),
+    "two documents": ("suite: x\n---\nsuite: y\n", ["2:1: not valid YAML"]),
+    "a name that is a path": ("suite: ../x\nruns: []\n", ["1:8: suite: must be of the form", "2:7: runs: "]),
+    "defaults missing": (
+        "suite: x\nruns:\n  - {variant: base, nfe: 10}\n",
+        [f"3:5: {key}: missing" for key in ("model", "resolution", "eval.reference")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), WHOLE_FILES.values(), ids=WHOLE_FILES.keys())
+def test_mistakes_about_the_whole_file(text: str, expected: list[str], problems_of: ProblemsOf) -> None:
+    problems = problems_of(text)
+    assert len(problems) == len(expected)
+    for problem, start in zip(problems, expected, strict=True):
+        assert problem.startswith(f"x.yaml:{start}")
+
+
+def test_a_mistake_in_the_defaults_is_told_once_for_all_rows(problems_of: ProblemsOf) -> None:
+    text = HEAD.replace("256\n", "257\n", 1) + "  - {variant: base}\n" * 3
+    assert problems_of(text) == ["x.yaml:5:15: resolution: model 'DiT-XL/2' exists for 256 or 512, not 257"]
+
+
+def test_a_conflict_is_located_at_the_row_that_makes_it(problems_of: ProblemsOf) -> None:
+    text = (
+        HEAD.replace("nfe: 10", "nfe: 7") + "  - {variant: base}\n  - {variant: ssd, sampler: dpm-solver-2}\n"
+    )
+    (problem,) = problems_of(text)
+    assert problem.startswith("x.yaml:9:29: nfe: must be even")
+
+
+def test_overrides_are_located_by_their_option(problems_of: ProblemsOf) -> None:
+    overrides = ["nfee=3", "train.steps=many", "train.lr", "guidance.scale=[", "eval.network=inceptoin"]
+    assert problems_of(f"{HEAD}  - {{variant: base}}\n", overrides=overrides) == [
+        "--set nfee=3: nfee: unknown key (did you mean 'nfe'?)",
+        "--set train.steps=many: train.steps: must be a whole number, not 'many'",
+        "--set train.lr: must read KEY=VALUE, such as train.steps=50",
+        "--set guidance.scale=[: not valid YAML: while parsing a flow node did not find expected node content",
+        "--set eval.network=inceptoin: eval.network: unknown network 'inceptoin' (did you mean 'inception'?)",
+    ]
+
+
+def test_an_override_that_makes_a_run_impossible_is_the_place(problems_of: ProblemsOf) -> None:
+    text = f"{HEAD}  - {{variant: base, sampler: dpm-solver-2}}\n"
+    (problem,) = problems_of(text, overrides=["nfe=7"])
+    assert problem.startswith("--set nfe=7: nfe: must be even")
+
+
+def test_other_options_are_checked_with_the_file(problems_of: ProblemsOf) -> None:
+    text = f"{HEAD}  - {{variant: bas}}\n"
+    assert problems_of(text, profile="mni", only="varaint=ssd", limit=1, seed=-1) == [
+        "x.yaml:8:15: variant: unknown variant 'bas' (did you mean 'base'?)",
+        "--only varaint=ssd: varaint: unknown key (did you mean 'variant'?)",
+        "--limit 1: must be at least 2",
+        "--seed -1: must be at least 0 and below 2^63",
+        "--profile mni: profile: unknown profile 'mni' (did you mean 'mini'?)",
+    ]

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import pytest
+
+from ssdbench.errors import SuiteError
+from ssdbench.suite import catalog, list_profiles, load_suite
+from ssdbench.suite.problems import Mark, Problems
+from ssdbench.suite.profiles import MAPPED, load_profile
+
+from .conftest import HEAD, Write
+
+OWN = """\
+profile: own
+models: {DiT-XL/2: dit-mini}
+resolutions: {256: 32}
+data: {original: original}
+references: {imagenet-256: fashion-mnist}
+networks: {inception: effnet-lite0}
+samplers: {ddim: ddim}
+override: {train: {steps: 100, share: 0.5}, eval: {samples: 40}}
+rules:
+  - {when: {variant: ssd, train.pairs: all}, set: {train: {pairs: skip_last}}}
+  - {when: {model: dit-mini, nfe: [5, 10]}, set: {train: {warmup: 7}}}
+  - {when: {nfe: 20}, limits: {samples: 10}}
+"""
+
+
+def test_names_are_mapped_and_remembered(rows: Write) -> None:
+    (run,) = load_suite(rows("{variant: issd, data: synthetic-20}"), profile="mini").runs
+    assert (run.model, run.resolution, run.data) == ("dit-mini", 32, "synthetic-20")
+    assert (run.eval.reference, run.eval.network) == ("fashion-mnist", "effnet-lite0")
+    named = run.named
+    assert (named.model, named.resolution, named.reference) == ("DiT-XL/2", 256, "imagenet-256")
+    assert run.scale == "mini"
+    assert (run.train.steps, run.train.lr, run.train.batch_size) == (200, 1e-4, 128)
+    assert run.eval.samples == 2000
+
+
+def test_mini_draws_fewer_images_at_250_evaluations(rows: Write) -> None:
+    path = rows("{variant: base, nfe: 250}", "{variant: base, nfe: 250, eval: {samples: 100}}")
+    assert [run.eval.samples for run in load_suite(path, profile="mini").runs] == [500, 500]
+    assert [
+        run.eval.samples for run in load_suite(path, profile="mini", overrides=["eval.samples=900"]).runs
+    ] == [
+        900,
+        900,
+    ]
+
+
+def test_smoke_is_mini_cut_down(rows: Write) -> None:
+    first, second = load_suite(rows("{variant: issd}", "{variant: base, nfe: 250}"), profile="smoke").runs
+    assert (first.model, first.train.steps, first.eval.samples) == ("dit-mini", 2, 16)
+    assert first.train.lr == 1e-4
+    assert second.eval.samples == 16  # mini's rule for 250 evaluations does not raise it again
+
+
+@pytest.mark.parametrize("name", ["mini", "smoke"])
+def test_every_sampler_network_and_reference_has_a_counterpart(name: str) -> None:
+    problems = Problems()
+    profile = load_profile(name, Mark(file="test"), None, problems)
+    assert profile is not None
+    assert list(problems) == []
+    assert profile.tables["samplers"] == {sampler: sampler for sampler in catalog.SAMPLERS}
+    for key, (table, known) in MAPPED.items():
+        if known is not None:
+            # What is already mini stays itself, so that a profile can be applied to any suite.
+            assert set(profile.tables[table].values()) <= set(profile.tables[table]), key
+    assert set(profile.tables["networks"]) == set(catalog.NETWORKS)
+    assert set(profile.tables["data"]) == {"original", *catalog.DATASETS}
+
+
+def test_an_unmapped_name_is_an_error_where_the_suite_says_it(write: Write) -> None:
+    write(OWN, "profiles/own.yaml")
+    path = write(
+        HEAD
+        + "  - {variant: base, sampler: ab2}\n  - [DiT-S/2, ssd, ddim, 10, 256, original]\n  - {variant: base}\n"
+    )
+    with pytest.raises(SuiteError) as caught:
+        load_suite(path, profile="own", overrides=["resolution=512"])
+    assert caught.value.problems == [
+        "x.yaml:8:30: sampler: profile 'own' (profiles/own.yaml) does not map 'ab2' (known: ddim)",
+        "x.yaml:9:6: model: profile 'own' (profiles/own.yaml) does not map 'DiT-S/2' (did you mean 'DiT-XL/2'?)",
+        "--set resolution=512: resolution: profile 'own' (profiles/own.yaml) does not map 512",
+    ]
+
+
+def test_layers_and_rules(write: Write) -> None:
+    write(OWN, "profiles/own.yaml")
+    path = write(
+        HEAD
+        + "  - {variant: ssd, train: {lambda: 0.9, steps: 5}}\n"
+        + "  - {variant: ssd, nfe: 20, train: {pairs: [1]}}\n"
+        + "  - {variant: issd, nfe: 5}\n"
+    )
+    first, second, third = load_suite(path, profile="own").runs
+    assert (first.train.steps, first.train.lambda_, first.train.share) == (100, None, 0.5)
+    assert (first.train.pairs, first.train.warmup, first.eval.samples) == ("skip_last", 7, 40)
+    assert (second.train.pairs, second.train.warmup, second.eval.samples) == ((1,), 0, 10)
+    assert (third.train.pairs, third.train.warmup) == ("all", 7)
+    overridden = load_suite(path, profile="own", overrides=["train.steps=3", "nfe=10"]).runs
+    assert [run.train.steps for run in overridden] == [3, 3, 3]
+    assert [run.train.warmup for run in overridden] == [7, 7, 7]
+
+
+def test_a_suites_own_profile_and_the_command_lines(write: Write) -> None:
+    write(OWN, "profiles/own.yaml")
+    path = write(HEAD.replace("suite: x", "suite: x\nprofile: own") + "  - {variant: base}\n")
+    assert load_suite(path).profile == "own"
+    assert load_suite(path, profile="smoke").profile == "smoke"
+    bad = write(HEAD.replace("suite: x", "suite: x\nprofile: onw") + "  - {variant: base}\n")
+    with pytest.raises(
+        SuiteError, match=r"^x.yaml:2:10: profile: unknown profile 'onw' \(did you mean 'own'\?\)$"
+    ):
+        load_suite(bad)
+
+
+def test_extending(write: Write) -> None:
+    write(OWN, "profiles/own.yaml")
+    write(
+        "profile: child\nextends: own\nmodels: {DiT-S/2: dit-mini}\noverride: {train: {warmup: 1, pairs: all}}\n",
+        "profiles/child.yaml",
+    )
+    suite = load_suite(
+        write(HEAD + "  - {variant: ssd, model: DiT-S/2}\n  - {variant: ssd}\n"), profile="child"
+    )
+    for run in suite.runs:
+        # The child's settings hold over the parent's rules.
+        assert (run.train.steps, run.train.warmup, run.train.pairs) == (100, 1, "all")
+        assert run.scale == "child"
+
+
+def test_mistakes_in_a_profile_name_its_file(write: Write) -> None:
+    write(
+        """\
+        profile: other
+        modles: {}
+        models: {DiT-XL/2: dit-minni}
+        resolutions: {256: small}
+        override: {train: {stepz: 3}}
+        rules:
+          - {when: {varaint: ssd}, set: {train: {lr: -1}}}
+          - {set: {}}
+        limits: {samples: 1}
+        """,
+        "profiles/own.yaml",
+    )
+    path = write(HEAD + "  - {variant: bas}\n")
+    with pytest.raises(SuiteError) as caught:
+        load_suite(path, profile="own")
+    file = "profiles/own.yaml"
+    assert caught.value.problems == [
+        "x.yaml:8:15: variant: unknown variant 'bas' (did you mean 'base'?)",
+        f"{file}:1:10: profile: must be the file's name 'own', not 'other'",
+        f"{file}:2:1: modles: unknown key (did you mean 'models'?)",
+        f"{file}:3:20: models.DiT-XL/2: unknown name 'dit-minni' (did you mean 'dit-mini'?)",
+        f"{file}:4:20: resolutions: must be a whole number, not 'small'",
+        f"{file}:5:20: train.stepz: unknown key (did you mean 'steps'?)",
+        f"{file}:7:13: rules.when.varaint: unknown key (did you mean 'variant'?)",
+        f"{file}:7:46: rules.set.train.lr: must be above 0, not -1",
+        f"{file}:8:5: rules.when: missing",
+        f"{file}:9:19: limits.samples: must be at least 2, not 1",
+    ]
+
+
+def test_profiles_that_extend_each_other(write: Write) -> None:
+    write("profile: a\nextends: b\n", "profiles/a.yaml")
+    write("profile: b\nextends: a\n", "profiles/b.yaml")
+    write("profile: c\nextends: d\n", "profiles/c.yaml")
+    path = write(HEAD + "  - {variant: base}\n")
+    with pytest.raises(SuiteError, match=r"profiles/b.yaml:2:10: extends: .* in a circle: a -> b -> a"):
+        load_suite(path, profile="a")
+    with pytest.raises(SuiteError, match=r"profiles/c.yaml:2:10: extends: unknown profile 'd'"):
+        load_suite(path, profile="c")
+
+
+def test_an_impossible_setting_of_a_profile_is_located_in_it(write: Write) -> None:
+    write(OWN.replace("share: 0.5", "fuse: [6]"), "profiles/own.yaml")
+    with pytest.raises(SuiteError, match=r"^profiles/own.yaml:8:38: train.fuse: 6 is beyond the 6 blocks"):
+        load_suite(write(HEAD + "  - {variant: issd}\n"), profile="own")
+
+
+def test_the_profiles_that_come_along_are_listed() -> None:
+    assert {"mini", "smoke"} <= set(list_profiles())
