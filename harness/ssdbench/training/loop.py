@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from ssdbench.errors import Interrupted, NotFinite
 
 CHECKPOINT, LOSSES = "checkpoint.pt", "loss.jsonl"
-CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_SECONDS = 5.0  # at least between checkpoints
+CHECKPOINT_SHARE = 30  # and so many times what writing the last one took, whatever the model's size
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,17 @@ def optimise(
     average = [p.detach().clone() for p in trained] if settings.ema else []
     start = _resume(scratch, trained, optimiser, average, device)
     every = max(1, settings.steps // 500)
-    saved = time.monotonic()
+    due = time.monotonic() + CHECKPOINT_SECONDS
     model.train()
     with (scratch / LOSSES).open("a") as log:
         for step in range(start, settings.steps):
             if watch.stopping():
                 _save(scratch, step, trained, optimiser, average)
                 raise Interrupted(f"stopped at step {step}; the next run goes on from there")
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if (now := time.monotonic()) > due:
                 log.flush()
                 _save(scratch, step, trained, optimiser, average)
-                saved = time.monotonic()
+                due = time.monotonic() + max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * (time.monotonic() - now))
             for group in optimiser.param_groups:
                 group["lr"] = settings.rate(step)
             with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=settings.autocast is not None):

@@ -1,0 +1,84 @@
+"""The main job as a user runs it: the command, on what comes with the installation."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SMALL = ["--only", "variant=issd", "--set", "train.steps=150", "--set", "train.batch_size=32", "--limit", "1200"]
+
+
+def ssdbench(*arguments: str, check: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([sys.executable, "-m", "ssdbench", *arguments], capture_output=True, text=True, timeout=280)
+    assert done.returncode == check, done.stderr[-3000:]
+    return done
+
+
+def records(results: Path) -> dict[str, dict[str, float]]:
+    return {path.stem: json.loads(path.read_text())["metrics"] for path in (results / "records").glob("*.json")}
+
+
+def manifests(results: Path) -> dict[str, str]:
+    found = [json.loads(path.read_text()) for path in (results / "artifacts").glob("??/*/DONE.json")]
+    return {manifest["key"]: manifest["digest"] for manifest in found}
+
+
+@pytest.mark.slow
+def test_the_main_job_fills_its_table_and_never_runs_twice(tmp_path: Path) -> None:
+    arguments = ("--profile", "smoke", "--results", str(tmp_path))
+    first = ssdbench("run", "quick", *arguments)
+    found = records(tmp_path)
+    assert len(found) == 6  # base on two seeds, Adams-Bashforth, continual, SSD, iSSD
+    for metrics in found.values():
+        assert set(metrics) == {"fd", "sfd", "is", "precision", "recall"}
+    assert "FD(effnet-lite0)" in first.stdout
+    assert "FID" not in first.stdout
+    assert all(name in first.stdout for name in ("iSSD", "SSD", "Adams-Bashforth 2", "continual"))
+    before = manifests(tmp_path)
+    again = ssdbench("run", "quick", *arguments)
+    assert again.stdout == first.stdout
+    assert "start" not in again.stderr  # no stage was started
+    assert manifests(tmp_path) == before
+    assert ssdbench("report", "--results", str(tmp_path), "--format", "markdown").stdout.strip() in first.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kills a process group")
+def test_a_run_killed_in_training_and_in_sampling_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    ssdbench("run", "quick", *SMALL, "--results", str(undisturbed))
+
+    def training(results: Path) -> bool:  # a checkpoint is there, the artifact is not
+        return any(results.glob("artifacts/*/*/scratch/checkpoint.pt"))
+
+    def sampling(results: Path) -> bool:
+        jobs = (json.loads(path.read_text()) for path in results.glob("artifacts/*/*/logs/*.json"))
+        return any(job["kind"] == "sample" for job in jobs)
+
+    _kill_when(training, killed)
+    assert not records(killed)
+    _kill_when(sampling, killed)
+    assert not records(killed)
+    last = ssdbench("run", "quick", *SMALL, "--results", str(killed))
+    assert "train issd" not in last.stderr  # what was finished before the second kill was not run again
+    assert records(killed) == records(undisturbed)
+    assert manifests(killed) == manifests(undisturbed)  # keys, and every file bit for bit
+
+
+def _kill_when(seen: Callable[[Path], bool], results: Path, *extra: str) -> None:
+    command = [sys.executable, "-m", "ssdbench", "run", "quick", *SMALL, *extra, "--results", str(results)]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not seen(results):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
