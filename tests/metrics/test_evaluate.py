@@ -1,0 +1,151 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ssdbench.errors import InputError, NotFinite
+from ssdbench.metrics.evaluate import evaluate
+from ssdbench.metrics.frechet import Gaussian, frechet_distance
+from ssdbench.metrics.networks import FeatureNetwork, Taps
+from ssdbench.metrics.precision_recall import precision_recall
+from ssdbench.metrics.reference import make_reference
+from tests.metrics.toy import DIMS, toy_network
+
+RNG = np.random.default_rng(0)
+REAL = RNG.integers(0, 256, (300, 4, 4, 3), dtype=np.uint8)
+SAMPLES = RNG.integers(30, 226, (230, 4, 4, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return toy_network()
+
+
+@pytest.fixture(scope="module")
+def reference(network):
+    return make_reference([REAL], network, "random pixels")
+
+
+def taps_of(network, images):
+    return [tap.numpy().astype(np.float64) for tap in network(torch.from_numpy(images).permute(0, 3, 1, 2))]
+
+
+def test_all_five_metrics_come_from_their_taps(network, reference):
+    (pooled, spatial, logits), (pooled_r, spatial_r, _) = taps_of(network, SAMPLES), taps_of(network, REAL)
+    result = evaluate([SAMPLES], network, reference)
+
+    def distance(a, b):
+        gaussians = (Gaussian(x.mean(0), np.cov(x, rowvar=False)) for x in (a, b))
+        return frechet_distance(*gaussians)
+
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    shares = precision_recall(pooled.astype(np.float32), pooled_r.astype(np.float32))
+    assert result.metrics == pytest.approx(
+        {
+            "fd": distance(pooled, pooled_r),
+            "sfd": distance(spatial, spatial_r),
+            "is": np.exp((p * np.log(p / p.mean(0))).sum(1).mean()),
+            "precision": shares.precision,
+            "recall": shares.recall,
+        },
+        rel=1e-5,
+    )
+    assert (result.samples, result.network, result.reference) == (230, "toy", "random pixels")
+    assert result.missing == {}
+
+
+def test_the_same_bits_however_the_images_are_batched(network, reference):
+    whole = evaluate([SAMPLES], network, reference)
+    for cuts in ([1], [7, 64, 65, 200], list(range(1, 230))):
+        assert evaluate(np.split(SAMPLES, cuts), network, reference) == whole
+
+
+def test_fid_is_the_name_for_inception_alone():
+    network = toy_network(name="inception")
+    result = evaluate([SAMPLES], network, make_reference([REAL], network, "random pixels"))
+    assert list(result.metrics) == ["fid", "sfid", "is", "precision", "recall"]
+
+
+def test_real_images_score_best(network, reference):
+    other = np.random.default_rng(9).integers(0, 256, (230, 4, 4, 3), dtype=np.uint8)
+    real, shrunk = (evaluate([images], network, reference).metrics for images in (other, SAMPLES))
+    assert real["fd"] < shrunk["fd"]
+    assert real["recall"] > shrunk["recall"]
+
+
+def test_progress_counts_images(network, reference):
+    seen = []
+    evaluate([SAMPLES[:25]], network, reference, progress=seen.append)
+    assert seen == [10, 20, 25]
+
+
+def test_rank_deficient_distances_and_small_references_are_stamped(network, reference):
+    stamps = evaluate([SAMPLES[:5]], network, reference).stamps
+    assert "fd from 5 samples in 6 dimensions: the covariance is rank-deficient" in stamps
+    assert not any(stamp.startswith("sfd") for stamp in stamps), "5 samples span 4 dimensions"
+    assert "precision and recall against 300 reference images instead of 10000" in stamps
+    few = make_reference([REAL[:6]], network, "six")
+    stamps = evaluate([SAMPLES], network, few).stamps
+    assert "fd from 6 reference images in 6 dimensions: the covariance is rank-deficient" in stamps
+
+
+def test_enough_images_carry_no_stamp(network, reference):
+    many = replace(reference, features=np.ones((10_000, 6)), radii=np.ones(10_000))
+    assert evaluate([SAMPLES], network, many).stamps == ()
+
+
+def test_a_networks_stamps_stay_with_its_numbers(network, reference):
+    assert (
+        "handle with care"
+        in evaluate([SAMPLES], replace(network, stamps=("handle with care",)), reference).stamps
+    )
+
+
+def test_what_the_reference_lacks_is_said_not_guessed(network, reference):
+    bare = replace(reference, spatial=None, features=None, radii=None)
+    result = evaluate([SAMPLES], network, bare)
+    assert list(result.metrics) == ["fd", "is"]
+    assert set(result.missing) == {"sfd", "precision", "recall"}
+    assert "no images or features" in result.missing["recall"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "other"}, "was made with toy"),
+        ({"revision": 2}, "revision 1"),
+        ({"digest": "f" * 64}, "other weights of toy"),
+    ],
+)
+def test_a_reference_of_another_network_is_refused(network, reference, change, message):
+    with pytest.raises(InputError, match=message):
+        evaluate([SAMPLES], replace(network, **change), reference)
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([SAMPLES.astype(np.float32)], "dtype float32 .* expected uint8"),
+        ([SAMPLES[0]], r"expected uint8 \(N, H, W, C\)"),
+        ([SAMPLES.transpose(0, 3, 1, 2)], "this looks like NCHW"),
+        ([SAMPLES, SAMPLES[:, :3]], r"the images before have \(H, W, C\) = \(4, 4, 3\)"),
+        ([], "no images"),
+        ([SAMPLES[:1]], "covariance of 1 samples"),
+        ([SAMPLES[:3]], "precision and recall of 3 samples"),
+    ],
+)
+def test_malformed_images_are_refused(network, reference, batches, message):
+    with pytest.raises(InputError, match=message):
+        evaluate(batches, network, reference)
+
+
+def test_features_that_are_not_finite_are_an_error(reference):
+    def forward(images):
+        taps = Taps(*(torch.zeros(len(images), width) for width in DIMS))
+        taps.logits[-1, 2] = torch.nan
+        return taps
+
+    broken = FeatureNetwork("toy", "0" * 64, DIMS, forward, batch_size=10)
+    with pytest.raises(NotFinite, match="logits features of images 0 to 9"):
+        evaluate([SAMPLES], broken, reference)

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ssdbench.errors import InputError
+from ssdbench.metrics.moments import chunk_moments, moments_of
+from ssdbench.metrics.streams import rebatch
+
+ROWS = np.random.default_rng(0).normal(3, 2, (2345, 7)).astype(np.float32)
+
+
+def cut(rows, lengths):
+    start = 0
+    while start < len(rows):
+        for length in lengths:
+            yield rows[start : start + length]
+            start += length
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 1700), min_size=1, max_size=6))
+def test_moments_have_the_same_bits_however_the_rows_are_batched(lengths):
+    whole = moments_of([ROWS], 7)
+    parts = moments_of(cut(ROWS, lengths), 7)
+    assert parts.count == 2345
+    np.testing.assert_array_equal(parts.mean, whole.mean)
+    np.testing.assert_array_equal(parts.scatter, whole.scatter)
+
+
+def test_moments_equal_numpy():
+    moments = moments_of([ROWS], 7)
+    np.testing.assert_allclose(moments.mean, ROWS.astype(np.float64).mean(0), rtol=1e-13)
+    np.testing.assert_allclose(moments.covariance, np.cov(ROWS.astype(np.float64), rowvar=False), rtol=1e-12)
+
+
+def test_a_large_mean_does_not_eat_the_covariance():
+    rows = ROWS + np.float32(20_000)
+    exact = np.cov(rows.astype(np.float64), rowvar=False)
+    np.testing.assert_allclose(moments_of([rows], 7).covariance, exact, rtol=1e-10)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2345), st.integers(0, 2345))
+def test_merging_is_associative_and_has_a_neutral_element(first, second):
+    low, high = sorted((first, second))
+    a, b, c = (
+        chunk_moments(part) if len(part) else moments_of([], 7) for part in np.split(ROWS, [low, high])
+    )
+    left, right = a.merge(b).merge(c), a.merge(b.merge(c))
+    assert left.count == right.count == 2345
+    np.testing.assert_allclose(left.mean, right.mean, rtol=1e-12)
+    np.testing.assert_allclose(left.scatter, right.scatter, rtol=1e-11, atol=1e-9)
+
+
+def test_a_covariance_needs_two_rows():
+    with pytest.raises(InputError, match="covariance of 1 samples"):
+        _ = moments_of([ROWS[:1]], 7).covariance
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 40), max_size=8), st.integers(1, 17))
+def test_rebatch_keeps_order_and_fills_blocks(lengths, size):
+    rows = np.arange(sum(lengths) * 2).reshape(-1, 2)
+    blocks = list(rebatch(np.split(rows, np.cumsum(lengths)), size))
+    assert all(len(block) == size for block in blocks[:-1])
+    assert all(0 < len(block) <= size for block in blocks[-1:])
+    np.testing.assert_array_equal(np.concatenate([rows[:0], *blocks]), rows)
