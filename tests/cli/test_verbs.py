@@ -285,3 +285,16 @@ def test_doctor_knows_this_installation(ssdbench: Command) -> None:
     assert checks["data fashion-mnist"] == "available"
     assert checks["results"].endswith("(writable)")
     assert "cannot be imported" not in checks["torch"]
+
+
+def test_report_of_what_cannot_run_here_says_how_to_get_it(
+    ssdbench: Command, suite: Path, monkeypatch: pytest.MonkeyPatch, workplace: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(workplace / "nowhere"))
+    suite.write_text(
+        suite.read_text().replace("network: effnet-lite0", "network: effnet-lite0, weights: w.pth")
+    )
+    result = ssdbench("report", suite)
+    assert result.exit_code == 0
+    assert "missing input [1]" in result.stdout
+    assert "w.pth" in result.stdout

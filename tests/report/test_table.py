@@ -266,3 +266,8 @@ def test_the_paper_is_not_mixed_into_another_scale() -> None:
     assert "4.92" not in markdown
     assert "On the paper" not in markdown
     assert TABLE2.paper == "table2"
+
+
+def test_no_row_is_lost_that_nothing_shown_tells_from_another() -> None:
+    results = [measured(make_run("issd", epochs=epochs), 90.0) for epochs in ("1", "2")]
+    assert len(cells(table_of(results), "Method")) == 2

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from ssdbench.plan import Graph, PlannedRun
 from ssdbench.report.rows import NOT_RUN, Reason, Result
 from ssdbench.store import Store
+
+if TYPE_CHECKING:
+    from ssdbench.plan import Graph, PlannedRun
 
 
 def collect(graph: Graph, store: Store, failed: Mapping[str, str] | None = None) -> list[Result]:
