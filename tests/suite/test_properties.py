@@ -18,6 +18,7 @@ from ssdbench.errors import SuiteError
 from ssdbench.suite import ResolvedRun, Suite, catalog, load_suite, run_yaml
 from ssdbench.suite.author import SECTIONS, key_of, run_keys
 from ssdbench.suite.schema import Run
+from ssdbench.suite.yaml_nodes import dump_yaml
 
 from .test_json_schema import VALIDATOR
 
@@ -145,7 +146,7 @@ def check(problems: list[str]) -> None:
 def load(data: object, **options: Any) -> Suite | None:
     """The suite, or None if it has mistakes, which are then all located."""
     with directory():
-        Path("x.yaml").write_text(yaml.safe_dump(data, allow_unicode=True), encoding="utf-8")
+        Path("x.yaml").write_text(dump_yaml(data), encoding="utf-8")
         try:
             return load_suite("x.yaml", **options)
         except SuiteError as error:

@@ -4,9 +4,10 @@ import math
 import time
 
 import pytest
+import yaml
 
 from ssdbench.suite.problems import INVALID, Problems
-from ssdbench.suite.yaml_nodes import MAX_CHARACTERS, Document, parse_yaml
+from ssdbench.suite.yaml_nodes import MAX_CHARACTERS, Document, dump_yaml, parse_yaml
 
 
 def parse(text: str) -> tuple[Document, list[str]]:
@@ -134,3 +135,11 @@ def test_a_broken_part_leaves_the_rest_to_be_checked() -> None:
     assert document.data["a"] is INVALID
     assert document.data["b"] == 2
     assert len(problems) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["1e3", "0E0", "no", "0o17", "1:30", "2024-01-01", "~", "", ".5", "a: b", "x\u2028y"]
+)
+def test_text_is_written_so_that_both_versions_read_text(text: str) -> None:
+    written = dump_yaml({"a": text, "b": 5e-6, "c": None, "d": True})
+    assert parse(written)[0].data == yaml.safe_load(written) == {"a": text, "b": 5e-6, "c": None, "d": True}

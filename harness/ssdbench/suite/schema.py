@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -18,6 +17,7 @@ from ssdbench.suite.names import (
     VariantText,
 )
 from ssdbench.suite.problems import Mark, show
+from ssdbench.suite.yaml_nodes import dump_yaml
 
 DEFAULT_SHARE = 1 / 3
 """The share of a fused pass that comes from the noisier step, where a run gives neither lambda nor share."""
@@ -243,5 +243,4 @@ class ResolvedRun(Run):
 
 def run_yaml(run: ResolvedRun) -> str:
     """The resolved run as YAML text, without its place; keys in the schema's order."""
-    data = run.model_dump(mode="json", by_alias=True, exclude={"mark"})
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+    return dump_yaml(run.model_dump(mode="json", by_alias=True, exclude={"mark"}))

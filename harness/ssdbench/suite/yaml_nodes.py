@@ -53,6 +53,22 @@ for _name, _pattern, _first in (
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"(?:{_pattern.pattern})$"), _first)
 
 
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's dumper quotes text that YAML 1.1 reads as something else; this one also what 1.2 does."""
+
+
+_Dumper.add_implicit_resolver(_TAG + "float", re.compile(f"(?:{_FLOAT.pattern})$"), list("-+0123456789."))
+_Dumper.add_implicit_resolver(_TAG + "int", re.compile(f"(?:{_INT.pattern})$"), list("-+0123456789"))
+
+
+def dump_yaml(data: Any) -> str:
+    """YAML text of plain data that versions 1.1 and 1.2 read alike; mappings keep their order."""
+    text = yaml.dump(
+        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+    )
+    return str(text)
+
+
 class Document:
     """A parsed YAML text: its plain ``data`` and, on request, the place of any path in it."""
 
