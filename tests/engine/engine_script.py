@@ -16,8 +16,7 @@ from ssdbench.store import Store
 
 def rows(ledger: Path, step_seconds: float, trouble: str = "") -> Rows:
     built = Rows(ledger=str(ledger), step_seconds=step_seconds, steps=6, trouble=trouble)
-    built.row("a")
-    built.row("b")
+    built.row("a", shards=2)
     return built
 
 

@@ -1,0 +1,146 @@
+"""Leases: one holder at a time, taken over from the dead at once and from the silent after a minute."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ssdbench.store import Store
+from ssdbench.store import lease as leases
+from ssdbench.store.owner import Owner
+
+KEY = "ab" * 32
+
+HOLD = """
+import sys, time
+from ssdbench.store import Store
+store = Store(sys.argv[1])
+lease = store.lease(sys.argv[2])
+attempt = store.begin(sys.argv[2])
+(attempt.path / "half").write_bytes(b"half")
+print(lease is not None, flush=True)
+time.sleep(60)
+"""
+
+
+def hold_elsewhere(store: Store) -> subprocess.Popen[str]:
+    """A process that holds the key's lease and has an attempt under way."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(store.root), KEY], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "True"
+    return process
+
+
+def test_lease_of_a_living_process_is_respected_and_of_a_dead_one_taken_at_once(store: Store) -> None:
+    process = hold_elsewhere(store)
+    try:
+        assert store.lease(KEY) is None
+        holder = store.holder(KEY)
+        assert holder is not None
+        assert holder.pid == process.pid
+        store.clean(KEY)
+        assert len(list(store.key_dir(KEY).glob("attempt-*"))) == 1
+    finally:
+        process.kill()
+    # Not reaped yet: a zombie holds nothing.
+    deadline = time.monotonic() + 5
+    while store.holder(KEY) is not None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    lease = store.lease(KEY)
+    assert lease is not None
+    with lease:
+        store.clean(KEY)
+        assert list(store.key_dir(KEY).glob("attempt-*")) == []
+    process.communicate()
+    assert not (store.key_dir(KEY) / "LEASE").exists()
+
+
+def test_lease_from_another_host_lapses_after_a_minute_without_heartbeat(store: Store) -> None:
+    path = store.key_dir(KEY) / "LEASE"
+    path.parent.mkdir(parents=True)
+    stranger = Owner(host="far", place="0" * 12, pid=1, started_ms=1, token="0" * 12)
+    path.write_text(stranger.model_dump_json())
+    for age, free in ((0, False), (55, False), (61, True)):
+        os.utime(path, (time.time() - age, time.time() - age))
+        assert (store.holder(KEY) is None) == free
+        lease = store.lease(KEY)
+        assert (lease is not None) == free
+        if lease is not None:
+            lease.release()
+
+
+def test_two_leases_of_one_process_exclude_each_other(store: Store) -> None:
+    first = store.lease(KEY)
+    assert first is not None
+    assert store.lease(KEY) is None
+    first.release()
+    second = store.lease(KEY)
+    assert second is not None
+    second.release()
+
+
+def test_heartbeat_keeps_the_lease_fresh_until_release(store: Store) -> None:
+    path = store.key_dir(KEY) / "LEASE"
+    lease = leases.acquire(path, store.root, heartbeat=0.02)
+    assert lease is not None
+    os.utime(path, (0, 0))
+    deadline = time.monotonic() + 5
+    while path.stat().st_mtime < time.time() - 30 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert store.holder(KEY) == lease.owner
+    lease.release()
+    assert not path.exists()
+
+
+def test_release_spares_a_lease_that_was_taken_over(store: Store) -> None:
+    path = store.key_dir(KEY) / "LEASE"
+    mine = store.lease(KEY)
+    assert mine is not None
+    os.utime(path, (0, 0))
+    theirs = store.lease(KEY)
+    assert theirs is not None
+    mine.release()
+    assert store.holder(KEY) == theirs.owner
+    theirs.release()
+
+
+def test_live_lease_moved_by_mistake_is_put_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's takeover between the look at a lapsed lease and its removal is undone by nobody."""
+    path = store.key_dir(KEY) / "LEASE"
+    theirs = store.lease(KEY)
+    assert theirs is not None
+    seen = iter([None])
+    holder = leases.holder
+    monkeypatch.setattr(leases, "holder", lambda at: next(seen, "over") if at == path else holder(at))
+    assert leases.acquire(path, store.root) is None
+    monkeypatch.undo()
+    assert store.holder(KEY) == theirs.owner
+    theirs.release()
+
+
+def test_recycled_pid_is_not_taken_for_the_owner() -> None:
+    owner = Owner.current()
+    assert not owner.dead
+    assert owner.model_copy(update={"started_ms": owner.started_ms - 1000}).dead
+    assert not owner.model_copy(update={"started_ms": 0, "place": "0" * 12}).dead
+
+
+def test_owner_survives_as_a_file_name() -> None:
+    owner = Owner.current().model_copy(update={"host": "a.b/c d"})
+    back = Owner.from_tag(owner.tag)
+    assert back is not None
+    assert (back.place, back.pid, back.started_ms, back.token) == (
+        owner.place,
+        owner.pid,
+        owner.started_ms,
+        owner.token,
+    )
+    assert Path(owner.tag).name == owner.tag
+    assert Owner.from_tag("something else") is None
