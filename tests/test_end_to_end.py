@@ -11,17 +11,30 @@ from pathlib import Path
 
 import pytest
 
-SMALL = ["--only", "variant=issd", "--set", "train.steps=150", "--set", "train.batch_size=32", "--limit", "1200"]
+SMALL = [
+    "--only",
+    "variant=issd",
+    "--set",
+    "train.steps=150",
+    "--set",
+    "train.batch_size=32",
+    "--limit",
+    "1200",
+]
 
 
 def ssdbench(*arguments: str, check: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([sys.executable, "-m", "ssdbench", *arguments], capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        [sys.executable, "-m", "ssdbench", *arguments], capture_output=True, text=True, timeout=280
+    )
     assert done.returncode == check, done.stderr[-3000:]
     return done
 
 
 def records(results: Path) -> dict[str, dict[str, float]]:
-    return {path.stem: json.loads(path.read_text())["metrics"] for path in (results / "records").glob("*.json")}
+    return {
+        path.stem: json.loads(path.read_text())["metrics"] for path in (results / "records").glob("*.json")
+    }
 
 
 def manifests(results: Path) -> dict[str, str]:
@@ -45,7 +58,9 @@ def test_the_main_job_fills_its_table_and_never_runs_twice(tmp_path: Path) -> No
     assert again.stdout == first.stdout
     assert "start" not in again.stderr  # no stage was started
     assert manifests(tmp_path) == before
-    assert ssdbench("report", "--results", str(tmp_path), "--format", "markdown").stdout.strip() in first.stdout
+    assert (
+        ssdbench("report", "--results", str(tmp_path), "--format", "markdown").stdout.strip() in first.stdout
+    )
 
 
 @pytest.mark.slow
@@ -73,7 +88,9 @@ def test_a_run_killed_in_training_and_in_sampling_ends_as_an_undisturbed_one(tmp
 
 def _kill_when(seen: Callable[[Path], bool], results: Path, *extra: str) -> None:
     command = [sys.executable, "-m", "ssdbench", "run", "quick", *SMALL, *extra, "--results", str(results)]
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 200
     while not seen(results):
         assert process.poll() is None, "it ended before it could be killed"

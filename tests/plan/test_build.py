@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from ssdbench.models.shapes import DiTShape
 from ssdbench.plan import Graph, build
 from ssdbench.plan.variants import fused_layers, fusion_weight, trained_pairs
@@ -57,7 +58,8 @@ def test_samples_come_in_shards_that_extend(tmp_path: Path) -> None:
 def test_stages_are_shared_where_equal(tmp_path: Path) -> None:
     graph = graph_of(
         tmp_path,
-        "  - {variant: issd}\n  - {variant: issd, sampler: ab2}\n  - {variant: issd, label: again}\n  - {variant: ssd}\n",
+        "  - {variant: issd}\n  - {variant: issd, sampler: ab2}\n  - {variant: issd, label: again}\n"
+        "  - {variant: ssd}\n",
     )
     assert len(graph.runs) == 4
     assert graph.runs[0].target == graph.runs[2].target
@@ -94,7 +96,9 @@ def objective(tmp_path: Path, row: str) -> SelfStep:
 def test_self_distillation_is_made_explicit(tmp_path: Path) -> None:
     found = objective(tmp_path, "{variant: issd, train: {fuse: last, lambda: 0.4, pairs: skip_last}}")
     assert (found.layers, found.w, found.pairs, found.nfe) == ((5,), 0.4, (2, 3, 4, 5, 6, 7, 8, 9), 10)
-    assert objective(tmp_path, "{variant: issd, train: {fuse: [1, 0], lambda: 0.4, lambda_weights: t}}").w == 0.6
+    assert (
+        objective(tmp_path, "{variant: issd, train: {fuse: [1, 0], lambda: 0.4, lambda_weights: t}}").w == 0.6
+    )
     assert objective(tmp_path, "{variant: ssd, train: {lambda: 0.4}}").lam == 0.4
     assert objective(tmp_path, "{variant: ssd}").lam == "eq12"
     assert objective(tmp_path, "{variant: ssd-eq12, train: {lambda: 0.4}}").lam == "eq12"
@@ -121,7 +125,9 @@ def test_layers_and_pairs() -> None:
 
 
 def test_what_cannot_run_says_why_and_leaves_the_rest(tmp_path: Path) -> None:
-    graph = graph_of(tmp_path, "  - {variant: pd 20-10}\n  - {variant: base}\n  - {variant: base, sampler: plms}\n")
+    graph = graph_of(
+        tmp_path, "  - {variant: pd 20-10}\n  - {variant: base}\n  - {variant: base, sampler: plms}\n"
+    )
     assert [run.target is None for run in graph.runs] == [True, False, True]
     assert "progressive distillation" in str(graph.runs[0].reason)
     assert "PLMS" in str(graph.runs[2].reason)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from ssdbench.plan import Graph, PlannedRun, cost, decide
 from ssdbench.stages import EncodeSpec, SampleSpec, ScoreSpec, Source
 from ssdbench.store import Store

@@ -63,6 +63,8 @@ def _import(module: str) -> str:
     from importlib import import_module
 
     try:
+        # As everything here imports it: torchvision beside another build of torch needs a word before.
+        import_module("ssdbench.models.compat").prepare_torchvision()
         return str(getattr(import_module(module), "__version__", "imports"))
     except Exception as error:  # a broken installation fails in many ways
         return f"cannot be imported: {type(error).__name__}: {error}"

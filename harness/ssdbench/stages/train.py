@@ -51,7 +51,7 @@ class Reconstruct(Setting):
 
 
 class TrainSpec(StageSpec):
-    """Roles: ``data`` (latents), and ``model``, a model to start from, unless ``weights`` names one or none is needed."""
+    """Roles: ``data`` (latents), and ``model``, which training starts from unless ``weights`` names one or none is."""
 
     KIND: ClassVar[Literal["train"]] = "train"
     VERSION: ClassVar[int] = 1
