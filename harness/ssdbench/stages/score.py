@@ -48,7 +48,7 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     from ssdbench.errors import Interrupted
     from ssdbench.metrics.evaluate import evaluate
     from ssdbench.metrics.networks import load_network
-    from ssdbench.metrics.reference import load_reference
+    from ssdbench.metrics.reference import open_reference
 
     shards = [inputs[role] / "samples.safetensors" for role in sorted(inputs) if role.startswith("samples/")]
     path = (
@@ -66,8 +66,10 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
                     raise Interrupted("stopped while scoring")
                 yield images[start : start + 100]
 
-    network = load_network(spec.network, Path(spec.weights.path), runtime.device)
-    reference = load_reference(path)
+    # A network of the user's own may bring its weights along, without a file.
+    weights = Path(spec.weights.path) if spec.weights.path else None
+    network = load_network(spec.network, weights, runtime.device)
+    reference = open_reference(path, network)
     result = evaluate(
         batches(), network, reference, progress=lambda done: runtime.report(done, spec.samples, "images")
     )
@@ -78,6 +80,7 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
         "samples": result.samples,
         "reference_samples": reference.count,
         "stamps": list(result.stamps),
+        "missing": result.missing,
     }
     (output / "metrics.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     with safe_open(shards[0], framework="np") as tensors:
