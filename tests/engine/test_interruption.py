@@ -135,7 +135,7 @@ def test_interrupt_keeps_checkpoints_and_says_so(
     tmp_path: Path, undisturbed: dict[str, Any], number: signal.Signals
 ) -> None:
     root, ledger = tmp_path / "results", tmp_path / "ledger"
-    engine = Engine(root, ledger, 0.05)
+    engine = Engine(root, ledger, 0.03)
     engine.wait_for_steps(14)
     os.killpg(engine.process.pid, number) if number == signal.SIGINT else engine.process.send_signal(number)
     result = engine.result()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType
 
 from ssdbench.engine.board import Board, State
 from ssdbench.engine.outcome import Failure, Outcome
 from ssdbench.engine.process import WORKER
 from ssdbench.engine.records import droppable, record_missing, write_record
 from ssdbench.engine.resources import Slot, check_request, slots
+from ssdbench.engine.signals import taken
 from ssdbench.engine.stage import BadInput, Committed, Elsewhere, Result, StageThread, Stopped
 from ssdbench.engine.view import Counts, View, format_seconds, log_hint
 from ssdbench.errors import SsdbenchError
@@ -46,8 +44,8 @@ def run_graph(
 
     Args:
         graph: stages and runs.
-        decisions: what to do with each stage; what is decided to run although it is done is run only where
-            the decision says which attempt it ``replaces``, since another process may have done it meanwhile.
+        decisions: what to do with each stage; one that is done all the same is run only where it is stale or
+            the decision says which attempt it ``replaces``: another process may have done it meanwhile.
         store: where artifacts and records lie.
         workers: CPU slots; None for the default of ``slots``.
         device: see ``slots``.
@@ -79,7 +77,7 @@ class _Signalled:
 
 
 class _LocalRun:
-    """One call of ``run_graph``: a thread a running stage, all decisions made on the caller's."""
+    """One call of ``run_graph``: a thread a running stage, all choices made on the caller's."""
 
     def __init__(
         self,
@@ -119,7 +117,7 @@ class _LocalRun:
                 else:
                     self._drop_images(target)
         if self._board.pending:
-            with self._signals():
+            with taken(lambda: self._inbox.put(_Signalled()), signal.SIGINT, signal.SIGTERM):
                 self._view.open(self._counts())
                 try:
                     self._loop()
@@ -264,26 +262,15 @@ class _LocalRun:
         if planned.run.keep != "samples":
             for key in droppable(self._graph, planned, self._board.unfinished()):
                 if self._store.manifest(key) is not None:
-                    self._store.remove(key)
+                    self._remove(key)
+
+    def _remove(self, key: str) -> None:
+        try:
+            self._store.remove(key)
+        except OSError as error:
+            self._view.say(f"{key[:8]}  its images could not be dropped: {error}")
 
     # ---- stopping
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM for the time of the run, where this is the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            self._inbox.put(_Signalled())
-
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _interrupt(self) -> None:
         if self._outcome.interrupted:
@@ -292,7 +279,7 @@ class _LocalRun:
         self._outcome.interrupted = True
         self._kill_at = time.monotonic() + GRACE_SECONDS
         if self._running:
-            self._view.say(f"stopping {len(self._running)} stages; once more to kill them")
+            self._view.say(f"stopping {len(self._running)} stages; interrupt again to kill them")
         for thread in self._running.values():
             thread.stop()
 
