@@ -78,6 +78,8 @@ def test_fresh_stages_take_what_follows_with_them(graph: Graph, tmp_path: Path) 
     assert statuses(graph, store, "score") == ["cached", "cached", "cached", "run"]
     assert statuses(graph, store, "sample") == ["cached", "run", "run", "run"]
     assert statuses(graph, store, "encode") == ["run"] * 4
+    for key, decision in decide(graph, store, ["encode"]).items():
+        assert decision.replaces == store.directory(key).name  # what stands is named, so that it is made anew
 
 
 def test_an_input_with_other_content_makes_stale(graph: Graph, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +14,33 @@ if TYPE_CHECKING:
     from ssdbench.store import Record, Store
 
 
+class Part(str, Enum):
+    """What of a run is exported."""
+
+    model = "model"
+    vae = "vae"
+
+
+class Dtype(str, Enum):
+    """Precision of the exported weights."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
 def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's key, or the beginning of one.")],
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Directory to create with the weights.")
     ],
+    part: Annotated[
+        Part, typer.Option("--part", help="The denoiser, or the autoencoder where the run trained one.")
+    ] = Part.model,
+    dtype: Annotated[
+        Dtype | None,
+        typer.Option("--dtype", help="Store the weights in this precision; as trained by default."),
+    ] = None,
     results: options.Results = options.DEFAULT_RESULTS,
 ) -> None:
     """Copy the weights that a run trained, in the layout of diffusers' save_pretrained, to a new directory.
@@ -25,6 +48,8 @@ def export(
     [bold]Examples[/bold]
 
       ssdbench export 3fa9 -o dit-issd-10
+
+      ssdbench export 3fa9 -o vae-mini --part vae --dtype float16
     """
     from ssdbench.cli.common import open_store
     from ssdbench.cli.show import find_key
@@ -34,17 +59,17 @@ def export(
     record = store.read_record(find_key(store, run, records=True))
     if record is None:
         raise UsageError(f"the record of {run} cannot be read")
-    key = trained(record, store)
+    key = trained(record, store, part.value)
     problems = store.verify(key)
     if problems:
         raise UsageError(f"the weights of {run} are damaged: {'; '.join(problems)}")
     source = store.directory(key)
-    copy_whole(source / "model" if (source / "model").is_dir() else source, output)
+    copy_whole(source / "model" if (source / "model").is_dir() else source, output, dtype and dtype.value)
     typer.echo(output)
 
 
-def trained(record: Record, store: Store) -> str:
-    """Return the key of the last training stage of a run: the one that made the weights it samples from.
+def trained(record: Record, store: Store, part: str) -> str:
+    """Return the key of the training stage that made the weights (``model`` or ``vae``) that a run samples with.
 
     Raises:
         UsageError: the run trained nothing, or the weights are gone.
@@ -52,23 +77,20 @@ def trained(record: Record, store: Store) -> str:
     """
     from ssdbench.errors import UsageError
 
-    stages = [key for key, stage in record.stages.items() if stage.kind == "train"]
     for key, stage in record.stages.items():
         manifest = store.manifest(key) if stage.kind == "sample" else None
-        if manifest is not None and "model" in manifest.inputs:
-            stages = [manifest.inputs["model"].key]
+        if manifest is not None and part in manifest.inputs:
+            found = manifest.inputs[part].key
             break
-    if not stages:
-        raise UsageError("this run trained nothing: it samples from the weights that its model comes with")
-    if store.manifest(stages[-1]) is None:
-        raise UsageError(
-            f"the weights ({stages[-1][:12]}) are no longer in {store.root}; run the suite again"
-        )
-    return stages[-1]
+    else:
+        raise UsageError(f"this run trained no {part}: it samples with the weights that its model comes with")
+    if store.manifest(found) is None:
+        raise UsageError(f"the weights ({found[:12]}) are no longer in {store.root}; run the suite again")
+    return found
 
 
-def copy_whole(source: Path, target: Path) -> None:
-    """Copy a directory so that ``target`` appears whole or not at all.
+def copy_whole(source: Path, target: Path, dtype: str | None = None) -> None:
+    """Copy a directory, its safetensors cast to ``dtype``, so that ``target`` appears whole or not at all.
 
     Raises:
         UsageError: ``target`` exists, or cannot be written.
@@ -86,6 +108,10 @@ def copy_whole(source: Path, target: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as directory:
             copy = Path(directory) / target.name
             shutil.copytree(source, copy)
+            if dtype is not None:
+                from ssdbench.models.checkpoint import recast
+
+                recast(copy, dtype)
             copy.rename(target)
     except OSError as error:
         raise UsageError(f"cannot write {target}: {error.strerror or error}") from error

@@ -39,9 +39,8 @@ class Board:
             decision = decisions.get(key)
             status = decision.status if decision is not None else "unneeded"
             self._set(key, State.WAITING if status == "run" else State(status))
-            replaces = getattr(decision, "replaces", None)
-            if replaces is not None:
-                self.replaces[key] = replaces
+            if decision is not None and decision.replaces is not None:
+                self.replaces[key] = decision.replaces
             for source in set(node.inputs.values()):
                 self._users[source].append(key)
         self._rank |= self._ranks() if self._waiting else {}

@@ -20,11 +20,11 @@ from ssdbench.models.shapes import DiTShape
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 
 
-def save_dit(model: DiT, folder: Path, dtype: torch.dtype | None = None, **extra: Any) -> None:
-    """Write a DiT; ``dtype`` stores the weights in another precision; ``extra`` goes into the config as it is."""
+def save_dit(model: DiT, folder: Path, **extra: Any) -> None:
+    """Write a DiT; ``extra`` goes into the config as it is."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {"_class_name": "DiT", **dataclasses.asdict(model.shape), **extra}
-    tensors = {k: v.detach().cpu().to(dtype or v.dtype).contiguous() for k, v in model.state_dict().items()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
@@ -75,6 +75,14 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read as safetensors: {error}") from error
     return tensors
+
+
+def recast(folder: Path, dtype: str) -> None:
+    """Rewrite the floating-point tensors of every safetensors file below ``folder`` in another precision."""
+    for path in folder.rglob("*.safetensors"):
+        tensors = read_safetensors(path)
+        cast = {k: v.to(getattr(torch, dtype)) if v.is_floating_point() else v for k, v in tensors.items()}
+        save_file(cast, path, metadata={"format": "pt"})
 
 
 def _filled(shape: DiTShape, state: Mapping[str, Tensor], path: Path) -> DiT:

@@ -12,10 +12,14 @@ from ssdbench.store import Store
 
 @dataclass(frozen=True)
 class Decision:
-    """``cached``: its artifact serves; ``run``: it has to run; ``unneeded``: what it would be for is there already."""
+    """``cached``: its artifact serves; ``run``: it has to run; ``unneeded``: what it would be for is there already.
+
+    ``replaces`` names the attempt whose artifact stands but is to be made again.
+    """
 
     status: Literal["cached", "run", "unneeded"]
     reason: str
+    replaces: str | None = None
 
 
 def decide(graph: Graph, store: Store, fresh: Collection[str] = ()) -> dict[str, Decision]:
@@ -39,7 +43,8 @@ def decide(graph: Graph, store: Store, fresh: Collection[str] = ()) -> dict[str,
         key = stack.pop()
         reason = obstacle[key]
         if reason is not None and decisions[key].status != "run":
-            decisions[key] = Decision("run", reason)
+            standing = store.manifest(key)
+            decisions[key] = Decision("run", reason, standing.attempt if standing else None)
             stack.extend(graph.nodes[key].inputs.values())
     return decisions
 
