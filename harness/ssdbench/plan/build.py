@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
 from ssdbench.plan import sources
 from ssdbench.plan.graph import Graph, PlannedRun
@@ -26,11 +28,14 @@ def build(suite: Suite) -> Graph:
     graph = Graph()
     for run in suite.runs:
         try:
-            graph.runs.append(PlannedRun(run, target=_Chain(graph, run).score()))
+            chain = _Chain(graph, run)
         except Unavailable as error:
             graph.runs.append(PlannedRun(run, unavailable=str(error)))
-        except Missing as error:
-            graph.runs.append(PlannedRun(run, missing=(str(error),)))
+            continue
+        if chain.missing:
+            graph.runs.append(PlannedRun(run, missing=tuple(chain.missing)))
+        else:
+            graph.runs.append(PlannedRun(run, target=chain.score()))
     return graph
 
 
@@ -46,16 +51,45 @@ class _Weights:
 
 
 class _Chain:
-    """The stages of one run."""
+    """The stages of one run. ``missing`` lists all it needs that is not on this machine; then nothing can be added."""
 
     def __init__(self, graph: Graph, run: ResolvedRun) -> None:
         self.graph, self.run = graph, run
+        self.missing: list[str] = []
         self.steps = parse_variant(run.variant)
+        self.kinds = {step.kind for step in self.steps}
         self.facts = self._facts()
-        self.dataset = self.facts.dataset if run.data == "original" else run.data
-        if self.dataset not in DATASETS:
-            raise Unavailable(f"the data source {run.data!r} is not available yet in this version")
+        self.dataset = self._dataset()
         self.shape = self.facts.shapes[run.resolution]
+        self.network = self._find(lambda: sources.network_source(run.eval.network, run.eval.weights))
+        self.reference = self._find(self._reference)
+        self.weights = self._find(self._weights) if self._needs_weights else None
+        self.vae = self._find(self._vae) if self._needs_vae else None
+        self.data = self._find(lambda: sources.dataset_source(self.dataset)) if self._needs_data else None
+
+    def _find(self, source: Callable[[], Source]) -> Source | None:
+        """The source, or None and a note of what is missing."""
+        try:
+            return source()
+        except Missing as error:
+            self.missing.append(str(error))
+            return None
+
+    @property
+    def _copies(self) -> bool:
+        return bool(self.kinds & {"real", "reconstruction"})
+
+    @property
+    def _needs_weights(self) -> bool:
+        return not self._copies and "pretrain" not in self.kinds
+
+    @property
+    def _needs_vae(self) -> bool:
+        return self.run.autoencoder is None and "real" not in self.kinds
+
+    @property
+    def _needs_data(self) -> bool:
+        return self.kinds != {"base"}
 
     def _facts(self) -> ModelFacts:
         if self.run.model not in MODELS:
@@ -70,38 +104,61 @@ class _Chain:
             )
         if self.run.guidance.interval is not None:
             raise Unavailable("guidance intervals are not available yet in this version")
+        if "pd" in self.kinds:
+            raise Unavailable("progressive distillation is not available yet in this version")
         return facts
+
+    def _dataset(self) -> str:
+        name = self.facts.dataset if self.run.data == "original" else self.run.data
+        if self._needs_data and name not in READERS:
+            raise Unavailable(f"the data source {name!r} is not available yet in this version")
+        return name
+
+    def _reference(self) -> Source:
+        name, network = self.run.eval.reference, self.run.eval.network
+        if name not in REFERENCES:
+            raise Unavailable(f"references of your own ({name}) are not available yet in this version")
+        facts = REFERENCES[name]
+        if network not in facts.networks:
+            known = ", ".join(facts.networks)
+            raise Unavailable(f"reference {name!r} exists for the network {known}, not for {network!r}")
+        return sources.locate(facts.networks[network], facts.hint)
+
+    def _weights(self) -> Source:
+        return sources.locate(self.facts.weights[self.run.resolution], self.facts.hint)
+
+    def _vae(self) -> Source:
+        if self.facts.vae is None:
+            raise Unavailable(f"model {self.run.model!r} has no autoencoder")
+        return sources.locate(self.facts.vae, self.facts.vae_hint)
 
     def score(self) -> str:
         """Add all stages; return the score stage's key."""
         run = self.run
-        network = sources.network_source(run.eval.network, run.eval.weights)
-        reference = self._reference()
-        vae = _Weights() if self.steps[0].kind == "real" else self._vae()
-        if self.steps[0].kind in ("real", "reconstruction"):
-            data = sources.dataset_source(self.dataset)
-            copying = Copying(
-                dataset=self.dataset, data=data, reconstruct=self.steps[0].kind == "reconstruction"
-            )
+        assert self.network is not None
+        vae = self._autoencoder()
+        if self._copies:
+            assert self.data is not None
+            reconstruct = "reconstruction" in self.kinds
+            copying = Copying(dataset=self.dataset, data=self.data, reconstruct=reconstruct)
             shards = self._shards(vae, copying=copying)
         else:
-            weights = self._trained(vae)
+            model = self._model(vae)
             sampling = Sampling(
                 shape=self.shape,
                 sampler=run.sampler,
                 grid=run.grid,
                 nfe=run.nfe,
                 guidance=Guidance(scale=run.guidance.scale, channels=run.guidance.channels),
-                weights=weights.source,
+                weights=model.source,
             )
-            shards = self._shards(vae, sampling=sampling, roles=weights.role("model"))
-        inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
+            shards = self._shards(vae, sampling=sampling, roles=model.role("model"))
         return self.graph.add(
             ScoreSpec(
-                inputs=inputs,
+                inputs={f"samples/{i:05d}": key for i, key in enumerate(shards)},
                 network=run.eval.network,
-                weights=network,
-                reference=reference,
+                weights=self.network,
+                reference=self.reference,
                 samples=run.eval.samples,
             )
         )
@@ -131,58 +188,40 @@ class _Chain:
             for start in range(0, total, SHARD)
         ]
 
-    def _reference(self) -> Source:
-        name, network = self.run.eval.reference, self.run.eval.network
-        if name not in REFERENCES:
-            raise Unavailable(f"references of your own ({name}) are not available yet in this version")
-        facts = REFERENCES[name]
-        if network not in facts.networks:
-            known = ", ".join(facts.networks)
-            raise Unavailable(f"reference {name!r} exists for the network {known}, not for {network!r}")
-        return sources.locate(facts.networks[network], facts.hint)
-
-    def _vae(self) -> _Weights:
-        run, recipe = self.run, self.run.autoencoder
+    def _autoencoder(self) -> _Weights:
+        """The autoencoder, trained here where the run has a recipe for it."""
+        recipe = self.run.autoencoder
         if recipe is None:
-            if self.facts.vae is None:
-                raise Unavailable(f"model {run.model!r} has no autoencoder")
-            return _Weights(source=sources.locate(self.facts.vae, self.facts.vae_hint))
+            return _Weights(source=self.vae)
+        assert self.data is not None
         objective = Reconstruct(
             kind="reconstruct",
             dataset=self.dataset,
-            data=sources.dataset_source(self.dataset),
-            resolution=run.resolution,
+            data=self.data,
+            resolution=self.run.resolution,
             channels=recipe.channels,
             latent_channels=recipe.latent_channels,
             kl_weight=recipe.kl_weight,
         )
         settings = recipe.model_dump(exclude={"channels", "latent_channels", "kl_weight"})
-        return _Weights(key=self.graph.add(TrainSpec(objective=objective, seed=run.seed, **settings)))
+        return _Weights(key=self.graph.add(TrainSpec(objective=objective, seed=self.run.seed, **settings)))
 
-    def _trained(self, vae: _Weights) -> _Weights:
-        """The weights after all steps of the variant."""
-        weights = _Weights()
-        if self.steps[0].kind != "pretrain":
-            source = self.facts.weights[self.run.resolution]
-            weights = _Weights(source=sources.locate(source, self.facts.hint))
+    def _model(self, vae: _Weights) -> _Weights:
+        """The denoiser after all steps of the variant."""
+        model = _Weights(source=self.weights)
         for step in self.steps:
             if step.kind != "base":
-                weights = _Weights(key=self._train(step, weights, vae))
-        return weights
+                model = _Weights(key=self._train(step, model, vae))
+        return model
 
     def _train(self, step: VariantStep, start: _Weights, vae: _Weights) -> str:
         run = self.run
-        if step.kind == "pd":
-            raise Unavailable("progressive distillation is not available yet in this version")
-        objective = (
-            Denoise(kind="denoise")
-            if step.kind in ("pretrain", "continual")
-            else self_step(run, step, self.shape)
-        )
+        assert self.data is not None
+        denoise = step.kind in ("pretrain", "continual")
         latents = EncodeSpec(
             inputs=vae.role("vae"),
             dataset=self.dataset,
-            data=sources.dataset_source(self.dataset),
+            data=self.data,
             resolution=run.resolution,
             images=DATASETS[self.dataset].images,
             vae=vae.source,
@@ -191,7 +230,7 @@ class _Chain:
         return self.graph.add(
             TrainSpec(
                 inputs={"data": self.graph.add(latents), **start.role("model")},
-                objective=objective,
+                objective=Denoise(kind="denoise") if denoise else self_step(run, step, self.shape),
                 shape=self.shape,
                 weights=start.source,
                 seed=run.seed,
