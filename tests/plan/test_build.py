@@ -146,3 +146,19 @@ def test_pretraining_trains_the_autoencoder_first(tmp_path: Path) -> None:
     assert denoiser.weights is None
     assert "model" not in denoiser.inputs
     assert all(spec.inputs["vae"] == vae.key() for spec in specs(graph, SampleSpec))
+
+
+def test_a_folder_of_images_is_a_data_set(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "shirts/0").mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(tmp_path / "shirts/0/a.png")
+    row = f"  - {{variant: continual, data: {tmp_path}/shirts}}\n"
+    [latents] = specs(graph_of(tmp_path, row), EncodeSpec)
+    assert latents.images == 1
+    Image.new("RGB", (32, 32), (1, 2, 3)).save(tmp_path / "shirts/0/a.png")
+    [changed] = specs(graph_of(tmp_path, row), EncodeSpec)
+    assert changed.key() != latents.key()  # its content is identity
+    missing = graph_of(tmp_path, f"  - {{variant: continual, data: {tmp_path}/trousers}}\n").runs[0]
+    assert missing.target is None
+    assert "trousers" in missing.missing[0]

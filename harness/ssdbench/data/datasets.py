@@ -1,4 +1,4 @@
-"""Data sets of labelled images, read whole into memory as uint8; see :data:`READERS` for the names."""
+"""Data sets of labelled images; see :data:`READERS` for the names."""
 
 from __future__ import annotations
 
@@ -8,25 +8,44 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ssdbench.data.folders import FolderPixels, list_images
 from ssdbench.errors import InputError
 
 ASSETS = Path(__file__).parent.parent / "assets"
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
 
 
+class Pixels(Protocol):
+    """Images uint8 (N, H, W, C): an array, or something that decodes when it is indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, C)."""
+        ...
+
+    def __len__(self) -> int:
+        """Count the images."""
+        ...
+
+    def __getitem__(self, which: Any, /) -> NDArray[np.uint8]:
+        """Get the images of a slice or of a list of indices."""
+        ...
+
+
 @dataclass(frozen=True)
 class Images:
-    """Images uint8 (N, H, W, C) and their labels int64 (N,)."""
+    """Images and their labels, int64 (N,); :data:`ssdbench.data.folders.NO_LABEL` where there is none."""
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     labels: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.labels)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -53,12 +72,17 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * dims).reshape(shape)
 
 
-def _fashion_mnist(folder: Path, split: str) -> Images:
+def _fashion_mnist(folder: Path, split: str, resolution: int) -> Images:
     pixels = read_idx(folder / f"{split}-images-idx3-ubyte.gz")
     labels = read_idx(folder / f"{split}-labels-idx1-ubyte.gz")
     if len(pixels) != len(labels):
         raise InputError(f"{folder}: {len(pixels)} images but {len(labels)} labels in split {split!r}")
-    return Images(pixels[..., None], labels.astype(np.int64))
+    return Images(fit(pixels[..., None], resolution), labels.astype(np.int64))
+
+
+def _folder(root: Path, resolution: int) -> Images:
+    paths, labels = list_images(root)
+    return Images(FolderPixels(paths, resolution), labels)
 
 
 def data_root() -> Path:
@@ -74,10 +98,13 @@ def _full_folder() -> Path:
 
 @dataclass(frozen=True)
 class Reader:
-    """How a data set is read, which files it consists of, and how to get it when they are missing."""
+    """How a data set is read at a resolution, which files it consists of, and how to get it when they are missing.
+
+    ``files`` are checked and digested; a folder among them stands for all below it.
+    """
 
     files: Callable[[], list[Path]]
-    read: Callable[[], Images]
+    read: Callable[[int], Images]
     hint: str
 
 
@@ -88,42 +115,52 @@ def _fashion_files(folder: Path, split: str) -> list[Path]:
 READERS: dict[str, Reader] = {
     "fashion-mnist": Reader(
         lambda: _fashion_files(ASSETS / "data", "t10k"),
-        lambda: _fashion_mnist(ASSETS / "data", "t10k"),
+        lambda resolution: _fashion_mnist(ASSETS / "data", "t10k", resolution),
         "it comes with the installation: reinstall ssdbench",
     ),
     "fashion-mnist-full": Reader(
         lambda: _fashion_files(_full_folder(), "train"),
-        lambda: _fashion_mnist(_full_folder(), "train"),
+        lambda resolution: _fashion_mnist(_full_folder(), "train", resolution),
         "put train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz from "
         "https://github.com/zalandoresearch/fashion-mnist into $SSDBENCH_DATA/fashion-mnist, "
         "or install Debian's package dataset-fashion-mnist",
+    ),
+    "imagenet": Reader(
+        lambda: [data_root() / "imagenet" / "train"],
+        lambda resolution: _folder(data_root() / "imagenet" / "train", resolution),
+        "put ImageNet-1k's training images there, one folder a class (https://image-net.org)",
     ),
 }
 
 
 def reader(name: str) -> Reader:
-    """The reader of data set ``name``.
+    """Find the reader of data set ``name``: a known one, or the path of a folder of images (it has a ``/``).
 
     Raises:
         InputError: there is none of that name.
     """
+    if "/" in name:
+        root = Path(name).expanduser()
+        return Reader(lambda: [root], lambda resolution: _folder(root, resolution), "it is the suite's own")
     if name not in READERS:
         raise InputError(f"data set {name!r} cannot be read by this version; known: {', '.join(READERS)}")
     return READERS[name]
 
 
 def load_images(name: str, resolution: int) -> Images:
-    """All images of data set ``name``, fitted to ``resolution`` pixels a side by :func:`fit`.
+    """All images of data set ``name``, fitted to ``resolution`` pixels a side.
+
+    The small data sets are enlarged by :func:`fit`; folders are cropped by
+    :func:`ssdbench.data.folders.center_crop`, image by image when they are asked for.
 
     Raises:
         InputError: the data set is unknown, missing (says how to get it) or malformed.
     """
     source = reader(name)
-    missing = [path for path in source.files() if not path.is_file()]
+    missing = [path for path in source.files() if not path.exists()]
     if missing:
-        raise InputError(f"data set {name!r}: no file {missing[0]}; {source.hint}")
-    images = source.read()
-    return Images(fit(images.pixels, resolution), images.labels)
+        raise InputError(f"data set {name!r}: no {missing[0]}; {source.hint}")
+    return source.read(resolution)
 
 
 def fit(pixels: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from ssdbench.stages import EncodeSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.stages.sample import SHARD, Copying, Guidance, Sampling
 from ssdbench.stages.train import Denoise, Reconstruct
 from ssdbench.suite import ResolvedRun, Suite
-from ssdbench.suite.catalog import DATASETS, MODELS, REFERENCES, SAMPLERS, ModelFacts
+from ssdbench.suite.catalog import MODELS, REFERENCES, SAMPLERS, ModelFacts
 from ssdbench.suite.variant import VariantStep, parse_variant
 
 
@@ -110,7 +110,7 @@ class _Chain:
 
     def _dataset(self) -> str:
         name = self.facts.dataset if self.run.data == "original" else self.run.data
-        if self._needs_data and name not in READERS:
+        if self._needs_data and name not in READERS and "/" not in name:
             raise Unavailable(f"the data source {name!r} is not available yet in this version")
         return name
 
@@ -223,7 +223,7 @@ class _Chain:
             dataset=self.dataset,
             data=self.data,
             resolution=run.resolution,
-            images=DATASETS[self.dataset].images,
+            images=sources.dataset_size(self.dataset),
             vae=vae.source,
         )
         shared = TrainSpec.model_fields.keys() & type(run.train).model_fields.keys()

@@ -46,7 +46,9 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
 
     images = load_images(spec.dataset, spec.resolution)
     chosen = shuffled(len(images), spec.seed, range(spec.count))
-    network = load_network(spec.network, Path(spec.weights.path) if spec.weights.path else None, runtime.device)
+    network = load_network(
+        spec.network, Path(spec.weights.path) if spec.weights.path else None, runtime.device
+    )
     batches = (images.pixels[chosen[i : i + 100]] for i in range(0, spec.count, 100))
     description = f"{spec.count} of {spec.dataset} at {spec.resolution}, seed {spec.seed}"
     reference = make_reference(

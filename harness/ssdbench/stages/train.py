@@ -99,26 +99,34 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
         return _autoencoder(spec, spec.objective, output, runtime)
     import torch
 
+    from ssdbench.data.folders import NO_LABEL
     from ssdbench.data.latents import Latents
     from ssdbench.diffusion.noise import shuffled
+    from ssdbench.errors import InputError
     from ssdbench.models.checkpoint import load_dit, save_dit
     from ssdbench.models.dit import DiT
     from ssdbench.training.objectives import Batch
 
-    assert spec.shape is not None
+    shape = spec.shape
+    assert shape is not None
     start = Path(spec.weights.path) if spec.weights else None
     if "model" in inputs:
         start = inputs["model"] / "model"
     torch.manual_seed(spec.seed)  # the initialisation of a model from scratch
-    model = DiT(spec.shape) if start is None else load_dit(start, spec.shape)
+    model = DiT(shape) if start is None else load_dit(start, shape)
     objective = _objective(spec, start)
     model.to(runtime.device)
     data = Latents(inputs["data"])
+    if int(data.labels.max()) >= shape.num_classes:
+        raise InputError(
+            f"the data has labels up to {int(data.labels.max())}, the model takes 0..{shape.num_classes - 1}"
+        )
 
     def loss_at(step: int) -> torch.Tensor:
         positions = range(step * spec.batch_size, (step + 1) * spec.batch_size)
         chosen = shuffled(len(data), spec.seed, positions)
         x0, labels = data.draw(chosen, spec.seed, positions)
+        labels = torch.where(labels == NO_LABEL, shape.num_classes, labels)  # the null label
         batch = Batch(x0.to(runtime.device), labels.to(runtime.device), spec.seed, positions)
         return objective.loss(model, batch)
 

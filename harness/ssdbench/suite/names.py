@@ -24,6 +24,7 @@ from ssdbench.suite.variant import KINDS, VARIANT_PATTERN, canonical_variant
 OWN_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 SYNTHETIC_PATTERN = r"^synthetic-[1-9][0-9]*$"
 FILE_PATTERN = r"^.*(/.*|\.npz)$"
+FOLDER_PATTERN = r"^.*/.*$"
 
 
 def is_own(name: str) -> bool:
@@ -83,7 +84,9 @@ def _variant(text: str) -> str:
 
 ModelName = Annotated[str, _known("model", catalog.MODELS, OWN_PATTERN)]
 SamplerName = Annotated[str, _known("sampler", catalog.SAMPLERS, OWN_PATTERN)]
-DataName = Annotated[str, _known("data", ("original", *catalog.DATASETS), SYNTHETIC_PATTERN, OWN_PATTERN)]
+DataName = Annotated[
+    str, _known("data", ("original", *catalog.DATASETS), SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN)
+]
 GridName = Annotated[str, _known("grid", catalog.GRIDS)]
 NetworkName = Annotated[str, _known("network", catalog.NETWORKS, OWN_PATTERN)]
 ReferenceName = Annotated[str, _known("reference", catalog.REFERENCES, FILE_PATTERN)]

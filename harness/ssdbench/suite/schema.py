@@ -198,7 +198,7 @@ class Run(Frozen):
     data: DataName = Field(
         "original",
         description="Training data of the variant: original (the model's own), synthetic-N (the base's, in"
-        " N steps), a data set, or package.module:function.",
+        " N steps), a data set, a folder of images (with a /), or package.module:function.",
     )
     grid: GridName = Field("even", description="Rule that picks the N timesteps.")
     guidance: Guidance = Field(

@@ -1,0 +1,92 @@
+"""Images in folders: class folders as ImageNet's, or one folder without labels. Decoded when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from ssdbench.errors import InputError
+
+EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp"})
+NO_LABEL = -1
+
+
+def list_images(root: Path) -> tuple[list[Path], NDArray[np.int64]]:
+    """Find the images below ``root`` and their labels, in a fixed order.
+
+    With subfolders, each is a class, numbered in the order of their sorted names, and may hold folders of its own.
+    Without, the images have no labels: :data:`NO_LABEL`.
+
+    Raises:
+        InputError: there is no such folder, it holds no image, or images lie beside class folders.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: there is no such folder of images")
+    classes = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    loose = sorted(path for path in root.iterdir() if path.suffix.lower() in EXTENSIONS)
+    if loose and classes:
+        raise InputError(
+            f"{root}: {len(loose)} images (such as {loose[0].name}) lie beside {len(classes)} class folders; "
+            "expected either one folder a class or images alone"
+        )
+    paths, labels = loose, [NO_LABEL] * len(loose)
+    for label, folder in enumerate(classes):
+        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+        paths += found
+        labels += [label] * len(found)
+    if not paths:
+        raise InputError(f"{root}: no images found (looked for {', '.join(sorted(EXTENSIONS))})")
+    return paths, np.array(labels, np.int64)
+
+
+class FolderPixels:
+    """Image files as if they were one array uint8 (N, resolution, resolution, 3); indexing decodes."""
+
+    def __init__(self, paths: Sequence[Path], resolution: int) -> None:
+        self.paths, self.resolution = list(paths), resolution
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """As numpy's."""
+        return len(self), self.resolution, self.resolution, 3
+
+    def __getitem__(self, which: slice | Sequence[int]) -> NDArray[np.uint8]:
+        """Decode the images of a slice or a list of indices."""
+        chosen = self.paths[which] if isinstance(which, slice) else [self.paths[i] for i in which]
+        found = np.empty((len(chosen), *self.shape[1:]), np.uint8)
+        for row, path in enumerate(chosen):
+            found[row] = decode(path, self.resolution)
+        return found
+
+
+def decode(path: Path, resolution: int) -> NDArray[np.uint8]:
+    """Read an image file as RGB, fitted by :func:`center_crop`.
+
+    Raises:
+        InputError: it cannot be decoded.
+    """
+    try:
+        with Image.open(path) as image:
+            return center_crop(image.convert("RGB"), resolution)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
+        raise InputError(f"{path}: cannot be decoded as an image: {error}") from error
+
+
+def center_crop(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """Fit an image to a square as ADM and DiT do: halve with a box filter, resize with bicubic, crop the centre.
+
+    Returns uint8 (size, size, C).
+    """
+    while min(image.size) >= 2 * size:
+        image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+    scale = size / min(image.size)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return np.asarray(image)[top : top + size, left : left + size]
