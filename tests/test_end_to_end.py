@@ -2,11 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,16 +69,10 @@ def test_a_run_killed_in_training_and_in_sampling_ends_as_an_undisturbed_one(tmp
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     ssdbench("run", "quick", *SMALL, "--results", str(undisturbed))
 
-    def training(results: Path) -> bool:  # a checkpoint is there, the artifact is not
-        return any(results.glob("artifacts/*/*/scratch/checkpoint.pt"))
-
-    def sampling(results: Path) -> bool:
-        jobs = (json.loads(path.read_text()) for path in results.glob("artifacts/*/*/logs/*.json"))
-        return any(job["kind"] == "sample" for job in jobs)
-
-    _kill_when(training, killed)
+    _kill_when(r"/150 steps", killed, tmp_path / "log")
+    assert any(killed.glob("artifacts/*/*/scratch/checkpoint.pt"))  # there is something to go on from
     assert not records(killed)
-    _kill_when(sampling, killed)
+    _kill_when(r"[1-9]\d*/1000 images", killed, tmp_path / "log")
     assert not records(killed)
     last = ssdbench("run", "quick", *SMALL, "--results", str(killed))
     assert "train issd" not in last.stderr  # what was finished before the second kill was not run again
@@ -86,16 +80,18 @@ def test_a_run_killed_in_training_and_in_sampling_ends_as_an_undisturbed_one(tmp
     assert manifests(killed) == manifests(undisturbed)  # keys, and every file bit for bit
 
 
-def _kill_when(seen: Callable[[Path], bool], results: Path, *extra: str) -> None:
-    command = [sys.executable, "-m", "ssdbench", "run", "quick", *SMALL, *extra, "--results", str(results)]
-    process = subprocess.Popen(
-        command, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+def _kill_when(pattern: str, results: Path, log: Path) -> None:
+    """Run until the log shows ``pattern``, then kill the whole process group."""
+    command = [sys.executable, "-m", "ssdbench", "run", "quick", *SMALL, "--results", str(results)]
+    environment = {**os.environ, "SSDBENCH_CHECKPOINT_SECONDS": "0"}
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=file, env=environment
+        )
     deadline = time.monotonic() + 200
-    while not seen(results):
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(0.3)
+    while not re.search(pattern, log.read_text()):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

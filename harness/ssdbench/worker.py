@@ -105,6 +105,9 @@ def prepare_torch(job: Job) -> None:
     torch.set_num_interop_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
+    # Full float32 everywhere: TF32 changes results, and no key says that it was used.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = execute) -> int:
@@ -125,6 +128,7 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
             scratch=job.scratch,
             device=job.device,
             threads=job.threads,
+            checkpoint_seconds=float(os.environ.get("SSDBENCH_CHECKPOINT_SECONDS", "5")),
             report=_Reporter(events),
             stopping=stopping.is_set,
         )

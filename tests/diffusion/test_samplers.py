@@ -10,7 +10,7 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 
 from ssdbench.diffusion.denoiser import Counted, Guided, Prediction
-from ssdbench.diffusion.grids import timesteps
+from ssdbench.diffusion.grids import end_of, timesteps
 from ssdbench.diffusion.samplers import SAMPLERS, ab2, ddim
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import SsdbenchError
@@ -90,14 +90,20 @@ def test_ddim_reaches_the_exact_flow() -> None:
     torch.testing.assert_close(found, exact_flow(x, 999), rtol=5e-3, atol=0)
 
 
-def test_ddim_agrees_with_diffusers_where_its_steps_are_right() -> None:
-    # diffusers steps to t - T // N, which is the next grid point for `trailing` when N divides T.
+@pytest.mark.parametrize(
+    ("grid", "spacing", "offset", "to_one"), [("trailing", "trailing", 0, True), ("sd", "leading", 1, False)]
+)
+def test_ddim_agrees_with_diffusers_where_its_steps_are_right(
+    grid: str, spacing: str, offset: int, to_one: bool
+) -> None:
+    # diffusers steps to t - T // N, which is the next grid point for these two when N divides T.
     scheduler = DDIMScheduler(
         beta_start=1e-4,
         beta_end=2e-2,
         beta_schedule="linear",
-        timestep_spacing="trailing",
-        set_alpha_to_one=True,
+        timestep_spacing=spacing,
+        steps_offset=offset,
+        set_alpha_to_one=to_one,
         clip_sample=False,
     )
     scheduler.set_timesteps(10)
@@ -106,7 +112,7 @@ def test_ddim_agrees_with_diffusers_where_its_steps_are_right() -> None:
     expected = x
     for t in scheduler.timesteps:
         expected = scheduler.step(exact_eps(expected, t.expand(4), cond), int(t), expected).prev_sample
-    found = ddim(exact_eps, x, timesteps("trailing", 10), alphas_cumprod(), cond)
+    found = ddim(exact_eps, x, timesteps(grid, 10), alphas_cumprod(), cond, end_of(grid))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -31,6 +31,8 @@ def test_latents_have_unit_variance_and_come_back(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = to_uint8(vae.decode(vae.encode(to_float(pixels)).latent_dist.mean).sample)
     assert (loaded.decode(mean).int() - expected.int()).abs().max() <= 1
+    with pytest.raises(InputError, match="3 channels, the autoencoder takes 1"):
+        loaded.encode(pixels.expand(-1, -1, -1, 3))
 
 
 def test_a_folder_that_is_no_autoencoder(tmp_path: Path) -> None:

@@ -1,13 +1,26 @@
 """Identity: what changes a result changes the key, what does not changes nothing."""
 
+import json
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ssdbench.models.shapes import DiTShape
-from ssdbench.stages import SPECS, EncodeSpec, SampleSpec, ScoreSpec, Source, TrainSpec, load_spec
-from ssdbench.stages.sample import Guidance, Sampling
-from ssdbench.stages.train import Denoise, SelfStep
+from ssdbench.stages import (
+    SPECS,
+    EncodeSpec,
+    ReferenceSpec,
+    SampleSpec,
+    ScoreSpec,
+    Source,
+    StageSpec,
+    TrainSpec,
+    load_spec,
+)
+from ssdbench.stages.sample import Copying, Guidance, Sampling
+from ssdbench.stages.train import Denoise, Reconstruct, SelfStep
 
 SHAPE = DiTShape(width=32, depth=2, heads=2, input_size=8, num_classes=10, learn_sigma=False)
 HERE, THERE = Source(digest="a" * 64, path="/here"), Source(digest="a" * 64, path="/there")
@@ -66,30 +79,89 @@ def test_a_value_equal_to_its_default_is_left_out() -> None:
     assert sample(sampling=plain).key() == sample().key()
 
 
-CHANGES = [
-    {"seed": 1}, {"steps": 6}, {"batch_size": 5}, {"lr": 2e-3}, {"ema": 0.9}, {"autocast": "bfloat16"}, {"warmup": 1},
-    {"label_dropout": 0.2}, {"loss_channels": "all"}, {"timestep": "per_batch"}, {"grad_clip": 1.0},
-    {"weight_decay": 0.1}, {"schedule": "cosine"}, {"weights": None}, {"inputs": {"data": "c" * 64}},
-    {"shape": DiTShape(width=32, depth=3, heads=2, input_size=8, num_classes=10, learn_sigma=False)},
-    {"objective": SelfStep(kind="ssd", grid="even", nfe=10, pairs=(1,), lam=0.5)},
-    {"objective": SelfStep(kind="ssd", grid="even", nfe=10, pairs=(1,), lam="eq12")},
-    {"objective": SelfStep(kind="ssd", grid="even", nfe=10, pairs=(2,), lam=0.5)},
-    {"objective": SelfStep(kind="issd", grid="even", nfe=10, pairs=(1,), layers=(1,), w=0.5)},
-    {"objective": SelfStep(kind="issd", grid="even", nfe=10, pairs=(1,), layers=(0, 1), w=0.5)},
+STEP = SelfStep(
+    kind="issd", grid="even", nfe=10, pairs=(1, 2), lam=0.5, layers=(0, 1), w=0.3, teacher_guidance=1.5
+)
+EXAMPLES = [
+    train(objective=STEP, inputs={"data": "c" * 64}, autocast="bfloat16", grad_clip=1.0),
+    train(objective=Reconstruct(
+        kind="reconstruct", dataset="d", data=HERE, resolution=32, channels=(8, 8), kl_weight=1e-6
+    )),
+    sample(vae=HERE, sampling=Sampling(
+        shape=SHAPE, sampler="ddim", grid="even", nfe=10, guidance=Guidance(scale=1.5, channels=3), weights=HERE
+    )),
+    sample(sampling=None, copying=Copying(dataset="d", data=HERE, reconstruct=True)),
+    GOLDEN["encode"],
+    GOLDEN["score"],
+    ReferenceSpec(dataset="d", data=HERE, resolution=32, count=10, network="n", weights=HERE),
 ]  # fmt: skip
+# Other values for settings that take words out of a list.
+WORDS = [
+    "float32",
+    "bfloat16",
+    "constant",
+    "cosine",
+    "eps",
+    "all",
+    "per_sample",
+    "per_batch",
+    "ssd",
+    "issd",
+    "other",
+]
 
 
-def test_every_setting_is_identity() -> None:
-    keys = [train().key(), *(train(**change).key() for change in CHANGES)]
-    assert len(set(keys)) == len(keys)
-    changed = {name for change in CHANGES for name in change}
-    assert changed == set(TrainSpec.model_fields)  # a new setting needs a line above
+def leaves(value: object, path: tuple = ()) -> Iterator[tuple]:
+    """Where a dumped specification has settings: (names and indices on the way, the value there)."""
+    items = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    )
+    if items is None:
+        yield path, value
+        return
+    for name, inner in items:
+        yield from leaves(inner, (*path, name))
+
+
+def others(value: object) -> list:
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int | float):
+        return [value + 1]
+    return [word for word in WORDS if word != value]
+
+
+@pytest.mark.parametrize("spec", EXAMPLES, ids=lambda spec: spec.title)
+def test_every_setting_is_identity_and_no_path_is(spec: StageSpec) -> None:
+    checked = 0
+    for path, value in leaves(json.loads(json.dumps(spec.dump()))):
+        if value is None or path == ("objective", "kind"):
+            continue  # the kinds have fields of their own, and are told apart below
+        for other in others(value):
+            changed = json.loads(json.dumps(spec.dump()))
+            place = changed
+            for name in path[:-1]:
+                place = place[name]
+            place[path[-1]] = other
+            try:
+                key = load_spec(spec.KIND, changed).key()
+            except ValueError:
+                continue  # a word that this setting does not take
+            assert (key == spec.key()) == (path[-1] == "path"), path
+            checked += 1
+            break
+        else:
+            pytest.fail(f"no other value was found for {path}")
+    assert checked > 5
+
+
+def test_kinds_of_objective_are_told_apart() -> None:
+    explicit = train(objective=STEP.model_copy(update={"kind": "ssd"}))
+    assert len({train().key(), train(objective=STEP).key(), explicit.key()}) == 3
 
 
 @given(st.sampled_from(sorted(GOLDEN)))
 def test_a_worker_rebuilds_the_same_specification(kind: str) -> None:
-    import json
-
     spec = GOLDEN[kind]
     again = load_spec(kind, json.loads(json.dumps(spec.dump())))
     assert again == spec

@@ -9,6 +9,7 @@ from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.schedule import alphas_cumprod, midpoint_lambda
 from ssdbench.models.dit import DiT
 from ssdbench.models.shapes import DiTShape
+from ssdbench.training.fusion import block_points, fusing, recording
 from ssdbench.training.objectives import Batch, Denoise, ExplicitSSD, ImplicitSSD, Shared
 
 SHAPE = DiTShape(width=32, depth=3, heads=2, input_size=4, num_classes=5, learn_sigma=True)
@@ -144,12 +145,34 @@ def test_label_dropout_has_its_rate() -> None:
     assert abs(dropped - 0.1) < 0.025
 
 
-def test_teacher_guidance_changes_the_target_alone(frozen: DiT, batch: Batch) -> None:
-    plain, guided = (
-        ImplicitSSD(frozen, GRID, [3], ALPHAS, NO_DROP, [0, 2], 0.3, scale).loss(model(7), batch)
-        for scale in (1.0, 3.0)
-    )
-    assert not torch.allclose(plain, guided)
+def test_teacher_guidance_guides_step_and_target_alone(frozen: DiT, batch: Batch) -> None:
+    student, scale, w = model(7), 3.0, 0.3
+    s, t, _, x_s = drawn(batch, [3])
+
+    def guided(x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        conditional, null = (
+            frozen(x, at, y)[:, :4] for y in (batch.labels, torch.full_like(batch.labels, 5))
+        )
+        return null + scale * (conditional - null)
+
+    points = block_points(frozen, [0, 2])
+    with torch.no_grad():
+        x_t = one_step(x_s, guided(x_s, s), s, t)
+        target = guided(x_t, t)
+        with recording(points) as states:
+            frozen(x_s, s, batch.labels)  # the conditional pass alone is fused
+        with fusing(block_points(student, [0, 2]), states, w):
+            expected = F.mse_loss(student(x_t, t, batch.labels)[:, :4], target)
+    found = ImplicitSSD(frozen, GRID, [3], ALPHAS, NO_DROP, [0, 2], w, scale).loss(student, batch)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_fused_layers_are_a_set(frozen: DiT, batch: Batch) -> None:
+    losses = [
+        ImplicitSSD(frozen, GRID, [3], ALPHAS, NO_DROP, layers, 0.3).loss(model(7), batch)
+        for layers in ([0, 2], [2, 0])
+    ]
+    assert torch.equal(*losses)
 
 
 def test_loss_channels_and_shared_timesteps(frozen: DiT, batch: Batch) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ssdbench.errors import InputError
 
 TRAIN_TIMESTEPS = 1000
+CLEAN = -1  # the timestep before the first: alphas_cumprod, there a product of no factors, is 1
 
 
 def _even(n: int, total: int) -> list[int]:
@@ -69,3 +70,8 @@ def timesteps(name: str, n: int, total: int = TRAIN_TIMESTEPS) -> list[int]:
     if len(set(grid)) != n or not 0 <= grid[0] <= grid[-1] < total:
         raise InputError(f"grid {name!r} has no {n} distinct timesteps within 0..{total - 1}")
     return grid
+
+
+def end_of(name: str) -> int:
+    """The timestep that sampling on a grid ends at: :data:`CLEAN`, but timestep 0 for Stable Diffusion v1.5's own."""
+    return 0 if name == "sd" else CLEAN

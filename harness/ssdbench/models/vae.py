@@ -65,7 +65,14 @@ class Autoencoder:
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 NHWC -> mean and standard deviation of the scaled latents, float32 (B, C, h, w)."""
+        """uint8 NHWC -> mean and standard deviation of the scaled latents, float32 (B, C, h, w).
+
+        Raises:
+            InputError: the images have another number of channels than the autoencoder takes.
+        """
+        expected = int(self.model.config["in_channels"])
+        if pixels.shape[-1] != expected:
+            raise InputError(f"the images have {pixels.shape[-1]} channels, the autoencoder takes {expected}")
         posterior = self.model.encode(to_float(pixels).to(self.device)).latent_dist
         return (posterior.mean * self.scale).cpu(), (posterior.std * self.scale).cpu()
 

@@ -109,7 +109,7 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
 
     from ssdbench.diffusion import noise
     from ssdbench.diffusion.denoiser import Counted, Guided, Prediction
-    from ssdbench.diffusion.grids import timesteps
+    from ssdbench.diffusion.grids import end_of, timesteps
     from ssdbench.diffusion.samplers import SAMPLERS
     from ssdbench.diffusion.schedule import alphas_cumprod
     from ssdbench.errors import Interrupted, NotFinite
@@ -137,7 +137,8 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
         counted = Counted(Prediction(stoppable))
         start = noise.normal(shape, spec.seed, "sample/noise", indices).to(runtime.device)
         labels = noise.integers(how.shape.num_classes, spec.seed, "sample/label", indices)
-        latents = SAMPLERS[how.sampler](counted, start, grid, alphas, labels.to(runtime.device))
+        cond = labels.to(runtime.device)
+        latents = SAMPLERS[how.sampler](counted, start, grid, alphas, cond, end_of(how.grid))
         counted.expect(how.nfe)
         facts["nfe"] = counted.nfe
         if not torch.isfinite(latents).all():

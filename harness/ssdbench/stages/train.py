@@ -12,7 +12,9 @@ from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON, Setting, Source, StageSpec
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
 
     from ssdbench.training.objectives import Objective
 
@@ -114,7 +116,7 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
         start = inputs["model"] / "model"
     torch.manual_seed(spec.seed)  # the initialisation of a model from scratch
     model = DiT(shape) if start is None else load_dit(start, shape)
-    objective = _objective(spec, start)
+    objective = _objective(spec, start, runtime.device)
     model.to(runtime.device)
     data = Latents(inputs["data"])
     if int(data.labels.max()) >= shape.num_classes:
@@ -139,7 +141,7 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     }
 
 
-def _objective(spec: TrainSpec, start: Path | None) -> Objective:
+def _objective(spec: TrainSpec, start: Path | None, device: str) -> Objective:
     from ssdbench.diffusion.grids import timesteps
     from ssdbench.diffusion.schedule import alphas_cumprod
     from ssdbench.errors import InputError
@@ -153,7 +155,7 @@ def _objective(spec: TrainSpec, start: Path | None) -> Objective:
         return objectives.Denoise(alphas, shared)
     if start is None:
         raise InputError(f"the objective {setting.kind} needs a model to start from")
-    frozen = load_dit(start, spec.shape)
+    frozen = load_dit(start, spec.shape).to(device)
     common = (frozen, timesteps(setting.grid, setting.nfe), setting.pairs, alphas, shared)
     if setting.kind == "issd":
         return objectives.ImplicitSSD(*common, setting.layers, setting.w, setting.teacher_guidance)
@@ -189,11 +191,21 @@ def _autoencoder(spec: TrainSpec, setting: Reconstruct, output: Path, runtime: R
     return {"steps": spec.steps, "scaling_factor": model.config.scaling_factor}
 
 
-def _optimise(spec: TrainSpec, model: nn.Module, loss_at: object, output: Path, runtime: Runtime) -> None:
+def _optimise(
+    spec: TrainSpec, model: nn.Module, loss_at: Callable[[int], Tensor], output: Path, runtime: Runtime
+) -> None:
     import shutil
 
     from ssdbench.training.loop import LOSSES, Optimisation, optimise
 
     settings = Optimisation(**{name: getattr(spec, name) for name in Optimisation.__dataclass_fields__})
-    optimise(model, loss_at, settings, scratch=runtime.scratch, watch=runtime, device=runtime.device)  # type: ignore[arg-type]
+    optimise(
+        model,
+        loss_at,
+        settings,
+        scratch=runtime.scratch,
+        watch=runtime,
+        device=runtime.device,
+        checkpoint_seconds=runtime.checkpoint_seconds,
+    )
     shutil.copyfile(runtime.scratch / LOSSES, output / LOSSES)

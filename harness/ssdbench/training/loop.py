@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from ssdbench.errors import Interrupted, NotFinite
 
 CHECKPOINT, LOSSES = "checkpoint.pt", "loss.jsonl"
-CHECKPOINT_SECONDS = 5.0  # at least between checkpoints
-CHECKPOINT_SHARE = 30  # and so many times what writing the last one took, whatever the model's size
+CHECKPOINT_SHARE = 30  # checkpoints are at least so many times apart as writing one takes
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,7 @@ def optimise(
     scratch: Path,
     watch: Watch,
     device: str = "cpu",
+    checkpoint_seconds: float = 5.0,
 ) -> None:
     """Minimise ``loss_at(step)`` over the model's parameters, in place; the averaged weights replace them at the end.
 
@@ -83,7 +83,7 @@ def optimise(
     average = [p.detach().clone() for p in trained] if settings.ema else []
     start = _resume(scratch, trained, optimiser, average, device)
     every = max(1, settings.steps // 500)
-    due = time.monotonic() + CHECKPOINT_SECONDS
+    due = time.monotonic() + checkpoint_seconds
     model.train()
     with (scratch / LOSSES).open("a") as log:
         for step in range(start, settings.steps):
@@ -93,7 +93,7 @@ def optimise(
             if (now := time.monotonic()) > due:
                 log.flush()
                 _save(scratch, step, trained, optimiser, average)
-                due = time.monotonic() + max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * (time.monotonic() - now))
+                due = time.monotonic() + max(checkpoint_seconds, CHECKPOINT_SHARE * (time.monotonic() - now))
             for group in optimiser.param_groups:
                 group["lr"] = settings.rate(step)
             with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=settings.autocast is not None):

@@ -190,7 +190,7 @@ class ImplicitSSD(SelfStep):
         teacher_guidance: float = 1.0,
     ) -> None:
         super().__init__(frozen, grid, pairs, alphas, shared, teacher_guidance)
-        self.layers, self.w = list(layers), w
+        self.layers, self.w = sorted(layers), w  # states are recorded in the order in which the blocks run
 
     def loss(self, student: DiT, batch: Batch) -> Tensor:
         """Mean squared distance of the fused student at (x_t, t) from the frozen model there."""
