@@ -128,7 +128,7 @@ def others(value: object) -> list:
         return [not value]
     if isinstance(value, int | float):
         return [value + 1]
-    return [word for word in WORDS if word != value]
+    return [*(word for word in WORDS if word != value), None]
 
 
 @pytest.mark.parametrize("spec", EXAMPLES, ids=lambda spec: spec.title)
