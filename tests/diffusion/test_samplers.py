@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ssdbench.diffusion.denoiser import Counted, Guided, Prediction
 from ssdbench.diffusion.grids import end_of, timesteps
-from ssdbench.diffusion.samplers import SAMPLERS, ab2, ddim
-from ssdbench.diffusion.schedule import alphas_cumprod
+from ssdbench.diffusion.samplers import SAMPLERS, ab2, ddim, dpm_solver_2, ssd_teacher
+from ssdbench.diffusion.schedule import alphas_cumprod, ddim_step
 from ssdbench.errors import SsdbenchError
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.shapes import DiTShape
@@ -116,6 +116,51 @@ def test_ddim_agrees_with_diffusers_where_its_steps_are_right(
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_dpm_solver_2_is_of_second_order() -> None:
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64).reshape(-1, 1)
+    cond = torch.zeros(9, dtype=torch.int64)
+    errors = []
+    for stride in (80, 40, 20):
+        grid = list(range(120, 601, stride))
+        counted = Counted(smooth_eps)
+        found = dpm_solver_2(counted, x, grid, alphas_cumprod(), cond)
+        counted.expect(2 * (len(grid) - 1))
+        a_start, a_end = (float(alphas_cumprod()[t]) for t in (grid[-1], grid[0]))
+        truth = x * math.sqrt((a_end * VARIANCE + 1 - a_end) / (a_start * VARIANCE + 1 - a_start))
+        errors.append((found - truth).abs().max().item())
+    rates = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
+    assert all(1.7 < rate < 2.6 for rate in rates), (errors, rates)
+
+
+def smooth_eps(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+    """:func:`exact_eps` at fractional timesteps, log(alpha / sigma) linear between timesteps as the solver takes it."""
+    alphas = alphas_cumprod()
+    snr = (alphas / (1 - alphas)).log()
+    low = t.floor().long()
+    high = (low + 1).clamp(max=len(alphas) - 1)
+    a = torch.sigmoid(torch.lerp(snr[low], snr[high], (t - low).to(snr.dtype))).to(x.dtype).reshape(-1, 1)
+    return (1 - a).sqrt() * x / (a * VARIANCE + 1 - a)
+
+
+def test_the_teacher_of_eq_5_by_hand() -> None:
+    grid, alphas = [0, 300, 600, 900], alphas_cumprod()
+    x, cond = torch.randn(3, 2, dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
+    counted = Counted(exact_eps)
+    found = ssd_teacher(counted, x, grid, alphas, cond, pairs=[2, 3], lam=0.3)
+    counted.expect(6)
+    expected = x
+    for s, t, mixed in ((900, 600, True), (600, 300, True), (300, 0, False), (0, -1, False)):
+        a_s, a_t = float(alphas[s]), 1.0 if t < 0 else float(alphas[t])
+        eps = exact_eps(expected, torch.full((3,), s), cond)
+        if mixed:
+            ahead = ddim_step(expected, eps, a_s, a_t)
+            eps = 0.7 * eps + 0.3 * exact_eps(ahead, torch.full((3,), t), cond)
+        expected = ddim_step(expected, eps, a_s, a_t)
+    torch.testing.assert_close(found, expected)
+    plain = ssd_teacher(exact_eps, x, grid, alphas, cond, pairs=[], lam=0.3)
+    torch.testing.assert_close(plain, ddim(exact_eps, x, grid, alphas, cond))
+
+
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
 @pytest.mark.parametrize("n", [1, 2, 10])
 def test_n_timesteps_are_n_evaluations(name: str, n: int) -> None:
@@ -137,8 +182,6 @@ def test_adams_bashforth_is_exact_where_eps_is_linear_in_time() -> None:
 
     grid, alphas = [100, 250, 400, 700], alphas_cumprod()
     x = ab2(linear, torch.zeros(1, 1, dtype=torch.float64), grid, alphas, torch.zeros(1, dtype=torch.int64))
-    from ssdbench.diffusion.schedule import ddim_step
-
     expected = torch.zeros(1, 1, dtype=torch.float64)
     ends = [(700, 400, 700.0), (400, 250, 325.0), (250, 100, 175.0), (100, -1, 100 - 101 / 2)]
     for t, t_next, value in ends:

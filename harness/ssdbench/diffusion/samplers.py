@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssdbench.diffusion.denoiser import Denoiser
 from ssdbench.diffusion.grids import CLEAN
-from ssdbench.diffusion.schedule import ddim_step
+from ssdbench.diffusion.schedule import ddim_step, midpoint, midpoint_lambda
 
 Sampler = Callable[[Denoiser, Tensor, Sequence[int], Tensor, Tensor, int], Tensor]
 
@@ -63,6 +63,56 @@ def ab2(
         slope = eps if previous is None else eps + (t - t_next) / (2 * previous[1]) * (eps - previous[0])
         previous = (eps, t - t_next)
         x = ddim_step(x, slope, alpha, alpha_next)
+    return x
+
+
+def dpm_solver_2(
+    denoiser: Denoiser, x: Tensor, grid: Sequence[int], alphas_cumprod: Tensor, cond: Tensor, end: int = CLEAN
+) -> Tensor:
+    """DPM-Solver-2 (Lu et al., 2022, Algorithm 1; the paper's Eq. 9): two evaluations a step.
+
+    From s to t, eps is evaluated at the fractional timestep u in the middle of log(alpha / sigma), reached by a
+    DPM-Solver-1 (DDIM) step. The sample is what stands at g[0], as in the published solver: one step further,
+    log(alpha / sigma) is infinite and has no middle. N + 1 timesteps are N steps, 2 N evaluations; ``end`` is not used.
+    Arguments and result else as for :func:`ddim`.
+    """
+    del end
+    for i in range(len(grid) - 1, 0, -1):
+        s, t = grid[i], grid[i - 1]
+        alpha_s, alpha_t = float(alphas_cumprod[s]), float(alphas_cumprod[t])
+        u, alpha_u = midpoint(alphas_cumprod, s, t)
+        x_u = ddim_step(x, denoiser(x, _at(s, x), cond), alpha_s, alpha_u)
+        at_u = torch.full((x.shape[0],), u, dtype=torch.float32, device=x.device)
+        x = ddim_step(x, denoiser(x_u, at_u, cond), alpha_s, alpha_t)
+    return x
+
+
+def ssd_teacher(
+    denoiser: Denoiser,
+    x: Tensor,
+    grid: Sequence[int],
+    alphas_cumprod: Tensor,
+    cond: Tensor,
+    end: int = CLEAN,
+    *,
+    pairs: Sequence[int],
+    lam: float | None,
+) -> Tensor:
+    """What explicit SSD learns to imitate, applied while sampling: its upper bound (Eq. 5 at every step).
+
+    A step from s = g[i] with i in ``pairs`` goes along lam * eps(x_t, t) + (1 - lam) * eps(x_s, s), x_t the DDIM step
+    from x_s; ``lam`` None is Eq. 12's. Other steps are DDIM's. N timesteps and P pairs are N + P evaluations.
+    Arguments and result else as for :func:`ddim`.
+    """
+    for i, (s, alpha_s, t, alpha_t) in zip(
+        range(len(grid) - 1, -1, -1), _steps(grid, alphas_cumprod, end), strict=True
+    ):
+        eps = denoiser(x, _at(s, x), cond)
+        if i in pairs:
+            weight = midpoint_lambda(alphas_cumprod, s, t) if lam is None else lam
+            ahead = denoiser(ddim_step(x, eps, alpha_s, alpha_t), _at(t, x), cond)
+            eps = eps + weight * (ahead - eps)
+        x = ddim_step(x, eps, alpha_s, alpha_t)
     return x
 
 

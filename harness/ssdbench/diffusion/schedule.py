@@ -45,9 +45,14 @@ def ddim_step(x: Tensor, eps: Tensor, alpha_from: Tensor | float, alpha_to: Tens
 
 
 def midpoint_lambda(alphas: Tensor, s: int, t: int) -> float:
-    """Eq. 12's weight (u - s) / (t - s) for the pair s > t, with u DPM-Solver-2's intermediate timestep.
+    """Eq. 12's weight (u - s) / (t - s) for the pair s > t, with u DPM-Solver-2's intermediate timestep."""
+    return (midpoint(alphas, s, t)[0] - s) / (t - s)
 
-    u is the fractional timestep whose log(alpha / sigma), linear between timesteps, is the mean of those at s and t.
+
+def midpoint(alphas: Tensor, s: int, t: int) -> tuple[float, float]:
+    """DPM-Solver-2's intermediate timestep u between s > t, fractional, and alphas_cumprod there.
+
+    u is where log(alpha / sigma), taken to be linear between timesteps, is the mean of its values at s and t.
     """
     half_log_snr = 0.5 * (alphas.log() - (1.0 - alphas).log())  # decreasing in the timestep
     middle = 0.5 * (half_log_snr[s] + half_log_snr[t])
@@ -57,7 +62,7 @@ def midpoint_lambda(alphas: Tensor, s: int, t: int) -> float:
     high = len(alphas) - 1 - right  # the timestep at or just below u
     low_snr, high_snr = half_log_snr[high + 1], half_log_snr[high]
     u = high + float((high_snr - middle) / (high_snr - low_snr))
-    return (u - s) / (t - s)
+    return u, float(torch.sigmoid(2.0 * middle))
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
