@@ -14,6 +14,7 @@ import pytest
 
 from ssdbench.errors import SsdbenchError
 from ssdbench.store import Manifest, NewerStore, Provenance, Store
+from ssdbench.store.gc import verify_all
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 Put = Callable[..., Manifest]
@@ -170,6 +171,74 @@ def test_stale_when_an_input_has_other_content(store: Store, put: Put) -> None:
     store.set_aside(OTHER, again.attempt, "test")
     put(OTHER, {"a": b"2"})
     assert "'data'" in (store.stale(KEY) or "")
+
+
+def test_stale_when_what_its_inputs_were_made_from_has_other_content(store: Store, put: Put) -> None:
+    first, second, third = "1" * 64, "2" * 64, "3" * 64
+    old = put(first, {"a": b"1"})
+    middle = put(second, {"a": b"1"}, {"model": old})
+    put(third, {"a": b"1"}, {"samples": middle})
+    last = put(KEY, {"a": b"1"}, {"scores": store.manifest(third)})
+    assert last.ancestors == {first: old.digest, second: middle.digest}
+    for key in (second, third):
+        store.remove(key)
+    assert store.stale(KEY) is None
+    store.remove(first)
+    put(first, {"a": b"2"})
+    assert "other content" in (store.stale(KEY) or "")
+    store.remove(first)
+    put(first, {"a": b"1"})
+    assert store.stale(KEY) is None
+
+
+def test_inputs_that_were_made_from_different_things_are_out_of_date_together(store: Store, put: Put) -> None:
+    source, second, third = "1" * 64, "2" * 64, "3" * 64
+    inputs = {}
+    for key, content in ((second, b"1"), (third, b"2")):
+        inputs[key] = put(key, {"a": b"x"}, {"model": put(source, {"a": content})})
+        store.remove(source)
+    put(KEY, {"a": b"1"}, inputs)
+    for content in (b"1", b"2"):
+        put(source, {"a": content})
+        assert store.stale(KEY) is not None
+        store.remove(source)
+
+
+def test_a_manifest_without_ancestors_is_read(store: Store, put: Put) -> None:
+    put(KEY, {"a": b"1"})
+    done = store.key_dir(KEY) / "DONE.json"
+    content = json.loads(done.read_text())
+    del content["ancestors"]
+    done.write_text(json.dumps(content))
+    manifest = store.manifest(KEY)
+    assert manifest is not None
+    assert manifest.ancestors == {}
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o007, 0o660)])
+def test_committed_files_have_the_mode_that_the_umask_asks_for(store: Store, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        attempt = store.begin(KEY)
+        (attempt.path / "deep").mkdir()
+        for name in ("a", "deep/b"):
+            (attempt.path / name).write_bytes(b"1")
+            (attempt.path / name).chmod(0o600)  # as safetensors leaves it
+        store.commit(attempt, provenance())
+    finally:
+        os.umask(before)
+    assert {(store.directory(KEY) / name).stat().st_mode & 0o777 for name in ("a", "deep/b")} == {mode}
+
+
+@pytest.mark.parametrize("name", [".DS_Store", ".nfs000000000001", "deep/._b", ".Trash/x"])
+def test_hidden_files_of_others_are_no_damage_but_are_told(store: Store, put: Put, name: str) -> None:
+    put(KEY, {"a": b"1", "deep/b": b"2"})
+    path = store.directory(KEY) / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"x")
+    assert store.verify(KEY) == []
+    assert store.verify(KEY, trust_seen=True) == []
+    assert [problem.text for problem in verify_all(store)] == [f"{name}: not in the manifest"]
 
 
 def test_links_are_no_part_of_an_artifact(store: Store, tmp_path: Path) -> None:

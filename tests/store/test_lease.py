@@ -8,10 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ssdbench.store import Store
 from ssdbench.store import lease as leases
+from ssdbench.store import owner as owners
 from ssdbench.store.owner import Owner
 
 KEY = "ab" * 32
@@ -130,6 +132,36 @@ def test_recycled_pid_is_not_taken_for_the_owner() -> None:
     assert not owner.dead
     assert owner.model_copy(update={"started_ms": owner.started_ms - 1000}).dead
     assert not owner.model_copy(update={"started_ms": 0, "place": "0" * 12}).dead
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="start times are of day there")
+def test_setting_the_clock_kills_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = Owner.current()
+    created = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 3600)
+    assert not owner.dead
+    assert Owner.current().started_ms == owner.started_ms
+
+
+def test_where_start_times_are_of_day_a_small_step_of_the_clock_kills_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(owners, "_PROC", tmp_path / "no proc")
+    owner = Owner.current()
+    assert abs(owner.started_ms / 1000 - time.time()) < 86400
+    created = psutil.Process.create_time
+    for step, dead in ((1.5, False), (-1.5, False), (10, True)):
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self, step=step: created(self) + step)
+        assert owner.dead == dead
+
+
+def test_start_time_is_that_of_the_operating_system() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        mine, theirs = Owner.current().started_ms, owners._started_ms(process.pid)
+        assert theirs is not None
+        difference = psutil.Process(process.pid).create_time() - psutil.Process().create_time()
+        assert (theirs - mine) / 1000 == pytest.approx(difference, abs=0.05)
+    assert owners._started_ms(process.pid) is None
 
 
 def test_owner_survives_as_a_file_name() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
@@ -59,6 +60,14 @@ def test_record_comes_back_as_written(store: Store) -> None:
     assert list(store.records()) == [a_record()]
     assert (store.records_dir / f"{KEY}.png").read_bytes() == b"png"
     assert store.read_record(OTHER) is None
+
+
+def test_record_of_an_earlier_version_is_read(store: Store) -> None:
+    path = store.write_record(a_record())
+    content = json.loads(path.read_text())
+    del content["missing"], content["stages"][KEY]["inputs"]
+    path.write_text(json.dumps(content))
+    assert store.read_record(KEY) == a_record()
 
 
 def test_damaged_record_counts_as_missing(store: Store) -> None:

@@ -151,7 +151,6 @@ def save_reference(reference: Reference, path: Path, layout: Layout = "full") ->
     # One entry, since safetensors writes several in no fixed order and equal references should be equal
     # files.
     save_file(reference.arrays(layout), path, metadata={FORMAT: reference.description()})
-    path.chmod(0o644)
 
 
 def load_reference(path: Path) -> Reference:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,7 @@ from ssdbench.store import lease as leases
 from ssdbench.store.files import (
     create_once,
     fsync_path,
+    give_plain_mode,
     make_durable_directory,
     remove_tree,
     walk_directories,
@@ -25,6 +26,7 @@ from ssdbench.store.manifest import (
     Manifest,
     Provenance,
     files_digest,
+    merged_ancestors,
     scan_files,
 )
 from ssdbench.store.owner import Owner
@@ -38,7 +40,7 @@ _SCRATCH_NOTE = ".note.json"
 
 def now() -> str:
     """Tell the present UTC time in ISO 8601, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ class Store(StoreReader):
             raise SsdbenchError(f"the attempt's directory is gone: {attempt.path}")
         files = scan_files(attempt.path)
         for name in files:
+            # safetensors makes files that nobody but their owner can read.
+            give_plain_mode(attempt.path / name, attempt.path)
             fsync_path(attempt.path / name)
         for directory in walk_directories(attempt.path):
             fsync_path(directory)
@@ -135,6 +139,11 @@ class Store(StoreReader):
             attempt=attempt.name,
             files=files,
             digest=files_digest(files),
+            ancestors=merged_ancestors(
+                found
+                for consumed in provenance.inputs.values()
+                if (found := self.manifest(consumed.key)) is not None and found.digest == consumed.digest
+            ),
             started=attempt.started,
             host=attempt.owner.host,
         )

@@ -30,6 +30,15 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def give_plain_mode(file: Path, like: Path) -> None:
+    """Give a file the mode that ``open`` would have given it.
+
+    It is read off the directory ``like``, which this process created: asking for the umask means to change it
+    for every thread.
+    """
+    file.chmod(like.stat().st_mode & 0o666)
+
+
 def make_durable_directory(path: Path, root: Path) -> None:
     """Create ``path`` and its missing parents under ``root``, flushing each parent that gained an entry."""
     missing: list[Path] = []

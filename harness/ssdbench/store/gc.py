@@ -79,5 +79,7 @@ def verify_all(store: Store) -> list[Problem]:
     for key in store.all_keys():
         manifest = store.manifest(key)
         if manifest is not None:
-            problems += [Problem(key, manifest.kind, manifest.title, text) for text in store.verify(key)]
+            problems += [
+                Problem(key, manifest.kind, manifest.title, text) for text in store.verify(key, strict=True)
+            ]
     return problems

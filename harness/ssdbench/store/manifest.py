@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -16,6 +16,8 @@ SCHEMA_VERSION = 1
 
 MIXED = "mixed"
 """Stands for a digest of sources where several states of them had a part."""
+
+_NO_DIGEST = "0" * 64
 
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -74,13 +76,18 @@ class Provenance(Measured):
 
 
 class Manifest(Provenance):
-    """The content of ``DONE.json``. ``started`` is UTC in ISO 8601, ``host`` the committing machine."""
+    """The content of ``DONE.json``. ``started`` is UTC in ISO 8601, ``host`` the committing machine.
+
+    ``ancestors`` maps the keys of what the inputs were made from, and so on up, to digests: an artifact made
+    from old weights is known as such even where the samples between them were dropped.
+    """
 
     schema_version: Literal[1] = 1
     key: Hex64
     attempt: Annotated[str, Field(pattern=r"^attempt-[A-Za-z0-9.-]+$")]
     files: dict[RelativePath, FileEntry]
     digest: Hex64
+    ancestors: dict[Hex64, Hex64] = {}
     started: str
     host: str
 
@@ -94,6 +101,21 @@ class Manifest(Provenance):
     def size(self) -> int:
         """Bytes of all files."""
         return sum(entry.size for entry in self.files.values())
+
+
+def merged_ancestors(inputs: Iterable[Manifest]) -> dict[str, str]:
+    """Digests by key of all that the inputs were made from.
+
+    Where two inputs were made from different contents of one key, no single digest tells: the one entered is
+    no artifact's, so that what stands on both is out of date.
+    """
+    found: dict[str, str] = {}
+    for manifest in inputs:
+        direct = {consumed.key: consumed.digest for consumed in manifest.inputs.values()}
+        for key, digest in (manifest.ancestors | direct).items():
+            if found.setdefault(key, digest) != digest:
+                found[key] = _NO_DIGEST
+    return found
 
 
 class NewerStore(SsdbenchError):

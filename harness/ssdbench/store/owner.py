@@ -13,11 +13,14 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+_PROC = Path("/proc/self/stat")
+_TOLERANCE_MS = 2000
+
 
 @functools.cache
 def this_place() -> str:
-    """Short digest of the host's name, its boot and the pid namespace: where a pid means one process."""
-    parts = [platform.node()]
+    """Short digest of host, boot, pid namespace and clock: where a pid and a start time mean one process."""
+    parts = [platform.node(), "ticks" if _PROC.is_file() else "create time"]
     for probe in (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")):
         try:
             parts.append(str(probe.readlink()) if probe.is_symlink() else probe.read_text().strip())
@@ -27,7 +30,10 @@ def this_place() -> str:
 
 
 class Owner(BaseModel):
-    """One process: host, place (see ``this_place``), pid and start time in whole milliseconds."""
+    """One process: host, place (see ``this_place``), pid and start time in whole milliseconds.
+
+    On Linux the time counts from the boot: one of day would jump when the clock is set.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,7 +63,11 @@ class Owner(BaseModel):
     @property
     def dead(self) -> bool:
         """Whether the owner is known to be gone; a process at another place is never known to be."""
-        return self.here and _started_ms(self.pid) != self.started_ms
+        if not self.here:
+            return False
+        started = _started_ms(self.pid)
+        tolerance = 0 if _PROC.is_file() else _TOLERANCE_MS
+        return started is None or abs(started - self.started_ms) > tolerance
 
     @property
     def tag(self) -> str:
@@ -80,6 +90,8 @@ class Owner(BaseModel):
 
 def _started_ms(pid: int) -> int | None:
     """Start time of a running process in milliseconds; None where it is gone or only waits to be reaped."""
+    if _PROC.is_file():
+        return _started_ms_linux(pid)
     try:
         process = psutil.Process(pid)
         with process.oneshot():
@@ -88,3 +100,16 @@ def _started_ms(pid: int) -> int | None:
             return round(process.create_time() * 1000)
     except (psutil.NoSuchProcess, psutil.AccessDenied, ValueError, OverflowError):
         return None
+
+
+def _started_ms_linux(pid: int) -> int | None:
+    """The same from ``/proc/<pid>/stat`` (proc(5)): the third field is the state, the 22nd the start in ticks."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # The second field, the program's name in parentheses, may itself hold blanks and parentheses.
+    state, *fields = text.rpartition(")")[2].split()
+    if state in "ZX":
+        return None
+    return int(fields[18]) * 1000 // os.sysconf("SC_CLK_TCK")

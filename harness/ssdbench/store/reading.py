@@ -105,9 +105,10 @@ class StoreReader:
         return self.key_dir(key) / manifest.attempt
 
     def stale(self, key: str) -> str | None:
-        """Why a finished artifact no longer fits its inputs, or None.
+        """Why a finished artifact no longer fits what it was made from, or None.
 
-        An input that is not there now (its samples were dropped, say) makes nothing stale.
+        What is not there now (its samples were dropped, say) makes nothing stale, but what that was made from
+        in turn may.
         """
         manifest = self.manifest(key)
         if manifest is None:
@@ -116,15 +117,20 @@ class StoreReader:
             present = self.manifest(consumed.key)
             if present is not None and present.digest != consumed.digest:
                 return f"its input '{role}' ({present.title}) has other content than it was made from"
+        for ancestor, digest in manifest.ancestors.items():
+            present = self.manifest(ancestor)
+            if present is not None and present.digest != digest:
+                return f"what its inputs were made from ({present.title}) has other content now"
         return None
 
-    def verify(self, key: str, *, trust_seen: bool = False) -> list[str]:
+    def verify(self, key: str, *, trust_seen: bool = False, strict: bool = False) -> list[str]:
         """Compare a finished artifact's files with its manifest; a problem a line, none where all is well.
 
         Args:
             key: spec key.
             trust_seen: skip files that this process has read before and that carry the same size, inode and
                 modification time as then.
+            strict: count hidden files that were never committed as problems too; desktops and NFS make such.
         """
         manifest = self.manifest(key)
         if manifest is None:
@@ -137,7 +143,8 @@ class StoreReader:
                 if (problem := self._verify_file(directory / name, name, entry, trust_seen)) is not None
             ]
         present = {path.relative_to(directory).as_posix() for path in walk_files(directory)}
-        return problems + [f"{name}: not in the manifest" for name in sorted(present - manifest.files.keys())]
+        extra = sorted(present - manifest.files.keys())
+        return problems + [f"{name}: not in the manifest" for name in extra if strict or not _hidden(name)]
 
     def _verify_file(self, path: Path, name: str, entry: FileEntry, trust_seen: bool) -> str | None:
         try:
@@ -226,6 +233,11 @@ def signature_of(path: Path) -> Signature:
     """Size, modification time in ns and inode: what changes when a file is written to or replaced."""
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _hidden(name: str) -> bool:
+    """Whether a relative POSIX path is a dot file's or lies in a dot directory."""
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def _age(path: Path) -> float:

@@ -16,7 +16,10 @@ class _Frozen(BaseModel):
 
 
 class StageRecord(_Frozen):
-    """One stage of the run's chain. ``cached``: it was done before the run that wrote the record."""
+    """One stage of the run's chain; ``inputs`` are keys by role.
+
+    ``cached``: it was done before the run that wrote the record.
+    """
 
     kind: str
     title: str
@@ -27,6 +30,7 @@ class StageRecord(_Frozen):
     device: str
     threads: int
     sources: str
+    inputs: dict[str, Hex64] = {}
     peak_gpu_mb: float | None = None
 
 
@@ -35,7 +39,8 @@ class Record(_Frozen):
 
     ``seconds`` sums the chain's stages. ``device``, ``threads`` and ``versions`` are the score stage's; each
     stage states its own device and threads. ``sources`` is ``mixed`` where the chain was made by several
-    states of the science sources. ``thumbnail`` is relative to the directory of records.
+    states of the science sources. ``missing`` says of metrics that could not be computed why. ``thumbnail`` is
+    relative to the directory of records.
     """
 
     schema_version: Literal[1] = 1
@@ -54,6 +59,7 @@ class Record(_Frozen):
     fuse: list[int] | None = None
     w: float | None = None
     stamps: list[str] = []
+    missing: dict[str, str] = {}
     stages: dict[Hex64, StageRecord]
     seconds: Annotated[float, Field(ge=0)]
     device: str
