@@ -1,5 +1,6 @@
 """Which stages run: nothing twice, nothing that is not needed, everything that is out of date."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,51 @@ def test_fresh_stages_take_what_follows_with_them(graph: Graph, tmp_path: Path) 
     assert statuses(graph, store, "encode") == ["run"] * 4
     for key, decision in decide(graph, store, ["encode"]).items():
         assert decision.replaces == store.directory(key).name  # what stands is named, so that it is made anew
+
+
+def again(graph: Graph, store: Store, key: str, content: str) -> None:
+    """Make a finished stage anew."""
+    manifest = store.manifest(key)
+    assert manifest is not None
+    store.set_aside(key, manifest.attempt, "it is made anew")
+    finish(graph, store, key, content)
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_what_a_kill_left_standing_on_an_old_stage_runs_again(
+    graph: Graph, tmp_path: Path, dropped: bool
+) -> None:
+    """The stage two before the score was made anew, and nothing after it."""
+    store = Store(tmp_path)
+    first, *shards, score = graph.nodes
+    for key in graph.nodes:
+        finish(graph, store, key)
+    for key in shards if dropped else ():
+        store.remove(key)
+    again(graph, store, first, "other")
+    assert statuses(graph, store) == ["cached", "run", "run", "run"]
+    assert decide(graph, store)[score].replaces == store.directory(score).name
+    for key in shards:
+        finish(graph, store, key) if dropped else again(graph, store, key, "y")
+    again(graph, store, score, "y")
+    assert statuses(graph, store) == ["cached"] * 4
+
+
+def test_what_a_kill_left_standing_on_a_stage_set_aside_runs_again(graph: Graph, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keys = list(graph.nodes)
+    for key in keys:
+        finish(graph, store, key)
+    again(graph, store, keys[0], "other")
+    stale = store.manifest(keys[1])
+    assert stale is not None
+    store.set_aside(keys[1], stale.attempt, "out of date")
+    store.remove(keys[2])
+    for manifest in store.key_dir(keys[3]).glob("DONE.json"):  # of a store that knows of no ancestors
+        content = json.loads(manifest.read_text())
+        assert content.pop("ancestors")
+        manifest.write_text(json.dumps(content))
+    assert statuses(graph, store) == ["cached", "run", "run", "run"]
 
 
 def test_an_input_with_other_content_makes_stale(graph: Graph, tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from typing import Literal
 from ssdbench.plan.graph import Graph
 from ssdbench.store import Store
 
+ABSENT = "no artifact yet"
+"""The one reason to run that says nothing against what was made from a stage's artifact."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -25,9 +28,9 @@ class Decision:
 def decide(graph: Graph, store: Store, fresh: Collection[str] = ()) -> dict[str, Decision]:
     """A decision for every stage of the graph.
 
-    An artifact serves when it is committed, its inputs are still those it was made from, and neither its kind nor
+    An artifact serves when it is committed, everything it was made from is as it was then, and neither its kind nor
     that of anything before it is in ``fresh``. What only feeds finished stages is not needed, so that samples that
-    were dropped after scoring are not made again.
+    were dropped after scoring are not made again; one that was set aside is no such.
     """
     obstacle: dict[str, str | None] = {}
     for key in graph.nodes:
@@ -57,10 +60,9 @@ def _obstacle(
     if node.spec.KIND in fresh:
         return f"--fresh {node.spec.KIND}"
     for source in node.inputs.values():
-        reason = before[source]
-        if reason is not None and reason.startswith(("--fresh", "made from")):
+        if before[source] not in (None, ABSENT):
             return f"made from a stage that runs again ({graph.nodes[source].spec.KIND})"
     if store.manifest(key) is None:
         aside = store.aside_reason(key)
-        return f"its artifact was set aside: {aside}" if aside else "no artifact yet"
+        return f"its artifact was set aside: {aside}" if aside else ABSENT
     return store.stale(key)
