@@ -3,8 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.conftest import no_home
 
-from ssdbench.data.datasets import fit, load_images, read_idx
+from ssdbench.data.datasets import data_root, fit, load_images, read_idx
 from ssdbench.errors import InputError
 
 
@@ -53,3 +54,17 @@ def test_a_missing_data_set_says_how_to_get_it(tmp_path: Path, monkeypatch: pyte
         load_images("fashion-mnist-full", 32)
     with pytest.raises(InputError, match="known: fashion-mnist"):
         load_images("mnist", 32)
+
+
+def test_where_the_users_data_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SSDBENCH_DATA", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert data_root() == tmp_path / ".local/share/ssdbench"
+    no_home(monkeypatch)
+    with pytest.raises(InputError, match="no home directory: set SSDBENCH_DATA"):
+        data_root()
+    monkeypatch.setenv("XDG_DATA_HOME", "/xdg")
+    assert data_root() == Path("/xdg/ssdbench")
+    monkeypatch.setenv("SSDBENCH_DATA", "/own")
+    assert data_root() == Path("/own")

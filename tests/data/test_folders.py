@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ssdbench.data.datasets import load_images
-from ssdbench.data.folders import NO_LABEL, center_crop, decode
+from ssdbench.data.folders import NO_LABEL, center_crop, decode, list_images
 from ssdbench.errors import InputError
 
 
@@ -29,6 +29,18 @@ def test_class_folders_are_labelled_in_name_order(tmp_path: Path) -> None:
 def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
     save(tmp_path / "a.png", (32, 32))
     assert load_images(str(tmp_path), 32).labels.tolist() == [NO_LABEL]
+
+
+def test_hidden_files_are_no_images(tmp_path: Path) -> None:
+    save(tmp_path / "c/a.png", (32, 32))
+    (tmp_path / "c/._a.png").write_bytes(b"left by a Mac")
+    save(tmp_path / "c/.thumbnails/a.png", (32, 32))
+    assert [path.name for path in list_images(tmp_path)[0]] == ["a.png"]
+
+
+def test_a_folder_is_read_where_it_lies(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", (32, 32))
+    assert len(load_images("folder", 32, str(tmp_path))) == 1
 
 
 def test_cropping_is_adms() -> None:

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from tests.conftest import no_home
 
 from ssdbench.models.shapes import DiTShape
-from ssdbench.plan import Graph, build
+from ssdbench.plan import Graph, build, sources
 from ssdbench.plan.variants import fused_layers, fusion_weight, trained_pairs
 from ssdbench.stages import EncodeSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.stages.train import SelfStep
@@ -30,8 +32,8 @@ runs:
 
 
 @pytest.fixture(autouse=True)
-def sources(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sources that are found without their files."""
+def found_without_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights and references count as found without their files."""
     monkeypatch.setattr("ssdbench.plan.sources.locate", lambda text, hint: Source(digest=text, path="/x"))
 
 
@@ -115,6 +117,12 @@ def test_a_share_of_the_features_comes_from_s(share: float, layers: int) -> None
     assert 1 - kept == pytest.approx(share)
 
 
+def test_one_weight_has_one_spelling() -> None:
+    assert fusion_weight(Train(share=1 / 3), 1) == fusion_weight(Train.model_validate({"lambda": 1 / 3}), 1)
+    by_t = Train.model_validate({"lambda": 0.7, "lambda_weights": "t"})
+    assert fusion_weight(by_t, 1) == 0.3
+
+
 def test_layers_and_pairs() -> None:
     assert fused_layers(Train(), 3) == (0, 1, 2)
     assert fused_layers(Train(fuse="last"), 3) == (2,)
@@ -148,17 +156,67 @@ def test_pretraining_trains_the_autoencoder_first(tmp_path: Path) -> None:
     assert all(spec.inputs["vae"] == vae.key() for spec in specs(graph, SampleSpec))
 
 
-def test_a_folder_of_images_is_a_data_set(tmp_path: Path) -> None:
-    from PIL import Image
+def write_picture(path: Path, colour: tuple[int, int, int] = (0, 0, 0)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (32, 32), colour).save(path)
 
-    (tmp_path / "shirts/0").mkdir(parents=True)
-    Image.new("RGB", (32, 32)).save(tmp_path / "shirts/0/a.png")
+
+def test_a_folder_of_images_is_a_data_set(tmp_path: Path) -> None:
+    write_picture(tmp_path / "shirts/0/a.png")
     row = f"  - {{variant: continual, data: {tmp_path}/shirts}}\n"
     [latents] = specs(graph_of(tmp_path, row), EncodeSpec)
     assert latents.images == 1
-    Image.new("RGB", (32, 32), (1, 2, 3)).save(tmp_path / "shirts/0/a.png")
+    write_picture(tmp_path / "shirts/0/a.png", (1, 2, 3))
     [changed] = specs(graph_of(tmp_path, row), EncodeSpec)
     assert changed.key() != latents.key()  # its content is identity
-    missing = graph_of(tmp_path, f"  - {{variant: continual, data: {tmp_path}/trousers}}\n").runs[0]
-    assert missing.target is None
-    assert "trousers" in missing.missing[0]
+
+
+def test_a_folders_place_is_no_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("here/shirts", "there"):
+        write_picture(tmp_path / place / "0/a.png")
+    monkeypatch.chdir(tmp_path / "here")
+    rows = (
+        "  - {variant: continual, data: HERE}\n"
+        "  - {variant: real, data: HERE}\n"
+        "  - {variant: reconstruction, data: HERE, autoencoder: {steps: 2}}\n"
+    )
+    graphs = [graph_of(tmp_path, rows.replace("HERE", name)) for name in ("./shirts", f"{tmp_path}/there")]
+    assert graphs[0].nodes.keys() == graphs[1].nodes.keys()
+    [latents] = specs(graphs[0], EncodeSpec)
+    assert latents.data.path == str(tmp_path / "here/shirts")  # where a worker, started elsewhere, finds it
+
+
+def test_folders_that_are_missing_or_malformed_are_told_and_leave_the_rest(tmp_path: Path) -> None:
+    write_picture(tmp_path / "mixed/a.png")
+    write_picture(tmp_path / "mixed/0/a.png")
+    rows = "".join(f"  - {{variant: continual, data: {tmp_path}/{name}}}\n" for name in ("trousers", "mixed"))
+    graph = graph_of(tmp_path, rows + "  - {variant: base}\n")
+    assert [run.target is None for run in graph.runs] == [True, True, False]
+    assert "trousers" in graph.runs[0].missing[0]
+    assert "lie beside" in graph.runs[1].missing[0]
+
+
+def test_rows_share_the_digest_of_their_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_picture(tmp_path / "shirts/0/a.png")
+    read: list[Path] = []
+    real = sources.digest_images
+    monkeypatch.setattr(sources, "digest_images", lambda root: read.append(root) or real(root))
+    graph_of(tmp_path, f"  - {{matrix: {{variant: [ssd, issd]}}, data: {tmp_path}/shirts}}\n")
+    assert read == [tmp_path / "shirts"]
+
+
+def test_only_weights_of_the_users_own_have_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    monkeypatch.chdir(tmp_path)
+    assert sources.network_source("effnet-lite0", None).path == ""
+    assert sources.network_source("effnet-lite0", "w.pth").path == str(tmp_path / "w.pth")
+
+
+def test_embedded_things_need_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_home(monkeypatch)
+    for name in ("SSDBENCH_DATA", "XDG_DATA_HOME", "XDG_CACHE_HOME", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    paper = "model: DiT-XL/2, resolution: 256, eval: {reference: imagenet-256, network: inception}"
+    graph = graph_of(tmp_path, f"  - {{variant: continual}}\n  - {{variant: base, {paper}}}\n")
+    assert graph.runs[0].target is not None
+    assert "TORCH_HOME" in graph.runs[1].missing[0]

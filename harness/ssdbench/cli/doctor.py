@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import typer
@@ -11,7 +11,7 @@ from ssdbench.cli import options
 
 
 def doctor(results: options.Results = options.DEFAULT_RESULTS, json: options.Json = False) -> None:
-    """Check Python, torch, devices, the feature networks, what comes with the installation, and the store.
+    """Check Python, torch, devices, weights, data sets and references (whether they are there), and the store.
 
     [bold]Examples[/bold]
 
@@ -71,20 +71,35 @@ def _import(module: str) -> str:
 
 
 def _inputs() -> Iterator[tuple[str, str]]:
-    from ssdbench.errors import SsdbenchError
     from ssdbench.metrics.weights import available
-    from ssdbench.plan import sources
+    from ssdbench.plan.sources import dataset_files, place
     from ssdbench.suite import catalog
 
-    for name in catalog.NETWORKS:
-        yield f"network {name}", available(name) or "available"
+    for network in catalog.NETWORKS:
+        yield f"network {network}", _found(available, network)
     for name in catalog.DATASETS:
-        try:
-            sources.dataset_source(name)
-        except SsdbenchError as error:
-            yield f"data {name}", str(error)
-        else:
-            yield f"data {name}", "available"
+        yield f"data {name}", _found(dataset_files, name)
+    for name, model in catalog.MODELS.items():
+        sources = {f"model {name} at {resolution}": text for resolution, text in model.weights.items()}
+        if model.vae:
+            sources[f"autoencoder of {name}"] = model.vae
+        for label, text in sources.items():
+            if text.startswith("package:"):
+                yield label, _found(place, text, "")
+    for name, reference in catalog.REFERENCES.items():
+        for network, text in reference.networks.items():
+            yield f"reference {name}, {network}", _found(place, text, reference.hint)
+
+
+def _found(look: Callable[..., object], *arguments: str) -> str:
+    """Return ``available``, or the problem that ``look`` returns as text or raises."""
+    from ssdbench.errors import SsdbenchError
+
+    try:
+        problem = look(*arguments)
+    except SsdbenchError as error:
+        return str(error)
+    return problem if isinstance(problem, str) else "available"
 
 
 def _store(results: Path) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,7 @@ import typer
 from ssdbench.cli import options
 
 
-class Topic(str, Enum):
+class Topic(StrEnum):
     """What there is to list."""
 
     MODELS = "models"
@@ -82,4 +82,7 @@ def _head(path: Path, key: str) -> str:
 def _described_fact(fact: object) -> str:
     unavailable = getattr(fact, "unavailable", None)
     description = str(getattr(fact, "description", ""))
+    licence = getattr(fact, "licence", None)
+    if licence:
+        description += f" (licence: {licence})"
     return f"{description} [{unavailable}]" if unavailable else description

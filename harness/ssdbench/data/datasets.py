@@ -17,6 +17,7 @@ from ssdbench.data.folders import FolderPixels, list_images
 from ssdbench.errors import InputError
 
 ASSETS = Path(__file__).parent.parent / "assets"
+FOLDER = "folder"  # what every folder of images is called: its content says which one it is, not its place
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
 
 
@@ -86,9 +87,18 @@ def _folder(root: Path, resolution: int) -> Images:
 
 
 def data_root() -> Path:
-    """Where the user keeps data sets: ``$SSDBENCH_DATA``, else the XDG data directory."""
-    xdg = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share"))
-    return Path(os.environ.get("SSDBENCH_DATA", xdg / "ssdbench"))
+    """Where the user keeps data sets: ``$SSDBENCH_DATA``, else ``ssdbench`` in the XDG data directory.
+
+    Raises:
+        InputError: neither that nor ``$XDG_DATA_HOME`` is set, and there is no home directory.
+    """
+    own, xdg = os.environ.get("SSDBENCH_DATA"), os.environ.get("XDG_DATA_HOME")
+    if own:
+        return Path(own)
+    try:
+        return (Path(xdg) if xdg else Path.home() / ".local/share") / "ssdbench"
+    except RuntimeError as error:
+        raise InputError("there is no home directory: set SSDBENCH_DATA to where your data is") from error
 
 
 def _full_folder() -> Path:
@@ -100,7 +110,7 @@ def _full_folder() -> Path:
 class Reader:
     """How a data set is read at a resolution, which files it consists of, and how to get it when they are missing.
 
-    ``files`` are checked and digested; a folder among them stands for all below it.
+    A folder among ``files`` stands for the images in it (:func:`ssdbench.data.folders.list_images`).
     """
 
     files: Callable[[], list[Path]]
@@ -140,23 +150,27 @@ def reader(name: str) -> Reader:
         InputError: there is none of that name.
     """
     if "/" in name:
-        root = Path(name).expanduser()
-        return Reader(lambda: [root], lambda resolution: _folder(root, resolution), "it is the suite's own")
+        return _folder_reader(Path(name).expanduser())
     if name not in READERS:
         raise InputError(f"data set {name!r} cannot be read by this version; known: {', '.join(READERS)}")
     return READERS[name]
 
 
-def load_images(name: str, resolution: int) -> Images:
+def _folder_reader(root: Path) -> Reader:
+    return Reader(lambda: [root], lambda resolution: _folder(root, resolution), "it is the suite's own")
+
+
+def load_images(name: str, resolution: int, path: Path | str | None = None) -> Images:
     """All images of data set ``name``, fitted to ``resolution`` pixels a side.
 
+    ``path`` is where the data set called :data:`FOLDER` lies; the others know their own places.
     The small data sets are enlarged by :func:`fit`; folders are cropped by
     :func:`ssdbench.data.folders.center_crop`, image by image when they are asked for.
 
     Raises:
         InputError: the data set is unknown, missing (says how to get it) or malformed.
     """
-    source = reader(name)
+    source = _folder_reader(Path(path)) if name == FOLDER and path is not None else reader(name)
     missing = [path for path in source.files() if not path.exists()]
     if missing:
         raise InputError(f"data set {name!r}: no {missing[0]}; {source.hint}")

@@ -19,7 +19,7 @@ def list_images(root: Path) -> tuple[list[Path], NDArray[np.int64]]:
     """Find the images below ``root`` and their labels, in a fixed order.
 
     With subfolders, each is a class, numbered in the order of their sorted names, and may hold folders of its own.
-    Without, the images have no labels: :data:`NO_LABEL`.
+    Without, the images have no labels: :data:`NO_LABEL`. Hidden files and folders are passed over.
 
     Raises:
         InputError: there is no such folder, it holds no image, or images lie beside class folders.
@@ -27,7 +27,7 @@ def list_images(root: Path) -> tuple[list[Path], NDArray[np.int64]]:
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder of images")
     classes = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    loose = sorted(path for path in root.iterdir() if path.suffix.lower() in EXTENSIONS)
+    loose = sorted(path for path in root.iterdir() if _is_image(path, root))
     if loose and classes:
         raise InputError(
             f"{root}: {len(loose)} images (such as {loose[0].name}) lie beside {len(classes)} class folders; "
@@ -35,12 +35,21 @@ def list_images(root: Path) -> tuple[list[Path], NDArray[np.int64]]:
         )
     paths, labels = loose, [NO_LABEL] * len(loose)
     for label, folder in enumerate(classes):
-        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+        found = sorted(path for path in folder.rglob("*") if _is_image(path, folder))
         paths += found
         labels += [label] * len(found)
     if not paths:
         raise InputError(f"{root}: no images found (looked for {', '.join(sorted(EXTENSIONS))})")
     return paths, np.array(labels, np.int64)
+
+
+def is_hidden(path: Path, root: Path) -> bool:
+    """Whether ``path`` or a folder between it and ``root`` has a name that starts with a dot."""
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _is_image(path: Path, root: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS and not is_hidden(path, root)
 
 
 class FolderPixels:

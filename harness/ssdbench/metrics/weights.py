@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import shlex
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,10 +22,18 @@ _EFFNET_FILE = "models/efficientnet-lite0-57934424.pth"
 
 
 def inception_cache() -> Path:
-    """Return the place of Inception's weights in the torch hub cache (``TORCH_HOME``, ``XDG_CACHE_HOME``)."""
-    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    home = os.environ.get("TORCH_HOME", str(Path(cache) / "torch"))
-    return Path(home).expanduser() / "hub" / "checkpoints" / INCEPTION_URL.rsplit("/", 1)[1]
+    """Return the place of Inception's weights in the torch hub cache (``TORCH_HOME``, ``XDG_CACHE_HOME``).
+
+    Raises InputError when neither is set and there is no home directory.
+    """
+    home = os.environ.get("TORCH_HOME") or str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch")
+    try:
+        folder = Path(home).expanduser()
+    except RuntimeError as error:
+        raise InputError(
+            "there is no home directory: set TORCH_HOME to where the FID Inception's weights are"
+        ) from error
+    return folder / "hub" / "checkpoints" / INCEPTION_URL.rsplit("/", 1)[1]
 
 
 def effnet_file() -> Path | None:
@@ -56,9 +65,9 @@ def available(name: str, weights: Path | str | None = None) -> str | None:
     if name == INCEPTION:
         if weights is None and not inception_cache().is_file():
             return (
-                f"the weights of the FID Inception are not here: put {INCEPTION_URL} at "
-                f"{inception_cache()}, or give the file's path as weights; offline, {EFFNET_LITE0} is the "
-                "alternative (FD instead of FID)"
+                "the weights of the FID Inception are not here: run "
+                f"`curl -L --create-dirs -o {shlex.quote(str(inception_cache()))} {INCEPTION_URL}`, or give the "
+                f"file's path as eval.weights; offline, {EFFNET_LITE0} is the alternative (FD instead of FID)"
             )
         return None
     return _function_problem(name)

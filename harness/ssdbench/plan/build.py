@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
 
 from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
 from ssdbench.plan import sources
 from ssdbench.plan.graph import Graph, PlannedRun
-from ssdbench.plan.sources import Missing
+from ssdbench.plan.sources import Data
 from ssdbench.plan.variants import self_step
 from ssdbench.stages import EncodeSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.stages.sample import SHARD, Copying, Guidance, Sampling
@@ -17,6 +19,8 @@ from ssdbench.stages.train import Denoise, Reconstruct
 from ssdbench.suite import ResolvedRun, Suite
 from ssdbench.suite.catalog import MODELS, REFERENCES, SAMPLERS, ModelFacts
 from ssdbench.suite.variant import VariantStep, parse_variant
+
+_Found = TypeVar("_Found")
 
 
 class Unavailable(InputError):
@@ -26,9 +30,10 @@ class Unavailable(InputError):
 def build(suite: Suite) -> Graph:
     """The graph of all runs of a suite. A run that cannot run here has no target, and says why."""
     graph = Graph()
+    find_data = cache(sources.dataset)  # many rows share a data set, which may have a million files
     for run in suite.runs:
         try:
-            chain = _Chain(graph, run)
+            chain = _Chain(graph, run, find_data)
         except Unavailable as error:
             graph.runs.append(PlannedRun(run, unavailable=str(error)))
             continue
@@ -53,25 +58,27 @@ class _Weights:
 class _Chain:
     """The stages of one run. ``missing`` lists all it needs that is not on this machine; then nothing can be added."""
 
-    def __init__(self, graph: Graph, run: ResolvedRun) -> None:
+    def __init__(self, graph: Graph, run: ResolvedRun, find_data: Callable[[str], Data]) -> None:
         self.graph, self.run = graph, run
         self.missing: list[str] = []
         self.steps = parse_variant(run.variant)
         self.kinds = {step.kind for step in self.steps}
         self.facts = self._facts()
-        self.dataset = self._dataset()
+        dataset = self._dataset()
         self.shape = self.facts.shapes[run.resolution]
         self.network = self._find(lambda: sources.network_source(run.eval.network, run.eval.weights))
         self.reference = self._find(self._reference)
         self.weights = self._find(self._weights) if self._needs_weights else None
         self.vae = self._find(self._vae) if self._needs_vae else None
-        self.data = self._find(lambda: sources.dataset_source(self.dataset)) if self._needs_data else None
+        self.data = self._find(lambda: find_data(dataset)) if self._needs_data else None
 
-    def _find(self, source: Callable[[], Source]) -> Source | None:
-        """The source, or None and a note of what is missing."""
+    def _find(self, source: Callable[[], _Found]) -> _Found | None:
+        """The source, or None and a note of what is missing or cannot be read."""
         try:
             return source()
-        except Missing as error:
+        except Unavailable:
+            raise
+        except InputError as error:
             self.missing.append(str(error))
             return None
 
@@ -140,7 +147,7 @@ class _Chain:
         if self._copies:
             assert self.data is not None
             reconstruct = "reconstruction" in self.kinds
-            copying = Copying(dataset=self.dataset, data=self.data, reconstruct=reconstruct)
+            copying = Copying(dataset=self.data.name, data=self.data.source, reconstruct=reconstruct)
             shards = self._shards(vae, copying=copying)
         else:
             model = self._model(vae)
@@ -196,8 +203,8 @@ class _Chain:
         assert self.data is not None
         objective = Reconstruct(
             kind="reconstruct",
-            dataset=self.dataset,
-            data=self.data,
+            dataset=self.data.name,
+            data=self.data.source,
             resolution=self.run.resolution,
             channels=recipe.channels,
             latent_channels=recipe.latent_channels,
@@ -220,10 +227,10 @@ class _Chain:
         denoise = step.kind in ("pretrain", "continual")
         latents = EncodeSpec(
             inputs=vae.role("vae"),
-            dataset=self.dataset,
-            data=self.data,
+            dataset=self.data.name,
+            data=self.data.source,
             resolution=run.resolution,
-            images=sources.dataset_size(self.dataset),
+            images=self.data.images,
             vae=vae.source,
         )
         shared = TrainSpec.model_fields.keys() & type(run.train).model_fields.keys()

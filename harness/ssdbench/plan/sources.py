@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from ssdbench.data.datasets import ASSETS, data_root, reader
-from ssdbench.data.folders import list_images
+from ssdbench.data.datasets import ASSETS, FOLDER, data_root, reader
 from ssdbench.errors import InputError
-from ssdbench.metrics.weights import available, effnet_file, inception_cache, network_digest
-from ssdbench.plan.digests import digest
+from ssdbench.metrics.weights import available, network_digest
+from ssdbench.plan.digests import digest, digest_images
 from ssdbench.stages import Source
 from ssdbench.suite.catalog import DATASETS
 
@@ -17,42 +17,66 @@ class Missing(InputError):
     """Something is not on this machine; the message says how to get it."""
 
 
-def locate(text: str, hint: str) -> Source:
-    """The source ``package:PATH`` (shipped with the installation) or ``file:NAME`` (the user's, under weights).
+@dataclass(frozen=True)
+class Data:
+    """A data set as stages know it; all folders of images have one name, and their digest tells them apart."""
+
+    name: str
+    source: Source
+    images: int
+
+
+def place(text: str, hint: str) -> Path:
+    """The path of ``package:PATH`` (shipped with the installation) or ``file:NAME`` (the user's, under weights).
 
     Raises:
-        Missing: it is not there.
+        Missing: there is nothing.
     """
     scheme, _, name = text.partition(":")
     path = ASSETS / name if scheme == "package" else data_root() / "weights" / name
     if not path.exists():
         how = "it comes with the installation: reinstall ssdbench" if scheme == "package" else hint
         raise Missing(f"{path} is missing: {how}")
+    return path
+
+
+def locate(text: str, hint: str) -> Source:
+    """What lies at :func:`place`, digested."""
+    path = place(text, hint)
     return Source(digest=digest([path]), path=str(path))
 
 
-def dataset_source(name: str) -> Source:
-    """The files of a data set."""
+def dataset_files(name: str) -> list[Path]:
+    """The files of a data set, or its folder of images.
+
+    Raises:
+        Missing: not all are there.
+    """
     found = reader(name)
     files = found.files()
     missing = [str(path) for path in files if not path.exists()]
     if missing:
         raise Missing(f"data set {name!r}: {', '.join(missing)} missing: {found.hint}")
-    return Source(digest=digest(files), path=str(files[0].parent))
+    return files
 
 
-def dataset_size(name: str) -> int:
-    """How many images a data set holds."""
-    if name in DATASETS:
-        return DATASETS[name].images
-    return len(list_images(Path(name).expanduser())[0])
+def dataset(name: str) -> Data:
+    """A data set and its digest, over every image where it is a folder."""
+    files = dataset_files(name)
+    own = name not in DATASETS
+    if own or files[0].is_dir():
+        root = files[0].resolve()
+        content, images = digest_images(root)
+        source = Source(digest=content, path=str(root))
+    else:
+        source, images = Source(digest=digest(files), path=str(files[0].parent)), 0
+    return Data(FOLDER, source, images) if own else Data(name, source, DATASETS[name].images)
 
 
 def network_source(name: str, weights: str | None) -> Source:
-    """The weights of a feature network."""
+    """The weights of a feature network; those that are where they usually are have no path."""
     problem = available(name, weights)
     if problem is not None:
         raise Missing(problem)
-    default = {"inception": inception_cache(), "effnet-lite0": effnet_file()}.get(name)
-    path = weights or (str(default) if default else "")
+    path = "" if weights is None else str(Path(weights).expanduser().resolve())
     return Source(digest=network_digest(name, weights), path=path)

@@ -22,12 +22,14 @@ def fusion_weight(train: Train, layers: int) -> float:
     """w, the weight of the states from s at each fused layer.
 
     From lambda, which weights s (Eq. 6 as printed) or t; else from the share W of the features that comes from s
-    after all fused layers: W = 1 - (1 - w)^L.
+    after all fused layers: W = 1 - (1 - w)^L. Rounded, so that one weight has one key however it was given.
     """
     if train.lambda_ is not None:
-        return train.lambda_ if train.lambda_weights == "s" else 1.0 - train.lambda_
-    share = DEFAULT_SHARE if train.share is None else train.share
-    return 1.0 - float((1.0 - share) ** (1.0 / layers))
+        w = train.lambda_ if train.lambda_weights == "s" else 1.0 - train.lambda_
+    else:
+        share = DEFAULT_SHARE if train.share is None else train.share
+        w = 1.0 - float((1.0 - share) ** (1.0 / layers))
+    return round(w, 12)
 
 
 def trained_pairs(train: Train, nfe: int) -> tuple[int, ...]:

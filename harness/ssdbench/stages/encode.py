@@ -46,7 +46,7 @@ def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     from ssdbench.errors import Interrupted
     from ssdbench.models.vae import Autoencoder
 
-    images = load_images(spec.dataset, spec.resolution)
+    images = load_images(spec.dataset, spec.resolution, spec.data.path)
     vae = Autoencoder(vae_folder(spec.vae, inputs), runtime.device)
     for shard, start in enumerate(range(0, len(images), SHARD)):
         stop = min(start + SHARD, len(images))

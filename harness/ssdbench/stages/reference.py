@@ -44,7 +44,7 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
     from ssdbench.metrics.networks import load_network
     from ssdbench.metrics.reference import make_reference, save_reference
 
-    images = load_images(spec.dataset, spec.resolution)
+    images = load_images(spec.dataset, spec.resolution, spec.data.path)
     chosen = shuffled(len(images), spec.seed, range(spec.count))
     network = load_network(
         spec.network, Path(spec.weights.path) if spec.weights.path else None, runtime.device

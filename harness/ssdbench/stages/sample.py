@@ -159,7 +159,7 @@ def _copier(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime) -> _Pro
 
     how = spec.copying
     assert how is not None
-    images = load_images(how.dataset, spec.resolution)
+    images = load_images(how.dataset, spec.resolution, how.data.path)
     vae = Autoencoder(vae_folder(spec.vae, inputs), runtime.device) if how.reconstruct else None
 
     def produce(indices: range) -> dict[str, torch.Tensor]:

@@ -172,7 +172,7 @@ def _autoencoder(spec: TrainSpec, setting: Reconstruct, output: Path, runtime: R
     from ssdbench.training.objectives import Batch
     from ssdbench.training.objectives import Reconstruct as Objective
 
-    images = load_images(setting.dataset, setting.resolution)
+    images = load_images(setting.dataset, setting.resolution, setting.data.path)
     torch.manual_seed(spec.seed)
     model = build_vae(setting.channels, images.pixels.shape[-1], setting.latent_channels).to(runtime.device)
     objective = Objective(setting.kl_weight)
