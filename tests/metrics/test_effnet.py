@@ -90,12 +90,9 @@ def test_other_inputs_are_refused(network, images):
         network(images)
 
 
-def test_it_knows_its_widths_digest_and_headers(network):
+def test_it_knows_its_widths_and_digest(network):
     assert network.dims == Dims(1280, 512, 1000)
     assert network.digest == network_digest("effnet-lite0")
-    assert network.header("sfd") == "sFD(effnet-lite0)"
-    with pytest.raises(KeyError):
-        network.header("fid")
 
 
 def test_torch_fidelity_can_use_it(network, images):

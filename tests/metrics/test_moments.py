@@ -1,13 +1,23 @@
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.moments import chunk_moments, moments_of
+from ssdbench.metrics.moments import Moments, MomentStream, chunk_moments
 from ssdbench.metrics.streams import rebatch
 
 ROWS = np.random.default_rng(0).normal(3, 2, (2345, 7)).astype(np.float32)
+
+
+def moments_of(batches: Iterable[NDArray[np.float32]], width: int) -> Moments:
+    stream = MomentStream(width)
+    for batch in batches:
+        stream.add(batch)
+    return stream.result()
 
 
 def cut(rows, lengths):

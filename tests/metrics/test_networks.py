@@ -1,3 +1,4 @@
+import shlex
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import torch
 from ssdbench.errors import InputError, UsageError
 from ssdbench.metrics.names import header, metric_keys
 from ssdbench.metrics.networks import Dims, FeatureNetwork, Taps, available, load_network, network_digest
+from ssdbench.metrics.weights import INCEPTION_URL
 
 
 def test_naming_networks_does_not_import_torch():
@@ -24,6 +26,10 @@ def test_fid_is_said_only_of_the_fid_inception():
     assert metric_keys("effnet-lite0") == ("fd", "sfd", "is", "precision", "recall")
     assert [header(key, "inception") for key in metric_keys("inception")][:2] == ["FID", "sFID"]
     assert header("fd", "effnet-lite0") == "FD(effnet-lite0)"
+    assert header("sfd", "a.b:c", short="x") == "x(a.b:c)"
+    assert [header("recall", network) for network in ("inception", "effnet-lite0")] == ["Recall", "Recall"]
+    assert header("recall", "effnet-lite0", short="Rec.", always=True) == "Rec.(effnet-lite0)"
+    assert header("fid", "inception", always=True) == "FID(inception)"
     with pytest.raises(KeyError):
         header("fid", "effnet-lite0")
 
@@ -64,7 +70,12 @@ def test_functions_that_give_no_network(name, message):
         load_network(name)
 
 
-def test_missing_weights_are_told():
+def test_missing_weights_are_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "a b"))
+    place = tmp_path / "a b/hub/checkpoints/weights-inception-2015-12-05-6726825d.pth"
+    told = available("inception") or ""
+    command = shlex.split(told.split("`")[1])
+    assert command == ["curl", "-L", "--create-dirs", "-o", str(place), INCEPTION_URL]
     assert "are not at /no/such/file" in (available("effnet-lite0", "/no/such/file") or "")
     with pytest.raises(InputError, match="are not at /no/such/file"):
         network_digest("inception", "/no/such/file")

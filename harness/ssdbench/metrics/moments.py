@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,11 +71,3 @@ class MomentStream:
         """Return the moments of all rows so far; more rows may follow."""
         rest = self._blocks.rest()
         return self._moments.merge(chunk_moments(rest)) if len(rest) else self._moments
-
-
-def moments_of(batches: Iterable[NDArray[np.float32]], width: int) -> Moments:
-    """Return the moments of float32 batches (n, D)."""
-    stream = MomentStream(width)
-    for batch in batches:
-        stream.add(batch)
-    return stream.result()

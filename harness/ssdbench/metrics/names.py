@@ -22,12 +22,16 @@ def metric_keys(network: str) -> tuple[str, ...]:
     return (*frechet, "is", "precision", "recall")
 
 
-def header(metric: str, network: str) -> str:
+def header(metric: str, network: str, *, short: str | None = None, always: bool = False) -> str:
     """Return a metric's column header: ``FID``, or ``FD(effnet-lite0)`` for any but the FID Inception.
+
+    Precision and recall name their network only where ``always`` asks for it, as a table with two networks must; then
+    all do. ``short`` replaces the metric's own name.
 
     Raises KeyError for a metric that the network does not have (``fid`` of another network than Inception).
     """
     if metric not in metric_keys(network):
         raise KeyError(f"{metric!r} is no metric of the network {network!r}")
-    name = _HEADERS[metric]
-    return name if network == INCEPTION else f"{name}({network})"
+    name = short or _HEADERS[metric]
+    plain = network == INCEPTION or metric in ("precision", "recall")
+    return name if plain and not always else f"{name}({network})"

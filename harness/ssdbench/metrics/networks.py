@@ -88,10 +88,6 @@ class FeatureNetwork:
             )
         return Taps(*(tap.to(torch.float32) for tap in taps))
 
-    def header(self, metric: str) -> str:
-        """Return the honest column header of a metric key, e.g. ``FD(effnet-lite0)``."""
-        return names.header(metric, self.name)
-
 
 def load_network(
     name: str, weights: Path | str | None = None, device: torch.device | str = "cpu"

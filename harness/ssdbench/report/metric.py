@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ssdbench.metrics import names
 from ssdbench.metrics.names import INCEPTION
 
 
 @dataclass(frozen=True)
 class MetricColumn:
-    """One metric. ``keys``, ``short`` and ``decimals`` come in pairs: for the FID network, and for any other.
+    """One metric. ``keys`` and ``decimals`` come in pairs: for the FID network, and for any other.
 
-    The FID network's decimals are the paper's; others' values need not be of that size.
+    The FID network's decimals are the paper's; others' values need not be of that size. ``short`` is the paper's name
+    for the column where it is not the metric's own.
     """
 
     name: str
     keys: tuple[str, str]
-    short: tuple[str, str]
     higher_is_better: bool
     decimals: tuple[int, int]
+    short: str | None = None
 
     def value(self, metrics: Mapping[str, float]) -> float | None:
         """Return this metric of a record, or None when it was not measured."""
@@ -29,17 +31,13 @@ class MetricColumn:
         return None
 
     def header(self, network: str, *, always_name: bool = False) -> str:
-        """Return the honest header: ``FID ↓`` only for the FID network, else ``FD(network) ↓``.
+        """Return the honest header and which way is better: ``FID ↓``, ``FD(effnet-lite0) ↓``.
 
-        Precision and recall name their network only when ``always_name`` asks for it, as a table with two
-        networks must.
+        See :func:`ssdbench.metrics.names.header`.
         """
+        key = self.keys[network != INCEPTION]
         arrow = "↑" if self.higher_is_better else "↓"
-        published = network == INCEPTION
-        short = self.short[0 if published else 1]
-        if (published or self.name in ("precision", "recall")) and not always_name:
-            return f"{short} {arrow}"
-        return f"{short}({network}) {arrow}"
+        return f"{names.header(key, network, short=self.short, always=always_name)} {arrow}"
 
     def format(self, value: float, network: str) -> str:
         """Return ``value`` with the decimals for ``network``."""
@@ -49,10 +47,10 @@ class MetricColumn:
 METRICS: dict[str, MetricColumn] = {
     column.name: column
     for column in (
-        MetricColumn("is", ("is", "is"), ("IS", "IS"), True, (1, 2)),
-        MetricColumn("fid", ("fid", "fd"), ("FID", "FD"), False, (2, 2)),
-        MetricColumn("sfid", ("sfid", "sfd"), ("sFID", "sFD"), False, (2, 2)),
-        MetricColumn("precision", ("precision", "precision"), ("Prec.", "Prec."), True, (2, 3)),
-        MetricColumn("recall", ("recall", "recall"), ("Rec.", "Rec."), True, (2, 3)),
+        MetricColumn("is", ("is", "is"), True, (1, 2)),
+        MetricColumn("fid", ("fid", "fd"), False, (2, 2)),
+        MetricColumn("sfid", ("sfid", "sfd"), False, (2, 2)),
+        MetricColumn("precision", ("precision", "precision"), True, (2, 3), "Prec."),
+        MetricColumn("recall", ("recall", "recall"), True, (2, 3), "Rec."),
     )
 }
