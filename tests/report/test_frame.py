@@ -45,6 +45,21 @@ def test_json_is_an_array_of_the_same_records() -> None:
     assert failed["fd"] is None
 
 
+def test_numbers_survive() -> None:
+    seed = 2**62 + 1  # not a float
+    run = make_run("issd", seed=seed)
+    record = make_record(run, fd=1e-12, sfd=float("nan"), precision=1 / 3, w=2.0**-40)
+    report = SuiteReport("quick", "Quick", "plain", (Result(run, record), Result(make_run("ssd"))))
+    row, other = json.loads(render([report], "json"))
+    assert (row["seed"], row["fd"], row["precision"], row["record.w"]) == (seed, 1e-12, 1 / 3, 2.0**-40)
+    assert row["sfd"] is None
+    assert type(row["record.samples"]) is type(row["train.steps"]) is int
+    assert row.keys() == other.keys()
+    row, other = csv.DictReader(io.StringIO(render([report], "csv")))
+    assert (int(row["seed"]), float(row["precision"])) == (seed, 1 / 3)
+    assert int(row["record.samples"]) > 0  # though the other run has none
+
+
 def test_published_figures_are_numbers_of_their_own() -> None:
     run = make_run(
         "issd",
