@@ -175,6 +175,24 @@ def test_a_repeated_run_is_noted(rows: Write) -> None:
     assert suite.notes == ["x.yaml:10:5: the same run as x.yaml:8:5"]
 
 
+def test_a_run_of_another_seed_is_no_repeat(rows: Write) -> None:
+    suite = load_suite(rows("{variant: base}", "{variant: base, seeds: [1, 2]}"))
+    assert suite.notes == []
+    suite = load_suite(rows("{variant: base, seeds: [0, 1]}", "{variant: base, seeds: [2, 1]}"))
+    assert suite.notes == ["x.yaml:9:5: the same run as x.yaml:8:5"]
+    assert load_suite(rows("{variant: base}", "{variant: base, seeds: [1]}"), seed=5).notes != []
+
+
+def test_data_and_reference_may_meet_where_nothing_is_trained_or_the_paper_says_so(rows: Write) -> None:
+    load_suite(
+        rows(
+            "{variant: base, data: fashion-mnist-full, eval: {reference: fashion-mnist}}",
+            "{variant: issd, data: fashion-mnist, eval: {reference: fashion-mnist}}",
+            "{variant: issd, data: imagenet}",
+        )
+    )
+
+
 def test_resolved_runs_survive_a_round_trip(write: Write) -> None:
     for run in load_suite(
         write(EXAMPLE), overrides=["train.fuse=[1, 2]", "guidance.interval=[0.1, 0.7]"]

@@ -68,7 +68,7 @@ ROWS = {
     ),
     "not one of the words": (
         "{variant: base, keep: all}",
-        "8:27: keep: must be 'grid', 'features' or 'samples', not 'all'",
+        "8:27: keep: must be 'grid' or 'samples', not 'all'",
     ),
     "words or indices": (
         "{variant: issd, train: {fuse: [1, x]}}",
@@ -146,6 +146,16 @@ ROWS = {
     "two mixing weights": (
         "{variant: issd, train: {lambda: 0.5, share: 0.5}}",
         "8:28: train: give lambda or share, not both",
+    ),
+    "training on the reference's images": (
+        "{variant: issd, data: fashion-mnist-full, eval: {reference: fashion-mnist}}",
+        "8:27: data: 'fashion-mnist-full' holds the images of the reference 'fashion-mnist': train on others than it is"
+        " scored against",
+    ),
+    "scoring the reference's own images": (
+        "{variant: real, nfe: 0, data: fashion-mnist-full, eval: {reference: fashion-mnist-64}}",
+        "8:35: data: 'fashion-mnist-full' holds the images of the reference 'fashion-mnist-64': train on others than it"
+        " is scored against",
     ),
     "autoencoder of a model that is given": (
         "{variant: ssd, autoencoder: {steps: 5}}",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ssdbench.errors import SuiteError
-from ssdbench.suite import catalog, list_profiles, load_suite
+from ssdbench.suite import catalog, list_profiles, list_suites, load_suite
 from ssdbench.suite.problems import Mark, Problems
 from ssdbench.suite.profiles import MAPPED, load_profile
 
@@ -19,7 +19,7 @@ networks: {inception: effnet-lite0}
 samplers: {ddim: ddim}
 override: {train: {steps: 100, share: 0.5}, eval: {samples: 40}}
 rules:
-  - {when: {variant: ssd, train.pairs: all}, set: {train: {pairs: skip_last}}}
+  - {when: {variant: "ss?", train.pairs: all}, set: {train: {pairs: skip_last}}}
   - {when: {model: dit-mini, nfe: [5, 10]}, set: {train: {warmup: 7}}}
   - {when: {nfe: 20}, limits: {samples: 10}}
 """
@@ -34,6 +34,40 @@ def test_names_are_mapped_and_remembered(rows: Write) -> None:
     assert run.scale == "mini"
     assert (run.train.steps, run.train.lr, run.train.batch_size) == (200, 1e-4, 128)
     assert run.eval.samples == 2000
+
+
+def test_mini_leaves_pretraining_its_recipe() -> None:
+    own, mini = load_suite("pretrain-mini").runs, load_suite("pretrain-mini", profile="mini").runs
+    assert [run.train for run in mini] == [run.train for run in own]
+    assert [run.autoencoder for run in mini] == [run.autoencoder for run in own]
+
+
+@pytest.mark.parametrize("variant", ["continual", "ssd-eq10", "pd 20-10 + issd", "continual + issd"])
+def test_mini_trains_everything_else_briefly(variant: str, rows: Write) -> None:
+    (run,) = load_suite(rows(f"{{variant: {variant}}}"), profile="mini").runs
+    assert (run.train.steps, run.train.lr) == (200, 1e-4)
+
+
+def test_mini_skips_the_pair_that_cannot_be_learnt(rows: Write) -> None:
+    path = rows(
+        "{variant: ssd}",
+        "{variant: continual + issd}",
+        "{variant: ssd-eq12, grid: trailing}",
+        "{variant: ssd, nfe: 2}",
+        "{variant: issd, train: {pairs: [1]}}",
+        "{variant: continual}",
+    )
+    runs = load_suite(path, profile="mini").runs
+    assert [run.train.pairs for run in runs] == ["skip_last", "skip_last", "all", "all", (1,), "all"]
+
+
+def test_every_suite_loads_at_every_scale() -> None:
+    for name in list_suites():
+        for profile in (None, "mini", "smoke"):
+            assert load_suite(name, profile=profile).runs
+    runs = load_suite("table2", profile="mini").runs
+    unavailable = {(run.named.model, run.model) for run in runs if catalog.MODELS[run.model].unavailable}
+    assert unavailable == {("SiT-XL/2", "sit-mini")}
 
 
 def test_mini_draws_fewer_images_at_250_evaluations(rows: Write) -> None:
@@ -65,6 +99,7 @@ def test_every_sampler_network_and_reference_has_a_counterpart(name: str) -> Non
         if known is not None:
             # What is already mini stays itself, so that a profile can be applied to any suite.
             assert set(profile.tables[table].values()) <= set(profile.tables[table]), key
+    assert set(profile.tables["models"]) == set(catalog.MODELS)
     assert set(profile.tables["networks"]) == set(catalog.NETWORKS)
     assert set(profile.tables["data"]) == {"original", *catalog.DATASETS}
 

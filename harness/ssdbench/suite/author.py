@@ -123,7 +123,7 @@ def _condition_model() -> type[Frozen]:
         for _, key, field in run_keys()
         if key not in SECTIONS
     }
-    doc = "Settings that a run must have; a list is any of its values."
+    doc = "Settings that a run must have; a list is any of its values, * and ? match as in file names."
     return create_model("Condition", __base__=Frozen, __doc__=doc, **fields)
 
 

@@ -150,6 +150,18 @@ def _channels(channels: int | None, model: str, resolution: int) -> str | None:
     return f"model {model!r} has {shape.in_channels} channels, not {channels}"
 
 
+@_check("data", "eval.reference", "variant", "model")
+def _overlap(data: str, reference: str, variant: str, model: str) -> str | None:
+    facts, of_model = catalog.REFERENCES.get(reference), catalog.MODELS.get(model)
+    if data == "original" and of_model is not None:
+        data = of_model.dataset
+    if facts is None or facts.drawn_from != data or _kinds(variant) == {"base"}:
+        return None
+    return (
+        f"{data!r} holds the images of the reference {reference!r}: train on others than it is scored against"
+    )
+
+
 @_check("autoencoder", "variant")
 def _autoencoder(autoencoder: Any, variant: str) -> str | None:
     if autoencoder is None or {"pretrain", "reconstruction"} & set(_kinds(variant)):

@@ -178,7 +178,7 @@ class _Resolver:
         self._limit = limit
         self._seed = seed
         self._problems = problems
-        self._seen: dict[str, Mark] = {}
+        self._seen: dict[tuple[str, int], Mark] = {}
         self._repeats: list[tuple[Mark, Mark]] = []
 
     def notes(self) -> list[str]:
@@ -257,14 +257,15 @@ class _Resolver:
                 key = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
                 self._problems.add(origin(layers, [key]) or row.mark, key, describe(error))
             return []
-        self._note_repeat(values, named, row.mark)
+        self._note_repeat(values, named, seeds, row.mark)
         return [first, *(first.model_copy(update={"seed": other}) for other in seeds[1:])]
 
-    def _note_repeat(self, values: Values, named: Values, mark: Mark) -> None:
+    def _note_repeat(self, values: Values, named: Values, seeds: Sequence[int], mark: Mark) -> None:
         content = repr(sorted((values | named).items(), key=lambda item: item[0]))
-        first = self._seen.setdefault(content, mark)
-        if first is not mark:
-            self._repeats.append((mark, first))
+        firsts = [self._seen.setdefault((content, seed), mark) for seed in seeds]
+        others = [first for first in firsts if first is not mark]
+        if others:
+            self._repeats.append((mark, others[0]))
 
 
 _NAMED: dict[str, Any] = {

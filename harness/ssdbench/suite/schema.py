@@ -215,7 +215,7 @@ class Run(Frozen):
     eval: Eval = Field(description="Generation and scoring.")
     label: Text | None = Field(None, description="Name of the row in tables instead of its variant.")
     epochs: Text | None = Field(None, description="Epochs as the paper prints them, such as '1400 + 0.8'.")
-    keep: Literal["grid", "features", "samples"] = Field(
+    keep: Literal["grid", "samples"] = Field(
         "samples", description="What stays in the store of the generated images once they are scored."
     )
 

@@ -68,15 +68,20 @@ def select(runs: Sequence[ResolvedRun], only: str) -> list[ResolvedRun]:
 
 
 def matches(values: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
-    """Whether flat settings equal every condition's value, or one of its values where it is a list."""
-    for key, wanted in conditions.items():
-        value = values.get(key)
-        choices = wanted if isinstance(wanted, list) else [wanted]
-        if not any(
-            value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in choices
-        ):
-            return False
-    return True
+    """Whether flat settings meet every condition's value, or one of its values where it is a list.
+
+    ``*`` and ``?`` in text match as in file names.
+    """
+    return all(
+        any(_equals(values.get(key), choice) for choice in (wanted if isinstance(wanted, list) else [wanted]))
+        for key, wanted in conditions.items()
+    )
+
+
+def _equals(value: object, choice: object) -> bool:
+    if isinstance(value, str) and isinstance(choice, str):
+        return fnmatchcase(value, choice)
+    return value == choice and isinstance(value, bool) == isinstance(choice, bool)
 
 
 def _meets(run: ResolvedRun, key: str, choices: list[str]) -> bool:
