@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """Kinds of stages."""
 
     TRAIN = "train"
@@ -19,7 +19,7 @@ class Kind(str, Enum):
     SCORE = "score"
 
 
-class Engine(str, Enum):
+class Engine(StrEnum):
     """Where stages run."""
 
     LOCAL = "local"
@@ -59,7 +59,10 @@ Fresh = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
-Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, ...; the best there is by default.")]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="cpu, cuda, cuda:N or mps; by default cuda if there is one, else cpu."),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, metavar="N", help="Stages at a time; by default by cores.")
 ]
