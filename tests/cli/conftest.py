@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from ssdbench.cli.app import app
+from ssdbench.engine.records import write_record
 from ssdbench.plan import Graph, build
 from ssdbench.store import InputDigest, Provenance, Store
-from ssdbench.store.record import StageRecord
 from ssdbench.suite import load_suite
-from tests.report.make import make_record
 
 SUITE = """\
 suite: tiny
@@ -71,20 +71,36 @@ class Filled:
     def targets(self) -> list[str]:
         return self.graph.targets
 
+    def stage(self, kind: str, title: str = "") -> str:
+        """The first stage of a kind whose title holds a text."""
+        return next(
+            key
+            for key, node in self.graph.nodes.items()
+            if kind == node.spec.KIND and title in node.spec.title
+        )
 
-def fill(root: Path, suite: Path) -> Filled:
-    """Commit an artifact for each stage of ``suite`` and write its runs' records."""
-    store, graph = Store(root), build(load_suite(suite))
-    for key, node in graph.nodes.items():
-        attempt = store.begin(key)
+    def finish(self, key: str, content: str = "") -> None:
+        """Commit an artifact for a stage; ``content`` tells it from another of the same key."""
+        node = self.graph.nodes[key]
+        attempt = self.store.begin(key)
         (attempt.path / "model").mkdir()
-        (attempt.path / "model" / "config.json").write_text(f'{{"title": "{node.spec.title}"}}')
+        config = json.dumps({"title": node.spec.title, "content": content})
+        (attempt.path / "model" / "config.json").write_text(config)
+        if key in self.targets:
+            fd = 400.0 - 10 * self.targets.index(key)
+            scores = {
+                "metrics": {"fd": fd, "sfd": 30.0, "is": 4.0},
+                "network": "effnet-lite0",
+                "network_digest": "0" * 64,
+                "samples": 16,
+            }
+            (attempt.path / "metrics.json").write_text(json.dumps(scores))
         inputs = {}
         for role, source in node.inputs.items():
-            consumed = store.manifest(source)
+            consumed = self.store.manifest(source)
             assert consumed is not None
             inputs[role] = InputDigest(key=source, digest=consumed.digest)
-        store.commit(
+        self.store.commit(
             attempt,
             Provenance(
                 kind=node.spec.KIND,
@@ -96,35 +112,44 @@ def fill(root: Path, suite: Path) -> Filled:
                 seconds=30.0,
             ),
         )
-    for number, planned in enumerate(graph.runs):
-        assert planned.target is not None
-        stages = {}
-        for key in sorted(graph.closure([planned.target]), key=list(graph.nodes).index):
-            manifest = store.manifest(key)
-            assert manifest is not None
-            stages[key] = StageRecord(
-                kind=manifest.kind,
-                title=manifest.title,
-                seconds=manifest.seconds,
-                peak_rss_mb=1.0,
-                cached=False,
-                digest=manifest.digest,
-                device="cpu",
-                threads=1,
-                sources="abc",
-            )
-        target = store.manifest(planned.target)
-        assert target is not None
-        record = make_record(planned.run, fd=400.0 - 10 * number, sfd=30.0, **{"is": 4.0})
-        store.write_record(
-            record.model_copy(
-                update={"key": target.key, "digest": target.digest, "stages": stages, "seconds": 150.0}
-            )
-        )
-    return Filled(store, graph)
+
+    def make_again(self, key: str, content: str) -> None:
+        """Put an artifact of other content in the place of a finished one."""
+        manifest = self.store.manifest(key)
+        assert manifest is not None
+        assert self.store.set_aside(key, manifest.attempt, "it is made anew")
+        self.finish(key, content)
+
+
+def fill(root: Path, suite: Path) -> Filled:
+    """Commit an artifact for each stage of ``suite`` and write its runs' records."""
+    filled = Filled(Store(root), build(load_suite(suite)))
+    for key in filled.graph.nodes:
+        filled.finish(key)
+    for planned in filled.graph.runs:
+        write_record(filled.graph, planned, filled.store, set(filled.graph.nodes))
+    return filled
 
 
 @pytest.fixture
 def filled(workplace: Path, suite: Path) -> Filled:
     """The store ``results`` of the working directory, full."""
     return fill(workplace / "results", suite)
+
+
+@pytest.fixture
+def trimmed(workplace: Path, suite: Path) -> Filled:
+    """The same of runs that keep no images."""
+    suite.write_text(suite.read_text().replace("nfe: 4\n", "nfe: 4\n  keep: grid\n"))
+    filled = fill(workplace / "results", suite)
+    for key, node in filled.graph.nodes.items():
+        if node.spec.KIND == "sample":
+            assert filled.store.remove(key)
+    return filled
+
+
+@pytest.fixture
+def outdated(trimmed: Filled) -> Filled:
+    """The same after the iSSD model was trained again, to other weights, and nothing more was done."""
+    trimmed.make_again(trimmed.stage("train", "issd"), "other weights")
+    return trimmed

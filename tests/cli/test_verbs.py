@@ -23,10 +23,6 @@ def outcome(monkeypatch: pytest.MonkeyPatch) -> Outcome:
     return made
 
 
-def stage_of(filled: Filled, kind: str) -> str:
-    return next(key for key, node in filled.graph.nodes.items() if kind == node.spec.KIND)
-
-
 def test_run_prints_the_table_and_remembers_the_suite(ssdbench: Command, filled: Filled, suite: Path) -> None:
     result = ssdbench("run", suite, "--seed", 0)
     assert result.exit_code == 0
@@ -42,17 +38,46 @@ def test_run_as_json_prints_records(ssdbench: Command, filled: Filled, suite: Pa
     assert [row["fd"] for row in rows] == [400.0, 390.0]
 
 
-def test_run_with_a_failed_stage_is_3_and_names_the_log(
+def test_a_failed_stage_is_3_and_the_table_says_why_in_a_line(
     ssdbench: Command, suite: Path, outcome: Outcome, workplace: Path
 ) -> None:
     plan = json.loads(ssdbench("plan", suite, "--json").stdout)
     target = plan["runs"][0]["target"]
-    outcome.failed[target] = Failure("loss is not finite", workplace / "stage.log")
+    outcome.failed[target] = Failure("loss is not finite\nat step 7", workplace / "stage.log")
     result = ssdbench("run", suite)
     assert result.exit_code == 3
-    assert f"loss is not finite (log: {workplace / 'stage.log'})" in result.stderr
-    assert "failed [1]" in result.stdout
+    assert "failed: loss is not finite [1]" in result.stdout
+    assert "at step 7" not in result.stdout
+    assert result.stdout.count(f"(log: {workplace / 'stage.log'})") == 1
     assert "not run" in result.stdout
+    # The view, which is not there in this test, has told it on stderr.
+    assert "loss is not finite" not in result.stderr
+    assert "1 failed" in result.stderr
+
+
+def test_a_number_that_a_failure_left_standing_is_marked(
+    ssdbench: Command, filled: Filled, suite: Path, outcome: Outcome
+) -> None:
+    outcome.failed[filled.stage("train", "issd")] = Failure("loss is not finite", None)
+    result = ssdbench("run", suite)
+    assert result.exit_code == 3
+    assert "| + iSSD" in result.stdout
+    notes = [line for line in result.stdout.splitlines() if "from an earlier execution" in line]
+    assert len(notes) == 1
+    assert "failed: loss is not finite: " in notes[0]
+
+
+def test_a_suite_of_which_nothing_can_run_is_2(
+    ssdbench: Command, suite: Path, monkeypatch: pytest.MonkeyPatch, workplace: Path
+) -> None:
+    monkeypatch.setattr(engine, "run_graph", lambda *arguments, **options: pytest.fail("work was begun"))
+    suite.write_text(suite.read_text().replace("nfe: 4\n", "nfe: 4\n  sampler: plms\n"))
+    result = ssdbench("run", suite)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("none of the 2 runs can be run:\n  dit-mini, pretrain, plms")
+    assert len(result.stderr.splitlines()) == 3
+    assert not (workplace / "results").exists()
+    assert ssdbench("plan", suite).exit_code == 0
 
 
 def test_an_interrupted_run_is_130(ssdbench: Command, suite: Path, outcome: Outcome) -> None:
@@ -196,13 +221,57 @@ def test_status_says_what_was_left_unfinished(ssdbench: Command, suite: Path, fi
     assert "attempt-x.log" in state["rows"][1]["detail"]
 
 
+def test_dropped_images_change_nothing_in_report_and_status(
+    ssdbench: Command, trimmed: Filled, suite: Path
+) -> None:
+    (state,) = json.loads(ssdbench("status", suite, "--json").stdout)
+    assert [row["state"] for row in state["rows"]] == ["done", "done"]
+    result = ssdbench("report", suite)
+    assert "390.00" in result.stdout
+    assert "earlier" not in result.stdout
+
+
+def test_numbers_of_earlier_weights_are_said_to_be_such(
+    ssdbench: Command, outdated: Filled, suite: Path
+) -> None:
+    (state,) = json.loads(ssdbench("status", suite, "--json").stdout)
+    assert [row["state"] for row in state["rows"]] == ["done", "to run again"]
+    assert state["done"] == 1
+    assert "other content" in state["rows"][1]["detail"]
+    result = ssdbench("report", suite)
+    assert "390.00" in result.stdout
+    (note,) = [line for line in result.stdout.splitlines() if "from an earlier execution" in line]
+    assert "other content" in note
+
+
+@pytest.mark.parametrize("kind", ["score", "train"])
+def test_numbers_of_what_was_set_aside_are_said_to_be_such(
+    ssdbench: Command, filled: Filled, suite: Path, kind: str
+) -> None:
+    key = filled.targets[1] if kind == "score" else filled.stage("train", "issd")
+    manifest = filled.store.manifest(key)
+    assert manifest is not None
+    filled.store.set_aside(key, manifest.attempt, "it is made anew")
+    (note,) = [line for line in ssdbench("report", suite).stdout.splitlines() if "earlier" in line]
+    assert manifest.title in note
+    assert "it is made anew" in note
+
+
+def test_a_record_of_other_scores_is_said_to_be_such(ssdbench: Command, filled: Filled, suite: Path) -> None:
+    target = filled.targets[0]
+    record = filled.store.read_record(target)
+    assert record is not None
+    filled.store.write_record(record.model_copy(update={"digest": "0" * 64}))
+    assert "not the record of the present scores" in ssdbench("report", suite).stdout
+
+
 def test_show_prints_record_or_manifest(ssdbench: Command, filled: Filled) -> None:
     target = filled.targets[0]
     record = yaml.safe_load(ssdbench("show", target[:12]).stdout)
     assert record["metrics"]["fd"] == 400.0
     manifest = yaml.safe_load(ssdbench("show", target[:12], "--manifest").stdout)
     assert manifest["kind"] == "score"
-    assert json.loads(ssdbench("show", stage_of(filled, "encode"), "--json").stdout)["kind"] == "encode"
+    assert json.loads(ssdbench("show", filled.stage("encode"), "--json").stdout)["kind"] == "encode"
 
 
 def test_show_refuses_unknown_and_ambiguous_keys(ssdbench: Command, filled: Filled) -> None:
@@ -232,6 +301,33 @@ def test_export_copies_the_weights_that_the_run_samples_from(
     ]
 
 
+def test_export_needs_no_images(ssdbench: Command, trimmed: Filled) -> None:
+    for number, name in enumerate(("denoise", "issd")):
+        result = ssdbench("export", trimmed.targets[number], "-o", name)
+        assert result.exit_code == 0, result.stderr
+        assert name in json.loads(Path(name, "config.json").read_text())["title"]
+    assert ssdbench("export", trimmed.targets[1], "-o", "vae", "--part", "vae").exit_code == 0
+
+
+def test_exported_files_are_for_all_who_may_read_the_directory(ssdbench: Command, filled: Filled) -> None:
+    source = filled.store.directory(filled.stage("train", "issd")) / "model"
+    (source / "config.json").chmod(0o600)  # as early versions committed what safetensors had written
+    source.chmod(0o755)
+    assert ssdbench("export", filled.targets[1], "-o", "weights").exit_code == 0
+    assert Path("weights/config.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_export_of_a_record_that_names_no_inputs_asks_the_artifacts(
+    ssdbench: Command, filled: Filled
+) -> None:
+    record = filled.store.read_record(filled.targets[1])
+    assert record is not None
+    stages = {key: stage.model_copy(update={"inputs": {}}) for key, stage in record.stages.items()}
+    filled.store.write_record(record.model_copy(update={"stages": stages}))
+    assert ssdbench("export", record.key, "-o", "weights").exit_code == 0
+    assert "issd" in json.loads(Path("weights/config.json").read_text())["title"]
+
+
 def test_export_refuses_to_overwrite_and_to_copy_damaged_weights(ssdbench: Command, filled: Filled) -> None:
     target = filled.targets[1]
     Path("taken").mkdir()
@@ -250,7 +346,7 @@ def test_schema_is_that_of_the_suites(ssdbench: Command) -> None:
 
 def test_gc_verifies_and_collects(ssdbench: Command, filled: Filled) -> None:
     assert ssdbench("gc", "--verify").exit_code == 0
-    key = stage_of(filled, "sample")
+    key = filled.stage("sample")
     attempt = filled.store.begin(key)
     left = attempt.path.with_name("attempt-long-gone")
     attempt.path.rename(left)

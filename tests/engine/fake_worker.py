@@ -57,6 +57,7 @@ def execute(job: worker.Job, runtime: Runtime) -> dict[str, Any]:
             "samples": 10,
             "reference_samples": 20,
             "stamps": ["10 samples"],
+            "missing": {"recall": "the reference has no features"},
         }
         (job.output / "metrics.json").write_text(json.dumps(scores))
         (job.output / "grid.png").write_bytes(b"\x89PNG fake")

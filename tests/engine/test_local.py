@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fake_stages import COMMAND, FakeSample, FakeScore, FakeTrain, Rows, resolved_run
 
-from ssdbench.engine import Outcome, SilentView, run_graph
+from ssdbench.engine import Failure, Outcome, SilentView, run_graph
 from ssdbench.engine.stage import StageThread
 from ssdbench.errors import UsageError
 from ssdbench.plan.decide import Decision, decide
@@ -29,12 +29,17 @@ class Recording(SilentView):
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
         self.reports: list[Progress] = []
+        self.lines: list[str] = []
 
     def started(self, key: str, title: str, place: str) -> None:
         self.events.append(("start", key))
 
     def finished(self, key: str, note: str) -> None:
         self.events.append(("end", key))
+        self.lines.append(note)
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
     def progress(self, key: str, progress: Progress) -> None:
         self.reports.append(progress)
@@ -140,6 +145,7 @@ def test_record_tells_metrics_chain_and_provenance(finished: Store) -> None:
     scores = json.loads((finished.directory(keys["score"]) / "metrics.json").read_text())
     assert record.metrics == scores["metrics"]
     assert (record.samples, record.reference_samples, record.stamps) == (10, 20, ["10 samples"])
+    assert record.missing == {"recall": "the reference has no features"}
     assert (record.seed, record.reference) == (3, "imagenet-256")
     assert record.nfe == 7  # as the sampling counted it, not as the row asked
     assert [stage.title for stage in record.stages.values()] == [
@@ -149,6 +155,7 @@ def test_record_tells_metrics_chain_and_provenance(finished: Store) -> None:
         "a shard 1",
         "a score",
     ]
+    assert record.stages[keys["shard1"]].inputs == {"model": keys["train"]}
     assert not any(stage.cached for stage in record.stages.values())
     assert record.seconds == pytest.approx(sum(stage.seconds for stage in record.stages.values()))
     assert all(stage.peak_rss_mb > 5 for stage in record.stages.values())
@@ -334,6 +341,50 @@ def test_stage_leased_elsewhere_is_waited_for_while_other_work_goes_on(store: St
     thread.join()
     assert sorted(outcome.done) == sorted(built.graph.nodes)
     assert outcome.done.index(b["score"]) < outcome.done.index(a["train"])
+
+
+def test_waiting_for_another_process_is_told_once(finished: Store) -> None:
+    """Also where an artifact stands that is to be made anew."""
+    built = two_rows()
+    key = built.row_keys["a"]["score"]
+    lease = finished.lease(key)
+    assert lease is not None
+    threading.Timer(2.5, lease.release).start()
+    view = Recording()
+    decisions = decide(built.graph, finished) | {
+        key: Decision("run", "--fresh score", finished.directory(key).name)
+    }
+    assert run(built.graph, finished, view, decisions).done == [key]
+    assert view.events == [("start", key), ("end", key)]
+    assert len([line for line in view.lines if "waiting for process" in line]) == 1
+
+
+def test_what_stands_on_dropped_samples_of_old_weights_is_made_again(store: Store) -> None:
+    built = Rows()
+    row = built.row("a", shards=2, run={"keep": "grid"})
+    assert len(run(built.graph, store).done) == 5
+    other = Rows(salt="other rounding")
+    other.row("a", shards=2, run={"keep": "grid"})
+    store.remove(row["train"])
+    decisions = decide(other.graph, store) | {row["train"]: Decision("run", "test")}
+    outcome = run(other.graph, store, decisions=decisions)
+    assert sorted(outcome.done) == sorted(row.values())
+    assert run(other.graph, store) == Outcome()
+
+
+def test_a_failure_is_told_once_with_its_log(store: Store) -> None:
+    built = Rows()
+    key = built.row("a", trouble="known")["train"]
+    view = Recording()
+    log = run(built.graph, store, view).failed[key].log
+    told = [line for line in view.lines if "upside down" in line]
+    assert told == [f"failed: the images are upside down (log: {log})"]
+
+
+def test_a_long_failure_has_a_headline_and_fits_on_a_line() -> None:
+    failure = Failure("2 errors\n  first\n  second\n", Path("a.log"))
+    assert failure.headline == "2 errors"
+    assert str(failure) == "2 errors first second (log: a.log)"
 
 
 @pytest.mark.parametrize(("workers", "device"), [(0, None), (None, "gpu"), (None, "cuda:x")])

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from ssdbench.report.notes import row_notes
 from ssdbench.report.published import paper_tables
 from ssdbench.report.rows import NOT_RUN, Measured, Reason, Result, gather
 from tests.report.make import make_record, make_run
@@ -52,6 +53,25 @@ def test_a_run_without_record_or_reason_was_not_run() -> None:
     (row,) = gather([Result(make_run())])
     assert row.reasons == (NOT_RUN,)
     assert row.records == ()
+
+
+def test_an_earlier_executions_number_and_what_could_not_be_computed_are_said() -> None:
+    runs = [make_run(seed=seed) for seed in range(2)]
+    missing = {"precision": "no features", "recall": "no features", "sfd": "no moments"}
+    results = [
+        Result(runs[0], make_record(runs[0], fd=100.0, missing=missing)),
+        Result(runs[1], make_record(runs[1], fd=104.0), Reason("failed: no memory", "train issd")),
+    ]
+    (row,) = gather(results)
+    assert row.metrics["fid"].n == 2
+    assert row.reasons == ()
+    assert row_notes(row) == [
+        "1 of 2 seeds from an earlier execution; failed: no memory: train issd",
+        "no precision, recall: no features",
+        "no sfd: no moments",
+    ]
+    (alone,) = gather([Result(runs[0], make_record(runs[0], fd=1.0), Reason("running"))])
+    assert row_notes(alone) == ["from an earlier execution; running"]
 
 
 def paper_run(**settings: object) -> object:

@@ -108,17 +108,6 @@ def console(*, stderr: bool) -> Console:
     return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=200, soft_wrap=True)
 
 
-def duration(seconds: float) -> str:
-    """Return seconds as ``41 s``, ``3 min 20 s`` or ``2 h 5 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
 def quantity(value: float, unit: str, step: float = 1000.0) -> str:
     """Return ``value`` with a decimal prefix: ``quantity(3.2e12, 'FLOP')`` is ``3.2 TFLOP``."""
     for prefix in ("", "k", "M", "G", "T", "P", "E"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from ssdbench.store import Record, Store
 
 
-class Part(str, Enum):
+class Part(StrEnum):
     """What of a run is exported."""
 
     model = "model"
     vae = "vae"
 
 
-class Dtype(str, Enum):
+class Dtype(StrEnum):
     """Precision of the exported weights."""
 
     float32 = "float32"
@@ -77,12 +77,17 @@ def trained(record: Record, store: Store, part: str) -> str:
     """
     from ssdbench.errors import UsageError
 
-    for key, stage in record.stages.items():
-        manifest = store.manifest(key) if stage.kind == "sample" else None
-        if manifest is not None and part in manifest.inputs:
-            found = manifest.inputs[part].key
+    sampled = {key: stage for key, stage in record.stages.items() if stage.kind == "sample"}
+    for key, stage in sampled.items():
+        manifest = store.manifest(key)
+        # A record of an early version does not name its stages' inputs.
+        own = {role: consumed.key for role, consumed in manifest.inputs.items()} if manifest else {}
+        found = (stage.inputs or own).get(part)
+        if found is not None:
             break
     else:
+        if not sampled:
+            raise UsageError("the record does not know its samples: it was written after they were dropped")
         raise UsageError(f"this run trained no {part}: it samples with the weights that its model comes with")
     if store.manifest(found) is None:
         raise UsageError(f"the weights ({found[:12]}) are no longer in {store.root}; run the suite again")
@@ -100,6 +105,7 @@ def copy_whole(source: Path, target: Path, dtype: str | None = None) -> None:
     import tempfile
 
     from ssdbench.errors import UsageError
+    from ssdbench.store.files import give_plain_mode, walk_files
 
     if target.exists():
         raise UsageError(f"{target} exists already")
@@ -112,6 +118,8 @@ def copy_whole(source: Path, target: Path, dtype: str | None = None) -> None:
                 from ssdbench.models.checkpoint import recast
 
                 recast(copy, dtype)
+            for file in walk_files(copy):
+                give_plain_mode(file, copy)
             copy.rename(target)
     except OSError as error:
         raise UsageError(f"cannot write {target}: {error.strerror or error}") from error

@@ -11,7 +11,7 @@ from ssdbench.cli import options
 
 if TYPE_CHECKING:
     from ssdbench.cli.common import Selection
-    from ssdbench.engine import Failure, Outcome
+    from ssdbench.engine import Outcome
     from ssdbench.plan import Decision, Graph
     from ssdbench.store import Store
     from ssdbench.suite import Suite
@@ -59,6 +59,7 @@ def run(
         show_plan(loaded, graph, decisions, as_json=json)
         return
     refuse_missing(graph)
+    refuse_nothing(graph)
     outcome = _execute(loaded, selection, graph, decisions, store, workers, device)
     _summary(graph, outcome)
     _print_table(loaded, graph, store, outcome, as_json=json)
@@ -84,6 +85,21 @@ def refuse_missing(graph: Graph) -> None:
             f"{runs} of {len(graph.runs)} runs need what is not on this machine:\n{lines}\n"
             "nothing was run; '--only' selects other rows, '--profile mini' another scale"
         )
+
+
+def refuse_nothing(graph: Graph) -> None:
+    """Refuse a run in which nothing can run: it would look like a success.
+
+    Raises:
+        UsageError: lists every run with its reason.
+
+    """
+    from ssdbench.cli.plan import describe
+    from ssdbench.errors import UsageError
+
+    if not graph.targets:
+        lines = "\n".join(f"  {describe(planned.run)}: {planned.reason}" for planned in graph.runs)
+        raise UsageError(f"none of the {len(graph.runs)} runs can be run:\n{lines}")
 
 
 def _execute(
@@ -118,8 +134,12 @@ def _print_table(suite: Suite, graph: Graph, store: Store, outcome: Outcome, *, 
     from ssdbench.cli.common import emit
     from ssdbench.cli.sheets import Planned
     from ssdbench.report.document import render
+    from ssdbench.report.rows import Reason
 
-    failed = {key: _explained(failure) for key, failure in outcome.failed.items()}
+    failed = {}
+    for key, failure in outcome.failed.items():
+        detail = f"{graph.nodes[key].spec.title}{failure.where}"
+        failed[key] = Reason(f"failed: {failure.headline}", detail)
     emit(render([Planned(suite, graph).report(store, failed)], "json" if as_json else "markdown"))
 
 
@@ -135,16 +155,11 @@ def _leave(outcome: Outcome) -> None:
 
 
 def _summary(graph: Graph, outcome: Outcome) -> None:
+    """Say what became of it all; the view has told each failure when it came."""
     from ssdbench.cli.plan import describe
 
     for planned in graph.runs:
         if planned.target is None:
             typer.echo(f"cannot run: {describe(planned.run)}: {planned.reason}", err=True)
-    for key, failure in outcome.failed.items():
-        typer.echo(f"failed: {graph.nodes[key].spec.title}: {_explained(failure)}", err=True)
     counts = f"{len(outcome.done)} stages run, {len(outcome.failed)} failed, {len(outcome.skipped)} skipped"
     typer.echo(counts + (", interrupted" if outcome.interrupted else ""), err=True)
-
-
-def _explained(failure: Failure) -> str:
-    return f"{failure.message} (log: {failure.log})" if failure.log else failure.message

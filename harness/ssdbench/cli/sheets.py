@@ -12,6 +12,7 @@ from ssdbench.errors import UsageError
 from ssdbench.plan import Graph, build
 from ssdbench.report.collect import collect
 from ssdbench.report.document import SuiteReport
+from ssdbench.report.rows import Reason
 from ssdbench.store import Sheet, Store
 from ssdbench.suite import EmptySelection, Suite
 
@@ -23,7 +24,7 @@ class Planned:
     suite: Suite
     graph: Graph
 
-    def report(self, store: Store, failed: dict[str, str] | None = None) -> SuiteReport:
+    def report(self, store: Store, failed: dict[str, Reason] | None = None) -> SuiteReport:
         """Return the suite's results for a report; ``failed`` as for ``collect``."""
         suite = self.suite
         return SuiteReport(suite.name, suite.title, suite.layout, tuple(collect(self.graph, store, failed)))

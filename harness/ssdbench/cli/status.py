@@ -53,7 +53,7 @@ def _state(report: SuiteReport) -> dict[str, Any]:
     seconds: dict[str, float] = {}
     for result in report.results:
         record = result.record
-        reason = None if record else (result.reason or NOT_RUN)
+        reason = result.reason or (None if record else NOT_RUN)
         if record:
             # Stages that several runs share were executed once.
             seconds |= {key: stage.seconds for key, stage in record.stages.items()}
@@ -81,18 +81,19 @@ def _print(state: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ssdbench.cli.common import console, duration
+    from ssdbench.cli.common import console
+    from ssdbench.engine.view import format_seconds
 
     table = Table(title=Text(f"{state['suite']}: {state['title']}"), title_justify="left")
     for heading in ("key", "run", "state", "time"):
         table.add_column(heading, overflow="fold")
     for row in state["rows"]:
         text = row["state"] + (f": {row['detail']}" if row["detail"] else "")
-        seconds = duration(row["seconds"]) if row["seconds"] is not None else ""
+        seconds = format_seconds(row["seconds"]) if row["seconds"] is not None else ""
         table.add_row((row["key"] or "")[:12], Text(row["run"]), Text(text), seconds)
     out = console(stderr=False)
     out.print(table)
     out.print(
-        f"{state['done']} of {state['runs']} runs done, {duration(state['stage_seconds'])} of stages",
+        f"{state['done']} of {state['runs']} runs done, {format_seconds(state['stage_seconds'])} of stages",
         markup=False,
     )

@@ -93,11 +93,20 @@ class Board:
         self._set(key, State.WAITING)
 
     def finish(self, key: str) -> None:
-        """Note that the stage's artifact stands; finished users made from other content are opened again."""
+        """Note that the stage's artifact stands; what was made from other content is opened again.
+
+        That may be several stages away, the samples between being dropped.
+        """
         self._set(key, State.DONE)
-        for user in self._users[key]:
-            if self.state[user] in (State.CACHED, State.DONE) and self._store.stale(user) is not None:
-                self.reopen(user)
+        seen, queue = {key}, [key]
+        while queue:
+            for user in self._users[queue.pop()]:
+                if user in seen:
+                    continue
+                seen.add(user)
+                queue.append(user)
+                if self.state[user] in (State.CACHED, State.DONE) and self._store.stale(user) is not None:
+                    self.reopen(user)
 
     def fail(self, key: str) -> dict[str, str]:
         """Note the failure; returns the waiting stages that can no longer run, each with the failed key."""

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from ssdbench.engine.board import Board, State
 from ssdbench.engine.outcome import Failure, Outcome
 from ssdbench.engine.process import WORKER
-from ssdbench.engine.records import droppable, record_missing, write_record
 from ssdbench.engine.resources import Slot, check_request, slots
 from ssdbench.engine.signals import taken
 from ssdbench.engine.stage import BadInput, Committed, Elsewhere, Result, StageThread, Stopped
-from ssdbench.engine.view import Counts, View, format_seconds, log_hint
-from ssdbench.errors import SsdbenchError
+from ssdbench.engine.targets import Targets
+from ssdbench.engine.view import Counts, View, format_seconds
 from ssdbench.plan.decide import Decision
-from ssdbench.plan.graph import Graph, PlannedRun
+from ssdbench.plan.graph import Graph
 from ssdbench.store import Store
 from ssdbench.worker import Progress
 
@@ -103,19 +102,13 @@ class _LocalRun:
         self._inbox: queue.SimpleQueue[_Told | _Ended | _Signalled] = queue.SimpleQueue()
         self._kill_at: float | None = None
         self._outcome = Outcome()
-        self._by_target: dict[str, PlannedRun] = {}
-        for planned in graph.runs:
-            if planned.target is not None:
-                self._by_target.setdefault(planned.target, planned)
+        self._targets = Targets(graph, self._board, store, view, self._outcome)
 
     def run(self) -> Outcome:
         """Do it all."""
-        for target in self._by_target:
+        for target in self._graph.targets:
             if self._board.state[target] is State.CACHED:
-                if record_missing(self._store, target):
-                    self._record(target)
-                else:
-                    self._drop_images(target)
+                self._targets.settle(target, anew=False)
         if self._board.pending:
             with taken(lambda: self._inbox.put(_Signalled()), signal.SIGINT, signal.SIGTERM):
                 self._view.open(self._counts())
@@ -169,7 +162,6 @@ class _LocalRun:
             slot = self._slot_for(key)
             if slot is None:
                 continue
-            self._not_before.pop(key, None)
             self._free.remove(slot)
             self._board.start(key)
             thread = StageThread(
@@ -192,13 +184,15 @@ class _LocalRun:
         return next((slot for slot in self._free if slot.gpu == gpu), None)
 
     def _held_elsewhere(self, key: str, now: float) -> bool:
-        """Whether a stage that another process was working on still is that process's."""
-        if key not in self._not_before:
+        """Whether another process works on the stage; the wait for it is told once."""
+        holder = self._store.holder(key)
+        if holder is None:
+            self._not_before.pop(key, None)
             return False
-        if self._store.manifest(key) is None and self._store.holder(key) is not None:
-            self._not_before[key] = now + _RETRY_SECONDS
-            return True
-        return False
+        if key not in self._not_before:
+            self._view.say(f"{key[:8]}  {self._graph.nodes[key].spec.title}: waiting for {holder}")
+        self._not_before[key] = now + _RETRY_SECONDS
+        return True
 
     # ---- what a result means
 
@@ -213,7 +207,7 @@ class _LocalRun:
         elif isinstance(result, Elsewhere):
             self._board.back(key)
             self._not_before[key] = time.monotonic() + _RETRY_SECONDS
-            self._view.finished(key, f"waiting for {result.holder}, which is at it")
+            self._view.finished(key, f"waiting for {result.holder}")
         elif isinstance(result, BadInput):
             self._bad_input(key, result)
         else:
@@ -230,13 +224,12 @@ class _LocalRun:
         else:
             self._outcome.adopted.append(key)
             self._view.finished(key, "done by another process")
-        if key in self._by_target and (result.here or record_missing(self._store, key)):
-            self._record(key)
+        self._targets.settle(key, anew=result.here)
 
     def _failed(self, key: str, failure: Failure) -> None:
         self._outcome.failed[key] = failure
         self._outcome.skipped |= self._board.fail(key)
-        self._view.finished(key, f"failed: {failure.message}{log_hint(failure.log)}")
+        self._view.finished(key, f"failed: {failure}")
 
     def _bad_input(self, key: str, result: BadInput) -> None:
         title = self._graph.nodes[result.key].spec.title
@@ -245,30 +238,6 @@ class _LocalRun:
             self._view.finished(key, f"its input '{title}' has to be made again: {result.reason}")
         else:
             self._failed(key, Failure(f"its input '{title}' was damaged twice: {result.reason}", None))
-
-    def _record(self, target: str) -> None:
-        planned = self._by_target[target]
-        try:
-            write_record(self._graph, planned, self._store, set(self._outcome.done))
-        except (SsdbenchError, OSError, ValueError) as error:
-            self._outcome.failed[target] = Failure(f"its record could not be written: {error}", None)
-            self._view.say(f"{target[:8]}  its record could not be written: {error}")
-            return
-        self._drop_images(target)
-
-    def _drop_images(self, target: str) -> None:
-        """Remove the images that a finished run does not keep, unless something else needs them."""
-        planned = self._by_target[target]
-        if planned.run.keep != "samples":
-            for key in droppable(self._graph, planned, self._board.unfinished()):
-                if self._store.manifest(key) is not None:
-                    self._remove(key)
-
-    def _remove(self, key: str) -> None:
-        try:
-            self._store.remove(key)
-        except OSError as error:
-            self._view.say(f"{key[:8]}  its images could not be dropped: {error}")
 
     # ---- stopping
 

@@ -13,6 +13,20 @@ class Failure(NamedTuple):
     message: str
     log: Path | None
 
+    @property
+    def headline(self) -> str:
+        """The message's first line."""
+        return next(iter(self.message.strip().splitlines()), "")
+
+    @property
+    def where(self) -> str:
+        """Where to read more, to be put behind a text; empty where there is no such place."""
+        return f" (log: {self.log})" if self.log is not None else ""
+
+    def __str__(self) -> str:
+        """The whole message on one line, and where to read more."""
+        return " ".join(self.message.split()) + self.where
+
 
 @dataclass
 class Outcome:

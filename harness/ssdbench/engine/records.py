@@ -29,6 +29,7 @@ class Scores(BaseModel):
     reference: str | None = None
     reference_samples: int | None = None
     stamps: list[str] = []
+    missing: dict[str, str] = {}
     nfe: int | None = None
 
 
@@ -39,21 +40,6 @@ class _Fusion(BaseModel):
 
     layers: list[int] = []
     w: float = 0.0
-
-
-def chain(graph: Graph, target: str) -> list[str]:
-    """Keys of all stages that ``target`` stands on and its own, inputs first."""
-    found: dict[str, None] = {}
-    stack = [(target, iter(graph.nodes[target].inputs.values()))]
-    while stack:
-        key, sources = stack[-1]
-        source = next(sources, None)
-        if source is None:
-            found[key] = None
-            stack.pop()
-        elif source not in found:
-            stack.append((source, iter(graph.nodes[source].inputs.values())))
-    return list(found)
 
 
 def record_missing(store: Store, target: str) -> bool:
@@ -80,7 +66,7 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
     target = planned.target
     assert target is not None
     directory = store.directory(target)
-    manifests = {key: found for key in chain(graph, target) if (found := store.manifest(key)) is not None}
+    manifests = {key: found for key in graph.chain(target) if (found := store.manifest(key)) is not None}
     score = manifests[target]
     try:
         scores = Scores.model_validate_json((directory / METRICS).read_bytes())
@@ -106,6 +92,7 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
         fuse=fuse,
         w=w,
         stamps=scores.stamps,
+        missing=scores.missing,
         stages={key: _stage(manifest, key not in made_now) for key, manifest in manifests.items()},
         seconds=sum(manifest.seconds for manifest in manifests.values()),
         device=score.device,
@@ -121,8 +108,9 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
 
 
 def _stage(manifest: Manifest, cached: bool) -> StageRecord:
-    shared = manifest.model_dump(include=set(StageRecord.model_fields))
-    return StageRecord(**shared, cached=cached)
+    shared = manifest.model_dump(include=set(StageRecord.model_fields) - {"inputs"})
+    inputs = {role: consumed.key for role, consumed in manifest.inputs.items()}
+    return StageRecord(**shared, inputs=inputs, cached=cached)
 
 
 def _versions(manifests: Iterable[Manifest]) -> dict[str, str]:
@@ -164,10 +152,10 @@ def droppable(graph: Graph, planned: PlannedRun, unfinished: Iterable[str]) -> I
     """
     if planned.run.keep == "samples" or planned.target is None:
         return
-    candidates = {key for key in chain(graph, planned.target) if graph.nodes[key].spec.KIND == "sample"}
+    candidates = {key for key in graph.chain(planned.target) if graph.nodes[key].spec.KIND == "sample"}
     for key in unfinished:
         candidates -= set(graph.nodes[key].inputs.values())
     for other in graph.runs:
         if candidates and other.target is not None and other.run.keep == "samples":
-            candidates -= set(chain(graph, other.target))
+            candidates -= set(graph.chain(other.target))
     yield from sorted(candidates)

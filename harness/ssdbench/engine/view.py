@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -279,8 +278,3 @@ class RichView:
             facts = Text(f"{count}  {stage.facts()}")
             table.add_row(stage.place, Text(stage.title), bar, facts, elapsed)
         return Group(table, Text(str(self._counts), style="dim"))
-
-
-def log_hint(log: Path | None) -> str:
-    """Say where to read more, if there is such a place."""
-    return f" (log: {log})" if log is not None else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ssdbench.stages import StageSpec
@@ -54,16 +53,19 @@ class Graph:
         self.nodes.setdefault(key, Node(spec, key))
         return key
 
-    def closure(self, keys: Iterable[str]) -> set[str]:
-        """The given stages and everything they are made from."""
-        found: set[str] = set()
-        stack = list(keys)
+    def chain(self, target: str) -> list[str]:
+        """Keys of all stages that ``target`` stands on, inputs before what consumes them, and its own as the last."""
+        found: dict[str, None] = {}
+        stack = [(target, iter(self.nodes[target].inputs.values()))]
         while stack:
-            key = stack.pop()
-            if key not in found:
-                found.add(key)
-                stack.extend(self.nodes[key].inputs.values())
-        return found
+            key, sources = stack[-1]
+            source = next(sources, None)
+            if source is None:
+                found[key] = None
+                stack.pop()
+            elif source not in found:
+                stack.append((source, iter(self.nodes[source].inputs.values())))
+        return list(found)
 
     @property
     def targets(self) -> list[str]:

@@ -5,29 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ssdbench.plan import decide
+from ssdbench.plan.decide import ABSENT
 from ssdbench.report.rows import NOT_RUN, Reason, Result
-from ssdbench.store import Store
+from ssdbench.store import Record, Store
 
 if TYPE_CHECKING:
-    from ssdbench.plan import Graph, PlannedRun
+    from ssdbench.plan import Decision, Graph, PlannedRun
 
 
-def collect(graph: Graph, store: Store, failed: Mapping[str, str] | None = None) -> list[Result]:
+def collect(graph: Graph, store: Store, failed: Mapping[str, Reason] | None = None) -> list[Result]:
     """Return the results of all runs of ``graph`` in the suite's order.
 
-    ``failed`` maps keys of stages that failed just now to their messages; what an earlier execution left
-    unfinished is found by the logs of its attempts.
+    A record that is not of the present artifacts comes with the reason why. ``failed`` maps keys of stages
+    that failed just now to what is to be said of them; what an earlier execution left unfinished is found by
+    the logs of its attempts.
     """
-    return [_result(planned, graph, store, failed or {}) for planned in graph.runs]
+    decisions = decide(graph, store)
+    return [_result(planned, graph, store, failed or {}, decisions) for planned in graph.runs]
 
 
-def _result(planned: PlannedRun, graph: Graph, store: Store, failed: Mapping[str, str]) -> Result:
+def _result(
+    planned: PlannedRun,
+    graph: Graph,
+    store: Store,
+    failed: Mapping[str, Reason],
+    decisions: Mapping[str, Decision],
+) -> Result:
     if planned.target is None:
         return Result(planned.run, reason=_impossible(planned))
+    stages = graph.chain(planned.target)
     record = store.read_record(planned.target)
-    if record is not None:
-        return Result(planned.run, record)
-    return Result(planned.run, reason=_unfinished(chain(graph, planned.target), graph, store, failed))
+    reason = next((failed[key] for key in stages if key in failed), None)
+    if record is None:
+        return Result(planned.run, reason=reason or _unfinished(stages, graph, store))
+    return Result(planned.run, record, reason or _outdated(record, stages, graph, store, decisions))
 
 
 def _impossible(planned: PlannedRun) -> Reason:
@@ -36,10 +48,7 @@ def _impossible(planned: PlannedRun) -> Reason:
     return Reason("missing input", "; ".join(planned.missing))
 
 
-def _unfinished(stages: Sequence[str], graph: Graph, store: Store, failed: Mapping[str, str]) -> Reason:
-    for key in stages:
-        if key in failed:
-            return Reason("failed", f"{graph.nodes[key].spec.title}: {' '.join(failed[key].split())}")
+def _unfinished(stages: Sequence[str], graph: Graph, store: Store) -> Reason:
     for key in stages:
         if store.manifest(key) is not None:
             continue
@@ -51,7 +60,17 @@ def _unfinished(stages: Sequence[str], graph: Graph, store: Store, failed: Mappi
     return NOT_RUN
 
 
-def chain(graph: Graph, target: str) -> list[str]:
-    """Return the stages that ``target`` needs, inputs before what consumes them, itself last."""
-    needed = graph.closure([target])
-    return [key for key in graph.nodes if key in needed]
+def _outdated(
+    record: Record, stages: Sequence[str], graph: Graph, store: Store, decisions: Mapping[str, Decision]
+) -> Reason | None:
+    """Why a record is not the result of the present artifacts, or None where it is."""
+    target = stages[-1]
+    if decisions[target].status == "run":
+        # Where it began: what is only absent was dropped in order.
+        again = (key for key in stages if decisions[key].status == "run" and decisions[key].reason != ABSENT)
+        key = next(again, target)
+        return Reason("to run again", f"{graph.nodes[key].spec.title}: {decisions[key].reason}")
+    manifest = store.manifest(target)
+    if manifest is not None and manifest.digest != record.digest:
+        return Reason("to run again", "it is not the record of the present scores")
+    return None

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from ssdbench.report.published import sampler_family
 from ssdbench.suite.schema import ResolvedRun
-from ssdbench.suite.variant import VariantStep, parse_variant
+from ssdbench.suite.variant import UNSAMPLED, VariantStep, parse_variant
 
 DASH = "–"
 """What a cell shows where there is nothing to show."""
 
-IMAGES_ONLY = frozenset({"real", "reconstruction"})
-"""Variants without a denoiser."""
-
-UNTRAINED = frozenset({"base", *IMAGES_ONLY})
+UNTRAINED = frozenset({"base", *UNSAMPLED})
 """Variants that score something as it is."""
 
 _NAMES = {
@@ -35,7 +32,7 @@ def method(run: ResolvedRun) -> tuple[str, str]:
 
     A sampler that is neither the paper's ODE nor its SDE is named behind the method.
     """
-    if run.variant in IMAGES_ONLY:
+    if run.variant in UNSAMPLED:
         return ("real images", "") if run.variant == "real" else ("reconstructions", "")
     model = model_name(run)
     origin = "trained here" if parse_variant(run.variant)[0].kind == "pretrain" else ""

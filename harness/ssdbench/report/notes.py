@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ssdbench.metrics.names import INCEPTION
-from ssdbench.report.method import IMAGES_ONLY, UNTRAINED
+from ssdbench.report.method import UNTRAINED
 from ssdbench.report.published import SAMPLES, PaperTable
 from ssdbench.report.rows import Row
-from ssdbench.suite.variant import parse_variant
+from ssdbench.suite.variant import UNSAMPLED, parse_variant
 
 
 class Footnotes:
@@ -45,7 +45,7 @@ def _features(row: Row) -> str:
 
 def _guidance(row: Row) -> str | None:
     guidance = row.run.guidance
-    if row.run.variant in IMAGES_ONLY:
+    if row.run.variant in UNSAMPLED:
         return None
     if guidance.scale == 1.0:
         return "no guidance"
@@ -58,7 +58,7 @@ def _guidance(row: Row) -> str | None:
 
 
 def _grid(row: Row) -> str | None:
-    return None if row.run.variant in IMAGES_ONLY else f"grid {row.run.grid}"
+    return None if row.run.variant in UNSAMPLED else f"grid {row.run.grid}"
 
 
 def _dtype(row: Row) -> str:
@@ -112,7 +112,7 @@ def protocol(rows: Sequence[Row], sides: Sequence[str | None]) -> tuple[str, dic
 
 
 def row_notes(row: Row) -> list[str]:
-    """Return what must be said of one row: mixing, missing seeds, stamps, comparability."""
+    """Return what must be said of one row: mixing, missing seeds, age, stamps, comparability."""
     notes = []
     mixing = _mixing(row)
     if mixing and row.records:
@@ -121,13 +121,35 @@ def row_notes(row: Row) -> list[str]:
     if row.records and missing:
         story = "; ".join(reason.detail or reason.short for reason in row.reasons)
         notes.append(f"{len(row.records)} of {len(row.results)} seeds: {story}")
+    notes += _outdated(row)
     if row.published is not None and row.records:
         if row.network != INCEPTION:
             notes.append(f"the published figures are of the {INCEPTION} network and not shown")
         elif row.samples != SAMPLES:
             notes.append(f"{row.samples:,} samples, where the published figures take {SAMPLES:,}")
     stamps = dict.fromkeys(stamp for record in row.records for stamp in record.stamps)
-    return notes + list(stamps)
+    return notes + _lacking(row) + list(stamps)
+
+
+def _lacking(row: Row) -> list[str]:
+    """Say which metrics could not be computed, those of one reason together."""
+    found: dict[str, dict[str, None]] = {}
+    for record in row.records:
+        for name, reason in record.missing.items():
+            found.setdefault(reason, {})[name] = None
+    return [f"no {', '.join(names)}: {reason}" for reason, names in found.items()]
+
+
+def _outdated(row: Row) -> list[str]:
+    """Say which numbers are not of the present artifacts."""
+    outdated = [result for result in row.results if result.record is not None and result.reason is not None]
+    texts = dict.fromkeys(
+        f"{result.reason.short}: {result.reason.detail}" if result.reason.detail else result.reason.short
+        for result in outdated
+        if result.reason is not None
+    )
+    which = f"{len(outdated)} of {len(row.results)} seeds " if len(row.results) > 1 else ""
+    return [f"{which}from an earlier execution; {text}" for text in texts]
 
 
 def _mixing(row: Row) -> str | None:

@@ -17,7 +17,7 @@ from ssdbench.suite.schema import ResolvedRun
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a run has no record: a few words for the table, and the whole story for its footnote."""
+    """Why a run has no present record: a few words for the table, and the whole story for its footnote."""
 
     short: str
     detail: str | None = None
@@ -28,7 +28,10 @@ NOT_RUN = Reason("not run")
 
 @dataclass(frozen=True)
 class Result:
-    """One run with its record, or with the reason why there is none."""
+    """One run with its record, or with the reason why there is none.
+
+    With both, the record is an earlier execution's, and the reason is why there is no later one.
+    """
 
     run: ResolvedRun
     record: Record | None = None

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ssdbench.report.method import DASH, IMAGES_ONLY, method, rank, training
+from ssdbench.report.method import DASH, method, rank, training
 from ssdbench.report.published import sampler_family
 from ssdbench.report.rows import Row
+from ssdbench.suite.variant import UNSAMPLED
 
 Order = Literal["suite", "nfe"]
 
@@ -50,7 +51,7 @@ class Layout:
         return sorted(
             rows,
             key=lambda row: (
-                row.run.variant in IMAGES_ONLY,
+                row.run.variant in UNSAMPLED,
                 -row.run.named.nfe,
                 models.index(row.run.named.model),
                 rank(row.run),
@@ -73,7 +74,7 @@ class Layout:
 
 def _nfe(row: Row) -> str:
     run = row.run
-    if run.variant in IMAGES_ONLY:
+    if run.variant in UNSAMPLED:
         return DASH
     count = str(run.nfe) if run.nfe == run.named.nfe else f"{run.nfe} (for {run.named.nfe})"
     return f"{count} (SDE)" if sampler_family(run.named.sampler) == "sde" else count
