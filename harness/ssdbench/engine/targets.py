@@ -1,0 +1,55 @@
+"""What finished score stages mean: records are written, images that nothing needs any more are dropped."""
+
+from __future__ import annotations
+
+from ssdbench.engine.board import Board
+from ssdbench.engine.outcome import Failure, Outcome
+from ssdbench.engine.records import droppable, record_missing, write_record
+from ssdbench.engine.view import View
+from ssdbench.errors import SsdbenchError
+from ssdbench.plan.graph import Graph, PlannedRun
+from ssdbench.store import Store
+
+
+class Targets:
+    """The score stages of a graph's runs."""
+
+    def __init__(self, graph: Graph, board: Board, store: Store, view: View, outcome: Outcome) -> None:
+        self._graph = graph
+        self._board = board
+        self._store = store
+        self._view = view
+        self._outcome = outcome
+        self._runs: dict[str, PlannedRun] = {}
+        for planned in graph.runs:
+            if planned.target is not None:
+                self._runs.setdefault(planned.target, planned)
+
+    def settle(self, key: str, *, anew: bool) -> None:
+        """Write the record of a finished stage's run, if it is a target, and drop what the run does not keep.
+
+        Args:
+            key: spec key of the stage.
+            anew: whether the artifact was made just now; a cached one may have its record already.
+        """
+        planned = self._runs.get(key)
+        if planned is None:
+            return
+        if anew or record_missing(self._store, key):
+            try:
+                write_record(self._graph, planned, self._store, set(self._outcome.done))
+            except (SsdbenchError, OSError, ValueError) as error:
+                failure = Failure(f"its record could not be written: {error}", None)
+                self._outcome.failed[key] = failure
+                self._view.say(f"{key[:8]}  failed: {failure}")
+                return
+        if planned.run.keep != "samples":
+            for source in droppable(self._graph, planned, self._board.unfinished()):
+                if self._store.manifest(source) is not None:
+                    self._drop(source)
+
+    def _drop(self, key: str) -> None:
+        try:
+            self._store.remove(key)
+        except OSError as error:
+            self._view.say(f"{key[:8]}  its images could not be dropped: {error}")
