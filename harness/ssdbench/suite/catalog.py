@@ -71,12 +71,17 @@ class Fact:
 
 @dataclass(frozen=True)
 class ReferenceFacts:
-    """Reference statistics: the data they were computed from and the networks they exist for."""
+    """Reference statistics: how many images they are of and the networks they exist for.
+
+    ``drawn_from`` is the data set that holds the same images: training on it would flatter a model, so the two may not
+    meet. None where the published protocol does just that (ImageNet's references hold training images).
+    """
 
     description: str
     images: int
     networks: Mapping[str, str]
     hint: str = ""
+    drawn_from: str | None = None
 
 
 _LATER = "not available yet in this version"
@@ -107,16 +112,36 @@ def _dit(size: str, patch: int) -> ModelFacts:
     )
 
 
-MINI_SHAPE = DiTShape(width=128, depth=6, heads=4, input_size=8, num_classes=10, learn_sigma=False)
+def _mini(resolution: int) -> DiTShape:
+    return DiTShape(
+        width=128, depth=6, heads=4, input_size=resolution // 4, num_classes=10, learn_sigma=False
+    )
+
 
 MODELS: dict[str, ModelFacts] = {
     "dit-mini": ModelFacts(
-        description="latent DiT (width 128, depth 6, 16 tokens) on Fashion-MNIST, comes with the installation",
+        description="latent DiT (width 128, depth 6) on Fashion-MNIST, comes with the installation",
         family="dit",
-        shapes={32: MINI_SHAPE},
-        weights={32: "package:weights/dit-mini-32"},
+        shapes={resolution: _mini(resolution) for resolution in (32, 64)},
+        weights={resolution: f"package:weights/dit-mini-{resolution}" for resolution in (32, 64)},
         vae="package:weights/vae-mini",
         dataset="fashion-mnist",
+    ),
+    "sit-mini": ModelFacts(
+        "SiT (v-prediction) of dit-mini's size on Fashion-MNIST",
+        "sit",
+        shapes={resolution: _mini(resolution) for resolution in (32, 64)},
+        dataset="fashion-mnist",
+        prediction="v",
+        unavailable=f"the small SiT is {_LATER}",
+    ),
+    "repa-mini": ModelFacts(
+        "SiT of dit-mini's size trained with REPA on Fashion-MNIST",
+        "repa",
+        shapes={resolution: _mini(resolution) for resolution in (32, 64)},
+        dataset="fashion-mnist",
+        prediction="v",
+        unavailable=f"the small REPA model is {_LATER}",
     ),
     **{f"DiT-{size}/{patch}": _dit(size, patch) for size in SIZES for patch in (2, 4, 8)},
     "SiT-XL/2": ModelFacts(
@@ -202,6 +227,13 @@ REFERENCES: dict[str, ReferenceFacts] = {
         "10,000 images of Fashion-MNIST's train split at 32x32, disjoint from the training data",
         images=10_000,
         networks={"effnet-lite0": "package:reference/fashion-mnist-32.effnet-lite0.safetensors"},
+        drawn_from="fashion-mnist-full",
+    ),
+    "fashion-mnist-64": ReferenceFacts(
+        "the same images enlarged to 64x64",
+        images=10_000,
+        networks={"effnet-lite0": "package:reference/fashion-mnist-64.effnet-lite0.safetensors"},
+        drawn_from="fashion-mnist-full",
     ),
     "imagenet-256": ReferenceFacts(
         "ADM's ImageNet 256x256 reference batch",
