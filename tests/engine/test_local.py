@@ -384,6 +384,8 @@ def test_a_failure_is_told_once_with_its_log(store: Store) -> None:
 def test_a_long_failure_has_a_headline_and_fits_on_a_line() -> None:
     failure = Failure("2 errors\n  first\n  second\n", Path("a.log"))
     assert failure.headline == "2 errors"
+    assert Failure("x" * 100, None).headline == "x" * 100
+    assert Failure("x" * 101, None).headline == "x" * 97 + "..."
     assert str(failure) == "2 errors first second (log: a.log)"
 
 

@@ -66,7 +66,7 @@ def test_an_earlier_executions_number_and_what_could_not_be_computed_are_said() 
     assert row.metrics["fid"].n == 2
     assert row.reasons == ()
     assert row_notes(row) == [
-        "1 of 2 seeds from an earlier execution; failed: no memory: train issd",
+        "1 of 2 seeds from an earlier execution; failed: no memory; train issd",
         "no precision, recall: no features",
         "no sfd: no moments",
     ]

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+_HEADLINE = 100
+
 
 class Failure(NamedTuple):
     """Why a stage failed, in words for the user, and where its log is, if its worker wrote one."""
@@ -15,8 +17,9 @@ class Failure(NamedTuple):
 
     @property
     def headline(self) -> str:
-        """The message's first line."""
-        return next(iter(self.message.strip().splitlines()), "")
+        """The message's first line, not over 100 characters."""
+        line = next(iter(self.message.strip().splitlines()), "")
+        return line if len(line) <= _HEADLINE else line[: _HEADLINE - 3] + "..."
 
     @property
     def where(self) -> str:

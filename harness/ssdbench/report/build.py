@@ -209,12 +209,12 @@ def _best(rows: Sequence[Row], layout: Layout) -> set[tuple[int, str]]:
     """Return (row, metric) of the best values among at least two comparable rows; equal as printed is a tie.
 
     Comparable are rows of one side and section, equal in the layout's ``compare`` fields, that were measured
-    with the same network, reference and number of samples.
+    with the same network, reference and number of samples, none of them by an earlier execution.
     """
     keys = [*layout.compare, *(name for name in (layout.sides, layout.sections) if name)]
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
-        if row.records:
+        if row.records and not row.outdated:
             facts = (row.network, row.reference, row.samples)
             groups.setdefault((*facts, *(FIELDS[key].show(row) for key in keys)), []).append(row)
     best: set[tuple[int, str]] = set()

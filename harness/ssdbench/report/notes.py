@@ -142,13 +142,9 @@ def _lacking(row: Row) -> list[str]:
 
 def _outdated(row: Row) -> list[str]:
     """Say which numbers are not of the present artifacts."""
-    outdated = [result for result in row.results if result.record is not None and result.reason is not None]
-    texts = dict.fromkeys(
-        f"{result.reason.short}: {result.reason.detail}" if result.reason.detail else result.reason.short
-        for result in outdated
-        if result.reason is not None
-    )
-    which = f"{len(outdated)} of {len(row.results)} seeds " if len(row.results) > 1 else ""
+    reasons = dict.fromkeys(result.reason for result in row.outdated if result.reason is not None)
+    texts = ["; ".join(filter(None, (reason.short, reason.detail))) for reason in reasons]
+    which = f"{len(row.outdated)} of {len(row.results)} seeds " if len(row.results) > 1 else ""
     return [f"{which}from an earlier execution; {text}" for text in texts]
 
 

@@ -73,6 +73,11 @@ class Row:
         return tuple(result.record for result in self.results if result.record is not None)
 
     @property
+    def outdated(self) -> tuple[Result, ...]:
+        """Results whose record is an earlier execution's."""
+        return tuple(result for result in self.results if result.record and result.reason)
+
+    @property
     def reasons(self) -> tuple[Reason, ...]:
         """Distinct reasons of the seeds without a record."""
         reasons = (result.reason or NOT_RUN for result in self.results if result.record is None)
