@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,16 @@ def test_a_model_of_another_shape_is_refused(tmp_path: Path) -> None:
     save_dit(DiT(GOLDEN_SHAPE), tmp_path / "m")
     with pytest.raises(InputError, match="expected DiTShape"):
         load_dit(tmp_path / "m", DiTShape(64, 3, 4))
+
+
+def test_a_model_moves_to_another_resolution(tmp_path: Path) -> None:
+    model = DiT(GOLDEN_SHAPE)
+    save_dit(model, tmp_path / "m")
+    larger = replace(GOLDEN_SHAPE, input_size=16)
+    moved = load_dit(tmp_path / "m", larger)
+    assert torch.equal(moved.pos_embed, DiT(larger).pos_embed)
+    assert torch.equal(moved.blocks[1].attn.qkv.weight, model.blocks[1].attn.qkv.weight)
+    assert moved(torch.randn(1, 4, 16, 16), torch.tensor([5]), torch.tensor([1])).shape == (1, 8, 16, 16)
 
 
 def test_code_hidden_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ssdbench.errors import InputError
-from ssdbench.models.dit import DiT
+from ssdbench.models.dit import DiT, sincos_2d
 from ssdbench.models.shapes import DiTShape
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
@@ -32,7 +32,9 @@ def save_dit(model: DiT, folder: Path, **extra: Any) -> None:
 def load_dit(path: Path, expected: DiTShape | None = None) -> DiT:
     """A DiT in float32 on the CPU, from a folder in our layout or a published ``.pt`` file.
 
-    A ``.pt`` file (its ``ema`` weights, or a bare state dict) needs ``expected``, the shape it is for.
+    A folder may hold a model of another ``input_size`` than expected: all that depends on it is the position
+    embedding, which is fixed and made anew. A ``.pt`` file (its ``ema`` weights, or a bare state dict) needs
+    ``expected``, the shape it is for.
 
     Raises:
         InputError: files are missing or malformed, or the shape is not the expected one.
@@ -41,9 +43,13 @@ def load_dit(path: Path, expected: DiTShape | None = None) -> DiT:
         config = load_config(path)
         known = {f.name for f in dataclasses.fields(DiTShape)}
         shape = DiTShape(**{k: v for k, v in config.items() if k in known})
-        if expected is not None and shape != expected:
+        tensors = read_safetensors(path / WEIGHTS)
+        if expected is None or shape == expected:
+            return _filled(shape, tensors, path)
+        if dataclasses.replace(shape, input_size=expected.input_size) != expected:
             raise InputError(f"{path}: holds {shape}, expected {expected}")
-        return _filled(shape, read_safetensors(path / WEIGHTS), path)
+        tensors["pos_embed"] = sincos_2d(expected.width, expected.input_size // expected.patch_size)
+        return _filled(expected, tensors, path)
     if expected is None:
         raise InputError(f"{path}: a checkpoint file does not say its shape, and none was given")
     try:

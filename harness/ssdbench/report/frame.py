@@ -50,7 +50,7 @@ def _flat_results(row: Row, suite: str) -> Iterable[dict[str, Any]]:
         run, record = result.run, result.record
         flat: dict[str, Any] = {"suite": suite, "method": FIELDS["method"].show(row)}
         flat |= dotted(run.model_dump(mode="json", by_alias=True, exclude={"mark", "seeds", "label"}))
-        reason = None if record else (result.reason or NOT_RUN)
+        reason = result.reason or (None if record else NOT_RUN)
         flat["reason"] = (reason.detail or reason.short) if reason else None
         flat |= dict(record.metrics) if record else {}
         if row.published is not None:

@@ -143,6 +143,14 @@ MODELS: dict[str, ModelFacts] = {
         prediction="v",
         unavailable=f"the small REPA model is {_LATER}",
     ),
+    "dit-mini-grown": ModelFacts(
+        description="dit-mini's weights of 32 pixels at 64, where the embedded 64-pixel model started from",
+        family="dit",
+        shapes={64: _mini(64)},
+        weights={64: "package:weights/dit-mini-32"},
+        vae="package:weights/vae-mini",
+        dataset="fashion-mnist",
+    ),
     **{f"DiT-{size}/{patch}": _dit(size, patch) for size in SIZES for patch in (2, 4, 8)},
     "SiT-XL/2": ModelFacts(
         "SiT-XL/2 (v-prediction, linear interpolant)",
