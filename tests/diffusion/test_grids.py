@@ -3,7 +3,7 @@ from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssdbench.diffusion.grids import GRIDS, timesteps
+from ssdbench.diffusion.grids import GRIDS, points, timesteps
 from ssdbench.errors import InputError
 
 
@@ -47,3 +47,22 @@ def test_a_grid_is_n_increasing_timesteps_or_a_clear_error(name: str, n: int) ->
     assert all(a < b for a, b in zip(grid, grid[1:], strict=False))
     assert grid[0] >= 0
     assert grid[-1] <= 999
+
+
+@pytest.mark.parametrize("n", [3, 10, 25])
+@pytest.mark.parametrize(("pairs", "count"), [("all", -1), ("skip_last", -2), ((1, 2), 2)])
+def test_the_teacher_takes_one_evaluation_a_timestep_and_one_a_pair(
+    n: int, pairs: str | tuple[int, ...], count: int
+) -> None:
+    evaluations = n + (n + count if count < 0 else count)
+    assert points("ssd-teacher", evaluations, pairs) == n
+    if isinstance(pairs, str):
+        with pytest.raises(InputError, match="fits no grid"):
+            points("ssd-teacher", evaluations + 1, pairs)
+
+
+def test_two_evaluations_a_step() -> None:
+    assert points("dpm-solver-2", 10) == 6
+    assert points("ddim", 10) == points("ab2", 10) == 10
+    with pytest.raises(InputError, match="must be even"):
+        points("dpm-solver-2", 7)

@@ -88,7 +88,8 @@ EXAMPLES = [
         kind="reconstruct", dataset="d", data=HERE, resolution=32, channels=(8, 8), kl_weight=1e-6
     )),
     sample(vae=HERE, sampling=Sampling(
-        shape=SHAPE, sampler="ddim", grid="even", nfe=10, guidance=Guidance(scale=1.5, channels=3), weights=HERE
+        shape=SHAPE, sampler="ddim", grid="even", nfe=10, guidance=Guidance(scale=1.5, channels=3), weights=HERE,
+        pairs=(1, 2), lam=0.5
     )),
     sample(sampling=None, copying=Copying(dataset="d", data=HERE, reconstruct=True)),
     GOLDEN["encode"],

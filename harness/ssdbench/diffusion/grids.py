@@ -5,7 +5,7 @@ A grid is an increasing list ``g[0] < ... < g[N-1]``; samplers walk it from its 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ssdbench.errors import InputError
 
@@ -70,6 +70,33 @@ def timesteps(name: str, n: int, total: int = TRAIN_TIMESTEPS) -> list[int]:
     if len(set(grid)) != n or not 0 <= grid[0] <= grid[-1] < total:
         raise InputError(f"grid {name!r} has no {n} distinct timesteps within 0..{total - 1}")
     return grid
+
+
+def points(sampler: str, nfe: int, pairs: str | Sequence[int] = "all") -> int:
+    """How many timesteps a sampler visits with ``nfe`` evaluations.
+
+    DPM-Solver-2 takes two evaluations a step and N + 1 timesteps for N steps. The teacher of Eq. 5 takes one a
+    timestep and one more for each of its pairs, which are ``all`` N - 1, all but the last one sampled
+    (``skip_last``), or listed.
+
+    Raises:
+        InputError: no number of timesteps takes so many evaluations.
+    """
+    if sampler == "dpm-solver-2":
+        if nfe % 2 or nfe < 2:
+            raise InputError(
+                f"must be even for sampler 'dpm-solver-2', which takes two evaluations a step, not {nfe}"
+            )
+        return nfe // 2 + 1
+    if sampler != "ssd-teacher":
+        return nfe
+    extra = {"all": 1, "skip_last": 2}.get(pairs) if isinstance(pairs, str) else None
+    twice = 2 * (nfe - len(pairs)) if extra is None else nfe + extra
+    if twice % 2 or twice < 4:
+        raise InputError(
+            f"sampler 'ssd-teacher' evaluates once a timestep and once a pair: {nfe} fits no grid with pairs {pairs!r}"
+        )
+    return twice // 2
 
 
 def end_of(name: str) -> int:

@@ -116,4 +116,4 @@ def ssd_teacher(
     return x
 
 
-SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "ab2": ab2}
+SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "ab2": ab2, "dpm-solver-2": dpm_solver_2}

@@ -12,9 +12,9 @@ from ssdbench.errors import InputError
 from ssdbench.plan import sources
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.plan.sources import Data
-from ssdbench.plan.variants import self_step
+from ssdbench.plan.variants import sampling, self_step
 from ssdbench.stages import EncodeSpec, SampleSpec, ScoreSpec, Source, TrainSpec
-from ssdbench.stages.sample import SHARD, Copying, Guidance, Sampling
+from ssdbench.stages.sample import SHARD, Copying, Sampling
 from ssdbench.stages.train import Denoise, Reconstruct
 from ssdbench.suite import ResolvedRun, Suite
 from ssdbench.suite.catalog import MODELS, REFERENCES, SAMPLERS, ModelFacts
@@ -151,15 +151,8 @@ class _Chain:
             shards = self._shards(vae, copying=copying)
         else:
             model = self._model(vae)
-            sampling = Sampling(
-                shape=self.shape,
-                sampler=run.sampler,
-                grid=run.grid,
-                nfe=run.nfe,
-                guidance=Guidance(scale=run.guidance.scale, channels=run.guidance.channels),
-                weights=model.source,
-            )
-            shards = self._shards(vae, sampling=sampling, roles=model.role("model"))
+            how = sampling(run, self.shape, model.source)
+            shards = self._shards(vae, sampling=how, roles=model.role("model"))
         return self.graph.add(
             ScoreSpec(
                 inputs={f"samples/{i:05d}": key for i, key in enumerate(shards)},

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from ssdbench.diffusion.grids import points
 from ssdbench.models.shapes import DiTShape
+from ssdbench.stages import Source
+from ssdbench.stages.sample import Guidance, Sampling
 from ssdbench.stages.train import SelfStep
 from ssdbench.suite import ResolvedRun
 from ssdbench.suite.schema import DEFAULT_SHARE, Train
@@ -47,15 +52,33 @@ def self_step(run: ResolvedRun, step: VariantStep, shape: DiTShape) -> SelfStep:
     Explicit SSD without a lambda takes Eq. 12's: the paper's SSD rows are its Eq. 12 rows.
     """
     train = run.train
+    visited = points(run.sampler, run.nfe, train.pairs)  # the student is trained where it will be evaluated
     layers = fused_layers(train, shape.depth) if step.kind == "issd" else ()
     lam = {"ssd-eq10": 1.0, "ssd-eq12": None}.get(step.kind, train.lambda_)
     return SelfStep(
         kind="issd" if step.kind == "issd" else "ssd",
         grid=run.grid,
-        nfe=run.nfe,
-        pairs=trained_pairs(train, run.nfe),
+        nfe=visited,
+        pairs=trained_pairs(train, visited),
         lam=None if step.kind == "issd" else "eq12" if lam is None else lam,
         layers=layers,
         w=fusion_weight(train, len(layers)) if layers else 0.0,
         teacher_guidance=train.teacher_guidance,
+    )
+
+
+def sampling(run: ResolvedRun, shape: DiTShape, weights: Source | None) -> Sampling:
+    """How the run's model is sampled; the teacher of Eq. 5 takes pairs and lambda from the training settings."""
+    teacher = run.sampler == "ssd-teacher"
+    visited = points(run.sampler, run.nfe, run.train.pairs)
+    lam: float | Literal["eq12"] = "eq12" if run.train.lambda_ is None else run.train.lambda_
+    return Sampling(
+        shape=shape,
+        sampler=run.sampler,
+        grid=run.grid,
+        nfe=run.nfe,
+        guidance=Guidance(scale=run.guidance.scale, channels=run.guidance.channels),
+        weights=weights,
+        pairs=trained_pairs(run.train, visited) if teacher else (),
+        lam=lam if teacher else None,
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from ssdbench.diffusion.grids import points, timesteps
 from ssdbench.models.shapes import DiTShape
 from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
@@ -33,6 +35,13 @@ class Sampling(Setting):
     nfe: int
     guidance: Guidance = Guidance()
     weights: Source | None = None
+    #: ssd-teacher: indices i of the pairs (g[i], g[i-1]) whose target it follows, and lambda of Eq. 5 or ``eq12``
+    pairs: tuple[int, ...] = ()
+    lam: float | Literal["eq12"] | None = None
+
+    def timesteps(self) -> list[int]:
+        """The grid that the sampler walks."""
+        return timesteps(self.grid, points(self.sampler, self.nfe, self.pairs))
 
 
 class Copying(Setting):
@@ -109,8 +118,8 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
 
     from ssdbench.diffusion import noise
     from ssdbench.diffusion.denoiser import Counted, Guided, Prediction
-    from ssdbench.diffusion.grids import end_of, timesteps
-    from ssdbench.diffusion.samplers import SAMPLERS
+    from ssdbench.diffusion.grids import end_of
+    from ssdbench.diffusion.samplers import SAMPLERS, ssd_teacher
     from ssdbench.diffusion.schedule import alphas_cumprod
     from ssdbench.errors import Interrupted, NotFinite
     from ssdbench.models.checkpoint import load_dit
@@ -124,7 +133,11 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
     )
     guided = Guided(model, model.null_label, how.guidance.scale, how.guidance.channels)
     vae = Autoencoder(vae_folder(spec.vae, inputs), runtime.device)
-    grid, alphas = timesteps(how.grid, how.nfe), alphas_cumprod()
+    grid, alphas = how.timesteps(), alphas_cumprod()
+    sampler = SAMPLERS.get(how.sampler)
+    if sampler is None:
+        lam = None if how.lam == "eq12" else how.lam
+        sampler = functools.partial(ssd_teacher, pairs=how.pairs, lam=lam)
     shape = (how.shape.in_channels, how.shape.input_size, how.shape.input_size)
     dtype = getattr(torch, spec.dtype)
 
@@ -138,7 +151,7 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
         start = noise.normal(shape, spec.seed, "sample/noise", indices).to(runtime.device)
         labels = noise.integers(how.shape.num_classes, spec.seed, "sample/label", indices)
         cond = labels.to(runtime.device)
-        latents = SAMPLERS[how.sampler](counted, start, grid, alphas, cond, end_of(how.grid))
+        latents = sampler(counted, start, grid, alphas, cond, end_of(how.grid))
         counted.expect(how.nfe)
         facts["nfe"] = counted.nfe
         if not torch.isfinite(latents).all():

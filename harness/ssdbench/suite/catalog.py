@@ -58,7 +58,6 @@ class SamplerFacts:
 
     description: str
     family: str = "ODE"
-    even_nfe: bool = False
     unavailable: str | None = None
 
 
@@ -202,8 +201,9 @@ SAMPLERS: dict[str, SamplerFacts] = {
         "ancestral DDPM sampling with the learned sigma", "SDE", unavailable=f"the SDE sampler is {_LATER}"
     ),
     "plms": SamplerFacts("PLMS (Liu et al., 2022)", unavailable=f"PLMS is {_LATER}"),
-    "dpm-solver-2": SamplerFacts(
-        "DPM-Solver-2 (Lu et al., 2022)", even_nfe=True, unavailable=f"DPM-Solver-2 is {_LATER}"
+    "dpm-solver-2": SamplerFacts("DPM-Solver-2 (Lu et al., 2022); two evaluations a step"),
+    "ssd-teacher": SamplerFacts(
+        "Eq. 5's target applied while sampling, with train.lambda and train.pairs: the upper bound of explicit SSD"
     ),
     "none": SamplerFacts("no sampling: for the variants that score images of a data set"),
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from ssdbench.diffusion.grids import timesteps
+from ssdbench.diffusion.grids import points, timesteps
 from ssdbench.errors import InputError
 from ssdbench.suite import catalog
 from ssdbench.suite.layers import DEFAULTS, Values
@@ -54,10 +54,12 @@ def _kinds(variant: str) -> set[str]:
     return {step.kind for step in _steps(variant)}
 
 
-def _points(nfe: int, sampler: str) -> int:
-    """Timesteps that a sampler visits with so many evaluations."""
-    facts = catalog.SAMPLERS.get(sampler)
-    return nfe // 2 if facts is not None and facts.even_nfe else nfe
+def _points(nfe: int, sampler: str, pairs: str | tuple[int, ...]) -> int:
+    """Timesteps that a sampler visits with so many evaluations; 0 where that is impossible."""
+    try:
+        return points(sampler, nfe, pairs)
+    except InputError:
+        return 0
 
 
 @_check("nfe", "variant")
@@ -85,11 +87,14 @@ def _sampler(sampler: str, variant: str) -> str | None:
     return None
 
 
-@_check("nfe", "sampler")
-def _even_nfe(nfe: int, sampler: str) -> str | None:
-    facts = catalog.SAMPLERS.get(sampler)
-    if facts is not None and facts.even_nfe and nfe % 2:
-        return f"must be even for sampler {sampler!r}, which takes two evaluations a step, not {nfe}"
+@_check("nfe", "sampler", "train.pairs")
+def _evaluations(nfe: int, sampler: str, pairs: str | tuple[int, ...]) -> str | None:
+    if nfe == 0:
+        return None
+    try:
+        points(sampler, nfe, pairs)
+    except InputError as error:
+        return str(error)
     return None
 
 
@@ -102,14 +107,16 @@ def _resolution(resolution: int, model: str) -> str | None:
     return f"model {model!r} exists for {have}, not {resolution}"
 
 
-@_check("grid", "nfe", "sampler", "model", "variant")
-def _grid(grid: str, nfe: int, sampler: str, model: str, variant: str) -> str | None:
+@_check("grid", "nfe", "sampler", "train.pairs", "model", "variant")
+def _grid(
+    grid: str, nfe: int, sampler: str, pairs: str | tuple[int, ...], model: str, variant: str
+) -> str | None:
     facts = catalog.MODELS.get(model)
-    points = _points(nfe, sampler)
-    if points < 1 or _kinds(variant) & UNSAMPLED or (facts is not None and facts.prediction != "eps"):
+    visited = _points(nfe, sampler, pairs)
+    if visited < 1 or _kinds(variant) & UNSAMPLED or (facts is not None and facts.prediction != "eps"):
         return None
     try:
-        timesteps(grid, points)
+        timesteps(grid, visited)
     except InputError as error:
         return str(error)
     return None
@@ -130,15 +137,15 @@ def _fuse(fuse: str | tuple[int, ...], model: str, variant: str) -> str | None:
 
 @_check("train.pairs", "nfe", "sampler", "variant")
 def _pairs(pairs: str | tuple[int, ...], nfe: int, sampler: str, variant: str) -> str | None:
-    points = _points(nfe, sampler)
-    if points < 2 or not _kinds(variant) & DISTILLED:
+    visited = _points(nfe, sampler, pairs)
+    if visited < 2 or not (_kinds(variant) & DISTILLED or sampler == "ssd-teacher"):
         return None
-    if pairs == "skip_last" and points == 2:
-        return f"'skip_last' leaves none of the pairs of {points} timesteps"
-    beyond = [] if isinstance(pairs, str) else [str(i) for i in pairs if not 1 <= i < points]
+    if pairs == "skip_last" and visited == 2:
+        return f"'skip_last' leaves none of the pairs of {visited} timesteps"
+    beyond = [] if isinstance(pairs, str) else [str(i) for i in pairs if not 1 <= i < visited]
     if not beyond:
         return None
-    return f"{', '.join(beyond)} is no pair of {points} timesteps (1 to {points - 1})"
+    return f"{', '.join(beyond)} is no pair of {visited} timesteps (1 to {visited - 1})"
 
 
 @_check("guidance.channels", "model", "resolution")
