@@ -148,7 +148,7 @@ def test_missing_seeds_are_said_beside_the_mean_of_the_others() -> None:
 def test_rows_of_one_name_are_told_apart_by_their_settings() -> None:
     results = [Result(make_run("issd", train={"lambda": value})) for value in (0.25, 0.5)]
     labels = cells(table_of(results, "plain"), "Method")
-    assert labels == ["DiT-mini + iSSD (train.lambda 0.25)", "DiT-mini + iSSD (train.lambda 0.5)"]
+    assert labels == ["DiT-mini + iSSD (lambda 0.25)", "DiT-mini + iSSD (lambda 0.5)"]
 
 
 def test_a_label_of_the_suite_wins() -> None:

@@ -135,11 +135,14 @@ def _labels(rows: Sequence[Row], layout: Layout, fields: Sequence[Field]) -> lis
 
 
 def _differences(twins: Sequence[Row]) -> list[str]:
-    """Return the settings in which rows of one name differ, for each row: ``train.lr 0.0001``."""
+    """Return the settings in which rows of one name differ, for each row that sets them: ``lr 0.0001``."""
     hidden = {"seed", "seeds", "mark", "named", "label", "epochs", "keep"}
     settings = [dotted(row.run.model_dump(mode="json", by_alias=True, exclude=hidden)) for row in twins]
     names = [name for name in settings[0] if len({str(one.get(name)) for one in settings}) > 1]
-    return [", ".join(f"{name} {one.get(name)}" for name in names) for one in settings]
+    return [
+        ", ".join(f"{name.removeprefix('train.')} {one[name]}" for name in names if one.get(name) is not None)
+        for one in settings
+    ]
 
 
 def _columns(blocks: Sequence[_Block], several_networks: bool, remarks: bool) -> tuple[Column, ...]:

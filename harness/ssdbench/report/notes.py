@@ -159,8 +159,8 @@ def _mixing(row: Row) -> str | None:
         noun = "layer" if len(record.fuse) == 1 else "layers"
         return f"iSSD: w = {record.w:.3g} at fused {noun} {layers} (share W = {share:.3g}), pairs {pairs}"
     if last == "ssd":
-        given = f"lambda = {train.lambda_:.3g}, " if train.lambda_ is not None else ""
-        return f"SSD: {given}pairs {pairs}"
+        given = "of Eq. 12" if train.lambda_ is None else f"= {train.lambda_:.3g}"
+        return f"SSD: lambda {given}, pairs {pairs}"
     if last in ("ssd-eq10", "ssd-eq12"):
         return f"SSD (Eq. {last[-2:]}): pairs {pairs}"
     return None
