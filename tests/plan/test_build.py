@@ -8,8 +8,9 @@ from tests.conftest import no_home
 
 from ssdbench.models.shapes import DiTShape
 from ssdbench.plan import Graph, build, sources
+from ssdbench.plan.sources import Data
 from ssdbench.plan.variants import fused_layers, fusion_weight, trained_pairs
-from ssdbench.stages import EncodeSpec, SampleSpec, ScoreSpec, Source, TrainSpec
+from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.stages.train import SelfStep
 from ssdbench.suite import load_suite
 from ssdbench.suite.schema import Train
@@ -220,3 +221,36 @@ def test_embedded_things_need_no_home(tmp_path: Path, monkeypatch: pytest.Monkey
     graph = graph_of(tmp_path, f"  - {{variant: continual}}\n  - {{variant: base, {paper}}}\n")
     assert graph.runs[0].target is not None
     assert "TORCH_HOME" in graph.runs[1].missing[0]
+
+
+def test_a_reference_is_computed_where_none_is_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    (tmp_path / "real").mkdir()
+    for i in range(3):
+        Image.new("RGB", (32, 32), (i, 0, 0)).save(tmp_path / f"real/{i}.png")
+    row = f"  - {{variant: base, eval: {{reference: {tmp_path}/real}}}}\n"
+    graph = graph_of(tmp_path, row)
+    [made] = specs(graph, ReferenceSpec)
+    assert (made.dataset, made.count, made.network) == ("folder", 3, "effnet-lite0")
+    [score] = specs(graph, ScoreSpec)
+    assert score.reference is None
+    assert score.inputs["reference"] == made.key()
+    # a network that no statistics are shipped for: the same 10,000 images, out of the set they were drawn from
+    weights = Source(digest="n" * 64, path="")
+    monkeypatch.setattr("ssdbench.plan.sources.network_source", lambda name, weights_file: weights)
+    monkeypatch.setattr("ssdbench.plan.sources.dataset", lambda name: Data(name, weights, 60_000))
+    [made] = specs(graph_of(tmp_path, "  - {variant: base, eval: {network: inception}}\n"), ReferenceSpec)
+    assert (made.dataset, made.count, made.network) == ("fashion-mnist-full", 10_000, "inception")
+
+
+def test_a_reference_file_of_the_users_own(tmp_path: Path) -> None:
+    missing = graph_of(tmp_path, f"  - {{variant: base, eval: {{reference: {tmp_path}/ref.npz}}}}\n").runs[0]
+    assert "ref.npz': there is no such file or folder" in missing.missing[0]
+    (tmp_path / "ref.npz").write_bytes(b"x")
+    [score] = specs(
+        graph_of(tmp_path, f"  - {{variant: base, eval: {{reference: {tmp_path}/ref.npz}}}}\n"), ScoreSpec
+    )
+    assert score.reference.path == str(tmp_path / "ref.npz")

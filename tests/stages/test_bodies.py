@@ -12,7 +12,18 @@ from ssdbench.data.latents import Latents
 from ssdbench.errors import InputError, Interrupted, NotFinite
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.vae import Autoencoder
-from ssdbench.stages import Runtime, SampleSpec, TrainSpec, sample, train
+from ssdbench.stages import (
+    ReferenceSpec,
+    Runtime,
+    SampleSpec,
+    ScoreSpec,
+    Source,
+    TrainSpec,
+    reference,
+    sample,
+    score,
+    train,
+)
 from ssdbench.stages.sample import Copying, Guidance, Sampling
 from ssdbench.stages.train import Denoise, Reconstruct, SelfStep
 
@@ -181,3 +192,27 @@ def test_an_autoencoder_learns_to_reconstruct(tmp_path: Path) -> None:
     losses = [json.loads(line)["loss"] for line in (output / "loss.jsonl").read_text().splitlines()]
     assert losses[-1] < 0.7 * losses[0]
     Autoencoder(output / "model")
+
+
+def test_images_score_against_the_reference_made_of_them(tiny: Tiny, tmp_path: Path) -> None:
+    network = Source(digest="e" * 64, path="")
+    made, shards, scored = (tmp_path / name for name in ("reference", "samples", "score"))
+    for folder in (made, shards, scored):
+        folder.mkdir()
+    spec = ReferenceSpec(
+        dataset="fashion-mnist", data=DATA, resolution=32, count=40, network="effnet-lite0", weights=network
+    )
+    assert reference.body(spec, {}, made, Runtime(tmp_path)) == {"count": 40}
+    copying = Copying(dataset="fashion-mnist", data=DATA, reconstruct=False)
+    sample.body(SampleSpec(copying=copying, resolution=32, start=0, count=40), {}, shards, Runtime(tmp_path))
+    inputs = {"samples/00000": shards, "reference": made}
+    facts = score.body(
+        ScoreSpec(network="effnet-lite0", weights=network, samples=40), inputs, scored, Runtime(tmp_path)
+    )
+    # both draw the first forty of the same order: the same images
+    assert facts["metrics"]["fd"] == pytest.approx(0.0, abs=1e-3)
+    assert facts["metrics"]["precision"] == facts["metrics"]["recall"] == 1.0
+    assert json.loads((scored / "metrics.json").read_text())["metrics"] == facts["metrics"]
+    assert (scored / "grid.png").is_file()
+    with pytest.raises(Interrupted):
+        reference.body(spec, {}, made, Runtime(tmp_path, stopping=lambda: True))

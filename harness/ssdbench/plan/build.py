@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 from ssdbench.data.datasets import READERS
@@ -13,7 +14,7 @@ from ssdbench.plan import sources
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.plan.sources import Data
 from ssdbench.plan.variants import sampling, self_step
-from ssdbench.stages import EncodeSpec, SampleSpec, ScoreSpec, Source, TrainSpec
+from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.stages.sample import SHARD, Copying, Sampling
 from ssdbench.stages.train import Denoise, Reconstruct
 from ssdbench.suite import ResolvedRun, Suite
@@ -67,7 +68,11 @@ class _Chain:
         dataset = self._dataset()
         self.shape = self.facts.shapes[run.resolution]
         self.network = self._find(lambda: sources.network_source(run.eval.network, run.eval.weights))
-        self.reference = self._find(self._reference)
+        self.reference, self.reference_data = None, None
+        if (named := self._named_reference()) is not None:
+            self.reference = self._find(named)
+        else:
+            self.reference_data = self._find(lambda: find_data(self._reference_images()))
         self.weights = self._find(self._weights) if self._needs_weights else None
         self.vae = self._find(self._vae) if self._needs_vae else None
         self.data = self._find(lambda: find_data(dataset)) if self._needs_data else None
@@ -121,15 +126,26 @@ class _Chain:
             raise Unavailable(f"the data source {name!r} is not available yet in this version")
         return name
 
-    def _reference(self) -> Source:
+    def _named_reference(self) -> Callable[[], Source] | None:
+        """How to find a file of statistics; None where they have to be computed from images."""
+        name, network = self.run.eval.reference, self.run.eval.network
+        if name in REFERENCES:
+            facts = REFERENCES[name]
+            shipped = facts.networks.get(network)
+            return None if shipped is None else lambda: sources.locate(shipped, facts.hint)
+        path = Path(name).expanduser()
+        return None if path.is_dir() else lambda: sources.own_file(path, "reference")
+
+    def _reference_images(self) -> str:
+        """The images that a reference without a file for the network is computed from."""
         name, network = self.run.eval.reference, self.run.eval.network
         if name not in REFERENCES:
-            raise Unavailable(f"references of your own ({name}) are not available yet in this version")
-        facts = REFERENCES[name]
-        if network not in facts.networks:
-            known = ", ".join(facts.networks)
+            return name  # a folder of the user's own
+        drawn_from = REFERENCES[name].drawn_from
+        if drawn_from is None:
+            known = ", ".join(REFERENCES[name].networks)
             raise Unavailable(f"reference {name!r} exists for the network {known}, not for {network!r}")
-        return sources.locate(facts.networks[network], facts.hint)
+        return drawn_from
 
     def _weights(self) -> Source:
         return sources.locate(self.facts.weights[self.run.resolution], self.facts.hint)
@@ -153,13 +169,30 @@ class _Chain:
             model = self._model(vae)
             how = sampling(run, self.shape, model.source)
             shards = self._shards(vae, sampling=how, roles=model.role("model"))
+        inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
+        if self.reference_data is not None:
+            inputs["reference"] = self._reference_stage(self.reference_data)
         return self.graph.add(
             ScoreSpec(
-                inputs={f"samples/{i:05d}": key for i, key in enumerate(shards)},
+                inputs=inputs,
                 network=run.eval.network,
                 weights=self.network,
                 reference=self.reference,
                 samples=run.eval.samples,
+            )
+        )
+
+    def _reference_stage(self, data: Data) -> str:
+        assert self.network is not None
+        facts = REFERENCES.get(self.run.eval.reference)
+        return self.graph.add(
+            ReferenceSpec(
+                dataset=data.name,
+                data=data.source,
+                resolution=self.run.resolution,
+                count=data.images if facts is None else facts.images,
+                network=self.run.eval.network,
+                weights=self.network,
             )
         )
 

@@ -46,6 +46,13 @@ def locate(text: str, hint: str) -> Source:
     return Source(digest=digest([path]), path=str(path))
 
 
+def own_file(path: Path, what: str) -> Source:
+    """A file that the suite names by its path."""
+    if not path.is_file():
+        raise Missing(f"{what} {str(path)!r}: there is no such file or folder")
+    return Source(digest=digest([path]), path=str(path.resolve()))
+
+
 def dataset_files(name: str) -> list[Path]:
     """The files of a data set, or its folder of images.
 

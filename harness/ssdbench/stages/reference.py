@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON, Source, StageSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+BATCH = 100
 
 
 class ReferenceSpec(StageSpec):
@@ -41,6 +49,7 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
     """Compute; the artifact is ``reference.safetensors``."""
     from ssdbench.data.datasets import load_images
     from ssdbench.diffusion.noise import shuffled
+    from ssdbench.errors import Interrupted
     from ssdbench.metrics.networks import load_network
     from ssdbench.metrics.reference import make_reference, save_reference
 
@@ -49,10 +58,16 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
     network = load_network(
         spec.network, Path(spec.weights.path) if spec.weights.path else None, runtime.device
     )
-    batches = (images.pixels[chosen[i : i + 100]] for i in range(0, spec.count, 100))
+
+    def batches() -> Iterator[NDArray[np.uint8]]:
+        for start in range(0, spec.count, BATCH):
+            if runtime.stopping():
+                raise Interrupted("stopped while computing a reference")
+            yield images.pixels[chosen[start : start + BATCH]]
+
     description = f"{spec.count} of {spec.dataset} at {spec.resolution}, seed {spec.seed}"
     reference = make_reference(
-        batches, network, description, progress=lambda done: runtime.report(done, spec.count, "images")
+        batches(), network, description, progress=lambda done: runtime.report(done, spec.count, "images")
     )
     save_reference(reference, output / "reference.safetensors")
     return {"count": spec.count}
