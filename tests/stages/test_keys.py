@@ -89,7 +89,7 @@ EXAMPLES = [
     )),
     sample(vae=HERE, sampling=Sampling(
         shape=SHAPE, sampler="ddim", grid="even", nfe=10, guidance=Guidance(scale=1.5, channels=3), weights=HERE,
-        pairs=(1, 2), lam=0.5
+        pairs=(1, 2), lam=0.5, own=HERE
     )),
     sample(sampling=None, copying=Copying(dataset="d", data=HERE, reconstruct=True)),
     GOLDEN["encode"],

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ssdbench import own
 from ssdbench.data.folders import FolderPixels, list_images
 from ssdbench.errors import InputError
 
@@ -144,16 +145,34 @@ READERS: dict[str, Reader] = {
 
 
 def reader(name: str) -> Reader:
-    """Find the reader of data set ``name``: a known one, or the path of a folder of images (it has a ``/``).
+    """Find the reader of data set ``name``.
+
+    It is a known one, the path of a folder of images (it has a ``/``), or ``package.module:function``: a function that
+    takes a resolution and returns :class:`Images`.
 
     Raises:
         InputError: there is none of that name.
     """
     if "/" in name:
         return _folder_reader(Path(name).expanduser())
+    if own.is_own(name):
+        return Reader(lambda: [own.source_file(name)], lambda resolution: _own(name, resolution), "")
     if name not in READERS:
         raise InputError(f"data set {name!r} cannot be read by this version; known: {', '.join(READERS)}")
     return READERS[name]
+
+
+def _own(name: str, resolution: int) -> Images:
+    images = own.load(name)(resolution)
+    if not isinstance(images, Images):
+        raise InputError(f"{name} returned {type(images).__name__}: expected ssdbench.data.datasets.Images")
+    shape = tuple(images.pixels.shape)
+    if len(shape) != 4 or shape[1:3] != (resolution, resolution) or len(images.labels) != shape[0]:
+        raise InputError(
+            f"{name} returned pixels of shape {shape} and {len(images.labels)} labels: "
+            f"expected (N, {resolution}, {resolution}, C) and N"
+        )
+    return images
 
 
 def _folder_reader(root: Path) -> Reader:

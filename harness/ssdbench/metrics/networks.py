@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ssdbench import own
 from ssdbench.errors import InputError
 from ssdbench.metrics import names
-from ssdbench.metrics.weights import INCEPTION_SHA256, available, network_digest, split_function
+from ssdbench.metrics.weights import INCEPTION_SHA256, available, network_digest
 
 if TYPE_CHECKING:
     import torch
@@ -131,14 +131,9 @@ def _full_precision(device: torch.device) -> AbstractContextManager[None]:
 
 def _load_function(name: str, weights: Path | None, device: torch.device | str) -> FeatureNetwork:
     problem = available(name, weights)
-    parts = split_function(name)
-    if problem is not None or parts is None:
-        raise InputError(problem or name)
-    module, function = parts
-    maker = getattr(importlib.import_module(module), function, None)
-    if not callable(maker):
-        raise InputError(f"the feature network {name!r}: {module} has no function {function!r}")
-    network = maker(weights=weights, device=device)
+    if problem is not None:
+        raise InputError(problem)
+    network = own.load(name)(weights=weights, device=device)
     if not isinstance(network, FeatureNetwork):
         raise InputError(
             f"{name} returned {type(network).__name__}: expected ssdbench.metrics.networks.FeatureNetwork"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ssdbench.errors import InputError, UsageError
 from ssdbench.metrics.names import EFFNET_LITE0, INCEPTION
+from ssdbench.own import is_own, source_file
 
 INCEPTION_URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 # The TensorFlow graph of 2015-12-05 converted to PyTorch: torch-fidelity and pytorch-fid publish the same
@@ -43,12 +44,6 @@ def effnet_file() -> Path | None:
         return None
     path = Path(spec.origin).parent / _EFFNET_FILE
     return path if path.is_file() else None
-
-
-def split_function(name: str) -> tuple[str, str] | None:
-    """Split ``package.module:function``; None when the name is not of that form."""
-    module, colon, function = name.partition(":")
-    return (module, function) if colon and module and function.isidentifier() else None
 
 
 def available(name: str, weights: Path | str | None = None) -> str | None:
@@ -90,7 +85,7 @@ def network_digest(name: str, weights: Path | str | None = None) -> str:
         path = Path(weights).expanduser() if weights is not None else default
         assert path is not None
         return file_digest(path)
-    digest = hashlib.sha256(_source(name).read_bytes())
+    digest = hashlib.sha256(source_file(name).read_bytes())
     if weights is not None:
         digest.update(file_digest(Path(weights).expanduser()).encode())
     return digest.hexdigest()
@@ -112,27 +107,13 @@ def _file_digest(path: Path, size: int, mtime: int) -> str:
 
 
 def _function_problem(name: str) -> str | None:
-    parts = split_function(name)
-    if parts is None:
+    if not is_own(name):
         raise UsageError(
             f"unknown feature network {name!r}: "
             f"expected {INCEPTION}, {EFFNET_LITE0} or package.module:function"
         )
-    if _find_source(parts[0]) is None:
-        return f"the module {parts[0]!r} of the feature network {name!r} cannot be found on the Python path"
-    return None
-
-
-def _find_source(module: str) -> Path | None:
     try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        return None
-    return Path(spec.origin) if spec is not None and spec.origin is not None else None
-
-
-def _source(name: str) -> Path:
-    parts = split_function(name)
-    source = _find_source(parts[0]) if parts is not None else None
-    assert source is not None, "available() was checked before"
-    return source
+        source_file(name)
+    except InputError as error:
+        return str(error)
+    return None

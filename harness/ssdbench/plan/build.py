@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
+from ssdbench.own import is_own
 from ssdbench.plan import sources
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.plan.sources import Data
@@ -73,6 +74,8 @@ class _Chain:
             self.reference = self._find(named)
         else:
             self.reference_data = self._find(lambda: find_data(self._reference_images()))
+        own = is_own(run.sampler)
+        self.sampler = self._find(lambda: sources.own_source(run.sampler)) if own else None
         self.weights = self._find(self._weights) if self._needs_weights else None
         self.vae = self._find(self._vae) if self._needs_vae else None
         self.data = self._find(lambda: find_data(dataset)) if self._needs_data else None
@@ -110,10 +113,8 @@ class _Chain:
         if facts.unavailable:
             raise Unavailable(facts.unavailable)
         sampler = SAMPLERS.get(self.run.sampler)
-        if sampler is None or sampler.unavailable:
-            raise Unavailable(
-                (sampler and sampler.unavailable) or f"sampler {self.run.sampler!r} is not available yet"
-            )
+        if sampler is not None and sampler.unavailable:
+            raise Unavailable(sampler.unavailable)
         if self.run.guidance.interval is not None:
             raise Unavailable("guidance intervals are not available yet in this version")
         if "pd" in self.kinds:
@@ -122,7 +123,7 @@ class _Chain:
 
     def _dataset(self) -> str:
         name = self.facts.dataset if self.run.data == "original" else self.run.data
-        if self._needs_data and name not in READERS and "/" not in name:
+        if self._needs_data and name not in READERS and "/" not in name and not is_own(name):
             raise Unavailable(f"the data source {name!r} is not available yet in this version")
         return name
 
@@ -167,7 +168,7 @@ class _Chain:
             shards = self._shards(vae, copying=copying)
         else:
             model = self._model(vae)
-            how = sampling(run, self.shape, model.source)
+            how = sampling(run, self.shape, model.source, self.sampler)
             shards = self._shards(vae, sampling=how, roles=model.role("model"))
         inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
         if self.reference_data is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ssdbench.data.datasets import ASSETS, FOLDER, data_root, reader
 from ssdbench.errors import InputError
 from ssdbench.metrics.weights import available, network_digest
+from ssdbench.own import is_own, source_file
 from ssdbench.plan.digests import digest, digest_images
 from ssdbench.stages import Source
 from ssdbench.suite.catalog import DATASETS
@@ -46,6 +47,11 @@ def locate(text: str, hint: str) -> Source:
     return Source(digest=digest([path]), path=str(path))
 
 
+def own_source(name: str) -> Source:
+    """The module of ``package.module:function``; the function is imported by its name, not by a path."""
+    return Source(digest=digest([source_file(name)]), path="")
+
+
 def own_file(path: Path, what: str) -> Source:
     """A file that the suite names by its path."""
     if not path.is_file():
@@ -70,6 +76,8 @@ def dataset_files(name: str) -> list[Path]:
 def dataset(name: str) -> Data:
     """A data set and its digest, over every image where it is a folder."""
     files = dataset_files(name)
+    if is_own(name):
+        return Data(name, own_source(name), 0)
     own = name not in DATASETS
     if own or files[0].is_dir():
         root = files[0].resolve()

@@ -67,7 +67,9 @@ def self_step(run: ResolvedRun, step: VariantStep, shape: DiTShape) -> SelfStep:
     )
 
 
-def sampling(run: ResolvedRun, shape: DiTShape, weights: Source | None) -> Sampling:
+def sampling(
+    run: ResolvedRun, shape: DiTShape, weights: Source | None, own: Source | None = None
+) -> Sampling:
     """How the run's model is sampled; the teacher of Eq. 5 takes pairs and lambda from the training settings."""
     teacher = run.sampler == "ssd-teacher"
     visited = points(run.sampler, run.nfe, run.train.pairs)
@@ -79,6 +81,7 @@ def sampling(run: ResolvedRun, shape: DiTShape, weights: Source | None) -> Sampl
         nfe=run.nfe,
         guidance=Guidance(scale=run.guidance.scale, channels=run.guidance.channels),
         weights=weights,
+        own=own,
         pairs=trained_pairs(run.train, visited) if teacher else (),
         lam=lam if teacher else None,
     )

@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from ssdbench import own
 from ssdbench.diffusion.grids import points, timesteps
 from ssdbench.models.shapes import DiTShape
 from ssdbench.stages.encode import vae_folder
@@ -35,6 +36,8 @@ class Sampling(Setting):
     nfe: int
     guidance: Guidance = Guidance()
     weights: Source | None = None
+    #: the module of a sampler of the user's own
+    own: Source | None = None
     #: ssd-teacher: indices i of the pairs (g[i], g[i-1]) whose target it follows, and lambda of Eq. 5 or ``eq12``
     pairs: tuple[int, ...] = ()
     lam: float | Literal["eq12"] | None = None
@@ -134,7 +137,7 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
     guided = Guided(model, model.null_label, how.guidance.scale, how.guidance.channels)
     vae = Autoencoder(vae_folder(spec.vae, inputs), runtime.device)
     grid, alphas = how.timesteps(), alphas_cumprod()
-    sampler = SAMPLERS.get(how.sampler)
+    sampler = own.load(how.sampler) if how.own else SAMPLERS.get(how.sampler)
     if sampler is None:
         lam = None if how.lam == "eq12" else how.lam
         sampler = functools.partial(ssd_teacher, pairs=how.pairs, lam=lam)

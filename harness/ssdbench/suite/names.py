@@ -17,19 +17,14 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from ssdbench.own import PATTERN as OWN_PATTERN
 from ssdbench.suite import catalog
 from ssdbench.suite.problems import did_you_mean
 from ssdbench.suite.variant import KINDS, VARIANT_PATTERN, canonical_variant
 
-OWN_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 SYNTHETIC_PATTERN = r"^synthetic-[1-9][0-9]*$"
 FILE_PATTERN = r"^.*(/.*|\.npz)$"
 FOLDER_PATTERN = r"^.*/.*$"
-
-
-def is_own(name: str) -> bool:
-    """Whether ``name`` reads ``package.module:function``, something of the user's own."""
-    return re.fullmatch(OWN_PATTERN, name) is not None
 
 
 def is_synthetic(name: str) -> bool:

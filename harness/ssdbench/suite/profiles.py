@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssdbench.own import is_own
 from ssdbench.suite import catalog
 from ssdbench.suite.author import ProfileFile
 from ssdbench.suite.find import display, list_profiles, read_text
 from ssdbench.suite.layers import DEFAULTS, Layer, Values, document_layer, overlay
-from ssdbench.suite.names import is_own, is_synthetic
+from ssdbench.suite.names import is_synthetic
 from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.select import matches
 from ssdbench.suite.validate import validate

@@ -1,0 +1,65 @@
+"""What users bring along: functions named ``package.module:function`` in a suite. Torch-free until one is loaded."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ssdbench.errors import InputError
+
+PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+
+
+def is_own(name: str) -> bool:
+    """Whether ``name`` reads ``package.module:function``."""
+    return re.fullmatch(PATTERN, name) is not None
+
+
+def source_file(name: str) -> Path:
+    """The file of the function's module, whose digest stands for the function in keys.
+
+    Modules are found on the Python path and in the working directory.
+
+    Raises:
+        InputError: there is no such module, or it has no source file.
+    """
+    module = name.partition(":")[0]
+    _search_working_directory()
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        raise InputError(
+            f"{name}: the module {module!r} cannot be found on the Python path or in {Path.cwd()}"
+        )
+    return Path(spec.origin)
+
+
+def load(name: str) -> Callable[..., Any]:
+    """Import the function.
+
+    Raises:
+        InputError: the module cannot be found or fails to import, or has no such function.
+    """
+    source_file(name)
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function, None)
+    except Exception as error:  # a user's module may fail in any way
+        raise InputError(f"{name}: importing {module!r} failed: {type(error).__name__}: {error}") from error
+    if not callable(found):
+        raise InputError(f"{name}: the module {module!r} has no function {function!r}")
+    return found  # type: ignore[no-any-return]
+
+
+def _search_working_directory() -> None:
+    # The console script, unlike `python -m`, does not look where it was started.
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)

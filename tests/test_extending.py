@@ -1,0 +1,96 @@
+"""The worked example of docs/extending.md, run as it stands there."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PAGE = Path(__file__).parent.parent / "docs/extending.md"
+
+
+def ssdbench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "ssdbench",
+            *arguments,
+        ],  # -P: the working directory is found without Python's help
+        capture_output=True,
+        text=True,
+        timeout=250,
+        cwd=folder,
+        env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
+    )
+
+
+@pytest.mark.slow
+def test_the_worked_example_runs_and_its_source_is_identity(tmp_path: Path) -> None:
+    page = PAGE.read_text()
+    for name, language in (("mine.py", "python"), ("mine.yaml", "yaml")):
+        [block] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+        (tmp_path / name).write_text(block)
+    (tmp_path / "reference").mkdir()
+    rng = np.random.default_rng(1)
+    for i in range(80):
+        image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / f"reference/{i:02}.png")
+
+    done = ssdbench(tmp_path, "run", "mine.yaml")
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(path.read_text()) for path in (tmp_path / "results/records").glob("*.json")]
+    by_run = {(r["run"]["variant"], r["run"]["sampler"]): r["metrics"]["fd"] for r in found}
+    assert len(by_run) == 3
+    assert len(set(by_run.values())) == 3  # the sampler and the data made a difference
+    assert "FD(averages)" in done.stdout
+    assert "FID" not in done.stdout
+
+    assert "0 stages run" in ssdbench(tmp_path, "run", "mine.yaml").stderr
+    (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text() + "\n# changed\n")
+    plan = json.loads(ssdbench(tmp_path, "plan", "mine.yaml", "--json").stdout)
+    assert "train" in json.dumps(plan)
+    again = ssdbench(tmp_path, "plan", "mine.yaml").stdout
+    assert re.search(r"train denoise.*run", again)
+    assert re.search(r"sample mine:clipped.*run", again)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("def f(resolution): return 3", "returned int: expected ssdbench.data.datasets.Images"),
+        ("import nothing_of_that_name", "importing 'mine' failed: ModuleNotFoundError"),
+        ("x = 1", "has no function 'f'"),
+        (
+            "import numpy as np\nfrom ssdbench.data.datasets import Images\n"
+            "def f(resolution): return Images(np.zeros((2, 8, 8, 1), np.uint8), np.zeros(3, np.int64))",
+            r"pixels of shape \(2, 8, 8, 1\) and 3 labels: expected \(N, 32, 32, C\) and N",
+        ),
+    ],
+)
+def test_what_goes_wrong_in_a_users_module_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, message: str
+) -> None:
+    from ssdbench.data.datasets import load_images
+    from ssdbench.errors import InputError
+
+    (tmp_path / "mine.py").write_text(body)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    with pytest.raises(InputError, match=message):
+        load_images("mine:f", 32)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+
+
+def test_a_module_that_is_not_there() -> None:
+    from ssdbench.data.datasets import load_images
+    from ssdbench.errors import InputError
+
+    with pytest.raises(InputError, match="'no_such_module' cannot be found"):
+        load_images("no_such_module:f", 32)
