@@ -108,6 +108,14 @@ def test_self_distillation_is_made_explicit(tmp_path: Path) -> None:
     assert objective(tmp_path, "{variant: ssd-eq10}").lam == 1.0
 
 
+def test_a_student_can_be_measured_off_its_grid(tmp_path: Path) -> None:
+    graph = graph_of(tmp_path, "  - {variant: ssd, matrix: {nfe: [5, 10, 20]}, train: {nfe: 10}}\n")
+    [student] = specs(graph, TrainSpec)  # one student, sampled three times
+    assert student.objective.nfe == 10
+    assert student.objective.pairs == tuple(range(1, 10))
+    assert sorted(spec.sampling.nfe for spec in specs(graph, SampleSpec) if spec.start == 0) == [5, 10, 20]
+
+
 @pytest.mark.parametrize("share", [0.1, 1 / 3, 0.5])
 @pytest.mark.parametrize("layers", [1, 6, 28])
 def test_a_share_of_the_features_comes_from_s(share: float, layers: int) -> None:

@@ -52,7 +52,8 @@ def self_step(run: ResolvedRun, step: VariantStep, shape: DiTShape) -> SelfStep:
     Explicit SSD without a lambda takes Eq. 12's: the paper's SSD rows are its Eq. 12 rows.
     """
     train = run.train
-    visited = points(run.sampler, run.nfe, train.pairs)  # the student is trained where it will be evaluated
+    # The student is trained where it will be evaluated, unless it is to be measured off its grid.
+    visited = train.nfe or points(run.sampler, run.nfe, train.pairs)
     layers = fused_layers(train, shape.depth) if step.kind == "issd" else ()
     lam = {"ssd-eq10": 1.0, "ssd-eq12": None}.get(step.kind, train.lambda_)
     return SelfStep(

@@ -153,6 +153,8 @@ def _mixing(row: Row) -> str | None:
     last = parse_variant(row.run.variant)[-1].kind
     train, record = row.run.train, row.records[0] if row.records else None
     pairs = train.pairs if isinstance(train.pairs, str) else f"{list(train.pairs)}"
+    if train.nfe is not None:
+        pairs += f", distilled on the grid of {train.nfe} evaluations"
     if last == "issd" and record is not None and record.w is not None and record.fuse:
         share = 1.0 - (1.0 - record.w) ** len(record.fuse)
         layers = ", ".join(map(str, record.fuse))

@@ -122,6 +122,19 @@ def _grid(
     return None
 
 
+@_check("train.nfe", "grid", "variant")
+def _trained_grid(trained: int | None, grid: str, variant: str) -> str | None:
+    if trained is None or not _kinds(variant) & DISTILLED:
+        return None
+    if trained < 2:
+        return "must be at least 2: one timestep has no pair to distil"
+    try:
+        timesteps(grid, trained)
+    except InputError as error:
+        return str(error)
+    return None
+
+
 @_check("train.fuse", "model", "variant")
 def _fuse(fuse: str | tuple[int, ...], model: str, variant: str) -> str | None:
     facts = catalog.MODELS.get(model)
@@ -135,9 +148,11 @@ def _fuse(fuse: str | tuple[int, ...], model: str, variant: str) -> str | None:
     )
 
 
-@_check("train.pairs", "nfe", "sampler", "variant")
-def _pairs(pairs: str | tuple[int, ...], nfe: int, sampler: str, variant: str) -> str | None:
-    visited = _points(nfe, sampler, pairs)
+@_check("train.pairs", "nfe", "train.nfe", "sampler", "variant")
+def _pairs(
+    pairs: str | tuple[int, ...], nfe: int, trained: int | None, sampler: str, variant: str
+) -> str | None:
+    visited = trained or _points(nfe, sampler, pairs)
     if visited < 2 or not (_kinds(variant) & DISTILLED or sampler == "ssd-teacher"):
         return None
     if pairs == "skip_last" and visited == 2:

@@ -124,6 +124,10 @@ class Train(Frozen):
             " the last that sampling reaches), or a list of i between 1 and NFE - 1.",
         )
     )
+    nfe: Positive | None = Field(
+        None,
+        description="Distil on the grid of so many evaluations, not the run's own: how a student does off its grid.",
+    )
     teacher_guidance: NonNegative = Field(
         1.0, description="Guidance scale of the frozen model's passes; 1 is none."
     )
