@@ -80,12 +80,11 @@ def _inputs() -> Iterator[tuple[str, str]]:
     for name in catalog.DATASETS:
         yield f"data {name}", _found(dataset_files, name)
     for name, model in catalog.MODELS.items():
-        sources = {f"model {name} at {resolution}": text for resolution, text in model.weights.items()}
-        if model.vae:
-            sources[f"autoencoder of {name}"] = model.vae
-        for label, text in sources.items():
+        for resolution, text in model.weights.items():
             if text.startswith("package:"):
-                yield label, _found(place, text, "")
+                yield f"model {name} at {resolution}", _found(place, text, model.hint)
+        if model.vae and model.vae.startswith("package:"):
+            yield f"autoencoder of {name}", _found(place, model.vae, model.vae_hint)
     for name, reference in catalog.REFERENCES.items():
         for network, text in reference.networks.items():
             yield f"reference {name}, {network}", _found(place, text, reference.hint)

@@ -36,8 +36,7 @@ def place(text: str, hint: str) -> Path:
     scheme, _, name = text.partition(":")
     path = ASSETS / name if scheme == "package" else data_root() / "weights" / name
     if not path.exists():
-        how = "it comes with the installation: reinstall ssdbench" if scheme == "package" else hint
-        raise Missing(f"{path} is missing: {how}")
+        raise Missing(f"{path} is missing: {hint or 'it comes with the installation: reinstall ssdbench'}")
     return path
 
 
