@@ -69,6 +69,11 @@ def test_the_worked_example_runs_and_its_source_is_identity(tmp_path: Path) -> N
         ("x = 1", "has no function 'f'"),
         (
             "import numpy as np\nfrom ssdbench.data.datasets import Images\n"
+            "def f(resolution): return Images(np.zeros((2, 32, 32, 2)), np.zeros(2))",
+            "float64 pixels of 2 channels and float64 labels: expected uint8 of 1 or 3, and integers",
+        ),
+        (
+            "import numpy as np\nfrom ssdbench.data.datasets import Images\n"
             "def f(resolution): return Images(np.zeros((2, 8, 8, 1), np.uint8), np.zeros(3, np.int64))",
             r"pixels of shape \(2, 8, 8, 1\) and 3 labels: expected \(N, 32, 32, C\) and N",
         ),
@@ -94,3 +99,14 @@ def test_a_module_that_is_not_there() -> None:
 
     with pytest.raises(InputError, match="'no_such_module' cannot be found"):
         load_images("no_such_module:f", 32)
+
+
+def test_a_package_that_fails_is_an_error_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ssdbench import own
+    from ssdbench.errors import InputError
+
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/__init__.py").write_text("raise RuntimeError('boom')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InputError, match=r"looking for 'broken\.inner' failed: RuntimeError: boom"):
+        own.source_file("broken.inner:f")

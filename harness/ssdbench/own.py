@@ -31,9 +31,11 @@ def source_file(name: str) -> Path:
     module = name.partition(":")[0]
     _search_working_directory()
     try:
-        spec = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(module)  # imports the packages that hold the module
     except ModuleNotFoundError:
         spec = None
+    except Exception as error:  # a user's package may fail in any way
+        raise InputError(f"{name}: looking for {module!r} failed: {type(error).__name__}: {error}") from error
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         raise InputError(
             f"{name}: the module {module!r} cannot be found on the Python path or in {Path.cwd()}"

@@ -262,3 +262,8 @@ def test_a_reference_file_of_the_users_own(tmp_path: Path) -> None:
         graph_of(tmp_path, f"  - {{variant: base, eval: {{reference: {tmp_path}/ref.npz}}}}\n"), ScoreSpec
     )
     assert score.reference.path == str(tmp_path / "ref.npz")
+
+
+def test_a_reference_is_of_the_runs_own_size(tmp_path: Path) -> None:
+    [run] = graph_of(tmp_path, "  - {variant: base, resolution: 64}\n").runs
+    assert run.unavailable == "reference 'fashion-mnist' holds images of 32 pixels, the run's have 64"

@@ -194,6 +194,14 @@ ROWS = {
         "{variant: base, sampler: dpm-solver-2, matrix: {nfe: [4, 5, 6]}}",
         "8:62: nfe: must be even for sampler 'dpm-solver-2', which takes two evaluations a step, not 5",
     ),
+    "a solver that would end in noise": (
+        "{variant: base, sampler: dpm-solver-2, grid: trailing}",
+        "8:50: grid: sampler 'dpm-solver-2' ends at the first timestep, and 166 of grid 'trailing' is noisy",
+    ),
+    "pairs that the teacher does not visit": (
+        "{variant: base, sampler: ssd-teacher, nfe: 6, train: {nfe: 10, pairs: [9]}}",
+        "8:75: train.pairs: 9 is no pair of 5 timesteps (1 to 4)",
+    ),
     "code in a tag": (
         "{variant: !!python/object/apply:os.system [exit]}",
         "8:15: the tag !!python/object/apply:os.system is not allowed in a suite",

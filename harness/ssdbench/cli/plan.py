@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ssdbench.cli import options
 
 if TYPE_CHECKING:
-    from ssdbench.plan import Cost, Decision, Graph
+    from ssdbench.plan import Cost, Decision, Graph, PlannedRun
     from ssdbench.suite import Suite
 
 
@@ -101,9 +101,13 @@ def _print_table(suite: Suite, graph: Graph, decisions: dict[str, Decision], tot
         style = "bold" if decision.status == "run" else "dim"
         table.add_row(key[:12], Text(node.spec.title), decision.status, Text(decision.reason), style=style)
     out.print(table)
-    impossible = [planned for planned in graph.runs if planned.target is None]
-    for planned in impossible:
-        out.print(f"cannot run: {describe(planned.run)}: {planned.reason}", markup=False)
+    reasons: dict[str, list[PlannedRun]] = {}
+    for planned in graph.runs:
+        for reason in planned.missing or filter(None, [planned.unavailable]):
+            reasons.setdefault(reason, []).append(planned)
+    for reason, runs in reasons.items():
+        who = describe(runs[0].run) if len(runs) == 1 else f"{len(runs)} runs"
+        out.print(f"cannot run: {who}: {reason}", markup=False)
     out.print(
         f"{len(graph.runs)} runs; {total.stages} stages to run, {total.cached} cached; "
         f"{total.train_steps:,} optimisation steps, {total.images:,} samples, "

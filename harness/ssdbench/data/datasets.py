@@ -172,6 +172,16 @@ def _own(name: str, resolution: int) -> Images:
             f"{name} returned pixels of shape {shape} and {len(images.labels)} labels: "
             f"expected (N, {resolution}, {resolution}, C) and N"
         )
+    dtype, channels = images.pixels[:1].dtype, shape[3]
+    if (
+        dtype != np.uint8
+        or channels not in (1, 3)
+        or not np.issubdtype(np.asarray(images.labels).dtype, np.integer)
+    ):
+        raise InputError(
+            f"{name} returned {dtype} pixels of {channels} channels and {np.asarray(images.labels).dtype} labels: "
+            "expected uint8 of 1 or 3, and integers"
+        )
     return images
 
 

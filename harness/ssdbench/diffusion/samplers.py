@@ -98,7 +98,7 @@ def ssd_teacher(
     pairs: Sequence[int],
     lam: float | None,
 ) -> Tensor:
-    """What explicit SSD learns to imitate, applied while sampling: its upper bound (Eq. 5 at every step).
+    """What explicit SSD learns to imitate, applied while sampling: Eq. 5 at every pair.
 
     A step from s = g[i] with i in ``pairs`` goes along lam * eps(x_t, t) + (1 - lam) * eps(x_s, s), x_t the DDIM step
     from x_s; ``lam`` None is Eq. 12's. Other steps are DDIM's. N timesteps and P pairs are N + P evaluations.

@@ -132,6 +132,11 @@ class _Chain:
         name, network = self.run.eval.reference, self.run.eval.network
         if name in REFERENCES:
             facts = REFERENCES[name]
+            if facts.resolution != self.run.resolution:
+                wanted = self.run.resolution
+                raise Unavailable(
+                    f"reference {name!r} holds images of {facts.resolution} pixels, the run's have {wanted}"
+                )
             shipped = facts.networks.get(network)
             return None if shipped is None else lambda: sources.locate(shipped, facts.hint)
         path = Path(name).expanduser()

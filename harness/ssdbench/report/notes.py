@@ -155,6 +155,9 @@ def _mixing(row: Row) -> str | None:
     pairs = train.pairs if isinstance(train.pairs, str) else f"{list(train.pairs)}"
     if train.nfe is not None:
         pairs += f", distilled on the grid of {train.nfe} evaluations"
+    if row.run.sampler == "ssd-teacher":
+        given = "of Eq. 12" if train.lambda_ is None else f"= {train.lambda_:.3g}"
+        return f"Eq. 5's target while sampling: lambda {given}, pairs {pairs}"
     if last == "issd" and record is not None and record.w is not None and record.fuse:
         share = 1.0 - (1.0 - record.w) ** len(record.fuse)
         layers = ", ".join(map(str, record.fuse))

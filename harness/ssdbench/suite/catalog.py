@@ -77,6 +77,7 @@ class ReferenceFacts:
     """
 
     description: str
+    resolution: int
     images: int
     networks: Mapping[str, str]
     hint: str = ""
@@ -91,8 +92,8 @@ _DIT_HINT = (
 )
 _SD_VAE = "file:sd-vae-ft-ema"
 _SD_VAE_HINT = (
-    "download stabilityai/sd-vae-ft-ema from the Hugging Face hub "
-    "(huggingface-cli download stabilityai/sd-vae-ft-ema --local-dir $SSDBENCH_DATA/weights/sd-vae-ft-ema)"
+    "download stabilityai/sd-vae-ft-ema from the Hugging Face hub into that folder "
+    "(huggingface-cli download stabilityai/sd-vae-ft-ema --local-dir FOLDER)"
 )
 
 
@@ -145,7 +146,7 @@ MODELS: dict[str, ModelFacts] = {
         unavailable=f"the small REPA model is {_LATER}",
     ),
     "dit-mini-grown": ModelFacts(
-        description="dit-mini's weights of 32 pixels at 64, where the embedded 64-pixel model started from",
+        description="dit-mini's weights of 32 pixels at 64, from which a 64-pixel model is trained",
         family="dit",
         shapes={64: _mini(64)},
         weights={64: "package:weights/dit-mini-32"},
@@ -205,7 +206,7 @@ SAMPLERS: dict[str, SamplerFacts] = {
     "plms": SamplerFacts("PLMS (Liu et al., 2022)", unavailable=f"PLMS is {_LATER}"),
     "dpm-solver-2": SamplerFacts("DPM-Solver-2 (Lu et al., 2022); two evaluations a step"),
     "ssd-teacher": SamplerFacts(
-        "Eq. 5's target applied while sampling, with train.lambda and train.pairs: the upper bound of explicit SSD"
+        "Eq. 5's target applied while sampling, with train.lambda and train.pairs: what explicit SSD imitates"
     ),
     "none": SamplerFacts("no sampling: for the variants that score images of a data set"),
 }
@@ -235,24 +236,28 @@ _ADM_HINT = (
 REFERENCES: dict[str, ReferenceFacts] = {
     "fashion-mnist": ReferenceFacts(
         "10,000 images of Fashion-MNIST's train split at 32x32, disjoint from the training data",
+        resolution=32,
         images=10_000,
         networks={"effnet-lite0": "package:reference/fashion-mnist-32.effnet-lite0.safetensors"},
         drawn_from="fashion-mnist-full",
     ),
     "fashion-mnist-64": ReferenceFacts(
         "the same images enlarged to 64x64; computed from fashion-mnist-full, not shipped",
+        resolution=64,
         images=10_000,
         networks={},
         drawn_from="fashion-mnist-full",
     ),
     "imagenet-256": ReferenceFacts(
         "ADM's ImageNet 256x256 reference batch",
+        resolution=256,
         images=10_000,
         networks={"inception": "file:VIRTUAL_imagenet256_labeled.npz"},
         hint=_ADM_HINT.format("256/VIRTUAL_imagenet256_labeled.npz"),
     ),
     "imagenet-512": ReferenceFacts(
         "ADM's ImageNet 512x512 reference batch",
+        resolution=512,
         images=10_000,
         networks={"inception": "file:VIRTUAL_imagenet512.npz"},
         hint=_ADM_HINT.format("512/VIRTUAL_imagenet512.npz"),

@@ -116,9 +116,11 @@ def _grid(
     if visited < 1 or _kinds(variant) & UNSAMPLED or (facts is not None and facts.prediction != "eps"):
         return None
     try:
-        timesteps(grid, visited)
+        first = timesteps(grid, visited)[0]
     except InputError as error:
         return str(error)
+    if sampler == "dpm-solver-2" and first > 1:
+        return f"sampler {sampler!r} ends at the first timestep, and {first} of grid {grid!r} is noisy"
     return None
 
 
@@ -152,15 +154,19 @@ def _fuse(fuse: str | tuple[int, ...], model: str, variant: str) -> str | None:
 def _pairs(
     pairs: str | tuple[int, ...], nfe: int, trained: int | None, sampler: str, variant: str
 ) -> str | None:
-    visited = trained or _points(nfe, sampler, pairs)
-    if visited < 2 or not (_kinds(variant) & DISTILLED or sampler == "ssd-teacher"):
-        return None
-    if pairs == "skip_last" and visited == 2:
-        return f"'skip_last' leaves none of the pairs of {visited} timesteps"
-    beyond = [] if isinstance(pairs, str) else [str(i) for i in pairs if not 1 <= i < visited]
-    if not beyond:
-        return None
-    return f"{', '.join(beyond)} is no pair of {visited} timesteps (1 to {visited - 1})"
+    sampled = _points(nfe, sampler, pairs)
+    grids = {trained or sampled} if _kinds(variant) & DISTILLED else set()
+    if sampler == "ssd-teacher":
+        grids.add(sampled)  # it takes the pairs from the grid that it samples on
+    for visited in sorted(grids):
+        if visited < 2:
+            continue
+        if pairs == "skip_last" and visited == 2:
+            return f"'skip_last' leaves none of the pairs of {visited} timesteps"
+        beyond = [] if isinstance(pairs, str) else [str(i) for i in pairs if not 1 <= i < visited]
+        if beyond:
+            return f"{', '.join(beyond)} is no pair of {visited} timesteps (1 to {visited - 1})"
+    return None
 
 
 @_check("guidance.channels", "model", "resolution")
