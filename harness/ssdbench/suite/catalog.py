@@ -46,8 +46,6 @@ class DatasetFacts:
 
     description: str
     images: int
-    num_classes: int
-    channels: int
     licence: str
     source: str
 
@@ -174,24 +172,18 @@ DATASETS: dict[str, DatasetFacts] = {
     "fashion-mnist": DatasetFacts(
         "the 10,000 images of Fashion-MNIST's test split, vendored; training data at mini scale",
         images=10_000,
-        num_classes=10,
-        channels=1,
         licence="MIT",
         source="https://github.com/zalandoresearch/fashion-mnist (t10k-images-idx3-ubyte.gz)",
     ),
     "fashion-mnist-full": DatasetFacts(
         "the 60,000 training images of Fashion-MNIST, read from $SSDBENCH_DATA or Debian's dataset-fashion-mnist",
         images=60_000,
-        num_classes=10,
-        channels=1,
         licence="MIT",
         source="https://github.com/zalandoresearch/fashion-mnist (train-images-idx3-ubyte.gz)",
     ),
     "imagenet": DatasetFacts(
         "ImageNet-1k training images in class folders, under $SSDBENCH_DATA/imagenet/train",
         images=1_281_167,
-        num_classes=1000,
-        channels=3,
         licence="ImageNet terms of access",
         source="https://image-net.org",
     ),
