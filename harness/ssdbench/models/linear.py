@@ -1,0 +1,101 @@
+"""Linear layers that go through oneDNN on x86 CPUs, in full float32.
+
+PyTorch hands float32 matrix products to MKL, which uses no more than AVX2 on AMD processors; oneDNN, which PyTorch
+ships too but keeps for lower precisions, uses what the processor has and fuses the GELU. See
+``benchmarks/linear.py`` for what that gains. Everywhere else (a GPU, another precision, autocast, an ARM processor)
+these layers are ``torch.nn.Linear``.
+"""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Linear(nn.Linear):
+    """``torch.nn.Linear`` in all but speed: same parameters, same names, results equal to rounding."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        if not _applies(x, self.weight):
+            return F.linear(x, self.weight, self.bias)
+        return _Product.apply(x, self.weight, self.bias, False)  # type: ignore[no-any-return,no-untyped-call]
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out), with a tanh-approximated GELU on the result."""
+        if not _applies(x, self.weight):
+            return F.gelu(F.linear(x, self.weight, self.bias), approximate="tanh")
+        return _Product.apply(x, self.weight, self.bias, True)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _Product(torch.autograd.Function):
+    """y = x W^T + b, or its GELU, and the two products backward, all by one kernel.
+
+    The values are the same with gradients and without: an objective whose teacher and student agree is exactly zero.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, gelu: bool) -> Tensor:
+        ctx.save_for_backward(x, weight, bias)
+        ctx.gelu = gelu
+        return _product(x, weight, bias, "gelu") if gelu else _product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias = ctx.saved_tensors
+        grad = grads[0]
+        if (
+            ctx.gelu
+        ):  # another product costs less than keeping what the GELU was taken of, or a GELU of its own
+            grad = torch.ops.aten.gelu_backward(grad, _product(x, weight, bias), approximate="tanh")
+        grad = grad.reshape(-1, weight.shape[0])  # (M, out)
+        need_x, need_weight, need_bias, _ = ctx.needs_input_grad
+        by_x = _product(grad, weight.t()).view(x.shape) if need_x else None
+        by_weight = _outer(grad, x.reshape(-1, weight.shape[1])) if need_weight else None
+        return by_x, by_weight, grad.sum(0) if need_bias else None, None
+
+
+def _outer(a: Tensor, b: Tensor) -> Tensor:
+    """A^T B of (M, I) and (M, J): the kernel copies its first factor to turn it, so the narrower one comes first."""
+    if a.shape[1] > b.shape[1]:
+        return _product(b.t(), a.t()).t()
+    return _product(a.t(), b.t())
+
+
+def _product(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: Literal["none", "gelu"] = "none"
+) -> Tensor:
+    """The kernel that torch.compile's CPU backend calls for a linear layer with an activation: x W^T + b."""
+    algorithm = "tanh" if activation == "gelu" else ""
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(
+        x.contiguous(), weight, bias, activation, [], algorithm
+    )
+    return result
+
+
+def _applies(x: Tensor, weight: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and x.numel() > 0
+        and _available()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+@cache
+def _available() -> bool:
+    """Whether this build of PyTorch has the kernel, found out by a product of 1 x 1."""
+    if platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    one = torch.ones(1, 1)
+    try:
+        return bool(_product(one, one).item() == 1.0)
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
