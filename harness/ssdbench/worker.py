@@ -29,6 +29,8 @@ from ssdbench.stages.runtime import Runtime
 
 EXIT_OK, EXIT_UNKNOWN, EXIT_KNOWN, EXIT_INTERRUPTED = 0, 1, 3, 130
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
 _REPORT_INTERVAL = 0.2
 _LIBRARIES = ("torch", "torchvision", "diffusers", "timm", "torch_fidelity", "safetensors", "numpy", "scipy")
 
@@ -96,7 +98,7 @@ def execute(job: Job, runtime: Runtime) -> dict[str, Any]:
 
 def prepare_torch(job: Job) -> None:
     """Fix threads and determinism; the variables must be set before anything numerical is imported."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+    for name in THREAD_VARIABLES:
         os.environ[name] = str(job.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
@@ -187,15 +189,26 @@ class _Reporter:
 
 def _die_with_parent() -> None:
     """End with the engine, however it ends: asked of the kernel on Linux, seen as EOF on stdin elsewhere."""
+    _ask_for_death_signal()
+    # A parent that died before the line above sent no signal, but its end of the pipe is closed. Standard
+    # input that is no pipe is somebody running a job by hand.
+    if stat.S_ISFIFO(os.fstat(0).st_mode) or stat.S_ISSOCK(os.fstat(0).st_mode):
+        threading.Thread(target=_watch_stdin, name="parent watch", daemon=True).start()
+
+
+def die_with(parent: int) -> None:
+    """End when the process ``parent``, which must be this one's parent, ends; on Linux."""
+    _ask_for_death_signal()
+    if os.getppid() != parent:  # it ended before the line above
+        os._exit(EXIT_UNKNOWN)
+
+
+def _ask_for_death_signal() -> None:
     if sys.platform == "linux":
         import ctypes
 
         pr_set_pdeathsig = 1
         ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    # A parent that died before the line above sent no signal, but its end of the pipe is closed. Standard
-    # input that is no pipe is somebody running a job by hand.
-    if stat.S_ISFIFO(os.fstat(0).st_mode) or stat.S_ISSOCK(os.fstat(0).st_mode):
-        threading.Thread(target=_watch_stdin, name="parent watch", daemon=True).start()
 
 
 def _watch_stdin() -> None:

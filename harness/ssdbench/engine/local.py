@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ssdbench.engine.board import Board, State
+from ssdbench.engine.launch import Launcher
 from ssdbench.engine.outcome import Failure, Outcome
-from ssdbench.engine.process import WORKER
 from ssdbench.engine.resources import Slot, check_request, slots
 from ssdbench.engine.signals import taken
 from ssdbench.engine.stage import BadInput, Committed, Elsewhere, Result, StageThread, Stopped
@@ -34,7 +34,7 @@ def run_graph(
     workers: int | None = None,
     device: str | None = None,
     view: View,
-    command: Sequence[str] = WORKER,
+    command: Sequence[str] | None = None,
 ) -> Outcome:
     """Run what was decided to run, and write the record of every run whose score stage is done.
 
@@ -49,7 +49,7 @@ def run_graph(
         workers: CPU slots; None for the default of ``slots``.
         device: see ``slots``.
         view: told of everything that happens.
-        command: starts a worker when a job file's path is appended to it.
+        command: starts a worker when a job file's path is appended to it; None for this package's own.
 
     Raises:
         UsageError: the device is unknown or not there.
@@ -86,12 +86,12 @@ class _LocalRun:
         workers: int | None,
         device: str | None,
         view: View,
-        command: Sequence[str],
+        command: Sequence[str] | None,
     ) -> None:
         self._graph = graph
         self._store = store
         self._view = view
-        self._command = command
+        self._launcher = Launcher(command)
         self._board = Board(graph, decisions, store)
         # Looking for GPUs may take a second, which a run with nothing to do need not spend.
         self._free = slots(workers, device) if self._board.pending else []
@@ -168,7 +168,7 @@ class _LocalRun:
                 self._graph.nodes[key],
                 self._store,
                 slot,
-                command=self._command,
+                start=self._launcher.start,
                 replaces=self._board.replaces.get(key),
                 told=lambda key, progress: self._inbox.put(_Told(key, progress)),
                 finished=lambda key, result: self._inbox.put(_Ended(key, result)),
@@ -262,6 +262,7 @@ class _LocalRun:
         for thread in self._running.values():
             thread.kill()
             thread.join()
+        self._launcher.close()
 
     def _counts(self) -> Counts:
         count = self._board.count

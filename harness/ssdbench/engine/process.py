@@ -8,39 +8,53 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO, Protocol
 
 from pydantic import ValidationError
 
 from ssdbench.engine.resources import Slot
-from ssdbench.worker import EVENT, EXIT_INTERRUPTED, Failed, Finished, Progress
+from ssdbench.worker import EVENT, EXIT_INTERRUPTED, THREAD_VARIABLES, Failed, Finished, Progress
 
 WORKER = (sys.executable, "-m", "ssdbench.worker")
 
 
-class WorkerProcess:
-    """A started worker. It dies with this process, or with the thread that made it: keep that one waiting."""
+class WorkerProcess(Protocol):
+    """A started worker."""
+
+    def events(self) -> Iterator[Progress | Finished | Failed]:
+        """Yield what the worker tells, until it ends."""
+        ...
+
+    def wait(self) -> int:
+        """Wait for the end; the exit code, negative for a signal."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to stop: a body that can, writes its checkpoint first."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+
+class OwnProcess:
+    """A worker that was started from nothing; it dies with this process or the thread that made it, so keep that."""
 
     def __init__(self, command: Sequence[str], job: Path, log: Path, slot: Slot) -> None:
-        environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
-        if slot.visible is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = slot.visible
         with log.open("ab") as stderr:
             self._process = subprocess.Popen(
                 [*command, str(job)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=environment,
+                env=worker_environment(slot),
             )
 
     def events(self) -> Iterator[Progress | Finished | Failed]:
         """Yield what the worker tells, until it ends."""
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            try:
-                yield EVENT.validate_json(line)
-            except ValidationError:
-                continue  # the last line of a killed worker may be cut off
+        return events_of(self._process.stdout)
 
     def wait(self) -> int:
         """Wait for the end; the exit code, negative for a signal."""
@@ -57,6 +71,27 @@ class WorkerProcess:
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()
+
+
+def worker_environment(slot: Slot) -> dict[str, str]:
+    """The environment of a worker on ``slot``; numerical libraries read their threads when they are imported."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
+    environment |= dict.fromkeys(THREAD_VARIABLES, str(slot.threads))
+    # Keep memory that was freed: giving large buffers back to the system and taking them again, page by page, can
+    # cost more than what is computed in them (glibc's allocator; others ignore these).
+    environment |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
+    if slot.visible is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = slot.visible
+    return environment
+
+
+def events_of(stream: IO[bytes]) -> Iterator[Progress | Finished | Failed]:
+    """Yield the events that a worker writes, until it closes its end."""
+    for line in stream:
+        try:
+            yield EVENT.validate_json(line)
+        except ValidationError:
+            continue  # the last line of a killed worker may be cut off
 
 
 def describe_exit(code: int) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ssdbench.engine.outcome import Failure
 from ssdbench.engine.process import WorkerProcess, describe_exit
@@ -47,13 +48,16 @@ class Stopped:
     """Stopped on request."""
 
 
+StartWorker = Callable[[Path, Path, Slot], WorkerProcess]
+"""From a job's file, a log and a slot to a running worker."""
+
 Result = Committed | Elsewhere | BadInput | Stopped | Failure
 
 
 class StageThread(threading.Thread):
     """Runs one stage and hands its result to ``finished``; ``told`` gets the worker's progress.
 
-    Both are called on this thread. ``replaces`` names an attempt that is to be made anew.
+    Both are called on this thread, as is ``start``. ``replaces`` names an attempt that is to be made anew.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class StageThread(threading.Thread):
         store: Store,
         slot: Slot,
         *,
-        command: Sequence[str],
+        start: StartWorker,
         replaces: str | None,
         told: Callable[[str, Progress], None],
         finished: Callable[[str, Result], None],
@@ -71,7 +75,7 @@ class StageThread(threading.Thread):
         self.node = node
         self.slot = slot
         self._store = store
-        self._command = command
+        self._start_worker = start
         self._replaces = replaces
         self._told = told
         self._finished = finished
@@ -167,7 +171,7 @@ class StageThread(threading.Thread):
         job_path.write_text(job.model_dump_json(indent=1), encoding="utf-8")
         if self._stopping.is_set():
             return Stopped()
-        answer, code = self._watch(WorkerProcess(self._command, job_path, log_path, self.slot))
+        answer, code = self._watch(self._start_worker(job_path, log_path, self.slot))
         if code == EXIT_OK and isinstance(answer, Finished):
             return self._commit(attempt, inputs, sources, answer)
         elsewhere = store.manifest(attempt.key)

@@ -1,0 +1,38 @@
+"""How workers are started: forked with everything imported where that is safe, else from nothing."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from ssdbench.engine.fork import ForkServer
+from ssdbench.engine.process import WORKER, OwnProcess, WorkerProcess
+from ssdbench.engine.resources import Slot
+
+
+class Launcher:
+    """Starts workers for one run of the engine.
+
+    Workers on the CPU are forked, on Linux. A GPU's are not: whether CUDA survives a fork hangs on the imports.
+    A ``command`` of one's own starts every worker from nothing.
+    """
+
+    def __init__(self, command: Sequence[str] | None = None) -> None:
+        self._command = command
+        self._lock = threading.Lock()
+        self._servers: dict[int, ForkServer] = {}
+
+    def start(self, job: Path, log: Path, slot: Slot) -> WorkerProcess:
+        """Start a worker for a job's file on a slot; its log is appended to ``log``."""
+        if self._command is not None or slot.gpu or sys.platform != "linux":
+            return OwnProcess(self._command or WORKER, job, log, slot)
+        with self._lock:
+            server = self._servers.setdefault(slot.threads, ForkServer(slot.threads))
+        return server.start(job, log)
+
+    def close(self) -> None:
+        """End what was started to start workers."""
+        for server in self._servers.values():
+            server.close()
