@@ -1,0 +1,171 @@
+"""Forked workers: what they tell, how they are stopped, and that none outlives its server or its engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ssdbench.engine.fork import ForkedWorker, ForkServer
+from ssdbench.worker import Failed, Finished, Job, Progress
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+
+SERVER = (sys.executable, str(Path(__file__).resolve().with_name("fake_fork_server.py")))
+
+
+@pytest.fixture
+def server() -> Iterator[ForkServer]:
+    server = ForkServer(1, SERVER)
+    yield server
+    server.close()
+
+
+def start(server: ForkServer, folder: Path, **spec: Any) -> ForkedWorker:
+    settings = {"name": "x", "steps": 2, "step_seconds": 0.0, "trouble": "", "salt": "", "ledger": ""} | spec
+    for name in ("output", "scratch"):
+        (folder / name).mkdir(parents=True)
+    job = Job(
+        kind="train",
+        spec=settings,
+        inputs={},
+        output=folder / "output",
+        scratch=folder / "scratch",
+        device="cpu",
+        threads=1,
+    )
+    (folder / "job.json").write_text(job.model_dump_json())
+    return server.start(folder / "job.json", folder / "log")
+
+
+def processes(server: ForkServer) -> list[psutil.Process]:
+    assert server._process is not None
+    return psutil.Process(server._process.pid).children(recursive=True)
+
+
+def test_events_log_and_exit_code_arrive(server: ForkServer, tmp_path: Path) -> None:
+    worker = start(server, tmp_path)
+    *progress, last = worker.events()
+    assert worker.wait() == 0
+    assert isinstance(last, Finished)
+    assert last.facts["content"] == (tmp_path / "output" / "result.txt").read_text()
+    assert progress[-1] == Progress(done=2, total=2, unit="steps", values={"loss": 0.5})
+    assert (tmp_path / "log").read_text() == "working on x\n"
+
+
+@pytest.mark.parametrize(("trouble", "code"), [("known", 3), ("unknown", 1), ("killed", -9)])
+def test_ends_other_than_good_ones(server: ForkServer, tmp_path: Path, trouble: str, code: int) -> None:
+    worker = start(server, tmp_path, trouble=trouble)
+    events = list(worker.events())
+    assert worker.wait() == code
+    assert [type(event) for event in events] == ([] if trouble == "killed" else [Failed])
+    assert ("Traceback" in (tmp_path / "log").read_text()) == (trouble == "unknown")
+
+
+def test_a_server_starts_many_workers_one_after_another_and_at_once(
+    server: ForkServer, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    workers = [start(server, tmp_path / str(i), name=str(i), steps=1, step_seconds=0.5) for i in range(6)]
+    logs = []
+    for i, worker in enumerate(workers):
+        assert isinstance(list(worker.events())[-1], Finished)
+        assert worker.wait() == 0
+        logs.append((tmp_path / str(i) / "log").read_text())
+    assert logs == [f"working on {i}\n" for i in range(6)]
+    assert time.monotonic() - began < 2.9  # 3 s one after another
+    assert list(start(server, tmp_path / "later").events())
+
+
+def test_terminate_lets_the_worker_keep_a_checkpoint_and_interrupt_is_ignored(
+    server: ForkServer, tmp_path: Path
+) -> None:
+    worker = start(server, tmp_path, steps=1000, step_seconds=0.05)
+    next(worker.events())
+    for process in processes(server):
+        process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    worker.terminate()
+    list(worker.events())
+    assert worker.wait() == 130
+    assert int((tmp_path / "scratch" / "step").read_text()) >= 3
+
+
+def test_sigterm_to_all_processes_stops_the_worker_alone(server: ForkServer, tmp_path: Path) -> None:
+    worker = start(server, tmp_path, steps=1000, step_seconds=0.05)
+    next(worker.events())
+    assert server._process is not None
+    for process in [psutil.Process(server._process.pid), *processes(server)]:
+        process.terminate()
+    list(worker.events())
+    assert worker.wait() == 130  # not 0 or a signal: its checkpoint is written
+    assert list(start(server, tmp_path / "later").events())  # the server goes on
+
+
+def test_kill_ends_at_once_and_is_harmless_after_the_end(server: ForkServer, tmp_path: Path) -> None:
+    worker = start(server, tmp_path, steps=1000, step_seconds=0.05)
+    next(worker.events())
+    worker.kill()
+    assert worker.wait() == -signal.SIGKILL
+    worker.kill()
+    worker.terminate()
+
+
+def test_workers_end_with_their_server(server: ForkServer, tmp_path: Path) -> None:
+    worker = start(server, tmp_path, steps=1000, step_seconds=0.05)
+    next(worker.events())
+    below = processes(server)
+    assert len(below) == 2  # the keeper and the worker
+    assert server._process is not None
+    server._process.kill()
+    list(worker.events())
+    assert worker.wait() == -signal.SIGKILL
+    _, alive = psutil.wait_procs(below, timeout=5)
+    assert not alive
+    with pytest.raises(OSError):  # noqa: PT011 - a broken pipe or a reset connection
+        start(server, tmp_path / "later")
+
+
+def test_server_and_workers_end_with_a_killed_engine(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "from test_fork import SERVER, ForkServer, start\n"
+        "server = ForkServer(1, SERVER)\n"
+        "worker = start(server, Path(sys.argv[2]), steps=1000, step_seconds=0.05)\n"
+        "print(next(worker.events()), flush=True)\n"
+        "list(worker.events())\n"
+    )
+    here = str(Path(__file__).resolve().parent)
+    engine = subprocess.Popen(
+        [sys.executable, "-c", program, here, str(tmp_path)], stdout=subprocess.PIPE, env=os.environ
+    )
+    assert engine.stdout is not None
+    assert engine.stdout.readline()
+    below = psutil.Process(engine.pid).children(recursive=True)
+    assert len(below) == 3
+    engine.kill()
+    engine.wait()
+    engine.stdout.close()
+    _, alive = psutil.wait_procs(below, timeout=5)
+    assert not alive
+
+
+def test_the_real_server_preloads_without_starting_threads() -> None:
+    program = (
+        "import importlib, os; from ssdbench.fork_server import PRELOAD\n"
+        "for name in PRELOAD: importlib.import_module(name)\n"
+        "print(len(os.listdir('/proc/self/task')))\n"
+    )
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ | threads, timeout=120
+    )
+    assert done.stdout.strip() == "1", done.stderr
