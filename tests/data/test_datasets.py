@@ -15,6 +15,15 @@ def test_the_vendored_images_are_fashion_mnists_test_split() -> None:
     assert np.bincount(images.labels).tolist() == [1000] * 10
 
 
+def test_training_and_reference_images_are_disjoint() -> None:
+    trained, reference = (load_images(name, 28) for name in ("fashion-mnist", "fashion-mnist-reference"))
+    assert len(reference) == 10_000
+    assert set(np.unique(reference.labels)) == set(range(10))
+    seen = {image.tobytes() for image in trained.pixels}
+    twins = sum(image.tobytes() in seen for image in reference.pixels)
+    assert twins == 0
+
+
 def test_fitting_pads_and_enlarges_without_interpolation() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), dtype=np.uint8)
     small, large = fit(pixels, 32), fit(pixels, 64)

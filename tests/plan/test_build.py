@@ -246,12 +246,12 @@ def test_a_reference_is_computed_where_none_is_shipped(
     [score] = specs(graph, ScoreSpec)
     assert score.reference is None
     assert score.inputs["reference"] == made.key()
-    # a network that no statistics are shipped for: the same 10,000 images, out of the set they were drawn from
+    # a network that no statistics are shipped for: the same 10,000 images
     weights = Source(digest="n" * 64, path="")
     monkeypatch.setattr("ssdbench.plan.sources.network_source", lambda name, weights_file: weights)
-    monkeypatch.setattr("ssdbench.plan.sources.dataset", lambda name: Data(name, weights, 60_000))
+    monkeypatch.setattr("ssdbench.plan.sources.dataset", lambda name: Data(name, weights, 10_000))
     [made] = specs(graph_of(tmp_path, "  - {variant: base, eval: {network: inception}}\n"), ReferenceSpec)
-    assert (made.dataset, made.count, made.network) == ("fashion-mnist-full", 10_000, "inception")
+    assert (made.dataset, made.count, made.network) == ("fashion-mnist-reference", 10_000, "inception")
 
 
 def test_a_reference_file_of_the_users_own(tmp_path: Path) -> None:

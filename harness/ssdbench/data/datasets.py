@@ -129,6 +129,11 @@ READERS: dict[str, Reader] = {
         lambda resolution: _fashion_mnist(ASSETS / "data", "t10k", resolution),
         "it comes with the installation: reinstall ssdbench",
     ),
+    "fashion-mnist-reference": Reader(
+        lambda: _fashion_files(ASSETS / "data", "reference"),
+        lambda resolution: _fashion_mnist(ASSETS / "data", "reference", resolution),
+        "it comes with the installation: reinstall ssdbench",
+    ),
     "fashion-mnist-full": Reader(
         lambda: _fashion_files(_full_folder(), "train"),
         lambda resolution: _fashion_mnist(_full_folder(), "train", resolution),

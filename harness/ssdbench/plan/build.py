@@ -147,11 +147,11 @@ class _Chain:
         name, network = self.run.eval.reference, self.run.eval.network
         if name not in REFERENCES:
             return name  # a folder of the user's own
-        drawn_from = REFERENCES[name].drawn_from
-        if drawn_from is None:
+        dataset = REFERENCES[name].dataset
+        if dataset is None:
             known = ", ".join(REFERENCES[name].networks)
             raise Unavailable(f"reference {name!r} exists for the network {known}, not for {network!r}")
-        return drawn_from
+        return dataset
 
     def _weights(self) -> Source:
         return sources.locate(self.facts.weights[self.run.resolution], self.facts.hint)

@@ -70,8 +70,9 @@ class Fact:
 class ReferenceFacts:
     """Reference statistics: how many images they are of and the networks they exist for.
 
-    ``drawn_from`` is the data set that holds the same images: training on it would flatter a model, so the two may not
-    meet. None where the published protocol does just that (ImageNet's references hold training images).
+    ``dataset`` holds these images and no others: what a reference for another network is computed from. ``held_by``
+    names the data sets that hold them: training on one would flatter a model, so the two may not meet. Nothing where the
+    published protocol does just that (ImageNet's references hold training images).
     """
 
     description: str
@@ -79,7 +80,8 @@ class ReferenceFacts:
     images: int
     networks: Mapping[str, str]
     hint: str = ""
-    drawn_from: str | None = None
+    dataset: str | None = None
+    held_by: tuple[str, ...] = ()
 
 
 _LATER = "not available yet in this version"
@@ -175,6 +177,12 @@ DATASETS: dict[str, DatasetFacts] = {
         licence="MIT",
         source="https://github.com/zalandoresearch/fashion-mnist (t10k-images-idx3-ubyte.gz)",
     ),
+    "fashion-mnist-reference": DatasetFacts(
+        "10,000 images of Fashion-MNIST's train split, vendored: the shipped reference is of them",
+        images=10_000,
+        licence="MIT",
+        source="https://github.com/zalandoresearch/fashion-mnist (10,000 of train-images-idx3-ubyte.gz)",
+    ),
     "fashion-mnist-full": DatasetFacts(
         "the 60,000 training images of Fashion-MNIST, read from $SSDBENCH_DATA or Debian's dataset-fashion-mnist",
         images=60_000,
@@ -231,14 +239,16 @@ REFERENCES: dict[str, ReferenceFacts] = {
         resolution=32,
         images=10_000,
         networks={"effnet-lite0": "package:reference/fashion-mnist-32.effnet-lite0.safetensors"},
-        drawn_from="fashion-mnist-full",
+        dataset="fashion-mnist-reference",
+        held_by=("fashion-mnist-reference", "fashion-mnist-full"),
     ),
     "fashion-mnist-64": ReferenceFacts(
-        "the same images enlarged to 64x64; computed from fashion-mnist-full, not shipped",
+        "the same images enlarged to 64x64; its statistics are computed when they are needed",
         resolution=64,
         images=10_000,
         networks={},
-        drawn_from="fashion-mnist-full",
+        dataset="fashion-mnist-reference",
+        held_by=("fashion-mnist-reference", "fashion-mnist-full"),
     ),
     "imagenet-256": ReferenceFacts(
         "ADM's ImageNet 256x256 reference batch",

@@ -183,7 +183,7 @@ def _overlap(data: str, reference: str, variant: str, model: str) -> str | None:
     facts, of_model = catalog.REFERENCES.get(reference), catalog.MODELS.get(model)
     if data == "original" and of_model is not None:
         data = of_model.dataset
-    if facts is None or facts.drawn_from != data or _kinds(variant) == {"base"}:
+    if facts is None or data not in facts.held_by or _kinds(variant) == {"base"}:
         return None
     return (
         f"{data!r} holds the images of the reference {reference!r}: train on others than it is scored against"
