@@ -267,3 +267,22 @@ def test_a_reference_file_of_the_users_own(tmp_path: Path) -> None:
 def test_a_reference_is_of_the_runs_own_size(tmp_path: Path) -> None:
     [run] = graph_of(tmp_path, "  - {variant: base, resolution: 64}\n").runs
     assert run.unavailable == "reference 'fashion-mnist' holds images of 32 pixels, the run's have 64"
+
+
+def test_diagnostics_add_inputs_to_the_score_and_move_no_other_key(tmp_path: Path) -> None:
+    plain = graph_of(tmp_path, "  - {variant: issd, sampler: ab2}\n")
+    graph = graph_of(
+        tmp_path,
+        "  - {variant: issd, sampler: ab2, eval: {trajectory: 1000, memorisation: true}}\n"
+        "  - {variant: base, eval: {trajectory: 1000}}\n",
+    )
+    shared = {key for key in plain.nodes if plain.nodes[key].spec.KIND != "score"}
+    assert shared <= set(graph.nodes)
+    first, second = (graph.nodes[run.target].inputs for run in graph.runs)
+    assert first["trajectory"] == second["trajectory"]  # of the base model, whatever was made of it
+    assert "training" not in second
+    exact = graph.nodes[first["trajectory"]].spec
+    assert (exact.sampling.sampler, exact.sampling.nfe, exact.start, exact.count) == ("ddim", 1000, 0, 200)
+    assert exact.sampling.weights is not None
+    training = graph.nodes[first["training"]].spec
+    assert (training.dataset, training.count) == ("fashion-mnist", 10_000)

@@ -216,3 +216,27 @@ def test_images_score_against_the_reference_made_of_them(tiny: Tiny, tmp_path: P
     assert (scored / "grid.png").is_file()
     with pytest.raises(Interrupted):
         reference.body(spec, {}, made, Runtime(tmp_path, stopping=lambda: True))
+
+
+def test_diagnostics_compare_the_first_samples_with_exact_ones_and_with_training_images(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    network = Source(digest="e" * 64, path="")
+    made, coarse, fine = (tmp_path / name for name in ("training", "coarse", "fine"))
+    made.mkdir()
+    spec = ReferenceSpec(
+        dataset="fashion-mnist", data=DATA, resolution=32, count=20, network="effnet-lite0", weights=network
+    )
+    reference.body(spec, {}, made, Runtime(tmp_path))
+    few, exact = sampled(tiny, coarse, 0, 12), sampled(tiny, fine, 0, 5, grid="trailing")
+    inputs = {"samples/00000": coarse, "reference": made, "training": made, "trajectory": fine}
+    score_spec = ScoreSpec(network="effnet-lite0", weights=network, samples=12)
+    metrics = score.body(score_spec, inputs, tmp_path, Runtime(tmp_path))["metrics"]
+    expected = (few["latents"][:5] - exact["latents"]).square().mean().sqrt()
+    assert metrics["trajectory"] == pytest.approx(float(expected), rel=1e-5)
+    assert metrics["nearer_training"] == 0.5  # the reference is the training set here
+    assert metrics["nearest_training"] > 0
+    del inputs["training"], inputs["trajectory"]
+    plain = score.body(score_spec, inputs, tmp_path, Runtime(tmp_path))["metrics"]
+    assert set(metrics) - set(plain) == {"trajectory", "nearest_training", "nearer_training"}
+    assert all(metrics[name] == plain[name] for name in plain)

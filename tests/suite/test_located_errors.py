@@ -92,7 +92,8 @@ ROWS = {
     ),
     "unknown data": (
         "{variant: base, data: synthetic-0}",
-        "8:27: data: unknown data 'synthetic-0' (known: original, fashion-mnist, fashion-mnist-reference, fashion-mnist-full, imagenet)",
+        "8:27: data: unknown data 'synthetic-0' (known: original, fashion-mnist, fashion-mnist-reference,"
+        " fashion-mnist-full, imagenet)",
     ),
     "unknown network": (
         "{variant: base, eval: {network: inceptoin}}",

@@ -5,7 +5,14 @@ from __future__ import annotations
 INCEPTION = "inception"
 EFFNET_LITE0 = "effnet-lite0"
 
-_HEADERS = {
+DIAGNOSTICS = {
+    "trajectory": "Trajectory error",
+    "nearest_training": "Nearest training image",
+    "nearer_training": "Nearer to training",
+}
+"""What :mod:`ssdbench.metrics.diagnostics` adds to the five metrics, where a run asks for it."""
+
+_HEADERS = DIAGNOSTICS | {
     "fid": "FID",
     "sfid": "sFID",
     "fd": "FD",
@@ -25,13 +32,15 @@ def metric_keys(network: str) -> tuple[str, ...]:
 def header(metric: str, network: str, *, short: str | None = None, always: bool = False) -> str:
     """Return a metric's column header: ``FID``, or ``FD(effnet-lite0)`` for any but the FID Inception.
 
-    Precision and recall name their network only where ``always`` asks for it, as a table with two networks must; then
-    all do. ``short`` replaces the metric's own name.
+    Shares, as precision and recall are, name their network only where ``always`` asks for it, as a table with two
+    networks must; then all do. ``short`` replaces the metric's own name.
 
     Raises KeyError for a metric that the network does not have (``fid`` of another network than Inception).
     """
-    if metric not in metric_keys(network):
+    if metric not in metric_keys(network) and metric not in DIAGNOSTICS:
         raise KeyError(f"{metric!r} is no metric of the network {network!r}")
     name = short or _HEADERS[metric]
-    plain = network == INCEPTION or metric in ("precision", "recall")
+    plain = network == INCEPTION or metric in ("precision", "recall", "nearer_training")
+    if metric == "trajectory":  # in the space that is sampled: no network has a part in it
+        return name
     return name if plain and not always else f"{name}({network})"

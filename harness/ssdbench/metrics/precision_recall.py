@@ -69,6 +69,13 @@ def precision_recall(
     return PrecisionRecall(float(inside.mean()), float(covered.mean()))
 
 
+def nearest_distances(rows: NDArray[np.floating], columns: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the (unsquared) distance of each of the rows (N, D) to the nearest of the columns (M, D), float64 (N,)."""
+    nearest = [block.min(axis=1) for _, block in _distance_blocks(rows, columns)]
+    distances: NDArray[np.float64] = np.sqrt(np.concatenate(nearest))
+    return distances
+
+
 def _distance_blocks(
     rows: NDArray[np.floating], columns: NDArray[np.floating]
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:

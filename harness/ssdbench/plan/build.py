@@ -24,6 +24,9 @@ from ssdbench.suite.variant import VariantStep, parse_variant
 
 _Found = TypeVar("_Found")
 
+MEMORISED = 10_000  # training images that samples are compared with, as many as a reference holds
+TRAJECTORIES = 200  # samples whose distance from the exact ones is measured: fine solvers take long
+
 
 class Unavailable(InputError):
     """The suite is right, but this version cannot run it."""
@@ -79,6 +82,9 @@ class _Chain:
         self.weights = self._find(self._weights) if self._needs_weights else None
         self.vae = self._find(self._vae) if self._needs_vae else None
         self.data = self._find(lambda: find_data(dataset)) if self._needs_data else None
+        # Memorised is what the base model was trained on, whatever a variant was trained on since.
+        seen = self.facts.dataset if run.eval.memorisation else None
+        self.training_data = self._find(lambda: find_data(seen)) if seen is not None else None
 
     def _find(self, source: Callable[[], _Found]) -> _Found | None:
         """The source, or None and a note of what is missing or cannot be read."""
@@ -177,7 +183,14 @@ class _Chain:
             shards = self._shards(vae, sampling=how, roles=model.role("model"))
         inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
         if self.reference_data is not None:
-            inputs["reference"] = self._reference_stage(self.reference_data)
+            facts = REFERENCES.get(run.eval.reference)
+            count = self.reference_data.images if facts is None else facts.images
+            inputs["reference"] = self._reference_stage(self.reference_data, count)
+        if run.eval.trajectory is not None and not self._copies:
+            inputs["trajectory"] = self._exact(run.eval.trajectory, vae)
+        if self.training_data is not None:
+            count = min(self.training_data.images, MEMORISED)
+            inputs["training"] = self._reference_stage(self.training_data, count)
         return self.graph.add(
             ScoreSpec(
                 inputs=inputs,
@@ -188,15 +201,26 @@ class _Chain:
             )
         )
 
-    def _reference_stage(self, data: Data) -> str:
+    def _exact(self, steps: int, vae: _Weights) -> str:
+        """Samples of the base model by a fine solver, from the noise and labels of the run's first ones."""
+        fine = self.run.model_copy(update={"sampler": "ddim", "nfe": steps})
+        model = self._pretrained(vae)
+        [shard] = self._shards(
+            vae,
+            sampling=sampling(fine, self.shape, model.source),
+            roles=model.role("model"),
+            total=min(TRAJECTORIES, self.run.eval.samples),
+        )
+        return shard
+
+    def _reference_stage(self, data: Data, count: int) -> str:
         assert self.network is not None
-        facts = REFERENCES.get(self.run.eval.reference)
         return self.graph.add(
             ReferenceSpec(
                 dataset=data.name,
                 data=data.source,
                 resolution=self.run.resolution,
-                count=data.images if facts is None else facts.images,
+                count=count,
                 network=self.run.eval.network,
                 weights=self.network,
             )
@@ -208,8 +232,9 @@ class _Chain:
         sampling: Sampling | None = None,
         copying: Copying | None = None,
         roles: dict[str, str] | None = None,
+        total: int | None = None,
     ) -> list[str]:
-        total = self.run.eval.samples
+        total = total or self.run.eval.samples
         return [
             self.graph.add(
                 SampleSpec(
@@ -247,11 +272,17 @@ class _Chain:
 
     def _model(self, vae: _Weights) -> _Weights:
         """The denoiser after all steps of the variant."""
-        model = _Weights(source=self.weights)
+        model = self._pretrained(vae)
         for step in self.steps:
-            if step.kind != "base":
+            if step.kind not in ("base", "pretrain"):
                 model = _Weights(key=self._train(step, model, vae))
         return model
+
+    def _pretrained(self, vae: _Weights) -> _Weights:
+        """The denoiser that the variant starts from, trained here where it says so."""
+        model = _Weights(source=self.weights)
+        first = self.steps[0]
+        return _Weights(key=self._train(first, model, vae)) if first.kind == "pretrain" else model
 
     def _train(self, step: VariantStep, start: _Weights, vae: _Weights) -> str:
         run = self.run

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from ssdbench.metrics.names import DIAGNOSTICS
 from ssdbench.report.frame import dotted
 from ssdbench.report.layouts.shape import FIELDS, Field, Layout
 from ssdbench.report.method import DASH, method
@@ -42,7 +43,8 @@ def build(
     sides = _sides(rows, layout)
     fields = layout.shown_fields(rows)
     networks = list(dict.fromkeys(row.network for row in rows))
-    metrics = [(METRICS[metric], network) for network in networks for metric in layout.metrics]
+    shown = [*layout.metrics, *(name for name in DIAGNOSTICS if any(name in row.metrics for row in rows))]
+    metrics = [(METRICS[metric], network) for network in networks for metric in shown]
     blocks = [_Block(side, fields, metrics) for side in sides]
     best = _best(rows, layout)
     footnotes = Footnotes()

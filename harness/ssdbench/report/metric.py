@@ -1,4 +1,4 @@
-"""The five metrics as columns: their names by network, which way is better, how many decimals."""
+"""The metrics as columns: their names by network, which way is better, how many decimals."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class MetricColumn:
     """One metric. ``keys`` and ``decimals`` come in pairs: for the FID network, and for any other.
 
     The FID network's decimals are the paper's; others' values need not be of that size. ``short`` is the paper's name
-    for the column where it is not the metric's own.
+    for the column where it is not the metric's own. Of a diagnostic neither way is better.
     """
 
     name: str
     keys: tuple[str, str]
-    higher_is_better: bool
+    higher_is_better: bool | None
     decimals: tuple[int, int]
     short: str | None = None
 
@@ -36,8 +36,8 @@ class MetricColumn:
         See :func:`ssdbench.metrics.names.header`.
         """
         key = self.keys[network != INCEPTION]
-        arrow = "↑" if self.higher_is_better else "↓"
-        return f"{names.header(key, network, short=self.short, always=always_name)} {arrow}"
+        arrow = {True: " ↑", False: " ↓", None: ""}[self.higher_is_better]
+        return names.header(key, network, short=self.short, always=always_name) + arrow
 
     def format(self, value: float, network: str) -> str:
         """Return ``value`` with the decimals for ``network``."""
@@ -52,5 +52,6 @@ METRICS: dict[str, MetricColumn] = {
         MetricColumn("sfid", ("sfid", "sfd"), False, (2, 2)),
         MetricColumn("precision", ("precision", "precision"), True, (2, 3), "Prec."),
         MetricColumn("recall", ("recall", "recall"), True, (2, 3), "Rec."),
+        *(MetricColumn(name, (name, name), None, (3, 3)) for name in names.DIAGNOSTICS),
     )
 }

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON, Source, StageSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 GRID_ROWS, GRID_COLUMNS = 8, 16
 
 
 class ScoreSpec(StageSpec):
-    """Roles: ``samples/00000``, ``samples/00001``, ... in order, and ``reference`` unless the source names one."""
+    """Roles: ``samples/00000``, ``samples/00001``, ... in order, and ``reference`` unless the source names one.
+
+    Diagnostics hang on further roles: ``trajectory``, samples of the same first indices by a fine solver, and
+    ``training``, the statistics of the training images.
+    """
 
     KIND: ClassVar[Literal["score"]] = "score"
     VERSION: ClassVar[int] = 1
@@ -41,14 +50,15 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     import json
     from collections.abc import Iterator
 
-    import numpy as np
     from safetensors import safe_open
 
     from ssdbench.data.pictures import save_grid
     from ssdbench.errors import Interrupted
-    from ssdbench.metrics.evaluate import evaluate
+    from ssdbench.metrics import diagnostics
+    from ssdbench.metrics.evaluate import compare
+    from ssdbench.metrics.features import image_statistics
     from ssdbench.metrics.networks import load_network
-    from ssdbench.metrics.reference import open_reference
+    from ssdbench.metrics.reference import load_reference, open_reference
 
     shards = [inputs[role] / "samples.safetensors" for role in sorted(inputs) if role.startswith("samples/")]
     path = (
@@ -70,11 +80,21 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     weights = Path(spec.weights.path) if spec.weights.path else None
     network = load_network(spec.network, weights, runtime.device)
     reference = open_reference(path, network)
-    result = evaluate(
-        batches(), network, reference, progress=lambda done: runtime.report(done, spec.samples, "images")
+    reference.check(network)
+    statistics = image_statistics(
+        batches(), network, lambda done: runtime.report(done, spec.samples, "images")
     )
+    result = compare(statistics, network, reference)
+    extra: dict[str, float] = {}
+    if "trajectory" in inputs:
+        exact = _latents([inputs["trajectory"] / "samples.safetensors"])
+        extra |= diagnostics.trajectory_error(_latents(shards, len(exact)), exact)
+    if "training" in inputs and reference.features is not None:
+        training = load_reference(inputs["training"] / "reference.safetensors")
+        assert training.features is not None  # a reference stage computes them
+        extra |= diagnostics.memorisation(statistics.features, training.features, reference.features)
     content = {
-        "metrics": result.metrics,
+        "metrics": result.metrics | extra,
         "network": network.name,
         "network_digest": network.digest,
         "samples": result.samples,
@@ -86,3 +106,18 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     with safe_open(shards[0], framework="np") as tensors:
         save_grid(tensors.get_tensor("images")[: GRID_ROWS * GRID_COLUMNS], output / "grid.png", GRID_COLUMNS)
     return content
+
+
+def _latents(shards: Sequence[Path], count: int | None = None) -> NDArray[np.floating]:
+    """The first ``count`` latents (all by default) of shards in order."""
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    parts, left = [], count
+    for shard in shards:
+        part = load_file(shard)["latents"][:left]
+        parts.append(part)
+        left = None if left is None else left - len(part)
+        if left == 0:
+            break
+    return np.concatenate(parts)

@@ -18,7 +18,8 @@ class _Frozen(BaseModel):
 class StageRecord(_Frozen):
     """One stage of the run's chain; ``inputs`` are keys by role.
 
-    ``cached``: it was done before the run that wrote the record.
+    ``cached``: it was done before the run that wrote the record. ``facts`` is what the stage tells of itself, such as
+    the forward passes of a training.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class StageRecord(_Frozen):
     sources: str
     inputs: dict[str, Hex64] = {}
     peak_gpu_mb: float | None = None
+    facts: dict[str, JsonValue] = {}
 
 
 class Record(_Frozen):

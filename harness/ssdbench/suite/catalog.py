@@ -71,8 +71,8 @@ class ReferenceFacts:
     """Reference statistics: how many images they are of and the networks they exist for.
 
     ``dataset`` holds these images and no others: what a reference for another network is computed from. ``held_by``
-    names the data sets that hold them: training on one would flatter a model, so the two may not meet. Nothing where the
-    published protocol does just that (ImageNet's references hold training images).
+    names the data sets that hold them: training on one would flatter a model, so the two may not meet. Nothing where
+    the published protocol does just that (ImageNet's references hold training images).
     """
 
     description: str
@@ -282,4 +282,5 @@ VARIANTS: dict[str, Fact] = {
 LAYOUTS: dict[str, Fact] = {
     "table2": Fact("methods and NFE in rows, resolutions side by side"),
     "plain": Fact("one row a run, every name that differs in a column"),
+    "diagnostics": Fact("as plain, with what the training cost"),
 }

@@ -187,6 +187,14 @@ class Eval(Frozen):
     weights: Text | None = Field(
         None, description="File with the network's weights; null: where they usually are."
     )
+    trajectory: Positive | None = Field(
+        None,
+        description="Also measure how far the first samples end from those that the base model reaches in so many"
+        " DDIM steps from the same noise and label; null: do not.",
+    )
+    memorisation: bool = Field(
+        False, description="Also measure how near the samples are to the training images."
+    )
 
 
 class Run(Frozen):

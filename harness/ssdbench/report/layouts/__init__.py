@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ssdbench.report.layouts.shape import Layout
 
 PLAIN = Layout(
     name="plain", fields=("nfe", "train", "resolution", "data", "grid"), optional=True, order="suite"
 )
+
+DIAGNOSTICS = replace(PLAIN, name="diagnostics", fields=(*PLAIN.fields, "frozen", "trained", "seconds"))
 
 TABLE2 = Layout(
     name="table2",
@@ -16,7 +20,7 @@ TABLE2 = Layout(
     order="nfe",
 )
 
-LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (PLAIN, TABLE2)}
+LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (PLAIN, DIAGNOSTICS, TABLE2)}
 
 
 def find_layout(name: str) -> Layout:

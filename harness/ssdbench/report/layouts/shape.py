@@ -92,6 +92,29 @@ def _train(row: Row) -> str:
     return training(row.run)
 
 
+def _passes(name: str) -> Callable[[Row], str]:
+    """The forward passes, in thousands, that the variant's training took of the first seed."""
+
+    def show(row: Row) -> str:
+        stages = row.records[0].stages.values() if row.records else ()
+        counts = [stage.facts.get(name) for stage in stages if stage.kind == "train"]
+        total = sum(count for count in counts if isinstance(count, int))
+        return f"{total / 1000:,.1f}" if total else DASH
+
+    return show
+
+
+def _train_seconds(row: Row) -> str:
+    """Seconds of training, the mean over the seeds."""
+    if not row.records:
+        return DASH
+    seconds = [
+        sum(stage.seconds for stage in record.stages.values() if stage.kind == "train")
+        for record in row.records
+    ]
+    return f"{sum(seconds) / len(seconds):,.0f}" if any(seconds) else DASH
+
+
 def _method(row: Row) -> str:
     return row.run.label or " ".join(method(row.run)).strip()
 
@@ -104,4 +127,7 @@ FIELDS: dict[str, Field] = {
     "resolution": Field("Resolution", _resolution),
     "data": Field("Data source", lambda row: row.run.named.data),
     "grid": Field("Grid", lambda row: row.run.grid),
+    "frozen": Field("Frozen passes (k)", _passes("frozen_forwards"), numeric=True),
+    "trained": Field("Trained passes (k)", _passes("student_forwards"), numeric=True),
+    "seconds": Field("Training s", _train_seconds, numeric=True),
 }
