@@ -1,7 +1,7 @@
 """Write the vendored reference images: ``python tools/reference_images.py``, with fashion-mnist-full on the machine.
 
-They are the 10,000 images of Fashion-MNIST's training split that the shipped reference statistics are of, in their order.
-With them references for other resolutions and networks are computed where the whole data set is not at hand.
+They are the 10,000 images of Fashion-MNIST's training split that the shipped reference statistics are of, in their
+order. With them references for other resolutions and networks are computed where the whole data set is not at hand.
 """
 
 from __future__ import annotations
