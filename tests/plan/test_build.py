@@ -286,3 +286,31 @@ def test_diagnostics_add_inputs_to_the_score_and_move_no_other_key(tmp_path: Pat
     assert exact.sampling.weights is not None
     training = graph.nodes[first["training"]].spec
     assert (training.dataset, training.count) == ("fashion-mnist", 10_000)
+
+
+def test_synthetic_data_is_the_base_models_own_from_other_noise(tmp_path: Path) -> None:
+    graph = graph_of(
+        tmp_path,
+        "  - {variant: issd, data: synthetic-20, guidance: {scale: 1.5, channels: 3},"
+        " train: {steps: 300, batch_size: 4}}\n"
+        "  - {variant: issd + ssd, data: synthetic-20, guidance: {scale: 1.5, channels: 3},"
+        " train: {steps: 300, batch_size: 4}}\n",
+    )
+    assert not specs(graph, EncodeSpec)
+    issd, ssd = specs(graph, TrainSpec)
+    assert {role: key for role, key in ssd.inputs.items() if role != "model"} == issd.inputs
+    made = [graph.nodes[issd.inputs[role]].spec for role in ("data/00000", "data/00001")]
+    assert len(issd.inputs) == 2
+    assert [(shard.start, shard.count) for shard in made] == [(0, 1000), (1000, 200)]  # 300 steps of 4
+    assert all(shard.sampling.nfe == 20 and shard.sampling.guidance.scale == 1.5 for shard in made)
+    assert all(shard.sampling.weights is not None for shard in made)  # of the base, for the second step too
+    scored = {shard.seed for shard in specs(graph, SampleSpec)} - {made[0].seed}
+    assert scored == {0}
+    assert made[0].seed != 0
+
+
+def test_synthetic_data_is_no_larger_than_the_models_own_or_than_asked_for(tmp_path: Path) -> None:
+    row = "  - {{variant: issd, data: synthetic-20, train: {{steps: 9000, batch_size: 128{}}}}}\n"
+    for more, total in (("", 10_000), (", synthetic_images: 2500", 2500)):
+        [spec] = specs(graph_of(tmp_path, row.format(more)), TrainSpec)
+        assert len(spec.inputs) == -(-total // 1000)

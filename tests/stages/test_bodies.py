@@ -129,7 +129,7 @@ def test_latents_hold_each_images_posterior(tiny: Tiny) -> None:
     from ssdbench.data.datasets import load_images
 
     images = load_images("fashion-mnist", 32)
-    latents = Latents(tiny.latents)
+    latents = Latents.encoded(tiny.latents)
     assert len(latents) == 10_000
     assert np.array_equal(latents.labels.numpy(), images.labels)
     mean, std = Autoencoder(Path(tiny.vae.path)).encode(torch.from_numpy(images.pixels[1234:1236]))
@@ -240,3 +240,19 @@ def test_diagnostics_compare_the_first_samples_with_exact_ones_and_with_training
     plain = score.body(score_spec, inputs, tmp_path, Runtime(tmp_path))["metrics"]
     assert set(metrics) - set(plain) == {"trajectory", "nearest_training", "nearer_training"}
     assert all(metrics[name] == plain[name] for name in plain)
+
+
+def test_samples_are_read_as_latents_without_decoding(tiny: Tiny, tmp_path: Path) -> None:
+    first, second = (sampled(tiny, tmp_path / str(start), start, 6) for start in (0, 6))
+    files = [tmp_path / str(start) / "samples.safetensors" for start in (0, 6)]
+    latents = Latents.sampled(files)
+    drawn, labels = latents.draw([7, 0], 3, [0, 1])
+    assert torch.equal(drawn, torch.stack([second["latents"][1], first["latents"][0]]))
+    assert torch.equal(labels, torch.stack([second["labels"][1], first["labels"][0]]))
+    output = tmp_path / "out"
+    output.mkdir()
+    spec = TrainSpec(
+        objective=OBJECTIVES["issd"], shape=SHAPE, weights=tiny.weights, steps=2, batch_size=8, lr=1e-3
+    )
+    inputs = {"data/00000": tmp_path / "0", "data/00001": tmp_path / "6"}
+    assert train.body(spec, inputs, output, Runtime(tmp_path))["steps"] == 2

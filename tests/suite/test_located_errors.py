@@ -162,6 +162,10 @@ ROWS = {
         "{variant: ssd, autoencoder: {steps: 5}}",
         "8:33: autoencoder: only the variants 'pretrain' and 'reconstruction' train an autoencoder, not 'ssd'",
     ),
+    "synthetic data without a model to make it": (
+        "{variant: pretrain, data: synthetic-20}",
+        "8:31: data: 'synthetic-20' is what the base model makes, and 'pretrain' has none",
+    ),
     "repeated seed": ("{variant: ssd, seeds: [1, 1]}", "8:27: seeds: a seed is repeated"),
     "short tuple": (
         "[DiT-XL/2, ssd, ddim, 10]",

@@ -19,12 +19,14 @@ from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, So
 from ssdbench.stages.sample import SHARD, Copying, Sampling
 from ssdbench.stages.train import Denoise, Reconstruct
 from ssdbench.suite import ResolvedRun, Suite
-from ssdbench.suite.catalog import MODELS, REFERENCES, SAMPLERS, ModelFacts
+from ssdbench.suite.catalog import DATASETS, MODELS, REFERENCES, SAMPLERS, ModelFacts
+from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.variant import VariantStep, parse_variant
 
 _Found = TypeVar("_Found")
 
 MEMORISED = 10_000  # training images that samples are compared with, as many as a reference holds
+SYNTHETIC_SEED = 1_000_000_000  # added to a run's seed for the data it is trained on
 TRAJECTORIES = 200  # samples whose distance from the exact ones is measured: fine solvers take long
 
 
@@ -69,6 +71,7 @@ class _Chain:
         self.steps = parse_variant(run.variant)
         self.kinds = {step.kind for step in self.steps}
         self.facts = self._facts()
+        self.synthetic = synthetic_steps(run.data)
         dataset = self._dataset()
         self.shape = self.facts.shapes[run.resolution]
         self.network = self._find(lambda: sources.network_source(run.eval.network, run.eval.weights))
@@ -110,7 +113,7 @@ class _Chain:
 
     @property
     def _needs_data(self) -> bool:
-        return self.kinds != {"base"}
+        return self.kinds != {"base"} and self.synthetic is None
 
     def _facts(self) -> ModelFacts:
         if self.run.model not in MODELS:
@@ -233,6 +236,7 @@ class _Chain:
         copying: Copying | None = None,
         roles: dict[str, str] | None = None,
         total: int | None = None,
+        seed: int | None = None,
     ) -> list[str]:
         total = total or self.run.eval.samples
         return [
@@ -243,7 +247,7 @@ class _Chain:
                     copying=copying,
                     resolution=self.run.resolution,
                     vae=vae.source,
-                    seed=self.run.seed,
+                    seed=self.run.seed if seed is None else seed,
                     start=start,
                     count=min(SHARD, total - start),
                     dtype=self.run.dtype,
@@ -278,6 +282,35 @@ class _Chain:
                 model = _Weights(key=self._train(step, model, vae))
         return model
 
+    def _latents(self, vae: _Weights) -> dict[str, str]:
+        """What a training reads: encoded images, or samples of the base model."""
+        if self.synthetic is not None:
+            return {f"data/{i:05d}": key for i, key in enumerate(self._synthetic(self.synthetic, vae))}
+        assert self.data is not None
+        latents = EncodeSpec(
+            inputs=vae.role("vae"),
+            dataset=self.data.name,
+            data=self.data.source,
+            resolution=self.run.resolution,
+            images=self.data.images,
+            vae=vae.source,
+        )
+        return {"data": self.graph.add(latents)}
+
+    def _synthetic(self, steps: int, vae: _Weights) -> list[str]:
+        """Shards of the base model's samples, guided as the run's, from other noise than what is scored."""
+        run, model = self.run, self._pretrained(vae)
+        drawn = min(DATASETS[self.facts.dataset].images, run.train.steps * run.train.batch_size)
+        return self._shards(
+            vae,
+            sampling=sampling(
+                run.model_copy(update={"sampler": "ddim", "nfe": steps}), self.shape, model.source
+            ),
+            roles=model.role("model"),
+            total=run.train.synthetic_images or drawn,
+            seed=run.seed + SYNTHETIC_SEED,
+        )
+
     def _pretrained(self, vae: _Weights) -> _Weights:
         """The denoiser that the variant starts from, trained here where it says so."""
         model = _Weights(source=self.weights)
@@ -286,20 +319,11 @@ class _Chain:
 
     def _train(self, step: VariantStep, start: _Weights, vae: _Weights) -> str:
         run = self.run
-        assert self.data is not None
         denoise = step.kind in ("pretrain", "continual")
-        latents = EncodeSpec(
-            inputs=vae.role("vae"),
-            dataset=self.data.name,
-            data=self.data.source,
-            resolution=run.resolution,
-            images=self.data.images,
-            vae=vae.source,
-        )
         shared = TrainSpec.model_fields.keys() & type(run.train).model_fields.keys()
         return self.graph.add(
             TrainSpec(
-                inputs={"data": self.graph.add(latents), **start.role("model")},
+                inputs={**self._latents(vae), **start.role("model")},
                 objective=Denoise(kind="denoise") if denoise else self_step(run, step, self.shape),
                 shape=self.shape,
                 weights=start.source,

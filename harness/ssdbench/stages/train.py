@@ -53,7 +53,10 @@ class Reconstruct(Setting):
 
 
 class TrainSpec(StageSpec):
-    """Roles: ``data`` (latents), and ``model``, which training starts from unless ``weights`` names one or none is."""
+    """Roles: ``data`` and ``model``, which training starts from unless ``weights`` names one or none is.
+
+    ``data`` is a folder of latents; samples of a model, read as latents, are ``data/00000``, ``data/00001``, ...
+    """
 
     KIND: ClassVar[Literal["train"]] = "train"
     VERSION: ClassVar[int] = 1
@@ -118,7 +121,8 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     model = DiT(shape) if start is None else load_dit(start, shape)
     objective = _objective(spec, start, runtime.device)
     model.to(runtime.device)
-    data = Latents(inputs["data"])
+    samples = [inputs[role] / "samples.safetensors" for role in sorted(inputs) if role.startswith("data/")]
+    data = Latents.sampled(samples) if samples else Latents.encoded(inputs["data"])
     if int(data.labels.max()) >= shape.num_classes:
         raise InputError(
             f"the data has labels up to {int(data.labels.max())}, the model takes 0..{shape.num_classes - 1}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -11,6 +10,7 @@ from ssdbench.diffusion.grids import points, timesteps
 from ssdbench.errors import InputError
 from ssdbench.suite import catalog
 from ssdbench.suite.layers import DEFAULTS, Values
+from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.problems import INVALID
 from ssdbench.suite.variant import DISTILLED, UNSAMPLED, VariantStep, parse_variant
 
@@ -197,17 +197,18 @@ def _autoencoder(autoencoder: Any, variant: str) -> str | None:
     return f"only the variants 'pretrain' and 'reconstruction' train an autoencoder, not {variant!r}"
 
 
-_DATA_STEPS = re.compile(r"synthetic-(\d+)")
-
-
-@_check("data", "grid", "model")
-def _synthetic(data: str, grid: str, model: str) -> str | None:
-    match = _DATA_STEPS.fullmatch(data)
+@_check("data", "grid", "model", "variant")
+def _synthetic(data: str, grid: str, model: str, variant: str) -> str | None:
+    steps = synthetic_steps(data)
+    if steps is None:
+        return None
+    if _kinds(variant) & (UNSAMPLED | {"pretrain"}):
+        return f"{data!r} is what the base model makes, and {variant!r} has none"
     facts = catalog.MODELS.get(model)
-    if match is None or (facts is not None and facts.prediction != "eps"):
+    if facts is not None and facts.prediction != "eps":
         return None
     try:
-        timesteps(grid, int(match[1]))
+        timesteps(grid, steps)
     except InputError as error:
         return f"{data!r} cannot be sampled: {error}"
     return None

@@ -22,14 +22,15 @@ from ssdbench.suite import catalog
 from ssdbench.suite.problems import did_you_mean
 from ssdbench.suite.variant import KINDS, VARIANT_PATTERN, canonical_variant
 
-SYNTHETIC_PATTERN = r"^synthetic-[1-9][0-9]*$"
+SYNTHETIC_PATTERN = r"^synthetic-([1-9][0-9]*)$"
 FILE_PATTERN = r"^.*(/.*|\.npz)$"
 FOLDER_PATTERN = r"^.*/.*$"
 
 
-def is_synthetic(name: str) -> bool:
-    """Whether ``name`` reads ``synthetic-N``: images that the base model made in N steps."""
-    return re.fullmatch(SYNTHETIC_PATTERN, name) is not None
+def synthetic_steps(name: str) -> int | None:
+    """N of the data source ``synthetic-N``, images that the base model made in N steps; None for any other name."""
+    match = re.fullmatch(SYNTHETIC_PATTERN, name)
+    return int(match[1]) if match else None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ssdbench.suite import catalog
 from ssdbench.suite.author import ProfileFile
 from ssdbench.suite.find import display, list_profiles, read_text
 from ssdbench.suite.layers import DEFAULTS, Layer, Values, document_layer, overlay
-from ssdbench.suite.names import is_synthetic
+from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.select import matches
 from ssdbench.suite.validate import validate
@@ -53,7 +53,7 @@ class Profile:
         """
         for key, (table, _) in MAPPED.items():
             value = values.get(key, DEFAULTS.get(key, INVALID))
-            if value is INVALID or (key == "data" and is_synthetic(str(value))):
+            if value is INVALID or (key == "data" and synthetic_steps(str(value)) is not None):
                 continue
             names = self.tables[table]
             if value in names:

@@ -128,6 +128,11 @@ class Train(Frozen):
         None,
         description="Distil on the grid of so many evaluations, not the run's own: how a student does off its grid.",
     )
+    synthetic_images: Positive | None = Field(
+        None,
+        description="How many images data synthetic-N consists of; null: as many as the model's own data set, or as the"
+        " training draws if that is fewer.",
+    )
     teacher_guidance: NonNegative = Field(
         1.0, description="Guidance scale of the frozen model's passes; 1 is none."
     )
