@@ -36,4 +36,4 @@ def test_latents(data: Source, tmp_path: Path, tmp_path_factory: pytest.TempPath
     source = Source(digest="b" * 64, path=str(out))
     spec = EncodeSpec(dataset="folder", data=data, resolution=32, images=1, vae=source)
     assert encode.body(spec, {}, out, Runtime(out)) == {"images": 1}
-    assert Latents(out).labels.tolist() == [NO_LABEL]
+    assert Latents.encoded(out).labels.tolist() == [NO_LABEL]

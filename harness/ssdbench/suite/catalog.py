@@ -124,8 +124,6 @@ MODELS: dict[str, ModelFacts] = {
         family="dit",
         shapes={resolution: _mini(resolution) for resolution in (32, 64)},
         weights={resolution: f"package:weights/dit-mini-{resolution}" for resolution in (32, 64)},
-        hint="the 32-pixel model comes with the installation (reinstall ssdbench); the 64-pixel one is not shipped"
-        " yet: run suites/pretrain-mini-64.yaml and export its weights there",
         vae="package:weights/vae-mini",
         dataset="fashion-mnist",
     ),
