@@ -1,0 +1,201 @@
+"""The stages of one run: from its weights and data over its variant's trainings and its samples to its score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ssdbench.plan.graph import Graph
+from ssdbench.plan.needs import Needs
+from ssdbench.plan.sources import Data
+from ssdbench.plan.variants import sampling, self_step
+from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
+from ssdbench.stages.sample import SHARD, Copying, Sampling
+from ssdbench.stages.train import Denoise, Reconstruct
+from ssdbench.suite.catalog import DATASETS, REFERENCES
+from ssdbench.suite.variant import VariantStep
+
+MEMORISED = 10_000  # training images that samples are compared with, as many as a reference holds
+SYNTHETIC_SEED = 1_000_000_000  # added to a run's seed for the data it is trained on
+TRAJECTORIES = 200  # samples whose distance from the exact ones is measured: fine solvers take long
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Where a model comes from: files, or the stage that trains it."""
+
+    source: Source | None = None
+    key: str | None = None
+
+    def role(self, name: str) -> dict[str, str]:
+        return {name: self.key} if self.key is not None else {}
+
+
+class Chain:
+    """Adds the stages of a run to a graph; the run's needs must all have been found."""
+
+    def __init__(self, graph: Graph, needs: Needs) -> None:
+        self.graph, self.needs, self.run = graph, needs, needs.run
+
+    def score(self) -> str:
+        """Add all stages; return the score stage's key."""
+        run = self.run
+        assert self.needs.network is not None
+        vae = self._autoencoder()
+        if self.needs.copies:
+            assert self.needs.data is not None
+            reconstruct = "reconstruction" in self.needs.kinds
+            copying = Copying(
+                dataset=self.needs.data.name, data=self.needs.data.source, reconstruct=reconstruct
+            )
+            shards = self._shards(vae, copying=copying)
+        else:
+            model = self._model(vae)
+            how = sampling(run, self.needs.shape, model.source, self.needs.sampler)
+            shards = self._shards(vae, sampling=how, roles=model.role("model"))
+        inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
+        if self.needs.reference_data is not None:
+            facts = REFERENCES.get(run.eval.reference)
+            count = self.needs.reference_data.images if facts is None else facts.images
+            inputs["reference"] = self._reference_stage(self.needs.reference_data, count)
+        if run.eval.trajectory is not None and not self.needs.copies:
+            inputs["trajectory"] = self._exact(run.eval.trajectory, vae)
+        if self.needs.training_data is not None:
+            count = min(self.needs.training_data.images, MEMORISED)
+            inputs["training"] = self._reference_stage(self.needs.training_data, count)
+        return self.graph.add(
+            ScoreSpec(
+                inputs=inputs,
+                network=run.eval.network,
+                weights=self.needs.network,
+                reference=self.needs.reference,
+                samples=run.eval.samples,
+            )
+        )
+
+    def _exact(self, steps: int, vae: _Weights) -> str:
+        """Samples of the base model by a fine solver, from the noise and labels of the run's first ones."""
+        fine = self.run.model_copy(update={"sampler": "ddim", "nfe": steps})
+        model = self._pretrained(vae)
+        [shard] = self._shards(
+            vae,
+            sampling=sampling(fine, self.needs.shape, model.source),
+            roles=model.role("model"),
+            total=min(TRAJECTORIES, self.run.eval.samples),
+        )
+        return shard
+
+    def _reference_stage(self, data: Data, count: int) -> str:
+        assert self.needs.network is not None
+        return self.graph.add(
+            ReferenceSpec(
+                dataset=data.name,
+                data=data.source,
+                resolution=self.run.resolution,
+                count=count,
+                network=self.run.eval.network,
+                weights=self.needs.network,
+            )
+        )
+
+    def _shards(
+        self,
+        vae: _Weights,
+        sampling: Sampling | None = None,
+        copying: Copying | None = None,
+        roles: dict[str, str] | None = None,
+        total: int | None = None,
+        seed: int | None = None,
+    ) -> list[str]:
+        total = total or self.run.eval.samples
+        return [
+            self.graph.add(
+                SampleSpec(
+                    inputs={**(roles or {}), **vae.role("vae")},
+                    sampling=sampling,
+                    copying=copying,
+                    resolution=self.run.resolution,
+                    vae=vae.source,
+                    seed=self.run.seed if seed is None else seed,
+                    start=start,
+                    count=min(SHARD, total - start),
+                    dtype=self.run.dtype,
+                )
+            )
+            for start in range(0, total, SHARD)
+        ]
+
+    def _autoencoder(self) -> _Weights:
+        """The autoencoder, trained here where the run has a recipe for it."""
+        recipe = self.run.autoencoder
+        if recipe is None:
+            return _Weights(source=self.needs.vae)
+        assert self.needs.data is not None
+        objective = Reconstruct(
+            kind="reconstruct",
+            dataset=self.needs.data.name,
+            data=self.needs.data.source,
+            resolution=self.run.resolution,
+            channels=recipe.channels,
+            latent_channels=recipe.latent_channels,
+            kl_weight=recipe.kl_weight,
+        )
+        settings = recipe.model_dump(exclude={"channels", "latent_channels", "kl_weight"})
+        return _Weights(key=self.graph.add(TrainSpec(objective=objective, seed=self.run.seed, **settings)))
+
+    def _model(self, vae: _Weights) -> _Weights:
+        """The denoiser after all steps of the variant."""
+        model = self._pretrained(vae)
+        for step in self.needs.steps:
+            if step.kind not in ("base", "pretrain"):
+                model = _Weights(key=self._train(step, model, vae))
+        return model
+
+    def _latents(self, vae: _Weights) -> dict[str, str]:
+        """What a training reads: encoded images, or samples of the base model."""
+        if self.needs.synthetic is not None:
+            return {f"data/{i:05d}": key for i, key in enumerate(self._synthetic(self.needs.synthetic, vae))}
+        assert self.needs.data is not None
+        latents = EncodeSpec(
+            inputs=vae.role("vae"),
+            dataset=self.needs.data.name,
+            data=self.needs.data.source,
+            resolution=self.run.resolution,
+            images=self.needs.data.images,
+            vae=vae.source,
+        )
+        return {"data": self.graph.add(latents)}
+
+    def _synthetic(self, steps: int, vae: _Weights) -> list[str]:
+        """Shards of the base model's samples, guided as the run's, from other noise than what is scored."""
+        run, model = self.run, self._pretrained(vae)
+        drawn = min(DATASETS[self.needs.facts.dataset].images, run.train.steps * run.train.batch_size)
+        return self._shards(
+            vae,
+            sampling=sampling(
+                run.model_copy(update={"sampler": "ddim", "nfe": steps}), self.needs.shape, model.source
+            ),
+            roles=model.role("model"),
+            total=run.train.synthetic_images or drawn,
+            seed=run.seed + SYNTHETIC_SEED,
+        )
+
+    def _pretrained(self, vae: _Weights) -> _Weights:
+        """The denoiser that the variant starts from, trained here where it says so."""
+        model = _Weights(source=self.needs.weights)
+        first = self.needs.steps[0]
+        return _Weights(key=self._train(first, model, vae)) if first.kind == "pretrain" else model
+
+    def _train(self, step: VariantStep, start: _Weights, vae: _Weights) -> str:
+        run = self.run
+        denoise = step.kind in ("pretrain", "continual")
+        shared = TrainSpec.model_fields.keys() & type(run.train).model_fields.keys()
+        return self.graph.add(
+            TrainSpec(
+                inputs={**self._latents(vae), **start.role("model")},
+                objective=Denoise(kind="denoise") if denoise else self_step(run, step, self.needs.shape),
+                shape=self.needs.shape,
+                weights=start.source,
+                seed=run.seed,
+                **{name: getattr(run.train, name) for name in shared},
+            )
+        )

@@ -1,0 +1,141 @@
+"""What a run needs from outside the graph: weights, data, references - found, or noted as missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ssdbench.data.datasets import READERS
+from ssdbench.errors import InputError
+from ssdbench.own import is_own
+from ssdbench.plan import sources
+from ssdbench.plan.sources import Data
+from ssdbench.stages import Source
+from ssdbench.suite import ResolvedRun
+from ssdbench.suite.catalog import MODELS, REFERENCES, SAMPLERS, ModelFacts
+from ssdbench.suite.names import synthetic_steps
+from ssdbench.suite.variant import parse_variant
+
+_Found = TypeVar("_Found")
+
+
+class Unavailable(InputError):
+    """The suite is right, but this version cannot run it."""
+
+
+class Needs:
+    """All that one run needs. ``missing`` lists what is not on this machine, and how to get it.
+
+    ``reference`` is a file of statistics, or else ``reference_data`` are images to compute them from. ``sampler`` is a
+    sampler of the user's own. What is not needed is None.
+
+    Raises:
+        Unavailable: this version cannot run it.
+    """
+
+    def __init__(self, run: ResolvedRun, find_data: Callable[[str], Data]) -> None:
+        self.run = run
+        self.missing: list[str] = []
+        self.steps = parse_variant(run.variant)
+        self.kinds = {step.kind for step in self.steps}
+        self.facts = self._facts()
+        self.synthetic = synthetic_steps(run.data)
+        dataset = self._dataset()
+        self.shape = self.facts.shapes[run.resolution]
+        self.network = self._find(lambda: sources.network_source(run.eval.network, run.eval.weights))
+        self.reference, self.reference_data = None, None
+        if (named := self._named_reference()) is not None:
+            self.reference = self._find(named)
+        else:
+            self.reference_data = self._find(lambda: find_data(self._reference_images()))
+        own = is_own(run.sampler)
+        self.sampler = self._find(lambda: sources.own_source(run.sampler)) if own else None
+        self.weights = self._find(self._weights) if self._needs_weights else None
+        self.vae = self._find(self._vae) if self._needs_vae else None
+        self.data = self._find(lambda: find_data(dataset)) if self._needs_data else None
+        # Memorised is what the base model was trained on, whatever a variant was trained on since.
+        seen = self.facts.dataset if run.eval.memorisation else None
+        self.training_data = self._find(lambda: find_data(seen)) if seen is not None else None
+
+    def _find(self, source: Callable[[], _Found]) -> _Found | None:
+        """The source, or None and a note of what is missing or cannot be read."""
+        try:
+            return source()
+        except Unavailable:
+            raise
+        except InputError as error:
+            self.missing.append(str(error))
+            return None
+
+    @property
+    def copies(self) -> bool:
+        """Whether images of the data set are scored, and nothing is sampled."""
+        return bool(self.kinds & {"real", "reconstruction"})
+
+    @property
+    def _needs_weights(self) -> bool:
+        return not self.copies and "pretrain" not in self.kinds
+
+    @property
+    def _needs_vae(self) -> bool:
+        return self.run.autoencoder is None and "real" not in self.kinds
+
+    @property
+    def _needs_data(self) -> bool:
+        return self.kinds != {"base"} and self.synthetic is None
+
+    def _facts(self) -> ModelFacts:
+        if self.run.model not in MODELS:
+            raise Unavailable(f"models of your own ({self.run.model}) are not available yet in this version")
+        facts = MODELS[self.run.model]
+        if facts.unavailable:
+            raise Unavailable(facts.unavailable)
+        sampler = SAMPLERS.get(self.run.sampler)
+        if sampler is not None and sampler.unavailable:
+            raise Unavailable(sampler.unavailable)
+        if self.run.guidance.interval is not None:
+            raise Unavailable("guidance intervals are not available yet in this version")
+        if "pd" in self.kinds:
+            raise Unavailable("progressive distillation is not available yet in this version")
+        return facts
+
+    def _dataset(self) -> str:
+        name = self.facts.dataset if self.run.data == "original" else self.run.data
+        if self._needs_data and name not in READERS and "/" not in name and not is_own(name):
+            raise Unavailable(f"the data source {name!r} is not available yet in this version")
+        return name
+
+    def _named_reference(self) -> Callable[[], Source] | None:
+        """How to find a file of statistics; None where they have to be computed from images."""
+        name, network = self.run.eval.reference, self.run.eval.network
+        if name in REFERENCES:
+            facts = REFERENCES[name]
+            if facts.resolution != self.run.resolution:
+                wanted = self.run.resolution
+                raise Unavailable(
+                    f"reference {name!r} holds images of {facts.resolution} pixels, the run's have {wanted}"
+                )
+            shipped = facts.networks.get(network)
+            return None if shipped is None else lambda: sources.locate(shipped, facts.hint)
+        path = Path(name).expanduser()
+        return None if path.is_dir() else lambda: sources.own_file(path, "reference")
+
+    def _reference_images(self) -> str:
+        """The images that a reference without a file for the network is computed from."""
+        name, network = self.run.eval.reference, self.run.eval.network
+        if name not in REFERENCES:
+            return name  # a folder of the user's own
+        dataset = REFERENCES[name].dataset
+        if dataset is None:
+            known = ", ".join(REFERENCES[name].networks)
+            raise Unavailable(f"reference {name!r} exists for the network {known}, not for {network!r}")
+        return dataset
+
+    def _weights(self) -> Source:
+        return sources.locate(self.facts.weights[self.run.resolution], self.facts.hint)
+
+    def _vae(self) -> Source:
+        if self.facts.vae is None:
+            raise Unavailable(f"model {self.run.model!r} has no autoencoder")
+        return sources.locate(self.facts.vae, self.facts.vae_hint)
