@@ -6,27 +6,19 @@ import torch.nn.functional as F
 
 from ssdbench.diffusion import noise
 from ssdbench.diffusion.grids import timesteps
-from ssdbench.diffusion.process import Discrete
+from ssdbench.diffusion.process import Discrete, LinearFlow
 from ssdbench.diffusion.schedule import alphas_cumprod, midpoint_lambda
+from ssdbench.errors import InputError
 from ssdbench.models.dit import DiT
-from ssdbench.models.shapes import DiTShape
 from ssdbench.training.fusion import block_points, fusing, recording
 from ssdbench.training.objectives import Batch, Denoise, ExplicitSSD, ImplicitSSD, Shared
+from tests.training.toy import batch_of
+from tests.training.toy import small_dit as model
 
-SHAPE = DiTShape(width=32, depth=3, heads=2, input_size=4, num_classes=5, learn_sigma=True)
 GRID = timesteps("even", 10)
 ALPHAS = alphas_cumprod()
 PROCESS = Discrete(ALPHAS)
 NO_DROP = Shared(label_dropout=0.0)
-
-
-def model(seed: int) -> DiT:
-    torch.manual_seed(seed)
-    dit = DiT(SHAPE)
-    for p in dit.parameters():
-        if p.requires_grad:
-            torch.nn.init.normal_(p, std=0.1)  # away from adaLN-Zero, where the blocks do nothing
-    return dit
 
 
 @pytest.fixture
@@ -36,8 +28,7 @@ def frozen() -> DiT:
 
 @pytest.fixture
 def batch() -> Batch:
-    torch.manual_seed(1)
-    return Batch(torch.randn(6, 4, 4, 4), torch.arange(6) % 5, seed=3, positions=range(12, 18))
+    return batch_of(6)
 
 
 def drawn(batch: Batch, pairs: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -212,3 +203,15 @@ def test_batches_do_not_depend_on_how_they_are_split(frozen: DiT, batch: Batch) 
         for i in (0, 3)
     ]
     torch.testing.assert_close(objective.loss(student, batch), sum(halves) / 2, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("pairs", [[], [0, 1], [10]])
+def test_indices_that_are_no_pairs(frozen: DiT, pairs: list[int]) -> None:
+    with pytest.raises(InputError, match=r"expected indices within 1\.\.9, at least one"):
+        ExplicitSSD(frozen, PROCESS, GRID, pairs, NO_DROP, 0.5)
+
+
+def test_times_in_the_wrong_order(frozen: DiT) -> None:
+    for process, times in ((PROCESS, GRID[::-1]), (LinearFlow(0), [0.0, 0.5, 1.0])):
+        with pytest.raises(InputError, match="expected the cleanest first"):
+            ExplicitSSD(frozen, process, times, [1], NO_DROP, 0.5)
