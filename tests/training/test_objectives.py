@@ -6,25 +6,19 @@ import torch.nn.functional as F
 
 from ssdbench.diffusion import noise
 from ssdbench.diffusion.grids import timesteps
+from ssdbench.diffusion.process import Discrete, LinearFlow
 from ssdbench.diffusion.schedule import alphas_cumprod, midpoint_lambda
+from ssdbench.errors import InputError
 from ssdbench.models.dit import DiT
-from ssdbench.models.shapes import DiTShape
 from ssdbench.training.fusion import block_points, fusing, recording
 from ssdbench.training.objectives import Batch, Denoise, ExplicitSSD, ImplicitSSD, Shared
+from tests.training.toy import batch_of
+from tests.training.toy import small_dit as model
 
-SHAPE = DiTShape(width=32, depth=3, heads=2, input_size=4, num_classes=5, learn_sigma=True)
 GRID = timesteps("even", 10)
 ALPHAS = alphas_cumprod()
+PROCESS = Discrete(ALPHAS)
 NO_DROP = Shared(label_dropout=0.0)
-
-
-def model(seed: int) -> DiT:
-    torch.manual_seed(seed)
-    dit = DiT(SHAPE)
-    for p in dit.parameters():
-        if p.requires_grad:
-            torch.nn.init.normal_(p, std=0.1)  # away from adaLN-Zero, where the blocks do nothing
-    return dit
 
 
 @pytest.fixture
@@ -34,8 +28,7 @@ def frozen() -> DiT:
 
 @pytest.fixture
 def batch() -> Batch:
-    torch.manual_seed(1)
-    return Batch(torch.randn(6, 4, 4, 4), torch.arange(6) % 5, seed=3, positions=range(12, 18))
+    return batch_of(6)
 
 
 def drawn(batch: Batch, pairs: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -68,7 +61,7 @@ def test_the_explicit_loss_is_eq_5(frozen: DiT, batch: Batch, lam: float | None)
             ]
         ).reshape(-1, 1, 1, 1)
         expected = F.mse_loss(student(x_s, s, batch.labels)[:, :4], weights * eps_t + (1 - weights) * eps_s)
-    found = ExplicitSSD(frozen, GRID, pairs, ALPHAS, NO_DROP, lam).loss(student, batch)
+    found = ExplicitSSD(frozen, PROCESS, GRID, pairs, NO_DROP, lam).loss(student, batch)
     torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-6)
 
 
@@ -93,13 +86,13 @@ def test_the_implicit_loss_is_eq_6(frozen: DiT, batch: Batch, layers: list[int])
         eps_s, states = run(frozen, x_s, s, None)
         x_t = one_step(x_s, eps_s, s, t)
         expected = F.mse_loss(run(student, x_t, t, states)[0], run(frozen, x_t, t, None)[0])
-    found = ImplicitSSD(frozen, GRID, pairs, ALPHAS, NO_DROP, layers, w).loss(student, batch)
+    found = ImplicitSSD(frozen, PROCESS, GRID, pairs, NO_DROP, layers, w).loss(student, batch)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_without_fusion_the_implicit_loss_and_its_gradient_are_zero(frozen: DiT, batch: Batch) -> None:
     student = model(0)
-    loss = ImplicitSSD(frozen, GRID, [1, 5, 9], ALPHAS, NO_DROP, [0, 1, 2], 0.0).loss(student, batch)
+    loss = ImplicitSSD(frozen, PROCESS, GRID, [1, 5, 9], NO_DROP, [0, 1, 2], 0.0).loss(student, batch)
     loss.backward()
     assert loss.item() == 0.0
     assert all(p.grad is None or not p.grad.any() for p in student.parameters())
@@ -109,7 +102,7 @@ def test_fusion_leaves_nothing_behind(frozen: DiT, batch: Batch) -> None:
     student = model(7)
     x, t = torch.randn(2, 4, 4, 4), torch.tensor([5, 500])
     before = student(x, t, batch.labels[:2])
-    ImplicitSSD(frozen, GRID, [5], ALPHAS, NO_DROP, [0, 1, 2], 0.5).loss(student, batch)
+    ImplicitSSD(frozen, PROCESS, GRID, [5], NO_DROP, [0, 1, 2], 0.5).loss(student, batch)
     assert torch.equal(student(x, t, batch.labels[:2]), before)
 
 
@@ -120,7 +113,7 @@ def test_a_step_is_two_frozen_passes_without_gradients_and_one_of_the_student(
     student, passes = model(7), []
     frozen.register_forward_hook(lambda *_: passes.append(("frozen", torch.is_grad_enabled())))
     student.register_forward_hook(lambda *_: passes.append(("student", torch.is_grad_enabled())))
-    common = (frozen, GRID, [3, 4], ALPHAS, NO_DROP)
+    common = (frozen, PROCESS, GRID, [3, 4], NO_DROP)
     objective = ExplicitSSD(*common, 0.5) if kind == "ssd" else ImplicitSSD(*common, [0, 1, 2], 0.2)
     objective.loss(student, batch).backward()
     assert passes == [("frozen", False), ("frozen", False), ("student", True)]
@@ -133,7 +126,7 @@ def test_the_label_mask_is_the_same_in_all_passes(frozen: DiT, batch: Batch) -> 
     student, labels = model(7), []
     for net in (frozen, student):
         net.register_forward_hook(lambda _m, inputs, _o: labels.append(inputs[2]))
-    ExplicitSSD(frozen, GRID, [3], ALPHAS, Shared(label_dropout=0.5), 0.5).loss(student, batch)
+    ExplicitSSD(frozen, PROCESS, GRID, [3], Shared(label_dropout=0.5), 0.5).loss(student, batch)
     assert torch.equal(labels[0], labels[1])
     assert torch.equal(labels[0], labels[2])
     assert 0 < (labels[0] == 5).sum() < 6
@@ -163,13 +156,13 @@ def test_teacher_guidance_guides_step_and_target_alone(frozen: DiT, batch: Batch
             frozen(x_s, s, batch.labels)  # the conditional pass alone is fused
         with fusing(block_points(student, [0, 2]), states, w):
             expected = F.mse_loss(student(x_t, t, batch.labels)[:, :4], target)
-    found = ImplicitSSD(frozen, GRID, [3], ALPHAS, NO_DROP, [0, 2], w, scale).loss(student, batch)
+    found = ImplicitSSD(frozen, PROCESS, GRID, [3], NO_DROP, [0, 2], w, scale).loss(student, batch)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_fused_layers_are_a_set(frozen: DiT, batch: Batch) -> None:
     losses = [
-        ImplicitSSD(frozen, GRID, [3], ALPHAS, NO_DROP, layers, 0.3).loss(model(7), batch)
+        ImplicitSSD(frozen, PROCESS, GRID, [3], NO_DROP, layers, 0.3).loss(model(7), batch)
         for layers in ([0, 2], [2, 0])
     ]
     assert torch.equal(*losses)
@@ -178,16 +171,16 @@ def test_fused_layers_are_a_set(frozen: DiT, batch: Batch) -> None:
 def test_loss_channels_and_shared_timesteps(frozen: DiT, batch: Batch) -> None:
     student = model(7)
     eps_only, everything = (
-        ExplicitSSD(frozen, GRID, [3], ALPHAS, Shared(0.0, channels), 0.0).loss(student, batch)
+        ExplicitSSD(frozen, PROCESS, GRID, [3], Shared(0.0, channels), 0.0).loss(student, batch)
         for channels in ("eps", "all")
     )
     assert not torch.allclose(eps_only, everything)
-    one = Denoise(ALPHAS, Shared(0.0, per_batch=True))
+    one = Denoise(PROCESS, Shared(0.0, per_batch=True))
     seen: list[torch.Tensor] = []
     student.register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[1]))
     one.loss(student, batch)
     assert seen[0].unique().numel() == 1
-    Denoise(ALPHAS, NO_DROP).loss(student, batch)
+    Denoise(PROCESS, NO_DROP).loss(student, batch)
     assert seen[1].unique().numel() > 1
 
 
@@ -197,12 +190,12 @@ def test_denoise_is_eq_3(batch: Batch) -> None:
     eps = noise.normal((4, 4, 4), 3, "train/noise", batch.positions)
     a = ALPHAS[t].float().reshape(-1, 1, 1, 1)
     expected = F.mse_loss(student(a.sqrt() * batch.x0 + (1 - a).sqrt() * eps, t, batch.labels)[:, :4], eps)
-    torch.testing.assert_close(Denoise(ALPHAS, NO_DROP).loss(student, batch), expected)
+    torch.testing.assert_close(Denoise(PROCESS, NO_DROP).loss(student, batch), expected)
 
 
 def test_batches_do_not_depend_on_how_they_are_split(frozen: DiT, batch: Batch) -> None:
     student = model(7)
-    objective = ImplicitSSD(frozen, GRID, list(range(1, 10)), ALPHAS, Shared(0.3), [1], 0.3)
+    objective = ImplicitSSD(frozen, PROCESS, GRID, list(range(1, 10)), Shared(0.3), [1], 0.3)
     halves = [
         objective.loss(
             student, Batch(batch.x0[i : i + 3], batch.labels[i : i + 3], 3, batch.positions[i : i + 3])
@@ -210,3 +203,15 @@ def test_batches_do_not_depend_on_how_they_are_split(frozen: DiT, batch: Batch) 
         for i in (0, 3)
     ]
     torch.testing.assert_close(objective.loss(student, batch), sum(halves) / 2, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("pairs", [[], [0, 1], [10]])
+def test_indices_that_are_no_pairs(frozen: DiT, pairs: list[int]) -> None:
+    with pytest.raises(InputError, match=r"expected indices within 1\.\.9, at least one"):
+        ExplicitSSD(frozen, PROCESS, GRID, pairs, NO_DROP, 0.5)
+
+
+def test_times_in_the_wrong_order(frozen: DiT) -> None:
+    for process, times in ((PROCESS, GRID[::-1]), (LinearFlow(0), [0.0, 0.5, 1.0])):
+        with pytest.raises(InputError, match="expected the cleanest first"):
+            ExplicitSSD(frozen, process, times, [1], NO_DROP, 0.5)

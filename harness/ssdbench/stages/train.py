@@ -147,20 +147,21 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
 
 def _objective(spec: TrainSpec, start: Path | None, device: str) -> Objective:
     from ssdbench.diffusion.grids import timesteps
+    from ssdbench.diffusion.process import Discrete
     from ssdbench.diffusion.schedule import alphas_cumprod
     from ssdbench.errors import InputError
     from ssdbench.models.checkpoint import load_dit
     from ssdbench.training import objectives
 
-    alphas = alphas_cumprod()
+    process = Discrete(alphas_cumprod())
     shared = objectives.Shared(spec.label_dropout, spec.loss_channels, spec.timestep == "per_batch")
     setting = spec.objective
     if not isinstance(setting, SelfStep):
-        return objectives.Denoise(alphas, shared)
+        return objectives.Denoise(process, shared)
     if start is None:
         raise InputError(f"the objective {setting.kind} needs a model to start from")
     frozen = load_dit(start, spec.shape).to(device)
-    common = (frozen, timesteps(setting.grid, setting.nfe), setting.pairs, alphas, shared)
+    common = (frozen, process, timesteps(setting.grid, setting.nfe), setting.pairs, shared)
     if setting.kind == "issd":
         return objectives.ImplicitSSD(*common, setting.layers, setting.w, setting.teacher_guidance)
     lam = None if setting.lam == "eq12" else setting.lam

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ssdbench.errors import InputError
@@ -59,3 +60,53 @@ def fusing(points: Sequence[FusionPoint], states: Sequence[Tensor], w: float) ->
         for point, recorded in zip(points, states, strict=True):
             stack.callback(point.module.register_forward_hook(fuse(point, recorded)).remove)
         yield
+
+
+class FusedStudent:
+    """The student with fused activations as a denoiser (Figure 4c): Eq. 6 along a sampling trajectory.
+
+    Each call repeats what implicit self step-distillation trains: the frozen model runs on the call before, (x_s, s),
+    and its states are fused into the student's pass on (x, t). The first call of a trajectory has none before it and
+    is the plain student's. Rows are independent, so that it works inside :class:`ssdbench.diffusion.denoiser.Guided`,
+    where each branch is fused with its own states. A call costs one frozen pass more, which is not counted in NFE.
+
+    Args:
+        student: theta.
+        frozen: theta-; another module than the student, put in evaluation mode.
+        layers: blocks whose outputs are fused, 0-based.
+        w: weight of the states from s.
+    """
+
+    def __init__(self, student: DiT, frozen: DiT, layers: Sequence[int], w: float) -> None:
+        if student is frozen:
+            raise InputError("the student and the frozen model must be two modules: both run in one call")
+        self.student, self.frozen, self.w = student, frozen.eval(), w
+        self.layers = sorted(layers)
+        self._before: tuple[Tensor, Tensor, Tensor] | None = None
+        self._start: float | None = None
+
+    def reset(self) -> None:
+        """Forget the trajectory: the next call begins another."""
+        self._before = self._start = None
+
+    def __call__(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+        """The fused prediction, of the student's output shape.
+
+        Raises:
+            InputError: the batch has another size than the call before, or is back at the first call's time: a new
+                trajectory, and :meth:`reset` was forgotten.
+        """
+        before = self._before
+        if before is None:
+            self._before, self._start = (x, t, cond), float(t[0])
+            return self.student(x, t, cond)  # type: ignore[no-any-return]
+        if before[0].shape != x.shape or float(t[0]) == self._start:
+            raise InputError(
+                f"fused student: a batch {tuple(x.shape)} at time {float(t[0]):g} follows {tuple(before[0].shape)} of a"
+                f" trajectory from {self._start:g}: call reset() before another trajectory"
+            )
+        self._before = (x, t, cond)
+        with torch.no_grad(), recording(block_points(self.frozen, self.layers)) as states:
+            self.frozen(*before)
+        with fusing(block_points(self.student, self.layers), states, self.w):
+            return self.student(x, t, cond)  # type: ignore[no-any-return]

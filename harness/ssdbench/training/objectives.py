@@ -1,5 +1,7 @@
 """What a denoiser is trained for: each objective turns (student, batch) into a loss.
 
+In names and equations eps stands for the prediction, which for a flow is v; see :mod:`ssdbench.diffusion.process`.
+
 Draws come from :mod:`ssdbench.diffusion.noise`, so a batch is the same on one process and on eight.
 """
 
@@ -15,7 +17,9 @@ from torch import Tensor
 
 from ssdbench.diffusion import noise
 from ssdbench.diffusion.denoiser import Denoiser, Guided
-from ssdbench.diffusion.schedule import add_noise, ddim_step, midpoint_lambda, per_sample
+from ssdbench.diffusion.process import Process, model_time, time_tensor
+from ssdbench.diffusion.schedule import per_sample
+from ssdbench.errors import InputError
 from ssdbench.models.dit import DiT
 from ssdbench.training.fusion import block_points, fusing, recording
 
@@ -25,12 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean samples ``x0`` (B, C, H, W), their labels (B,), and their positions in the endless data order."""
+    """Clean samples ``x0`` (B, C, H, W), their labels (B,), and their positions in the endless data order.
+
+    ``features``, where an objective wants them, are another network's of the same images: (B, K) or (B, N, K).
+    """
 
     x0: Tensor
     labels: Tensor
     seed: int
     positions: Sequence[int]
+    features: Tensor | None = None
 
     def noise(self) -> Tensor:
         """The forward noise, x0's shape."""
@@ -41,6 +49,11 @@ class Batch:
         if not shared:
             return noise.integers(bound, self.seed, stream, self.positions)
         return noise.integers(bound, self.seed, stream, self.positions[:1]).expand(len(self.positions))
+
+    def times(self, process: Process, shared: bool) -> Tensor:
+        """Training times (B,): one a sample, or (``shared``) the first one for the whole batch."""
+        positions = self.positions[:1] if shared else self.positions
+        return process.draw(self.seed, "train/timestep", positions).expand(len(self.positions))
 
     def dropped(self, p: float, null: Tensor) -> Tensor:
         """The labels, each replaced by the null label with probability ``p``."""
@@ -66,49 +79,56 @@ class Objective(Protocol):
 class Shared:
     """Settings that the paper leaves open, common to all objectives.
 
-    ``loss_channels``: ``eps`` compares the prediction alone, ``all`` the learned sigma too. ``per_batch``: one
-    timestep (or pair) for the whole batch instead of one a sample.
+    ``loss_channels``: ``eps`` compares the prediction alone (eps or v), ``all`` the learned sigma too. ``per_batch``:
+    one timestep (or pair) for the whole batch instead of one a sample.
     """
 
     label_dropout: float = 0.1
     loss_channels: Literal["eps", "all"] = "eps"
     per_batch: bool = False
 
-    def distance(self, prediction: Tensor, target: Tensor, channels: int) -> Tensor:
-        """Mean squared error over the compared channels."""
+    def distance(
+        self, prediction: Tensor, target: Tensor, channels: int, weight: Tensor | None = None
+    ) -> Tensor:
+        """Mean squared error over the compared channels; ``weight`` (B,) multiplies each sample's share."""
         c = channels if self.loss_channels == "eps" else prediction.shape[1]
-        return F.mse_loss(prediction[:, :c].float(), target[:, :c].float())
+        if weight is None:
+            return F.mse_loss(prediction[:, :c].float(), target[:, :c].float())
+        error = (prediction[:, :c].float() - target[:, :c].float()).square()
+        return (per_sample(weight, error) * error).mean()
 
 
 class Denoise:
-    """Eq. 3: predict the forward noise at a timestep drawn from all T. Pretraining and continual training."""
+    """Eq. 3: predict the forward noise (or v) at a time drawn from all. Pretraining and continual training."""
 
     frozen_forwards, student_forwards = 0, 1
 
-    def __init__(self, alphas: Tensor, shared: Shared) -> None:
-        self.alphas, self.shared = alphas, shared
+    def __init__(self, process: Process, shared: Shared) -> None:
+        self.process, self.shared = process, shared
 
     def loss(self, student: DiT, batch: Batch) -> Tensor:
         """Mean squared error of eps. Learned sigma, if any, is left as it is: its loss is not part of Eq. 3."""
-        t = batch.draws(len(self.alphas), "train/timestep", self.shared.per_batch)
-        eps = batch.noise()
-        x_t = add_noise(batch.x0, eps, self.alphas[t])
+        t, noised_by = batch.times(self.process, self.shared.per_batch), batch.noise()
+        x_t = self.process.noised(batch.x0, noised_by, t)
         cond = batch.dropped(self.shared.label_dropout, student.null_label)
-        prediction = student(x_t, t.to(x_t.device), cond)
+        prediction = student(x_t, model_time(t, x_t), cond)
         c = batch.x0.shape[1]
-        return F.mse_loss(prediction[:, :c].float(), eps)
+        return F.mse_loss(prediction[:, :c].float(), self.process.target(batch.x0, noised_by).float())
 
 
 class SelfStep:
-    """What explicit and implicit self step-distillation share: the pairs, and the frozen model's one DDIM step.
+    """What explicit and implicit self step-distillation share: the pairs, and the frozen model's one step.
 
     Args:
         frozen: theta-, never trained.
-        grid: timesteps g[0] < ... < g[N-1].
+        process: what both models predict, and how they step.
+        times: g[0], g[1], ... from the cleanest to the noisiest: a timestep grid, or a flow's N + 1 uniform times.
         pairs: indices i of the trained pairs (s, t) = (g[i], g[i-1]).
-        alphas: alphas_cumprod, (T,) float64.
         shared: the open settings.
         teacher_guidance: guidance scale of the frozen model; 1 is off.
+
+    Raises:
+        InputError: no pairs, an index that is none of a pair, or times that do not get noisier.
     """
 
     frozen_forwards, student_forwards = 2, 1
@@ -116,59 +136,105 @@ class SelfStep:
     def __init__(
         self,
         frozen: DiT,
-        grid: Sequence[int],
+        process: Process,
+        times: Sequence[float],
         pairs: Sequence[int],
-        alphas: Tensor,
         shared: Shared,
         teacher_guidance: float = 1.0,
     ) -> None:
+        if not pairs or not all(1 <= i < len(times) for i in pairs):
+            raise InputError(
+                f"pairs {list(pairs)}: expected indices within 1..{len(times) - 1}, at least one"
+            )
         self.frozen = frozen.eval().requires_grad_(False)
         self.teacher: Denoiser = Guided(frozen, frozen.null_label, teacher_guidance)
-        self.alphas, self.shared = alphas, shared
-        self.s = torch.tensor([grid[i] for i in pairs])
-        self.t = torch.tensor([grid[i - 1] for i in pairs])
+        self.process, self.shared = process, shared
+        self.s = time_tensor([times[i] for i in pairs])
+        self.t = time_tensor([times[i - 1] for i in pairs])
+        if not bool((process.snr(self.s) < process.snr(self.t)).all()):
+            raise InputError(
+                f"times {list(times)}: expected the cleanest first, each noisier than the one before"
+            )
 
     def draw(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """(which pair, s, t, x_s, cond) for each sample; x_s is the data noised to s."""
         which = batch.draws(len(self.s), "train/pair", self.shared.per_batch)
         s, t = self.s[which], self.t[which]
-        x_s = add_noise(batch.x0, batch.noise(), self.alphas[s])
+        x_s = self.process.noised(batch.x0, batch.noise(), s)
         cond = batch.dropped(self.shared.label_dropout, self.frozen.null_label)
         return which, s, t, x_s, cond
 
-    def step(self, x_s: Tensor, eps_s: Tensor, s: Tensor, t: Tensor) -> Tensor:
-        """x_t: one DDIM step from x_s with the frozen model's eps."""
-        return ddim_step(x_s, eps_s[:, : x_s.shape[1]], self.alphas[s], self.alphas[t])
+    def midpoints(self) -> list[float]:
+        """DPM-Solver-2's intermediate time of each pair.
+
+        Raises:
+            InputError: a pair has none; see :meth:`ssdbench.diffusion.process.Process.midpoint`.
+        """
+        return [self.process.midpoint(s, t) for s, t in zip(self.s.tolist(), self.t.tolist(), strict=True)]
 
 
 class ExplicitSSD(SelfStep):
     """Eq. 5: target lambda * eps(theta-; x_t, t) + (1 - lambda) * eps(theta-; x_s, s), prediction eps(theta; x_s, s).
 
-    ``lam`` is a number (1 is Eq. 10 as the experiments use it), or None for Eq. 12's value of each pair.
+    ``lam`` is a number (1 is Eq. 10 as the experiments use it), or None for Eq. 12's (u - s) / (t - s) of each pair,
+    u its midpoint.
     """
 
     def __init__(
         self,
         frozen: DiT,
-        grid: Sequence[int],
+        process: Process,
+        times: Sequence[float],
         pairs: Sequence[int],
-        alphas: Tensor,
         shared: Shared,
         lam: float | None,
         teacher_guidance: float = 1.0,
     ) -> None:
-        super().__init__(frozen, grid, pairs, alphas, shared, teacher_guidance)
-        weights = [midpoint_lambda(alphas, grid[i], grid[i - 1]) if lam is None else lam for i in pairs]
-        self.lam = torch.tensor(weights, dtype=torch.float64)
+        super().__init__(frozen, process, times, pairs, shared, teacher_guidance)
+        if lam is None:
+            u = torch.tensor(self.midpoints(), dtype=torch.float64)
+            self.lam = (u - self.s) / (self.t - self.s)
+        else:
+            self.lam = torch.full((len(pairs),), lam, dtype=torch.float64)
 
     def loss(self, student: DiT, batch: Batch) -> Tensor:
         """Mean squared distance of the student at (x_s, s) from the mixed target."""
         which, s, t, x_s, cond = self.draw(batch)
+        at_s = model_time(s, x_s)
         with torch.no_grad():
-            eps_s = self.teacher(x_s, s.to(x_s.device), cond)
-            eps_t = self.teacher(self.step(x_s, eps_s, s, t), t.to(x_s.device), cond)
+            eps_s = self.teacher(x_s, at_s, cond)
+            eps_t = self.teacher(self.process.step(x_s, eps_s, s, t), model_time(t, x_s), cond)
             target = eps_s + per_sample(self.lam[which], x_s) * (eps_t - eps_s)
-        return self.shared.distance(student(x_s, s.to(x_s.device), cond), target, x_s.shape[1])
+        return self.shared.distance(student(x_s, at_s, cond), target, x_s.shape[1])
+
+
+class HalfStep(SelfStep):
+    """Eq. 10 as Eq. 9 defines it: target eps(theta-; x_u, u), prediction eps(theta; x_s, s).
+
+    u is the midpoint of the pair, as a rule between timesteps, and x_u the frozen model's step there: DPM-Solver-2's
+    slope itself, of which Eq. 12 is the approximation from (x_s, s) and (x_t, t).
+    """
+
+    def __init__(
+        self,
+        frozen: DiT,
+        process: Process,
+        times: Sequence[float],
+        pairs: Sequence[int],
+        shared: Shared,
+        teacher_guidance: float = 1.0,
+    ) -> None:
+        super().__init__(frozen, process, times, pairs, shared, teacher_guidance)
+        self.u = torch.tensor(self.midpoints(), dtype=torch.float64)
+
+    def loss(self, student: DiT, batch: Batch) -> Tensor:
+        """Mean squared distance of the student at (x_s, s) from the frozen model at (x_u, u)."""
+        which, s, _, x_s, cond = self.draw(batch)
+        u, at_s = self.u[which], model_time(s, x_s)
+        with torch.no_grad():
+            x_u = self.process.step(x_s, self.teacher(x_s, at_s, cond), s, u)
+            target = self.teacher(x_u, model_time(u, x_s), cond)
+        return self.shared.distance(student(x_s, at_s, cond), target, x_s.shape[1])
 
 
 class ImplicitSSD(SelfStep):
@@ -181,15 +247,15 @@ class ImplicitSSD(SelfStep):
     def __init__(
         self,
         frozen: DiT,
-        grid: Sequence[int],
+        process: Process,
+        times: Sequence[float],
         pairs: Sequence[int],
-        alphas: Tensor,
         shared: Shared,
         layers: Sequence[int],
         w: float,
         teacher_guidance: float = 1.0,
     ) -> None:
-        super().__init__(frozen, grid, pairs, alphas, shared, teacher_guidance)
+        super().__init__(frozen, process, times, pairs, shared, teacher_guidance)
         self.layers, self.w = sorted(layers), w  # states are recorded in the order in which the blocks run
 
     def loss(self, student: DiT, batch: Batch) -> Tensor:
@@ -197,13 +263,13 @@ class ImplicitSSD(SelfStep):
         _, s, t, x_s, cond = self.draw(batch)
         with torch.no_grad():
             with recording(block_points(self.frozen, self.layers)) as recorded:
-                eps_s = self.teacher(x_s, s.to(x_s.device), cond)
+                eps_s = self.teacher(x_s, model_time(s, x_s), cond)
             # Guidance runs the null branch as the second half of the batch; the student has no such half.
             states = [h[: x_s.shape[0]] for h in recorded]
-            x_t = self.step(x_s, eps_s, s, t)
-            target = self.teacher(x_t, t.to(x_t.device), cond)
+            x_t, at_t = self.process.step(x_s, eps_s, s, t), model_time(t, x_s)
+            target = self.teacher(x_t, at_t, cond)
         with fusing(block_points(student, self.layers), states, self.w):
-            prediction = student(x_t, t.to(x_t.device), cond)
+            prediction = student(x_t, at_t, cond)
         return self.shared.distance(prediction, target, x_s.shape[1])
 
 
