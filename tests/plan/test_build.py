@@ -6,14 +6,16 @@ import pytest
 from PIL import Image
 from tests.conftest import no_home
 
+from ssdbench.diffusion.grids import timesteps
 from ssdbench.models.shapes import DiTShape
 from ssdbench.plan import Graph, build, sources
 from ssdbench.plan.sources import Data
-from ssdbench.plan.variants import fused_layers, fusion_weight, trained_pairs
+from ssdbench.plan.variants import Halved, fused_layers, fusion_weight, halved_by, trained_pairs
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.stages.train import SelfStep
 from ssdbench.suite import load_suite
 from ssdbench.suite.schema import Train
+from ssdbench.suite.variant import parse_variant
 
 SHAPE = DiTShape(width=16, depth=4, heads=2, input_size=8, num_classes=10, learn_sigma=False)
 
@@ -143,10 +145,11 @@ def test_layers_and_pairs() -> None:
 
 def test_what_cannot_run_says_why_and_leaves_the_rest(tmp_path: Path) -> None:
     graph = graph_of(
-        tmp_path, "  - {variant: pd 20-10}\n  - {variant: base}\n  - {variant: base, sampler: plms}\n"
+        tmp_path,
+        "  - {variant: base, model: sit-mini}\n  - {variant: base}\n  - {variant: base, sampler: plms}\n",
     )
     assert [run.target is None for run in graph.runs] == [True, False, True]
-    assert "progressive distillation" in str(graph.runs[0].reason)
+    assert "the small SiT" in str(graph.runs[0].reason)
     assert "PLMS" in str(graph.runs[2].reason)
 
 
@@ -314,3 +317,44 @@ def test_synthetic_data_is_no_larger_than_the_models_own_or_than_asked_for(tmp_p
     for more, total in (("", 10_000), (", synthetic_images: 2500", 2500)):
         [spec] = specs(graph_of(tmp_path, row.format(more)), TrainSpec)
         assert len(spec.inputs) == -(-total // 1000)
+
+
+def test_progressive_distillation_is_a_training_a_halving_shared_by_what_stands_on_it(tmp_path: Path) -> None:
+    graph = graph_of(
+        tmp_path,
+        "  - {variant: pd 20-10}\n"
+        "  - {variant: pd 20-10 + issd}\n"
+        "  - {variant: pd 20-10-5, nfe: 5}\n"
+        "  - {variant: pd 20-10-5 + ssd, nfe: 5, train: {pd_steps: 3, pd_lr: 1.0e-4, lr: 5.0e-6}}\n",
+    )
+    trained = specs(graph, TrainSpec)
+    assert [(one.objective.kind, one.objective.nfe, one.objective.halvings) for one in trained] == [
+        ("pd", 20, 0),
+        ("issd", 10, 1),
+        ("pd", 10, 1),
+        ("ssd", 5, 2),
+    ]
+    first, issd, second, ssd = trained
+    assert issd.inputs["model"] == second.inputs["model"] == first.key()
+    assert ssd.inputs["model"] == second.key()
+    assert (ssd.lr, second.lr) == (5e-6, 1e-4)
+    grids = [one.sampling.timesteps() for one in specs(graph, SampleSpec)]
+    twenty = timesteps("even", 20)
+    ten, five = twenty[1::2], twenty[3::4]
+    assert grids == [ten, ten] * 2 + [five, five] * 2
+    assert ten != timesteps("even", 10)  # grids are not nested
+
+
+def test_a_progressively_distilled_student_off_its_grid(tmp_path: Path) -> None:
+    graph = graph_of(tmp_path, "  - {variant: pd 20-10, nfe: 20, train: {nfe: 10}}\n")
+    [trained] = specs(graph, TrainSpec)
+    assert (trained.objective.nfe, trained.objective.halvings) == (20, 0)
+    sample = specs(graph, SampleSpec)[0].sampling
+    assert sample.timesteps() == timesteps("even", 20)
+    assert sample.halvings == 0
+
+
+def test_halvings_are_counted_along_the_whole_variant() -> None:
+    assert halved_by(parse_variant("pd 64-32 + issd + pd 32-16-8")) == Halved(8, 3)
+    assert halved_by(parse_variant("pd 20-10")).on(20) == 0
+    assert halved_by(parse_variant("issd")).on(10) == 0

@@ -25,7 +25,7 @@ from ssdbench.stages import (
     train,
 )
 from ssdbench.stages.sample import Copying, Guidance, Sampling
-from ssdbench.stages.train import Denoise, Reconstruct, SelfStep
+from ssdbench.stages.train import Denoise, Progressive, Reconstruct, SelfStep
 
 from .conftest import DATA, SHAPE, Tiny
 
@@ -143,7 +143,18 @@ OBJECTIVES = {
     "denoise": Denoise(kind="denoise"),
     "ssd": SelfStep(kind="ssd", grid="even", nfe=5, pairs=(1, 2, 3, 4), lam="eq12"),
     "issd": SelfStep(kind="issd", grid="even", nfe=5, pairs=(2, 3, 4), layers=(0, 1), w=0.3),
+    "half-step": SelfStep(kind="half-step", grid="even", nfe=5, pairs=(2, 3, 4)),
+    "issd after a halving": SelfStep(
+        kind="issd", grid="even", nfe=5, halvings=1, pairs=(2, 3, 4), layers=(0, 1), w=0.3
+    ),
+    "pd": Progressive(kind="pd", grid="even", nfe=10),
+    "pd, second halving": Progressive(kind="pd", grid="even", nfe=10, halvings=1, weighting="truncated"),
 }
+
+
+# What is left of `even` 10 and 20 after halvings, written out from their strides of 111 and 52.58.
+TENTHS = [111, 333, 555, 777, 999]
+GRIDS = {"pd": TENTHS, "issd after a halving": TENTHS, "pd, second halving": [158, 368, 578, 789, 999]}
 
 
 @pytest.mark.parametrize("name", sorted(OBJECTIVES))
@@ -168,6 +179,8 @@ def test_training_changes_the_model_and_lowers_the_loss(tiny: Tiny, tmp_path: Pa
     assert torch.equal(before.pos_embed, after.pos_embed)
     losses = [json.loads(line)["loss"] for line in (output / "loss.jsonl").read_text().splitlines()]
     assert sum(losses[-10:]) < sum(losses[:10])
+    grid = json.loads((output / "model" / "config.json").read_text()).get("grid")
+    assert grid == GRIDS.get(name, [0, 250, 500, 749, 999] if name != "denoise" else None)
 
 
 def test_a_student_needs_a_model_to_start_from(tiny: Tiny, tmp_path: Path) -> None:

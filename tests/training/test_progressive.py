@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssdbench.diffusion.grids import CLEAN, end_of, timesteps
+from ssdbench.diffusion.grids import CLEAN, end_of, student_grid, timesteps
 from ssdbench.diffusion.process import Discrete, LinearFlow
 from ssdbench.diffusion.schedule import alphas_cumprod, ddim_step
 from ssdbench.errors import InputError
 from ssdbench.training.objectives import Shared
-from ssdbench.training.progressive import ProgressiveDistillation, student_grid
+from ssdbench.training.progressive import ProgressiveDistillation
 from tests.training.toy import Formula, Probe, batch_of, small_dit
 
 ALPHAS = alphas_cumprod()

@@ -6,8 +6,11 @@ A grid is an increasing list ``g[0] < ... < g[N-1]``; samplers walk it from its 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from ssdbench.errors import InputError
+
+Time = TypeVar("Time", int, float)
 
 TRAIN_TIMESTEPS = 1000
 CLEAN = -1  # the timestep before the first: alphas_cumprod, there a product of no factors, is 1
@@ -69,6 +72,38 @@ def timesteps(name: str, n: int, total: int = TRAIN_TIMESTEPS) -> list[int]:
     grid = GRIDS[name](n, total)
     if len(set(grid)) != n or not 0 <= grid[0] <= grid[-1] < total:
         raise InputError(f"grid {name!r} has no {n} distinct timesteps within 0..{total - 1}")
+    return grid
+
+
+def student_grid(grid: Sequence[Time], end: float = CLEAN) -> list[Time]:
+    """The times g[1], g[3], ..., g[N-1] of the progressively distilled student of a teacher on g[0], ..., g[N-1].
+
+    A flow's N + 1 uniform times carry their ``end`` with them; so does what is returned for them.
+
+    Raises:
+        InputError: the teacher's number of steps is odd.
+    """
+    with_end = bool(grid) and grid[0] == end
+    steps = len(grid) - with_end
+    if steps < 2 or steps % 2:
+        raise InputError(
+            f"progressive distillation halves an even number of steps; the teacher's grid has {steps}"
+        )
+    return list(grid[::2] if with_end else grid[1::2])
+
+
+def walked(name: str, n: int, halvings: int = 0) -> list[int]:
+    """The ``n`` timesteps of grid ``name``, or those that are left of a finer one after ``halvings``.
+
+    A progressively distilled student of n steps walks the grid of its first teacher, n * 2^halvings steps, of which
+    each halving kept every other one: grids need not be nested.
+
+    Raises:
+        InputError: as :func:`timesteps`.
+    """
+    grid = timesteps(name, n << halvings)
+    for _ in range(halvings):
+        grid = student_grid(grid, end_of(name))
     return grid
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from ssdbench.plan.graph import Graph
 from ssdbench.plan.needs import Needs
 from ssdbench.plan.sources import Data
-from ssdbench.plan.variants import sampling, self_step
+from ssdbench.plan.variants import Halved, halved_by, halving, sampling, self_step
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.stages.sample import SHARD, Copying, Sampling
-from ssdbench.stages.train import Denoise, Reconstruct
+from ssdbench.stages.train import Denoise, Progressive, Reconstruct, SelfStep
 from ssdbench.suite.catalog import DATASETS, REFERENCES
-from ssdbench.suite.variant import VariantStep
+
+Objective = Denoise | SelfStep | Progressive
 
 MEMORISED = 10_000  # training images that samples are compared with, as many as a reference holds
 SYNTHETIC_SEED = 1_000_000_000  # added to a run's seed for the data it is trained on
@@ -50,7 +51,8 @@ class Chain:
             shards = self._shards(vae, copying=copying)
         else:
             model = self._model(vae)
-            how = sampling(run, self.needs.shape, model.source, self.needs.sampler)
+            done = halved_by(self.needs.steps)
+            how = sampling(run, self.needs.shape, model.source, self.needs.sampler, done)
             shards = self._shards(vae, sampling=how, roles=model.role("model"))
         inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
         if self.needs.reference_data is not None:
@@ -144,10 +146,16 @@ class Chain:
 
     def _model(self, vae: _Weights) -> _Weights:
         """The denoiser after all steps of the variant."""
-        model = self._pretrained(vae)
+        model, done = self._pretrained(vae), Halved()
         for step in self.needs.steps:
-            if step.kind not in ("base", "pretrain"):
-                model = _Weights(key=self._train(step, model, vae))
+            if step.kind == "pd":
+                for teacher in step.steps[:-1]:
+                    model = self._train(halving(self.run, teacher, done), model, vae)
+                    done = done.then(teacher)
+            elif step.kind == "continual":
+                model = self._train(Denoise(kind="denoise"), model, vae)
+            elif step.kind not in ("base", "pretrain"):
+                model = self._train(self_step(self.run, step, self.needs.shape, done), model, vae)
         return model
 
     def _latents(self, vae: _Weights) -> dict[str, str]:
@@ -182,20 +190,21 @@ class Chain:
     def _pretrained(self, vae: _Weights) -> _Weights:
         """The denoiser that the variant starts from, trained here where it says so."""
         model = _Weights(source=self.needs.weights)
-        first = self.needs.steps[0]
-        return _Weights(key=self._train(first, model, vae)) if first.kind == "pretrain" else model
+        if self.needs.steps[0].kind != "pretrain":
+            return model
+        return self._train(Denoise(kind="denoise"), model, vae)
 
-    def _train(self, step: VariantStep, start: _Weights, vae: _Weights) -> str:
-        run = self.run
-        denoise = step.kind in ("pretrain", "continual")
-        shared = TrainSpec.model_fields.keys() & type(run.train).model_fields.keys()
-        return self.graph.add(
-            TrainSpec(
-                inputs={**self._latents(vae), **start.role("model")},
-                objective=Denoise(kind="denoise") if denoise else self_step(run, step, self.needs.shape),
-                shape=self.needs.shape,
-                weights=start.source,
-                seed=run.seed,
-                **{name: getattr(run.train, name) for name in shared},
-            )
+    def _train(self, objective: Objective, start: _Weights, vae: _Weights) -> _Weights:
+        train = self.run.train
+        settings = {name: getattr(train, name) for name in TrainSpec.model_fields if hasattr(train, name)}
+        if isinstance(objective, Progressive):
+            settings |= {"steps": train.pd_steps or train.steps, "lr": train.pd_lr or train.lr}
+        spec = TrainSpec(
+            inputs={**self._latents(vae), **start.role("model")},
+            objective=objective,
+            shape=self.needs.shape,
+            weights=start.source,
+            seed=self.run.seed,
+            **settings,
         )
+        return _Weights(key=self.graph.add(spec))

@@ -96,8 +96,6 @@ class Needs:
             raise Unavailable(sampler.unavailable)
         if self.run.guidance.interval is not None:
             raise Unavailable("guidance intervals are not available yet in this version")
-        if "pd" in self.kinds:
-            raise Unavailable("progressive distillation is not available yet in this version")
         return facts
 
     def _dataset(self) -> str:

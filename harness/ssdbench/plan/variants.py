@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 from ssdbench.diffusion.grids import points
 from ssdbench.models.shapes import DiTShape
 from ssdbench.stages import Source
 from ssdbench.stages.sample import Guidance, Sampling
-from ssdbench.stages.train import SelfStep
+from ssdbench.stages.train import Progressive, SelfStep
 from ssdbench.suite import ResolvedRun
 from ssdbench.suite.schema import DEFAULT_SHARE, Train
 from ssdbench.suite.variant import VariantStep
@@ -46,8 +48,45 @@ def trained_pairs(train: Train, nfe: int) -> tuple[int, ...]:
     return tuple(sorted(train.pairs))
 
 
-def self_step(run: ResolvedRun, step: VariantStep, shape: DiTShape) -> SelfStep:
-    """The objective of a self step-distillation.
+@dataclass(frozen=True)
+class Halved:
+    """Progressive distillation so far: ``steps`` are left after ``halvings``; no halving until then."""
+
+    steps: int = 0
+    halvings: int = 0
+
+    def on(self, visited: int) -> int:
+        """The halvings behind a grid of ``visited`` timesteps: none of one that the student was not distilled to."""
+        return self.halvings if visited == self.steps else 0
+
+    def then(self, teacher: int) -> Halved:
+        """After one more halving, of a teacher of so many steps."""
+        return Halved(teacher // 2, self.on(teacher) + 1)
+
+
+def halved_by(steps: Iterable[VariantStep]) -> Halved:
+    """Progressive distillation after these steps of a variant."""
+    done = Halved()
+    for step in steps:
+        for teacher in step.steps[:-1]:
+            done = done.then(teacher)
+    return done
+
+
+def halving(run: ResolvedRun, teacher: int, done: Halved) -> Progressive:
+    """The objective of one halving of a teacher of so many steps, made by what is ``done``."""
+    return Progressive(
+        kind="pd",
+        grid=run.grid,
+        nfe=teacher,
+        halvings=done.on(teacher),
+        weighting=run.train.pd_weighting,
+        teacher_guidance=run.train.teacher_guidance,
+    )
+
+
+def self_step(run: ResolvedRun, step: VariantStep, shape: DiTShape, done: Halved) -> SelfStep:
+    """The objective of a self step-distillation of a model that is ``done`` so far.
 
     Explicit SSD without a lambda takes Eq. 12's: the paper's SSD rows are its Eq. 12 rows.
     """
@@ -56,12 +95,18 @@ def self_step(run: ResolvedRun, step: VariantStep, shape: DiTShape) -> SelfStep:
     visited = train.nfe or points(run.sampler, run.nfe, train.pairs)
     layers = fused_layers(train, shape.depth) if step.kind == "issd" else ()
     lam = {"ssd-eq10": 1.0, "ssd-eq12": None}.get(step.kind, train.lambda_)
+    kind: Literal["ssd", "issd", "half-step"] = "ssd"
+    if step.kind == "issd":
+        kind = "issd"
+    elif step.kind == "ssd-half-step":
+        kind = "half-step"
     return SelfStep(
-        kind="issd" if step.kind == "issd" else "ssd",
+        kind=kind,
         grid=run.grid,
         nfe=visited,
+        halvings=done.on(visited),
         pairs=trained_pairs(train, visited),
-        lam=None if step.kind == "issd" else "eq12" if lam is None else lam,
+        lam=None if kind != "ssd" else "eq12" if lam is None else lam,
         layers=layers,
         w=fusion_weight(train, len(layers)) if layers else 0.0,
         teacher_guidance=train.teacher_guidance,
@@ -69,9 +114,16 @@ def self_step(run: ResolvedRun, step: VariantStep, shape: DiTShape) -> SelfStep:
 
 
 def sampling(
-    run: ResolvedRun, shape: DiTShape, weights: Source | None, own: Source | None = None
+    run: ResolvedRun,
+    shape: DiTShape,
+    weights: Source | None,
+    own: Source | None = None,
+    done: Halved | None = None,
 ) -> Sampling:
-    """How the run's model is sampled; the teacher of Eq. 5 takes pairs and lambda from the training settings."""
+    """How a model that is ``done`` so far is sampled in this run.
+
+    The teacher of Eq. 5 takes pairs and lambda from the training settings.
+    """
     teacher = run.sampler == "ssd-teacher"
     visited = points(run.sampler, run.nfe, run.train.pairs)
     lam: float | Literal["eq12"] = "eq12" if run.train.lambda_ is None else run.train.lambda_
@@ -80,6 +132,7 @@ def sampling(
         sampler=run.sampler,
         grid=run.grid,
         nfe=run.nfe,
+        halvings=done.on(visited) if done is not None else 0,
         guidance=Guidance(scale=run.guidance.scale, channels=run.guidance.channels),
         weights=weights,
         own=own,

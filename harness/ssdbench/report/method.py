@@ -17,8 +17,9 @@ _NAMES = {
     "issd": "iSSD",
     "ssd-eq10": "SSD (Eq. 10)",
     "ssd-eq12": "SSD (Eq. 12)",
+    "ssd-half-step": "SSD (half step)",
 }
-_ORDER = ("base", "continual", "ssd-eq10", "ssd-eq12", "ssd", "issd")
+_ORDER = ("base", "continual", "ssd-eq10", "ssd-eq12", "ssd-half-step", "ssd", "issd")
 
 
 def model_name(run: ResolvedRun) -> str:
@@ -55,12 +56,12 @@ def training_steps(run: ResolvedRun) -> int:
 
     Each halving of progressive distillation is a stage of its own.
     """
-    stages = sum(
-        len(step.steps) - 1 if step.kind == "pd" else 1
+    train = run.train
+    return sum(
+        (len(step.steps) - 1) * (train.pd_steps or train.steps) if step.kind == "pd" else train.steps
         for step in parse_variant(run.variant)
         if step.kind not in UNTRAINED
     )
-    return stages * run.train.steps
 
 
 def training(run: ResolvedRun) -> str:

@@ -69,7 +69,14 @@ def _recipe(row: Row) -> str | None:
     train = row.run.train
     if row.run.variant in UNTRAINED:
         return None
-    return f"trained {train.steps:,} steps at batch {train.batch_size}, lr {train.lr:g}"
+    parts = []
+    kinds = {step.kind for step in parse_variant(row.run.variant)}
+    if "pd" in kinds:
+        steps, lr = train.pd_steps or train.steps, train.pd_lr or train.lr
+        parts.append(f"PD: {steps:,} steps a halving at batch {train.batch_size}, lr {lr:g}")
+    if kinds != {"pd"}:
+        parts.append(f"trained {train.steps:,} steps at batch {train.batch_size}, lr {train.lr:g}")
+    return ", then ".join(parts)
 
 
 _PROTOCOL: tuple[Callable[[Row], str | None], ...] = (
@@ -168,6 +175,8 @@ def _mixing(row: Row) -> str | None:
         return f"SSD: lambda {given}, pairs {pairs}"
     if last in ("ssd-eq10", "ssd-eq12"):
         return f"SSD (Eq. {last[-2:]}): pairs {pairs}"
+    if last == "ssd-half-step":
+        return f"SSD (half step): pairs {pairs}"
     return None
 
 

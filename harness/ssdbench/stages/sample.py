@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ssdbench import own
-from ssdbench.diffusion.grids import points, timesteps
+from ssdbench.diffusion.grids import points, walked
 from ssdbench.models.shapes import DiTShape
 from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
@@ -34,6 +34,8 @@ class Sampling(Setting):
     sampler: str
     grid: str
     nfe: int
+    #: how often the grid was halved by progressive distillation
+    halvings: int = 0
     guidance: Guidance = Guidance()
     weights: Source | None = None
     #: the module of a sampler of the user's own
@@ -44,7 +46,7 @@ class Sampling(Setting):
 
     def timesteps(self) -> list[int]:
         """The grid that the sampler walks."""
-        return timesteps(self.grid, points(self.sampler, self.nfe, self.pairs))
+        return walked(self.grid, points(self.sampler, self.nfe, self.pairs), self.halvings)
 
 
 class Copying(Setting):

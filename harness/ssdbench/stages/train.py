@@ -28,15 +28,29 @@ class Denoise(Setting):
 class SelfStep(Setting):
     """Self step-distillation on the pairs (g[i], g[i-1]) for i in ``pairs`` of a grid."""
 
-    kind: Literal["ssd", "issd"]
+    kind: Literal["ssd", "issd", "half-step"]
     grid: str
     nfe: int
+    #: how often the grid was halved by progressive distillation, to these ``nfe`` timesteps
+    halvings: int = 0
     pairs: tuple[int, ...]
     #: ssd: lambda of Eq. 5, or ``eq12``
     lam: float | Literal["eq12"] | None = None
     #: issd: the blocks whose outputs are fused, and the weight of the states from s
     layers: tuple[int, ...] = ()
     w: float = 0.0
+    teacher_guidance: float = 1.0
+
+
+class Progressive(Setting):
+    """One halving of progressive distillation: from ``nfe`` steps of the model that it starts from to half as many."""
+
+    kind: Literal["pd"]
+    grid: str
+    nfe: int
+    halvings: int = 0
+    #: of the x0-space loss; None is the plain distance of predictions
+    weighting: Literal["snr", "none", "truncated"] | None = None
     teacher_guidance: float = 1.0
 
 
@@ -61,7 +75,7 @@ class TrainSpec(StageSpec):
     KIND: ClassVar[Literal["train"]] = "train"
     VERSION: ClassVar[int] = 1
 
-    objective: Denoise | SelfStep | Reconstruct = Field(discriminator="kind")
+    objective: Denoise | SelfStep | Progressive | Reconstruct = Field(discriminator="kind")
     shape: DiTShape | None = None
     weights: Source | None = None
     seed: int = 0
@@ -87,7 +101,7 @@ class TrainSpec(StageSpec):
         """Frozen passes and the student's, whose backward pass costs twice its forward pass."""
         if self.shape is None:
             return self.steps * self.batch_size * 3 * 0.4e9  # an autoencoder of the embedded size
-        frozen = 2 if isinstance(self.objective, SelfStep) else 0
+        frozen = 2 if isinstance(self.objective, SelfStep | Progressive) else 0
         return self.steps * self.batch_size * (frozen + 3) * self.shape.forward_flops()
 
     def disk_bytes(self) -> float:
@@ -137,7 +151,7 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
         return objective.loss(model, batch)
 
     _optimise(spec, model, loss_at, output, runtime)
-    save_dit(model, output / "model", prediction="eps")
+    save_dit(model, output / "model", prediction="eps", **_grid(spec.objective))
     return {
         "steps": spec.steps,
         "frozen_forwards": objective.frozen_forwards * spec.steps * spec.batch_size,
@@ -145,23 +159,42 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     }
 
 
+def _grid(setting: Denoise | SelfStep | Progressive | Reconstruct) -> dict[str, JSON]:
+    """The timesteps that a student is for, which its weights carry along."""
+    from ssdbench.diffusion.grids import walked
+
+    if isinstance(setting, Progressive):
+        return {"grid": walked(setting.grid, setting.nfe // 2, setting.halvings + 1)}
+    if isinstance(setting, SelfStep):
+        return {"grid": walked(setting.grid, setting.nfe, setting.halvings)}
+    return {}
+
+
 def _objective(spec: TrainSpec, start: Path | None, device: str) -> Objective:
-    from ssdbench.diffusion.grids import timesteps
+    from ssdbench.diffusion.grids import end_of, walked
     from ssdbench.diffusion.process import Discrete
     from ssdbench.diffusion.schedule import alphas_cumprod
     from ssdbench.errors import InputError
     from ssdbench.models.checkpoint import load_dit
     from ssdbench.training import objectives
+    from ssdbench.training.progressive import ProgressiveDistillation
 
     process = Discrete(alphas_cumprod())
     shared = objectives.Shared(spec.label_dropout, spec.loss_channels, spec.timestep == "per_batch")
     setting = spec.objective
-    if not isinstance(setting, SelfStep):
+    if not isinstance(setting, SelfStep | Progressive):
         return objectives.Denoise(process, shared)
     if start is None:
         raise InputError(f"the objective {setting.kind} needs a model to start from")
     frozen = load_dit(start, spec.shape).to(device)
-    common = (frozen, process, timesteps(setting.grid, setting.nfe), setting.pairs, shared)
+    times = walked(setting.grid, setting.nfe, setting.halvings)
+    if isinstance(setting, Progressive):
+        return ProgressiveDistillation(
+            frozen, process, times, shared, setting.weighting, setting.teacher_guidance, end_of(setting.grid)
+        )
+    common = (frozen, process, times, setting.pairs, shared)
+    if setting.kind == "half-step":
+        return objectives.HalfStep(*common, setting.teacher_guidance)
     if setting.kind == "issd":
         return objectives.ImplicitSSD(*common, setting.layers, setting.w, setting.teacher_guidance)
     lam = None if setting.lam == "eq12" else setting.lam

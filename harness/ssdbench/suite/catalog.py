@@ -270,6 +270,7 @@ VARIANTS: dict[str, Fact] = {
     "issd": Fact("implicit self step-distillation by feature fusion (Eq. 6)"),
     "ssd-eq10": Fact("explicit form with lambda = 1 (Eq. 10 as the experiments use it)"),
     "ssd-eq12": Fact("explicit form with the DPM-Solver-2 midpoint's lambda (Eq. 12)"),
+    "ssd-half-step": Fact("explicit form with eps at DPM-Solver-2's midpoint, reached by a real half step"),
     "continual": Fact("the pretraining objective for as many steps"),
     "pd A-B[-C]": Fact("progressive distillation from A to B (to C) steps"),
     "pretrain": Fact("the base model itself, trained from scratch"),

@@ -62,8 +62,8 @@ def _points(nfe: int, sampler: str, pairs: str | tuple[int, ...]) -> int:
         return 0
 
 
-@_check("nfe", "variant")
-def _nfe(nfe: int, variant: str) -> str | None:
+@_check("nfe", "variant", "train.nfe")
+def _nfe(nfe: int, variant: str, trained: int | None) -> str | None:
     kinds = _kinds(variant)
     if kinds & UNSAMPLED:
         return None if nfe == 0 else f"variant {variant!r} samples nothing, so nfe must be 0, not {nfe}"
@@ -72,7 +72,7 @@ def _nfe(nfe: int, variant: str) -> str | None:
     if nfe == 1 and kinds & DISTILLED:
         return f"must be at least 2 for {variant!r}: one timestep has no pair to distil"
     last = next((step for step in reversed(_steps(variant)) if step.kind == "pd"), None)
-    if last is not None and last.steps[-1] != nfe:
+    if last is not None and last.steps[-1] not in (nfe, trained):
         return f"must be {last.steps[-1]}, where '{last}' ends, not {nfe}"
     return None
 

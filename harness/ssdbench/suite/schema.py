@@ -126,7 +126,17 @@ class Train(Frozen):
     )
     nfe: Positive | None = Field(
         None,
-        description="Distil on the grid of so many evaluations, not the run's own: how a student does off its grid.",
+        description="Distil on the grid of so many evaluations, not the run's own: how a student does off its grid."
+        " For a progressively distilled one, the evaluations that its variant ends at.",
+    )
+    pd_steps: Positive | None = Field(
+        None, description="Optimisation steps of each halving of progressive distillation; null: as steps."
+    )
+    pd_lr: Rate | None = Field(None, description="Learning rate of progressive distillation; null: as lr.")
+    pd_weighting: Literal["snr", "none", "truncated"] | None = Field(
+        None,
+        description="Weight of progressive distillation's loss in x0-space: by snr, by 1 (none), or by max(snr, 1);"
+        " null: the plain distance of predictions, which is snr for eps.",
     )
     synthetic_images: Positive | None = Field(
         None,

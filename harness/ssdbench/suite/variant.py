@@ -11,12 +11,22 @@ from typing import Literal, get_args
 from ssdbench.suite.problems import did_you_mean
 
 VariantKind = Literal[
-    "base", "ssd", "issd", "ssd-eq10", "ssd-eq12", "continual", "pretrain", "real", "reconstruction", "pd"
+    "base",
+    "ssd",
+    "issd",
+    "ssd-eq10",
+    "ssd-eq12",
+    "ssd-half-step",
+    "continual",
+    "pretrain",
+    "real",
+    "reconstruction",
+    "pd",
 ]
 KINDS: tuple[VariantKind, ...] = get_args(VariantKind)
 
 UNSAMPLED: frozenset[str] = frozenset({"real", "reconstruction"})
-DISTILLED: frozenset[str] = frozenset({"ssd", "issd", "ssd-eq10", "ssd-eq12"})
+DISTILLED: frozenset[str] = frozenset({"ssd", "issd", "ssd-eq10", "ssd-eq12", "ssd-half-step"})
 # Whole variants of their own: nothing to put before them, and (except for `pretrain`) nothing after.
 _ALONE: frozenset[str] = frozenset({"base", *UNSAMPLED})
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ssdbench.diffusion.grids import CLEAN
+from ssdbench.diffusion.grids import student_grid
 from ssdbench.diffusion.process import Process, model_time, time_tensor
 from ssdbench.diffusion.schedule import per_sample
 from ssdbench.errors import InputError
@@ -16,24 +16,6 @@ from ssdbench.models.dit import DiT
 from ssdbench.training.objectives import Batch, SelfStep, Shared
 
 Weighting = Literal["snr", "none", "truncated"]
-Time = TypeVar("Time", int, float)
-
-
-def student_grid(grid: Sequence[Time], end: float = CLEAN) -> list[Time]:
-    """The times g[1], g[3], ..., g[N-1] of the student of a teacher on g[0], ..., g[N-1].
-
-    A flow's N + 1 uniform times carry their ``end`` with them; so does what is returned for them.
-
-    Raises:
-        InputError: the teacher's number of steps is odd.
-    """
-    with_end = bool(grid) and grid[0] == end
-    steps = len(grid) - with_end
-    if steps < 2 or steps % 2:
-        raise InputError(
-            f"progressive distillation halves an even number of steps; the teacher's grid has {steps}"
-        )
-    return list(grid[::2] if with_end else grid[1::2])
 
 
 class ProgressiveDistillation(SelfStep):
