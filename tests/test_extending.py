@@ -46,9 +46,11 @@ def test_the_worked_example_runs_and_its_source_is_identity(tmp_path: Path) -> N
     done = ssdbench(tmp_path, "run", "mine.yaml")
     assert done.returncode == 0, done.stderr
     found = [json.loads(path.read_text()) for path in (tmp_path / "results/records").glob("*.json")]
-    by_run = {(r["run"]["variant"], r["run"]["sampler"]): r["metrics"]["fd"] for r in found}
-    assert len(by_run) == 3
-    assert len(set(by_run.values())) == 3  # the sampler and the data made a difference
+    by_run = {
+        (r["run"]["model"], r["run"]["variant"], r["run"]["sampler"]): r["metrics"]["fd"] for r in found
+    }
+    assert len(by_run) == 5
+    assert len(set(by_run.values())) == 5  # the sampler, the data and the model made a difference
     assert "FD(averages)" in done.stdout
     assert "FID" not in done.stdout
 
@@ -59,6 +61,7 @@ def test_the_worked_example_runs_and_its_source_is_identity(tmp_path: Path) -> N
     again = ssdbench(tmp_path, "plan", "mine.yaml").stdout
     assert re.search(r"train denoise.*run", again)
     assert re.search(r"sample mine:clipped.*run", again)
+    assert re.search(r"train issd.*run", again)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +113,77 @@ def test_a_package_that_fails_is_an_error_of_its_own(tmp_path: Path, monkeypatch
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(InputError, match=r"looking for 'broken\.inner' failed: RuntimeError: boom"):
         own.source_file("broken.inner:f")
+
+
+MODEL = (
+    "import torch; from ssdbench.models.own_model import OwnModel\n"
+    "def build(): return torch.nn.Linear(1, 1)\n"
+    "def f(resolution): return OwnModel(build, channels=1, size=resolution, classes=10, dataset='fashion-mnist', {})"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "row", "message"),
+    [
+        (
+            "def f(resolution): return 3",
+            "{variant: base}",
+            "returned int: expected ssdbench.models.own_model.OwnModel",
+        ),
+        ("def f(resolution): return 1 / 0", "{variant: base}", "failed at 32 pixels: ZeroDivisionError"),
+        (MODEL.format(""), "{variant: issd}", "has 0 blocks to fuse: all cannot be"),
+        (
+            MODEL.format("depth=2"),
+            "{variant: issd, train: {fuse: [1, 2]}}",
+            r"has 2 blocks to fuse: \(1, 2\) cannot",
+        ),
+        (MODEL.format("weights=('none.pt',)"), "{variant: base}", "reads none.pt: there is no such file"),
+        (MODEL.format("autoencoder='none'"), "{variant: base}", "none is missing"),
+    ],
+)
+def test_what_is_wrong_with_a_users_model_is_said_when_it_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, row: str, message: str
+) -> None:
+    from ssdbench.plan import build
+    from ssdbench.suite import load_suite
+
+    (tmp_path / "mine.py").write_text(body)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    suite = tmp_path / "s.yaml"
+    suite.write_text(
+        "suite: s\ntitle: s\nlayout: plain\ndefaults: {model: 'mine:f', nfe: 4, resolution: 32,\n"
+        "  eval: {samples: 8, reference: fashion-mnist, network: effnet-lite0}}\nruns:\n  - " + row + "\n"
+    )
+    [run] = build(load_suite(suite)).runs
+    assert re.search(message, run.reason or ""), run.reason
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+
+
+def test_an_own_model_is_saved_with_its_own_names_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from ssdbench.errors import InputError
+    from ssdbench.models.load import load_denoiser, save_denoiser
+    from ssdbench.models.own_model import describe, shape_of
+
+    (tmp_path / "mine.py").write_text(MODEL.format("depth=0"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    shape = shape_of("mine:f", 32, describe("mine:f", 32))
+    model = load_denoiser(None, shape)
+    save_denoiser(model, tmp_path / "model", grid=[1, 2])
+    again = load_denoiser(tmp_path / "model", shape)
+    assert torch.equal(again.module.weight, model.module.weight)
+    assert model.null_label.tolist() == [10]
+    assert json.loads((tmp_path / "model/config.json").read_text())["grid"] == [1, 2]
+    (tmp_path / "mine.py").write_text(MODEL.format("depth=0").replace("Linear(1, 1)", "Linear(2, 1)"))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    import importlib
+
+    importlib.invalidate_caches()
+    with pytest.raises(InputError, match="is no model of mine:f"):
+        load_denoiser(tmp_path / "model", shape)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)

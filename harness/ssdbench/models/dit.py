@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssdbench.errors import InputError
+from ssdbench.models.conditional import ClassConditional
 from ssdbench.models.linear import Linear
 from ssdbench.models.shapes import DiTShape
 
@@ -124,7 +125,7 @@ class FinalLayer(nn.Module):
         return self.linear(modulate(self.norm_final(x), shift, scale))  # type: ignore[no-any-return]
 
 
-class DiT(nn.Module):
+class DiT(ClassConditional):
     """The diffusion transformer: ``model(x, t, y)`` is a denoiser over class labels.
 
     Args:

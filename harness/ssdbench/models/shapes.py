@@ -43,6 +43,29 @@ class DiTShape:
         return float(self.depth * per_block + ends + embed)
 
 
+@dataclass(frozen=True)
+class OwnShape:
+    """What the harness has to know of a denoiser of the user's own, ``package.module:function``.
+
+    ``input_size`` is the side of what it denoises, ``depth`` the number of its fusion points, ``flops`` the work of a
+    forward pass for one sample.
+    """
+
+    name: str
+    resolution: int
+    in_channels: int
+    input_size: int
+    num_classes: int
+    depth: int
+    flops: float = 0.0
+
+    def forward_flops(self) -> float:
+        """Floating point operations of one forward pass for one sample, as the user gave them."""
+        return self.flops
+
+
+Shape = DiTShape | OwnShape
+
 # Table 1 of 'Scalable Diffusion Models with Transformers' (Peebles and Xie, 2023): depth, width, heads.
 SIZES: dict[str, tuple[int, int, int]] = {
     "S": (12, 384, 6),

@@ -83,6 +83,24 @@ class Autoencoder:
         return to_uint8(images).cpu()
 
 
+class Pixels:
+    """No autoencoder: the model denoises pixels in [-1, 1]. As :class:`Autoencoder` otherwise."""
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 NHWC -> float32 (B, C, H, W), and zeros."""
+        images = to_float(pixels)
+        return images, torch.zeros_like(images)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, C, H, W) -> uint8 NHWC."""
+        return to_uint8(latents).cpu()
+
+
+def open_autoencoder(folder: Path | None, device: str = "cpu") -> Autoencoder | Pixels:
+    """The autoencoder in ``folder``, or pixels where there is none."""
+    return Pixels() if folder is None else Autoencoder(folder, device)
+
+
 def to_float(pixels: Tensor) -> Tensor:
     """uint8 NHWC -> float32 NCHW in [-1, 1]."""
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from ssdbench.errors import InputError
 from ssdbench.plan import sources
 from ssdbench.plan.chain import Chain
 from ssdbench.plan.graph import Graph, PlannedRun
@@ -20,6 +21,9 @@ def build(suite: Suite) -> Graph:
             needs = Needs(run, find_data)
         except Unavailable as error:
             graph.runs.append(PlannedRun(run, unavailable=str(error)))
+            continue
+        except InputError as error:  # a model of the user's own that cannot be described
+            graph.runs.append(PlannedRun(run, missing=(str(error),)))
             continue
         if needs.missing:
             graph.runs.append(PlannedRun(run, missing=tuple(needs.missing)))

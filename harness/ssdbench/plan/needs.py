@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
+from ssdbench.models.own_model import describe, shape_of
 from ssdbench.own import is_own
 from ssdbench.plan import sources
 from ssdbench.plan.sources import Data
@@ -39,6 +40,7 @@ class Needs:
         self.missing: list[str] = []
         self.steps = parse_variant(run.variant)
         self.kinds = {step.kind for step in self.steps}
+        self.files: tuple[Path, ...] = ()
         self.facts = self._facts()
         self.synthetic = synthetic_steps(run.data)
         dataset = self._dataset()
@@ -75,20 +77,20 @@ class Needs:
 
     @property
     def _needs_weights(self) -> bool:
-        return not self.copies and "pretrain" not in self.kinds
+        # What a model of the user's own is trained from is the user's affair, so it is a start for pretraining too.
+        return not self.copies and ("pretrain" not in self.kinds or is_own(self.run.model))
 
     @property
     def _needs_vae(self) -> bool:
-        return self.run.autoencoder is None and "real" not in self.kinds
+        in_pixels = self.facts.family == "own" and self.facts.vae is None
+        return self.run.autoencoder is None and "real" not in self.kinds and not in_pixels
 
     @property
     def _needs_data(self) -> bool:
         return self.kinds != {"base"} and self.synthetic is None
 
     def _facts(self) -> ModelFacts:
-        if self.run.model not in MODELS:
-            raise Unavailable(f"models of your own ({self.run.model}) are not available yet in this version")
-        facts = MODELS[self.run.model]
+        facts = MODELS.get(self.run.model) or self._own_facts()
         if facts.unavailable:
             raise Unavailable(facts.unavailable)
         sampler = SAMPLERS.get(self.run.sampler)
@@ -97,6 +99,21 @@ class Needs:
         if self.run.guidance.interval is not None:
             raise Unavailable("guidance intervals are not available yet in this version")
         return facts
+
+    def _own_facts(self) -> ModelFacts:
+        name, resolution = self.run.model, self.run.resolution
+        model = describe(name, resolution)
+        fused = () if isinstance(self.run.train.fuse, str) else self.run.train.fuse
+        if "issd" in self.kinds and (not model.depth or any(layer >= model.depth for layer in fused)):
+            raise InputError(f"{name} has {model.depth} blocks to fuse: {self.run.train.fuse} cannot be")
+        self.files = tuple(Path(file) for file in model.weights)
+        return ModelFacts(
+            description=name,
+            family="own",
+            shapes={resolution: shape_of(name, resolution, model)},
+            vae=None if model.autoencoder is None else f"path:{model.autoencoder}",
+            dataset=model.dataset,
+        )
 
     def _dataset(self) -> str:
         name = self.facts.dataset if self.run.data == "original" else self.run.data
@@ -131,6 +148,8 @@ class Needs:
         return dataset
 
     def _weights(self) -> Source:
+        if is_own(self.run.model):
+            return sources.own_source(self.run.model, self.files)
         return sources.locate(self.facts.weights[self.run.resolution], self.facts.hint)
 
     def _vae(self) -> Source:

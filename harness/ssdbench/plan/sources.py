@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,15 +29,19 @@ class Data:
 
 
 def place(text: str, hint: str) -> Path:
-    """The path of ``package:PATH`` (shipped with the installation) or ``file:NAME`` (the user's, under weights).
+    """The path of ``package:PATH`` (shipped), ``file:NAME`` (the user's, under weights) or ``path:PATH`` (as it is).
 
     Raises:
         Missing: there is nothing.
     """
     scheme, _, name = text.partition(":")
-    path = ASSETS / name if scheme == "package" else data_root() / "weights" / name
+    if scheme == "path":
+        path = Path(name).expanduser().resolve()
+    else:
+        path = ASSETS / name if scheme == "package" else data_root() / "weights" / name
     if not path.exists():
-        raise Missing(f"{path} is missing: {hint or 'it comes with the installation: reinstall ssdbench'}")
+        shipped = "it comes with the installation: reinstall ssdbench" if scheme == "package" else ""
+        raise Missing(f"{path} is missing" + (f": {hint or shipped}" if hint or shipped else ""))
     return path
 
 
@@ -46,9 +51,17 @@ def locate(text: str, hint: str) -> Source:
     return Source(digest=digest([path]), path=str(path))
 
 
-def own_source(name: str) -> Source:
-    """The module of ``package.module:function``; the function is imported by its name, not by a path."""
-    return Source(digest=digest([source_file(name)]), path="")
+def own_source(name: str, files: Iterable[Path] = ()) -> Source:
+    """The module of ``package.module:function`` and ``files`` that it reads; it is imported by its name, not a path.
+
+    Raises:
+        Missing: a file is not there.
+    """
+    files = [file.expanduser() for file in files]
+    missing = [str(file) for file in files if not file.exists()]
+    if missing:
+        raise Missing(f"{name} reads {', '.join(missing)}: there is no such file or folder")
+    return Source(digest=digest([source_file(name), *files]), path="")
 
 
 def own_file(path: Path, what: str) -> Source:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ssdbench.diffusion.grids import points
-from ssdbench.models.shapes import DiTShape
+from ssdbench.models.shapes import Shape
 from ssdbench.stages import Source
 from ssdbench.stages.sample import Guidance, Sampling
 from ssdbench.stages.train import Progressive, SelfStep
@@ -85,7 +85,7 @@ def halving(run: ResolvedRun, teacher: int, done: Halved) -> Progressive:
     )
 
 
-def self_step(run: ResolvedRun, step: VariantStep, shape: DiTShape, done: Halved) -> SelfStep:
+def self_step(run: ResolvedRun, step: VariantStep, shape: Shape, done: Halved) -> SelfStep:
     """The objective of a self step-distillation of a model that is ``done`` so far.
 
     Explicit SSD without a lambda takes Eq. 12's: the paper's SSD rows are its Eq. 12 rows.
@@ -115,7 +115,7 @@ def self_step(run: ResolvedRun, step: VariantStep, shape: DiTShape, done: Halved
 
 def sampling(
     run: ResolvedRun,
-    shape: DiTShape,
+    shape: Shape,
     weights: Source | None,
     own: Source | None = None,
     done: Halved | None = None,

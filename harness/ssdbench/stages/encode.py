@@ -12,7 +12,7 @@ SHARD, BATCH = 10_000, 100
 
 
 class EncodeSpec(StageSpec):
-    """Role: ``vae`` (a trained autoencoder) unless the source ``vae`` names one."""
+    """Role: ``vae`` (a trained autoencoder) unless the source ``vae`` names one; with neither, pixels stay pixels."""
 
     KIND: ClassVar[Literal["encode"]] = "encode"
     VERSION: ClassVar[int] = 1
@@ -44,10 +44,10 @@ def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     from ssdbench.data.datasets import load_images
     from ssdbench.data.latents import save_shard
     from ssdbench.errors import Interrupted
-    from ssdbench.models.vae import Autoencoder
+    from ssdbench.models.vae import open_autoencoder
 
     images = load_images(spec.dataset, spec.resolution, spec.data.path)
-    vae = Autoencoder(vae_folder(spec.vae, inputs), runtime.device)
+    vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device)
     for shard, start in enumerate(range(0, len(images), SHARD)):
         stop = min(start + SHARD, len(images))
         moments = []
@@ -61,8 +61,8 @@ def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     return {"images": len(images)}
 
 
-def vae_folder(source: Source | None, inputs: dict[str, Path]) -> Path:
-    """Where the autoencoder lies: the trained one's artifact, or the source."""
+def vae_folder(source: Source | None, inputs: dict[str, Path]) -> Path | None:
+    """Where the autoencoder lies: the trained one's artifact, or the source; None: there is none."""
     if source is not None:
         return Path(source.path)
-    return inputs["vae"] / "model"
+    return inputs["vae"] / "model" if "vae" in inputs else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ssdbench import own
 from ssdbench.diffusion.grids import points, walked
-from ssdbench.models.shapes import DiTShape
+from ssdbench.models.shapes import Shape
 from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON, Setting, Source, StageSpec
@@ -30,7 +30,7 @@ class Guidance(Setting):
 class Sampling(Setting):
     """How a model is sampled."""
 
-    shape: DiTShape
+    shape: Shape
     sampler: str
     grid: str
     nfe: int
@@ -118,6 +118,13 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     return facts
 
 
+def model_folder(weights: Source | None, inputs: dict[str, Path]) -> Path | None:
+    """Where the denoiser lies: a trained one's artifact, or the source; None: a function of the user's own makes it."""
+    if "model" in inputs:
+        return inputs["model"] / "model"
+    return Path(weights.path) if weights is not None and weights.path else None
+
+
 def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts: dict[str, JSON]) -> _Produce:
     import torch
 
@@ -127,17 +134,15 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
     from ssdbench.diffusion.samplers import SAMPLERS, ssd_teacher
     from ssdbench.diffusion.schedule import alphas_cumprod
     from ssdbench.errors import Interrupted, NotFinite
-    from ssdbench.models.checkpoint import load_dit
-    from ssdbench.models.vae import Autoencoder
+    from ssdbench.models.load import load_denoiser
+    from ssdbench.models.vae import open_autoencoder
 
     how = spec.sampling
     assert how is not None
-    path = Path(how.weights.path) if how.weights else inputs["model"] / "model"
-    model = (
-        load_dit(path, how.shape).eval().requires_grad_(False).to(runtime.device, getattr(torch, spec.dtype))
-    )
+    model = load_denoiser(model_folder(how.weights, inputs), how.shape)
+    model.eval().requires_grad_(False).to(runtime.device, getattr(torch, spec.dtype))
     guided = Guided(model, model.null_label, how.guidance.scale, how.guidance.channels)
-    vae = Autoencoder(vae_folder(spec.vae, inputs), runtime.device)
+    vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device)
     grid, alphas = how.timesteps(), alphas_cumprod()
     sampler = own.load(how.sampler) if how.own else SAMPLERS.get(how.sampler)
     if sampler is None:
@@ -173,12 +178,12 @@ def _copier(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime) -> _Pro
 
     from ssdbench.data.datasets import load_images
     from ssdbench.diffusion.noise import shuffled
-    from ssdbench.models.vae import Autoencoder
+    from ssdbench.models.vae import open_autoencoder
 
     how = spec.copying
     assert how is not None
     images = load_images(how.dataset, spec.resolution, how.data.path)
-    vae = Autoencoder(vae_folder(spec.vae, inputs), runtime.device) if how.reconstruct else None
+    vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device) if how.reconstruct else None
 
     def produce(indices: range) -> dict[str, torch.Tensor]:
         chosen = shuffled(len(images), spec.seed, indices)

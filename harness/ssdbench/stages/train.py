@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from ssdbench.models.shapes import DiTShape
+from ssdbench.models.shapes import DiTShape, Shape
 from ssdbench.stages.runtime import Runtime
+from ssdbench.stages.sample import model_folder
 from ssdbench.stages.spec import JSON, Setting, Source, StageSpec
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class TrainSpec(StageSpec):
     VERSION: ClassVar[int] = 1
 
     objective: Denoise | SelfStep | Progressive | Reconstruct = Field(discriminator="kind")
-    shape: DiTShape | None = None
+    shape: Shape | None = None
     weights: Source | None = None
     seed: int = 0
     steps: int
@@ -106,7 +107,7 @@ class TrainSpec(StageSpec):
 
     def disk_bytes(self) -> float:
         """The weights in float32."""
-        if self.shape is None:
+        if not isinstance(self.shape, DiTShape):
             return 4e6
         d = self.shape.width
         return 4.0 * self.shape.depth * 18 * d * d
@@ -122,17 +123,14 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     from ssdbench.data.latents import Latents
     from ssdbench.diffusion.noise import shuffled
     from ssdbench.errors import InputError
-    from ssdbench.models.checkpoint import load_dit, save_dit
-    from ssdbench.models.dit import DiT
+    from ssdbench.models.load import load_denoiser, save_denoiser
     from ssdbench.training.objectives import Batch
 
     shape = spec.shape
     assert shape is not None
-    start = Path(spec.weights.path) if spec.weights else None
-    if "model" in inputs:
-        start = inputs["model"] / "model"
+    start = model_folder(spec.weights, inputs)
     torch.manual_seed(spec.seed)  # the initialisation of a model from scratch
-    model = DiT(shape) if start is None else load_dit(start, shape)
+    model = load_denoiser(start, shape)
     objective = _objective(spec, start, runtime.device)
     model.to(runtime.device)
     samples = [inputs[role] / "samples.safetensors" for role in sorted(inputs) if role.startswith("data/")]
@@ -151,7 +149,7 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
         return objective.loss(model, batch)
 
     _optimise(spec, model, loss_at, output, runtime)
-    save_dit(model, output / "model", prediction="eps", **_grid(spec.objective))
+    save_denoiser(model, output / "model", prediction="eps", **_grid(spec.objective))
     return {
         "steps": spec.steps,
         "frozen_forwards": objective.frozen_forwards * spec.steps * spec.batch_size,
@@ -175,7 +173,7 @@ def _objective(spec: TrainSpec, start: Path | None, device: str) -> Objective:
     from ssdbench.diffusion.process import Discrete
     from ssdbench.diffusion.schedule import alphas_cumprod
     from ssdbench.errors import InputError
-    from ssdbench.models.checkpoint import load_dit
+    from ssdbench.models.load import load_denoiser
     from ssdbench.training import objectives
     from ssdbench.training.progressive import ProgressiveDistillation
 
@@ -184,9 +182,10 @@ def _objective(spec: TrainSpec, start: Path | None, device: str) -> Objective:
     setting = spec.objective
     if not isinstance(setting, SelfStep | Progressive):
         return objectives.Denoise(process, shared)
-    if start is None:
+    assert spec.shape is not None
+    if start is None and spec.weights is None:
         raise InputError(f"the objective {setting.kind} needs a model to start from")
-    frozen = load_dit(start, spec.shape).to(device)
+    frozen = load_denoiser(start, spec.shape).to(device)
     times = walked(setting.grid, setting.nfe, setting.halvings)
     if isinstance(setting, Progressive):
         return ProgressiveDistillation(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ssdbench.diffusion.grids import GRIDS as _GRID_RULES
-from ssdbench.models.shapes import SIZES, DiTShape, dit_shape
+from ssdbench.models.shapes import SIZES, DiTShape, Shape, dit_shape
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ModelFacts:
 
     description: str
     family: str
-    shapes: Mapping[int, DiTShape] = field(default_factory=dict)
+    shapes: Mapping[int, Shape] = field(default_factory=dict)
     weights: Mapping[int, str] = field(default_factory=dict)
     hint: str = ""
     vae: str | None = None

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ssdbench.errors import InputError
-from ssdbench.models.dit import DiT
+from ssdbench.models.conditional import ClassConditional
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,22 @@ class FusionPoint:
     replace: Callable[[Any, Tensor], Any]
 
 
-def block_points(model: DiT, layers: Sequence[int]) -> list[FusionPoint]:
-    """The outputs of a DiT's blocks ``layers`` (0-based), hidden states (B, N, D)."""
-    outside = [layer for layer in layers if not 0 <= layer < len(model.blocks)]
+def block_points(model: nn.Module, layers: Sequence[int]) -> list[FusionPoint]:
+    """The fusion points ``layers`` (0-based) of a denoiser: its ``fusion_points``, else the outputs of its ``blocks``.
+
+    Those of a DiT are hidden states (B, N, D).
+
+    Raises:
+        InputError: the model has no such points.
+    """
+    points: Sequence[FusionPoint] | None = getattr(model, "fusion_points", None)
+    if points is None:
+        blocks = getattr(model, "blocks", ())
+        points = [FusionPoint(block, lambda out: out, lambda _, h: h) for block in blocks]
+    outside = [layer for layer in layers if not 0 <= layer < len(points)]
     if outside:
-        raise InputError(f"fused layers {outside} are outside 0..{len(model.blocks) - 1}")
-    return [FusionPoint(model.blocks[layer], lambda out: out, lambda _, h: h) for layer in layers]
+        raise InputError(f"fused layers {outside} are outside 0..{len(points) - 1}")
+    return [points[layer] for layer in layers]
 
 
 @contextmanager
@@ -77,7 +87,9 @@ class FusedStudent:
         w: weight of the states from s.
     """
 
-    def __init__(self, student: DiT, frozen: DiT, layers: Sequence[int], w: float) -> None:
+    def __init__(
+        self, student: ClassConditional, frozen: ClassConditional, layers: Sequence[int], w: float
+    ) -> None:
         if student is frozen:
             raise InputError("the student and the frozen model must be two modules: both run in one call")
         self.student, self.frozen, self.w = student, frozen.eval(), w

@@ -1,0 +1,84 @@
+"""Denoisers by their shape: a DiT, or one of the user's own; loaded for a stage and saved by it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ssdbench.errors import InputError
+from ssdbench.models.checkpoint import CONFIG, WEIGHTS, load_dit, read_safetensors, save_dit
+from ssdbench.models.conditional import ClassConditional
+from ssdbench.models.dit import DiT
+from ssdbench.models.own_model import describe
+from ssdbench.models.shapes import OwnShape, Shape
+
+if TYPE_CHECKING:
+    from ssdbench.training.fusion import FusionPoint
+
+
+class OwnDenoiser(ClassConditional):
+    """A module of the user's own; see :class:`ssdbench.models.own_model.OwnModel` for what it keeps to."""
+
+    def __init__(self, module: nn.Module, shape: OwnShape) -> None:
+        super().__init__()
+        self.module, self.shape = module, shape
+
+    @property
+    def null_label(self) -> Tensor:
+        """The label after the last class, int64 of shape (1,)."""
+        return torch.tensor([self.shape.num_classes])
+
+    @property
+    def fusion_points(self) -> list[FusionPoint] | None:
+        """The module's own, if it has any."""
+        return getattr(self.module, "fusion_points", None)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The module's own; none where it has none."""
+        return getattr(self.module, "blocks", nn.ModuleList())
+
+    def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+        """As :class:`ssdbench.diffusion.denoiser.Denoiser`."""
+        return self.module(x, t, cond)  # type: ignore[no-any-return]
+
+
+def load_denoiser(path: Path | None, shape: Shape) -> ClassConditional:
+    """A denoiser in float32 on the CPU.
+
+    Without a ``path`` a DiT has its initial weights, and a model of the user's own what its function gives it.
+
+    Raises:
+        InputError: files are missing or do not fit.
+    """
+    if not isinstance(shape, OwnShape):
+        return DiT(shape) if path is None else load_dit(path, shape)
+    module = describe(shape.name, shape.resolution).build()
+    if not isinstance(module, nn.Module):
+        raise InputError(f"{shape.name}: build() returned {type(module).__name__}: expected torch.nn.Module")
+    if path is not None:
+        try:
+            module.load_state_dict(read_safetensors(path / WEIGHTS))
+        except RuntimeError as error:
+            raise InputError(f"{path}: is no model of {shape.name}: {error}") from error
+    return OwnDenoiser(module, shape)
+
+
+def save_denoiser(model: ClassConditional, folder: Path, **extra: Any) -> None:
+    """Write what :func:`load_denoiser` made to a folder; ``extra`` goes into its config as it is."""
+    if isinstance(model, DiT):
+        save_dit(model, folder, **extra)
+        return
+    assert isinstance(model, OwnDenoiser)
+    folder.mkdir(parents=True, exist_ok=True)
+    # safetensors takes no tensor twice; a module that ties weights is loaded whole all the same.
+    state = model.module.state_dict()
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    config = {"_class_name": model.shape.name, "resolution": model.shape.resolution, **extra}
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
