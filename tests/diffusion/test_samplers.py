@@ -16,6 +16,7 @@ from ssdbench.diffusion.schedule import alphas_cumprod, ddim_step
 from ssdbench.errors import SsdbenchError
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.shapes import DiTShape
+from tests.diffusion.gaussian import VARIANCE, exact_eps, exact_flow, smooth_eps
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 GOLDEN_SHAPE = DiTShape(width=48, depth=3, heads=4, input_size=8, num_classes=10)
@@ -38,21 +39,6 @@ def test_ddim_equals_the_published_sampler(name: str, grid: str, n: int) -> None
     expected = torch.from_numpy(golden[f"ddim_{name}"])
     # The random model's samples reach +-500, so the distance is relative to that.
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
-
-
-VARIANCE = 0.25  # of the Gaussian data
-
-
-def exact_eps(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-    """The ideal denoiser of N(0, VARIANCE) data: E[eps | x_t] = sqrt(1 - a) x / (a VARIANCE + 1 - a)."""
-    a = alphas_cumprod()[t].to(x.dtype).reshape(-1, 1)
-    return (1 - a).sqrt() * x / (a * VARIANCE + 1 - a)
-
-
-def exact_flow(x: Tensor, start: int) -> Tensor:
-    """The probability flow of Gaussian data keeps x / (standard deviation at t) constant, down to alpha = 1."""
-    a = float(alphas_cumprod()[start])
-    return x * math.sqrt(VARIANCE / (a * VARIANCE + 1 - a))
 
 
 @pytest.mark.parametrize(("sampler", "order"), [(ddim, 1), (ab2, 2)])
@@ -87,7 +73,7 @@ def _to_first_timestep(sampler: object, x: Tensor, grid: list[int], cond: Tensor
 def test_ddim_reaches_the_exact_flow() -> None:
     x = torch.linspace(-2, 2, 9, dtype=torch.float64).reshape(-1, 1)
     found = ddim(exact_eps, x, timesteps("even", 1000), alphas_cumprod(), torch.zeros(9, dtype=torch.int64))
-    torch.testing.assert_close(found, exact_flow(x, 999), rtol=5e-3, atol=0)
+    torch.testing.assert_close(found, exact_flow(x, 999, -1), rtol=5e-3, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -130,16 +116,6 @@ def test_dpm_solver_2_is_of_second_order() -> None:
         errors.append((found - truth).abs().max().item())
     rates = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
     assert all(1.7 < rate < 2.6 for rate in rates), (errors, rates)
-
-
-def smooth_eps(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-    """:func:`exact_eps` at fractional timesteps, log(alpha / sigma) linear between timesteps as the solver takes it."""
-    alphas = alphas_cumprod()
-    snr = (alphas / (1 - alphas)).log()
-    low = t.floor().long()
-    high = (low + 1).clamp(max=len(alphas) - 1)
-    a = torch.sigmoid(torch.lerp(snr[low], snr[high], (t - low).to(snr.dtype))).to(x.dtype).reshape(-1, 1)
-    return (1 - a).sqrt() * x / (a * VARIANCE + 1 - a)
 
 
 def test_the_teacher_of_eq_5_by_hand() -> None:
@@ -192,14 +168,13 @@ def test_adams_bashforth_is_exact_where_eps_is_linear_in_time() -> None:
     torch.testing.assert_close(x, expected)
 
 
-def test_guidance_mixes_the_named_channels_alone() -> None:
-    def by_label(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        return cond.to(x.dtype).reshape(-1, 1, 1, 1).expand_as(x)
-
-    x, t = torch.zeros(2, 4, 2, 2), torch.zeros(2, dtype=torch.int64)
-    labels = torch.tensor([3, 5])
-    found = Guided(by_label, torch.tensor([1]), scale=2.0, channels=3)(x, t, labels)
-    assert found[:, :3].unique().tolist() == [5.0, 9.0]  # null + 2 (label - null)
-    assert found[:, 3].unique().tolist() == [3.0, 5.0]
-    everywhere = Guided(by_label, torch.tensor([1]), scale=2.0)(x, t, labels)
-    assert everywhere[:, 3].unique().tolist() == [5.0, 9.0]
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_a_sample_does_not_depend_on_its_batch(name: str) -> None:
+    x, cond = torch.randn(7, 3, dtype=torch.float64), torch.zeros(7, dtype=torch.int64)
+    grid = timesteps("even", 8)
+    whole = SAMPLERS[name](smooth_eps, x, grid, alphas_cumprod(), cond)
+    parts = [
+        SAMPLERS[name](smooth_eps, x[i:j], grid, alphas_cumprod(), cond[i:j])
+        for i, j in ((0, 1), (1, 5), (5, 7))
+    ]
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-13, atol=1e-13)

@@ -7,7 +7,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ssdbench.errors import SsdbenchError
+from ssdbench.diffusion.grids import TRAIN_TIMESTEPS
+from ssdbench.errors import InputError, SsdbenchError
+
+DISCRETE, SIT, REPA = (0.0, TRAIN_TIMESTEPS - 1.0), (1.0, 0.0), (0.0, 1.0)  # t at the data, t at the noise
 
 
 class Denoiser(Protocol):
@@ -28,21 +31,58 @@ class Guided:
 
     DiT's and SiT's published numbers guide 3 of the 4 latent channels; the others (and the learned sigma) stay the
     conditional prediction's. Both branches run as one batch, and count as one function evaluation.
+
+    With an ``interval`` (Kynkäänniemi et al., 2024), samples are guided where their noise level lies within it, ends
+    included, and elsewhere the conditional prediction runs alone. The noise level is t as a fraction of its ``axis``,
+    0 at the data and 1 at the noise, so REPA's published interval (0, 0.7) leaves the noisiest steps unguided.
+    ``axis`` is t at the data and t at the noise: :data:`DISCRETE`, :data:`SIT` or :data:`REPA`.
+
+    Raises:
+        InputError: the interval is not within [0, 1], or empty.
     """
 
-    def __init__(self, denoiser: Denoiser, null: Tensor, scale: float, channels: int | None = None) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        null: Tensor,
+        scale: float,
+        channels: int | None = None,
+        interval: tuple[float, float] | None = None,
+        axis: tuple[float, float] = DISCRETE,
+    ) -> None:
+        if interval is not None and not 0.0 <= interval[0] <= interval[1] <= 1.0:
+            raise InputError(f"a guidance interval is (low, high) with 0 <= low <= high <= 1, not {interval}")
         self.denoiser, self.null, self.scale, self.channels = denoiser, null, scale, channels
+        self.interval, self.axis = interval, axis
 
     def __call__(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         """Guided prediction, (B, C', H, W); with scale 1 the conditional prediction alone."""
         if self.scale == 1.0:
             return self.denoiser(x, t, cond)
         null = self.null.to(cond).expand_as(cond)
-        both = self.denoiser(torch.cat([x, x]), torch.cat([t, t]), torch.cat([cond, null]))
-        conditional, unconditional = both.chunk(2)
+        inside = self._inside(t)
+        both = self.denoiser(
+            torch.cat([x, x[inside]]), torch.cat([t, t[inside]]), torch.cat([cond, null[inside]])
+        )
+        conditional, unconditional = both[: len(x)], both[len(x) :]
         c = x.shape[1] if self.channels is None else self.channels
-        guided = unconditional[:, :c] + self.scale * (conditional[:, :c] - unconditional[:, :c])
-        return torch.cat([guided, conditional[:, c:]], dim=1)
+        guided = conditional.clone()
+        guided[inside, :c] = unconditional[:, :c] + self.scale * (
+            conditional[inside, :c] - unconditional[:, :c]
+        )
+        return guided
+
+    def _inside(self, t: Tensor) -> Tensor | slice:
+        """Which samples are guided: a mask (B,), or all of them."""
+        if self.interval is None:
+            return slice(None)
+        data, noise = self.axis
+        level = (t - data) / (noise - data)
+        low, high = self.interval
+        return (level >= low - _ROUNDING) & (level <= high + _ROUNDING)
+
+
+_ROUNDING = 1e-6  # of a float32 time, so that a step that lies on an end of the interval is guided
 
 
 class Prediction:

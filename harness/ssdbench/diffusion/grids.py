@@ -1,6 +1,8 @@
-"""Timestep grids: which N of the T = 1,000 training timesteps a sampler visits. Free of torch.
+"""Timestep grids: which N of the T = 1,000 training timesteps, or which times, a sampler visits. Free of torch.
 
 A grid is an increasing list ``g[0] < ... < g[N-1]``; samplers walk it from its end. See :data:`GRIDS` for the names.
+Flow models have continuous times instead: a list that samplers walk from its first, at the noise, to its last, at the
+data. SiT's run from 0 to 1, REPA's from 1 to 0.
 """
 
 from __future__ import annotations
@@ -107,22 +109,38 @@ def walked(name: str, n: int, halvings: int = 0) -> list[int]:
     return grid
 
 
-def points(sampler: str, nfe: int, pairs: str | Sequence[int] = "all") -> int:
-    """How many timesteps a sampler visits with ``nfe`` evaluations.
+_TWO_A_STEP = ("dpm-solver-2", "heun")
+_END_NAMED = ("dpm-solver-1", "euler", "euler-maruyama")  # one evaluation a step, and the path lists its end too
+_WARMUPS = {"orders": (0, 1), "heun": (1, 2), "prk": (9, 4)}
 
-    DPM-Solver-2 takes two evaluations a step and N + 1 timesteps for N steps. The teacher of Eq. 5 takes one a
-    timestep and one more for each of its pairs, which are ``all`` N - 1, all but the last one sampled
-    (``skip_last``), or listed.
+
+def points(sampler: str, nfe: int, pairs: str | Sequence[int] = "all", warmup: str = "orders") -> int:
+    """How many timesteps a sampler visits with ``nfe`` evaluations; for a flow model, how many times it is given.
+
+    DPM-Solver-2 and Heun take two evaluations a step and N + 1 timesteps for N steps; DPM-Solver-1, Euler and
+    Euler-Maruyama one evaluation a step and N + 1 timesteps too. The teacher of Eq. 5 takes one a timestep and one
+    more for each of its pairs, which are ``all`` N - 1, all but the last one sampled (``skip_last``), or listed.
+    PLMS takes one a timestep, with ``warmup`` ``heun`` one more and with ``prk`` nine more. All others take one a
+    timestep.
 
     Raises:
         InputError: no number of timesteps takes so many evaluations.
     """
-    if sampler == "dpm-solver-2":
+    if sampler in _TWO_A_STEP:
         if nfe % 2 or nfe < 2:
             raise InputError(
-                f"must be even for sampler 'dpm-solver-2', which takes two evaluations a step, not {nfe}"
+                f"must be even for sampler {sampler!r}, which takes two evaluations a step, not {nfe}"
             )
         return nfe // 2 + 1
+    if sampler in _END_NAMED:
+        return nfe + 1
+    if sampler == "plms":
+        further, fewest = plms_warmup(warmup)
+        if nfe < fewest + further:
+            raise InputError(
+                f"must be at least {fewest + further} for sampler 'plms' with warmup {warmup!r}, not {nfe}"
+            )
+        return nfe - further
     if sampler != "ssd-teacher":
         return nfe
     extra = {"all": 1, "skip_last": 2}.get(pairs) if isinstance(pairs, str) else None
@@ -134,6 +152,53 @@ def points(sampler: str, nfe: int, pairs: str | Sequence[int] = "all") -> int:
     return twice // 2
 
 
+def plms_warmup(name: str) -> tuple[int, int]:
+    """What a warm-up of PLMS evaluates beyond once a timestep, and the fewest timesteps that it needs.
+
+    Raises:
+        InputError: the name is unknown.
+    """
+    if name not in _WARMUPS:
+        raise InputError(f"unknown warmup {name!r} of sampler 'plms'; known: {', '.join(_WARMUPS)}")
+    return _WARMUPS[name]
+
+
 def end_of(name: str) -> int:
     """The timestep that sampling on a grid ends at: :data:`CLEAN`, but timestep 0 for Stable Diffusion v1.5's own."""
     return 0 if name == "sd" else CLEAN
+
+
+def uniform_times(n: int, start: float, stop: float) -> list[float]:
+    """The n + 1 times of ``n`` equal steps from ``start`` (noise) to ``stop`` (data), both included.
+
+    SiT's published script counts the times, not the steps: its N = 50 are 49 steps. REPA's counts steps, as here.
+
+    Raises:
+        InputError: there is no step to take.
+    """
+    if n < 1 or start == stop:
+        raise InputError(
+            f"times need at least one step between two different ends, not {n} from {start} to {stop}"
+        )
+    return [*(start + (stop - start) * i / n for i in range(n)), stop]
+
+
+LAST_STEP = 0.04
+
+
+def sde_times(n: int, start: float, stop: float, last: float = LAST_STEP) -> list[float]:
+    """The n + 1 times of ``n`` steps whose last one has the length ``last`` and the others one length of their own.
+
+    SiT's and REPA's for Euler-Maruyama: n - 1 equal steps to 0.04 before the data, then one onto it. A single step
+    covers it all.
+
+    Raises:
+        InputError: there is no step to take, or the last one is as long as the whole way.
+    """
+    if n == 1:
+        return uniform_times(n, start, stop)
+    if not 0.0 < last < abs(stop - start):
+        raise InputError(
+            f"the last step must be shorter than {abs(stop - start)}, and more than 0, not {last}"
+        )
+    return [*uniform_times(n - 1, start, stop - last if stop > start else stop + last), stop]

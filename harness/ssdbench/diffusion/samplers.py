@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ssdbench.diffusion.denoiser import Denoiser
-from ssdbench.diffusion.grids import CLEAN
+from ssdbench.diffusion.grids import CLEAN, plms_warmup
 from ssdbench.diffusion.schedule import ddim_step, midpoint, midpoint_lambda
+from ssdbench.errors import InputError
 
 Sampler = Callable[[Denoiser, Tensor, Sequence[int], Tensor, Tensor, int], Tensor]
 
 
-def _steps(grid: Sequence[int], alphas_cumprod: Tensor, end: int) -> list[tuple[int, float, int, float]]:
+def steps(grid: Sequence[int], alphas_cumprod: Tensor, end: int) -> list[tuple[int, float, int, float]]:
     """(timestep, its alpha, next timestep, next alpha) from the noisy end; after g[0] comes ``end``."""
     path = [end, *grid]
     alpha = [1.0 if t == CLEAN else float(alphas_cumprod[t]) for t in path]
@@ -43,7 +45,7 @@ def ddim(
     Returns:
         The sample, (B, C, H, W).
     """
-    for t, alpha, _, alpha_next in _steps(grid, alphas_cumprod, end):
+    for t, alpha, _, alpha_next in steps(grid, alphas_cumprod, end):
         x = ddim_step(x, denoiser(x, _at(t, x), cond), alpha, alpha_next)
     return x
 
@@ -58,12 +60,87 @@ def ab2(
     step is DDIM's. N timesteps, N evaluations. Arguments and result as for :func:`ddim`.
     """
     previous: tuple[Tensor, int] | None = None
-    for t, alpha, t_next, alpha_next in _steps(grid, alphas_cumprod, end):
+    for t, alpha, t_next, alpha_next in steps(grid, alphas_cumprod, end):
         eps = denoiser(x, _at(t, x), cond)
         slope = eps if previous is None else eps + (t - t_next) / (2 * previous[1]) * (eps - previous[0])
         previous = (eps, t - t_next)
         x = ddim_step(x, slope, alpha, alpha_next)
     return x
+
+
+def plms(
+    denoiser: Denoiser,
+    x: Tensor,
+    grid: Sequence[int],
+    alphas_cumprod: Tensor,
+    cond: Tensor,
+    end: int = CLEAN,
+    *,
+    warmup: Literal["orders", "heun", "prk"] = "orders",
+) -> Tensor:
+    """PLMS: fourth-order Adams-Bashforth in the timestep, with DDIM's transfer (Liu et al., 2022, Eq. 9 and 12).
+
+    The eps of a step is the mean over it of the polynomial through the last four evaluations: for steps of equal
+    length (55 eps_n - 59 eps_(n-1) + 37 eps_(n-2) - 9 eps_(n-3)) / 24. Steps of other lengths have weights of their
+    own, in particular the last one where it is short. The transfer makes it a method of second order with small errors.
+
+    How the first steps are taken, with N timesteps:
+
+    - ``orders``: with orders 1, 2, 3. N evaluations.
+    - ``heun``: the first with the mean of eps at both its ends, then orders 2, 3. N + 1 evaluations, N at least 2;
+      Stable Diffusion's own.
+    - ``prk``: three steps of the pseudo Runge-Kutta method (Eq. 13) at four evaluations each, the middle ones at the
+      whole timestep in the middle. N + 9 evaluations, N at least 4; the published one.
+
+    Arguments and result else as for :func:`ddim`; :func:`ssdbench.diffusion.grids.points` gives N for an NFE.
+
+    Raises:
+        InputError: the warm-up is unknown, or the grid has too few timesteps for it.
+    """
+    fewest = plms_warmup(warmup)[1]
+    if len(grid) < fewest:
+        raise InputError(f"PLMS with warmup {warmup!r} needs at least {fewest} timesteps, not {len(grid)}")
+    seen: list[tuple[int, Tensor]] = []
+    for i, (t, alpha, t_next, alpha_next) in enumerate(steps(grid, alphas_cumprod, end)):
+        eps = denoiser(x, _at(t, x), cond)
+        seen = [*seen[-3:], (t, eps)]
+        if warmup == "heun" and i == 0:
+            ahead = denoiser(ddim_step(x, eps, alpha, alpha_next), _at(t_next, x), cond)
+            slope = (eps + ahead) / 2
+        elif warmup == "prk" and i < 3:
+            middle = (t + t_next) // 2
+            alpha_m = float(alphas_cumprod[middle])
+            second = denoiser(ddim_step(x, eps, alpha, alpha_m), _at(middle, x), cond)
+            third = denoiser(ddim_step(x, second, alpha, alpha_m), _at(middle, x), cond)
+            fourth = denoiser(ddim_step(x, third, alpha, alpha_next), _at(t_next, x), cond)
+            slope = (eps + 2 * second + 2 * third + fourth) / 6
+        else:
+            weights = _adams_bashforth([s for s, _ in seen], t_next)
+            slope = sum((w * e for w, (_, e) in zip(weights, seen, strict=True)), torch.zeros_like(x))
+        x = ddim_step(x, slope, alpha, alpha_next)
+    return x
+
+
+def _adams_bashforth(times: Sequence[int], t_next: int) -> list[float]:
+    """Weights whose sum over values at ``times`` is the mean, from times[-1] to t_next, of the polynomial through them.
+
+    With u = (t - times[-1]) / (t_next - times[-1]) the mean of u^k is 1 / (k + 1), for k below the number of values.
+    """
+    u = torch.tensor([(t - times[-1]) / (t_next - times[-1]) for t in times], dtype=torch.float64)
+    k = torch.arange(len(times), dtype=torch.float64)
+    return torch.linalg.solve(u ** k[:, None], 1 / (k + 1)).tolist()  # type: ignore[no-any-return]
+
+
+def dpm_solver_1(
+    denoiser: Denoiser, x: Tensor, grid: Sequence[int], alphas_cumprod: Tensor, cond: Tensor, end: int = CLEAN
+) -> Tensor:
+    """DPM-Solver-1 (Lu et al., 2022, Eq. 3.7): DDIM's steps, but the sample is what stands at g[0].
+
+    Like :func:`dpm_solver_2` it goes no further, since log(alpha / sigma) is infinite at the data. N + 1 timesteps are
+    N steps, N evaluations; ``end`` is not used. Arguments and result else as for :func:`ddim`.
+    """
+    del end
+    return ddim(denoiser, x, grid[1:], alphas_cumprod, cond, grid[0])
 
 
 def dpm_solver_2(
@@ -105,7 +182,7 @@ def ssd_teacher(
     Arguments and result else as for :func:`ddim`.
     """
     for i, (s, alpha_s, t, alpha_t) in zip(
-        range(len(grid) - 1, -1, -1), _steps(grid, alphas_cumprod, end), strict=True
+        range(len(grid) - 1, -1, -1), steps(grid, alphas_cumprod, end), strict=True
     ):
         eps = denoiser(x, _at(s, x), cond)
         if i in pairs:
@@ -116,4 +193,10 @@ def ssd_teacher(
     return x
 
 
-SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "ab2": ab2, "dpm-solver-2": dpm_solver_2}
+SAMPLERS: dict[str, Sampler] = {
+    "ddim": ddim,
+    "ab2": ab2,
+    "plms": plms,
+    "dpm-solver-1": dpm_solver_1,
+    "dpm-solver-2": dpm_solver_2,
+}
