@@ -69,7 +69,9 @@ def _recipe(row: Row) -> str | None:
     train = row.run.train
     if row.run.variant in UNTRAINED:
         return None
-    return f"trained {train.steps:,} steps at batch {train.batch_size}, lr {train.lr:g}"
+    count = "1 step" if train.steps == 1 else f"{train.steps:,} steps"
+    average = f", EMA {train.ema:g}" if train.ema else ""
+    return f"trained {count} at batch {train.batch_size}, lr {train.lr:g}{average}"
 
 
 _PROTOCOL: tuple[Callable[[Row], str | None], ...] = (
@@ -183,6 +185,9 @@ def table_notes(rows: Sequence[Row], paper: PaperTable | None) -> list[str]:
         notes.append("In parentheses: the figures of the paper.")
     if paper is not None and any(row.published is not None for row in rows):
         notes.extend(f"On the paper: {note}" for note in paper.notes)
+    elif paper is not None and paper.reported and scale:
+        names = ", ".join(row.model for row in paper.reported)
+        notes.append(f"Left out at this scale: {names}, of which the paper only reports figures.")
     return notes
 
 
