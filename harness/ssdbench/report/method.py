@@ -71,7 +71,8 @@ def training(run: ResolvedRun) -> str:
     count = training_steps(run)
     if count == 0:
         return DASH
-    return f"{count:,} steps" if run.variant == "pretrain" else f"+ {count:,} steps"
+    text = "1 step" if count == 1 else f"{count:,} steps"
+    return text if run.variant == "pretrain" else f"+ {text}"
 
 
 def _bracketed(text: str) -> str:

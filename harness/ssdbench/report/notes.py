@@ -164,7 +164,8 @@ def _mixing(row: Row) -> str | None:
         share = 1.0 - (1.0 - record.w) ** len(record.fuse)
         layers = ", ".join(map(str, record.fuse))
         noun = "layer" if len(record.fuse) == 1 else "layers"
-        return f"iSSD: w = {record.w:.3g} at fused {noun} {layers} (share W = {share:.3g}), pairs {pairs}"
+        text = f"iSSD: w = {record.w:.3g} at fused {noun} {layers} (share W = {share:.3g}), pairs {pairs}"
+        return f"{text}, fused while sampling too" if row.run.fused else text
     if last == "ssd":
         given = "of Eq. 12" if train.lambda_ is None else f"= {train.lambda_:.3g}"
         return f"SSD: lambda {given}, pairs {pairs}"

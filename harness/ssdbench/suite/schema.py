@@ -232,8 +232,8 @@ class Run(Frozen):
     eval: Eval = Field(description="Generation and scoring.")
     fused: bool = Field(
         False,
-        description="Sample the student through its fusion points, as iSSD trains it (Figure 4c); only for variants that"
-        " end in issd.",
+        description="Sample the student through its fusion points, as iSSD trains it (Figure 4c); only for"
+        " variants that end in issd.",
     )
     label: Text | None = Field(None, description="Name of the row in tables instead of its variant.")
     group: Text | None = Field(

@@ -41,6 +41,4 @@ TABLE7 = Layout(
 
 TABLE8 = Layout(name="table8", paper="table8", fields=("data",), order="suite", heading="Model")
 
-FIGURE4 = Layout(
-    name="figure4", fields=("nfe", "train"), sections="group", order="suite", heading="Model"
-)
+FIGURE4 = Layout(name="figure4", fields=("nfe", "train"), sections="group", order="suite", heading="Model")

@@ -66,7 +66,7 @@ class Layout:
         for name in self.fields:
             field = FIELDS[name]
             values = {field.show(row) for row in rows}
-            if name == "train" and not any("steps" in value for value in values):
+            if name == "train" and not any("step" in value for value in values):
                 field = replace(field, header="Train epochs")
             telling = values != {DASH} if name == "train" else len(values - {DASH}) > 1
             if telling or not self.optional or name == "nfe":
