@@ -57,6 +57,7 @@ GOOD = [
     "[DiT-XL/2, ssd, ddim, 10, 256, synthetic-20]",
     "{matrix: {train.lambda: [0, 0.5, null], train: [{steps: 3}], guidance.interval: [[0, 0.7]]}, variant: ssd}",
     "{train: {fuse: [0, 3], pairs: skip_last, lambda: 1}, autoencoder: {channels: [8]}, epochs: 1400}",
+    "{variant: issd, fused: true, group: 3}",
     "{seeds: [1, 2], label: x, autoencoder: null, guidance: {channels: null, interval: null}}",
 ]
 BAD = [
@@ -71,6 +72,7 @@ BAD = [
     "{train: {lambda: 2}}",
     "{train: {lambda_: 0.2}}",
     "{guidance: null}",
+    "{fused: 1}",
     "{guidance: {interval: [0.1]}}",
     "{matrix: {nfe: 3}}",
     "{matrix: {nfe: []}}",

@@ -124,6 +124,14 @@ ROWS = {
         "{variant: pd 20-10-5}",
         "8:15: nfe: must be 5, where 'pd 20-10-5' ends, not 10",
     ),
+    "distillation measured off another grid": (
+        "{variant: pd 20-10, nfe: 20, train: {nfe: 5}}",
+        "8:47: train.nfe: must be 10, where 'pd 20-10' ends, not 5",
+    ),
+    "fused without features to fuse": (
+        "{variant: issd + ssd, fused: true}",
+        "8:34: fused: only the student of a variant that ends in 'issd' has fused features, not that of 'issd + ssd'",
+    ),
     "distillation that does not halve": (
         "{variant: pd 20-5, nfe: 5}",
         "8:15: variant: 'pd 20-5': progressive distillation halves the steps, but 20 to 5 does not",

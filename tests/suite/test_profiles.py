@@ -42,10 +42,17 @@ def test_mini_leaves_pretraining_its_recipe() -> None:
     assert [run.autoencoder for run in mini] == [run.autoencoder for run in own]
 
 
-@pytest.mark.parametrize("variant", ["continual", "ssd-eq10", "pd 20-10 + issd", "continual + issd"])
+@pytest.mark.parametrize("variant", ["continual", "ssd-eq10", "issd", "continual + issd"])
 def test_mini_trains_everything_else_briefly(variant: str, rows: Write) -> None:
     (run,) = load_suite(rows(f"{{variant: {variant}}}"), profile="mini").runs
     assert (run.train.steps, run.train.lr) == (200, 1e-4)
+
+
+def test_mini_trains_what_is_halved_and_what_is_on_top_of_it_alike(rows: Write) -> None:
+    path = rows("{variant: pd 20-10}", "{variant: pd 20-10 + issd}")
+    student, chain = load_suite(path, profile="mini").runs
+    # One recipe, so that both rows share the distilled model.
+    assert (student.train.steps, student.train.lr) == (chain.train.steps, chain.train.lr) == (300, 2e-4)
 
 
 def test_mini_skips_the_pair_that_cannot_be_learnt(rows: Write) -> None:
@@ -56,9 +63,14 @@ def test_mini_skips_the_pair_that_cannot_be_learnt(rows: Write) -> None:
         "{variant: ssd, nfe: 2}",
         "{variant: issd, train: {pairs: [1]}}",
         "{variant: continual}",
+        "{variant: pd 20-10 + issd}",  # its grid starts at 53, not at 0
+        "{variant: ssd, model: SiT-XL/2}",
     )
     runs = load_suite(path, profile="mini").runs
-    assert [run.train.pairs for run in runs] == ["skip_last", "skip_last", "all", "all", (1,), "all"]
+    assert [run.train.pairs for run in runs] == [
+        *("skip_last", "skip_last", "all", "all", (1,), "all"),
+        *("all", "all"),
+    ]
 
 
 def test_every_suite_loads_at_every_scale() -> None:

@@ -110,7 +110,11 @@ def walked(name: str, n: int, halvings: int = 0) -> list[int]:
 
 
 _TWO_A_STEP = ("dpm-solver-2", "heun")
-_END_NAMED = ("dpm-solver-1", "euler", "euler-maruyama")  # one evaluation a step, and the path lists its end too
+_END_NAMED = (
+    "dpm-solver-1",
+    "euler",
+    "euler-maruyama",
+)  # one evaluation a step, and the path lists its end too
 _WARMUPS = {"orders": (0, 1), "heun": (1, 2), "prk": (9, 4)}
 
 

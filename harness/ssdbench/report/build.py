@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ssdbench.metrics.names import DIAGNOSTICS
+from ssdbench.metrics.names import DIAGNOSTICS, INCEPTION
 from ssdbench.report.frame import dotted
 from ssdbench.report.layouts.shape import FIELDS, Field, Layout
 from ssdbench.report.method import DASH, method
 from ssdbench.report.metric import METRICS, MetricColumn
 from ssdbench.report.notes import Footnotes, protocol, row_notes, table_notes
-from ssdbench.report.published import PaperTable
+from ssdbench.report.published import PaperRow, PaperTable
+from ssdbench.report.reported import REPORTED, reported_after
 from ssdbench.report.rows import Row
 from ssdbench.report.table import Cell, Column, Section, Table
 
@@ -55,12 +56,14 @@ def build(
         return tuple(footnotes.mark(text) for text in (*different.get(id(row), ()), *row_notes(row)))
 
     remarks = any(row.reasons and not row.records for row in rows)
+    others = reported_after(rows, paper)
     sections = []
     for heading, members in _sections(rows, layout):
-        lines = [
-            _cells(line, blocks, best, marks, footnotes, remarks)
-            for line in _lines(members, layout, fields, len(sides) > 1)
-        ]
+        lines: list[tuple[Cell, ...]] = []
+        for line in _lines(members, layout, fields, len(sides) > 1):
+            lines.append(_cells(line, blocks, best, marks, footnotes, remarks))
+            for row in line.sides.values():
+                lines += [_reported(other, blocks, footnotes, remarks) for other in others.get(id(row), ())]
         sections.append(Section(heading, tuple(lines)))
     notes = [usual, *table_notes(rows, paper)]
     if best:
@@ -68,7 +71,7 @@ def build(
     return Table(
         name=name,
         title=title,
-        columns=_columns(blocks, len(networks) > 1, remarks),
+        columns=_columns(layout, blocks, len(networks) > 1, remarks),
         sections=tuple(sections),
         footnotes=footnotes.texts,
         notes=tuple(notes) if rows else (),
@@ -89,7 +92,7 @@ def _sections(rows: Sequence[Row], layout: Layout) -> list[tuple[str | None, lis
         return [(None, list(rows))]
     groups: dict[str | None, list[Row]] = {}
     for row in rows:
-        groups.setdefault(FIELDS[layout.sections].show(row), []).append(row)
+        groups.setdefault(FIELDS[layout.sections].show(row) or None, []).append(row)
     return list(groups.items())
 
 
@@ -109,9 +112,13 @@ def _lines(rows: Sequence[Row], layout: Layout, fields: Sequence[Field], paired:
 
 
 def _labels(rows: Sequence[Row], layout: Layout, fields: Sequence[Field]) -> list[str]:
-    """Name each row: ``+ iSSD`` below its base, with the model where no base is above; tell twins apart."""
+    """Name each row: ``+ iSSD`` below its base, with the model where no base is above; tell twins apart.
+
+    A chain is named by what it adds where the last row named with its model is the rest of it.
+    """
     labels: list[str] = []
     base: tuple[str, str, int] | None = None
+    above: tuple[tuple[str, str, int], str] | None = None
     for row in rows:
         model, rest = method(row.run)
         place = (row.run.named.model, model, row.run.named.nfe)
@@ -121,8 +128,12 @@ def _labels(rows: Sequence[Row], layout: Layout, fields: Sequence[Field]) -> lis
             label = row.run.label
         elif not rest:
             label = model
+        elif base == place:
+            label = rest
+        elif above is not None and above[0] == place and rest.startswith(f"{above[1]} + "):
+            label = rest.removeprefix(f"{above[1]} ")
         else:
-            label = rest if base == place else f"{model} {rest}"
+            label, above = f"{model} {rest}", (place, rest)
         labels.append(label)
     shown: dict[tuple[str, ...], list[int]] = {}
     for index, (row, label) in enumerate(zip(rows, labels, strict=True)):
@@ -138,7 +149,7 @@ def _labels(rows: Sequence[Row], layout: Layout, fields: Sequence[Field]) -> lis
 
 def _differences(twins: Sequence[Row]) -> list[str]:
     """Return the settings in which rows of one name differ, for each row that sets them: ``lr 0.0001``."""
-    hidden = {"seed", "seeds", "mark", "named", "label", "epochs", "keep"}
+    hidden = {"seed", "seeds", "mark", "named", "label", "group", "epochs", "keep"}
     settings = [dotted(row.run.model_dump(mode="json", by_alias=True, exclude=hidden)) for row in twins]
     names = [name for name in settings[0] if len({str(one.get(name)) for one in settings}) > 1]
     return [
@@ -147,8 +158,10 @@ def _differences(twins: Sequence[Row]) -> list[str]:
     ]
 
 
-def _columns(blocks: Sequence[_Block], several_networks: bool, remarks: bool) -> tuple[Column, ...]:
-    columns = [Column("Method")]
+def _columns(
+    layout: Layout, blocks: Sequence[_Block], several_networks: bool, remarks: bool
+) -> tuple[Column, ...]:
+    columns = [Column(layout.heading)]
     for block in blocks:
         columns += [Column(shown.header, block.side, shown.numeric) for shown in block.fields]
         for metric, network in block.metrics:
@@ -181,6 +194,21 @@ def _cells(
     if remarks:
         cells.append(_remark(line, footnotes))
     return tuple(cells)
+
+
+def _reported(
+    row: PaperRow, blocks: Sequence[_Block], footnotes: Footnotes, remarks: bool
+) -> tuple[Cell, ...]:
+    """The line of what the paper only reports: no measurement, and the published figures."""
+    cells = [Cell(row.model, marks=(footnotes.mark(REPORTED),))]
+    for block in blocks:
+        cells += [Cell(DASH)] * len(block.fields)
+        figures = [row.figures.get(metric.name) for metric, _ in block.metrics]
+        cells += [
+            Cell("" if figure else DASH, figure) if network == INCEPTION else Cell()
+            for figure, (_, network) in zip(figures, block.metrics, strict=True)
+        ]
+    return (*cells, Cell("reported")) if remarks else tuple(cells)
 
 
 def _value(row: Row, metric: MetricColumn, network: str, best: set[tuple[int, str]]) -> Cell:

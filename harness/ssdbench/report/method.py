@@ -31,7 +31,7 @@ def model_name(run: ResolvedRun) -> str:
 def method(run: ResolvedRun) -> tuple[str, str]:
     """Return ``(model, rest)``: the rest is empty for a base and ``+ iSSD`` for what was done to it.
 
-    A sampler that is neither the paper's ODE nor its SDE is named behind the method.
+    A sampler that is neither the paper's ODE nor its SDE is named behind the method, and so is fusion while sampling.
     """
     if run.variant in UNSAMPLED:
         return ("real images", "") if run.variant == "real" else ("reconstructions", "")
@@ -40,7 +40,8 @@ def method(run: ResolvedRun) -> tuple[str, str]:
     sampler = "" if _is_usual(run) else run.named.sampler.upper()
     rest = " + ".join(_added_name(step) for step in _added(run))
     if rest:
-        return model + _bracketed(origin), f"+ {rest}{_bracketed(sampler)}"
+        fused = "fused" if run.fused else ""
+        return model + _bracketed(origin), f"+ {rest}{_bracketed(', '.join(filter(None, (sampler, fused))))}"
     return model + _bracketed(", ".join(filter(None, (origin, sampler)))), ""
 
 
@@ -71,7 +72,8 @@ def training(run: ResolvedRun) -> str:
     count = training_steps(run)
     if count == 0:
         return DASH
-    return f"{count:,} steps" if run.variant == "pretrain" else f"+ {count:,} steps"
+    text = "1 step" if count == 1 else f"{count:,} steps"
+    return text if run.variant == "pretrain" else f"+ {text}"
 
 
 def _bracketed(text: str) -> str:

@@ -73,10 +73,15 @@ def _recipe(row: Row) -> str | None:
     kinds = {step.kind for step in parse_variant(row.run.variant)}
     if "pd" in kinds:
         steps, lr = train.pd_steps or train.steps, train.pd_lr or train.lr
-        parts.append(f"PD: {steps:,} steps a halving at batch {train.batch_size}, lr {lr:g}")
+        parts.append(f"PD: {_counted(steps)} a halving at batch {train.batch_size}, lr {lr:g}")
     if kinds != {"pd"}:
-        parts.append(f"trained {train.steps:,} steps at batch {train.batch_size}, lr {train.lr:g}")
+        average = f", EMA {train.ema:g}" if train.ema else ""
+        parts.append(f"trained {_counted(train.steps)} at batch {train.batch_size}, lr {train.lr:g}{average}")
     return ", then ".join(parts)
+
+
+def _counted(steps: int) -> str:
+    return "1 step" if steps == 1 else f"{steps:,} steps"
 
 
 _PROTOCOL: tuple[Callable[[Row], str | None], ...] = (
@@ -169,7 +174,8 @@ def _mixing(row: Row) -> str | None:
         share = 1.0 - (1.0 - record.w) ** len(record.fuse)
         layers = ", ".join(map(str, record.fuse))
         noun = "layer" if len(record.fuse) == 1 else "layers"
-        return f"iSSD: w = {record.w:.3g} at fused {noun} {layers} (share W = {share:.3g}), pairs {pairs}"
+        text = f"iSSD: w = {record.w:.3g} at fused {noun} {layers} (share W = {share:.3g}), pairs {pairs}"
+        return f"{text}, fused while sampling too" if row.run.fused else text
     if last == "ssd":
         given = "of Eq. 12" if train.lambda_ is None else f"= {train.lambda_:.3g}"
         return f"SSD: lambda {given}, pairs {pairs}"
@@ -192,6 +198,9 @@ def table_notes(rows: Sequence[Row], paper: PaperTable | None) -> list[str]:
         notes.append("In parentheses: the figures of the paper.")
     if paper is not None and any(row.published is not None for row in rows):
         notes.extend(f"On the paper: {note}" for note in paper.notes)
+    elif paper is not None and paper.reported and scale:
+        names = ", ".join(row.model for row in paper.reported)
+        notes.append(f"Left out at this scale: {names}, of which the paper only reports figures.")
     return notes
 
 

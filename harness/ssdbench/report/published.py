@@ -21,7 +21,10 @@ _FAMILIES = {"ddim": "ode", "euler": "ode", "heun": "ode", "ddpm": "sde", "euler
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One row of one table; ``figures`` are the printed texts, so that 0.80 stays 0.80."""
+    """One row of one table; ``figures`` are the printed texts, so that 0.80 stays 0.80.
+
+    ``reported``: the paper took the figures over from elsewhere; there is nothing of it to run.
+    """
 
     model: str
     variant: str
@@ -31,6 +34,7 @@ class PaperRow:
     data: str | None
     epochs: str | None
     figures: Mapping[str, str]
+    reported: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ class PaperTable:
     title: str
     rows: tuple[PaperRow, ...]
     notes: tuple[str, ...]
+
+    @property
+    def reported(self) -> tuple[PaperRow, ...]:
+        """The rows that only repeat another publication's figures."""
+        return tuple(row for row in self.rows if row.reported)
 
     def find(
         self, *, model: str, variant: str, sampler: str, nfe: int, resolution: int, data: str = "original"
@@ -90,4 +99,5 @@ def _row(row: Mapping[str, str]) -> PaperRow:
         data=given.get("data"),
         epochs=given.get("epochs"),
         figures={name: given[name] for name in FIGURES if name in given},
+        reported=given.get("reported") == "true",
     )

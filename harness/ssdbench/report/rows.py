@@ -117,14 +117,16 @@ class Row:
 
 
 def gather(results: Iterable[Result], paper: PaperTable | None = None) -> list[Row]:
-    """Group ``results`` by everything but their seed, in order of first appearance.
+    """Group ``results`` by everything but their seed, in order of first appearance; a run given twice counts once.
 
     With ``paper`` each row at paper scale gets the row printed for its names; at any other scale none does.
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
         identity = result.run.model_dump_json(exclude={"seed", "seeds", "mark"})
-        groups.setdefault(identity, []).append(result)
+        group = groups.setdefault(identity, [])
+        if all(other.run.seed != result.run.seed for other in group):
+            group.append(result)
     return [Row(tuple(group), _printed(group[0].run, paper)) for group in groups.values()]
 
 

@@ -112,9 +112,21 @@ def _dit(size: str, patch: int) -> ModelFacts:
     )
 
 
-def _mini(resolution: int) -> DiTShape:
+def _mini(resolution: int, width: int = 128, depth: int = 6, heads: int = 4) -> DiTShape:
     return DiTShape(
-        width=128, depth=6, heads=4, input_size=resolution // 4, num_classes=10, learn_sigma=False
+        width=width, depth=depth, heads=heads, input_size=resolution // 4, num_classes=10, learn_sigma=False
+    )
+
+
+def _mini_size(size: str, width: int, depth: int, heads: int) -> ModelFacts:
+    return ModelFacts(
+        description=f"latent DiT (width {width}, depth {depth}) on Fashion-MNIST, smaller than dit-mini",
+        family="dit",
+        shapes={32: _mini(32, width, depth, heads)},
+        weights={32: f"package:weights/dit-mini-{size}-32"},
+        hint="run suites/pretrain-mini-sizes.yaml, which trains it, and export its weights there",
+        vae="package:weights/vae-mini",
+        dataset="fashion-mnist",
     )
 
 
@@ -127,6 +139,8 @@ MODELS: dict[str, ModelFacts] = {
         vae="package:weights/vae-mini",
         dataset="fashion-mnist",
     ),
+    "dit-mini-s": _mini_size("s", width=64, depth=4, heads=2),
+    "dit-mini-b": _mini_size("b", width=96, depth=6, heads=3),
     "sit-mini": ModelFacts(
         "SiT (v-prediction) of dit-mini's size on Fashion-MNIST",
         "sit",
@@ -279,7 +293,14 @@ VARIANTS: dict[str, Fact] = {
 }
 
 LAYOUTS: dict[str, Fact] = {
+    "table1": Fact("IS, FID and sFID by sampler and NFE, under the headings that the rows give as `group`"),
     "table2": Fact("methods and NFE in rows, resolutions side by side"),
+    "table3": Fact("methods by NFE, under the headings that the rows give as `group`"),
+    "table5": Fact("rows in the suite's order with their NFE"),
+    "table6": Fact("methods of one NFE, with those that the paper only reports"),
+    "table7": Fact("IS and FID with NFE and length of training"),
+    "table8": Fact("methods of one NFE by the data that they are trained on"),
+    "figure4": Fact("rows with NFE and training, under the headings that they give as `group`"),
     "plain": Fact("one row a run, every name that differs in a column"),
     "diagnostics": Fact("as plain, with what the training cost"),
 }

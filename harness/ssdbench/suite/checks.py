@@ -62,8 +62,8 @@ def _points(nfe: int, sampler: str, pairs: str | tuple[int, ...]) -> int:
         return 0
 
 
-@_check("nfe", "variant", "train.nfe")
-def _nfe(nfe: int, variant: str, trained: int | None) -> str | None:
+@_check("nfe", "variant")
+def _nfe(nfe: int, variant: str) -> str | None:
     kinds = _kinds(variant)
     if kinds & UNSAMPLED:
         return None if nfe == 0 else f"variant {variant!r} samples nothing, so nfe must be 0, not {nfe}"
@@ -71,9 +71,27 @@ def _nfe(nfe: int, variant: str, trained: int | None) -> str | None:
         return f"must be at least 1 for the sampled variant {variant!r}, not 0"
     if nfe == 1 and kinds & DISTILLED:
         return f"must be at least 2 for {variant!r}: one timestep has no pair to distil"
-    last = next((step for step in reversed(_steps(variant)) if step.kind == "pd"), None)
-    if last is not None and last.steps[-1] not in (nfe, trained):
+    return None
+
+
+def _halved(variant: str) -> VariantStep | None:
+    """The last progressive distillation of a variant."""
+    return next((step for step in reversed(_steps(variant)) if step.kind == "pd"), None)
+
+
+@_check("nfe", "variant", "train.nfe")
+def _progressive(nfe: int, variant: str, trained: int | None) -> str | None:
+    last = _halved(variant)
+    if nfe >= 1 and trained is None and last is not None and last.steps[-1] != nfe:
         return f"must be {last.steps[-1]}, where '{last}' ends, not {nfe}"
+    return None
+
+
+@_check("train.nfe", "variant")
+def _progressive_off_its_grid(trained: int | None, variant: str) -> str | None:
+    last = _halved(variant)
+    if trained is not None and last is not None and last.steps[-1] != trained:
+        return f"must be {last.steps[-1]}, where '{last}' ends, not {trained}"
     return None
 
 
@@ -148,6 +166,13 @@ def _fuse(fuse: str | tuple[int, ...], model: str, variant: str) -> str | None:
     return (
         f"{', '.join(beyond)} is beyond the {facts.depth} blocks (0 to {facts.depth - 1}) of model {model!r}"
     )
+
+
+@_check("fused", "variant")
+def _fused(fused: bool, variant: str) -> str | None:
+    if not fused or _steps(variant)[-1].kind == "issd":
+        return None
+    return f"only the student of a variant that ends in 'issd' has fused features, not that of {variant!r}"
 
 
 @_check("train.pairs", "nfe", "train.nfe", "sampler", "variant")

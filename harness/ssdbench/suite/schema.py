@@ -240,7 +240,15 @@ class Run(Frozen):
         None, description="Variant pretrain only: train a VAE first; null: use the model's."
     )
     eval: Eval = Field(description="Generation and scoring.")
+    fused: bool = Field(
+        False,
+        description="Sample the student through its fusion points, as iSSD trains it (Figure 4c); only for"
+        " variants that end in issd.",
+    )
     label: Text | None = Field(None, description="Name of the row in tables instead of its variant.")
+    group: Text | None = Field(
+        None, description="Heading that the row stands under, in the layouts that have sections."
+    )
     epochs: Text | None = Field(None, description="Epochs as the paper prints them, such as '1400 + 0.8'.")
     keep: Literal["grid", "samples"] = Field(
         "samples", description="What stays in the store of the generated images once they are scored."

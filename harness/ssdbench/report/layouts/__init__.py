@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from ssdbench.report.layouts.general import DIAGNOSTICS, PLAIN
+from ssdbench.report.layouts.paper import (
+    FIGURE4,
+    TABLE1,
+    TABLE2,
+    TABLE3,
+    TABLE5,
+    TABLE6,
+    TABLE7,
+    TABLE8,
+)
 from ssdbench.report.layouts.shape import Layout
 
-PLAIN = Layout(
-    name="plain", fields=("nfe", "train", "resolution", "data", "grid"), optional=True, order="suite"
-)
-
-DIAGNOSTICS = replace(PLAIN, name="diagnostics", fields=(*PLAIN.fields, "frozen", "trained", "seconds"))
-
-TABLE2 = Layout(
-    name="table2",
-    paper="table2",
-    fields=("nfe", "train"),
-    sides="resolution",
-    order="nfe",
-)
-
-LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (PLAIN, DIAGNOSTICS, TABLE2)}
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        *(PLAIN, DIAGNOSTICS),
+        *(TABLE1, TABLE2, TABLE3, TABLE5, TABLE6, TABLE7, TABLE8, FIGURE4),
+    )
+}
 
 
 def find_layout(name: str) -> Layout:

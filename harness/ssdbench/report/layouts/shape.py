@@ -30,7 +30,8 @@ class Layout:
     ``fields`` come before the metrics, on each side; with ``optional`` those that tell nothing (one value
     throughout, no training) are left out. ``sides`` puts that field's values side by side; ``sections``
     gives each of its values a heading. Within a section rows keep the suite's order, or go by falling NFE,
-    model and method as the paper prints them. The best is sought among rows equal in ``compare``.
+    model and method as the paper prints them. The best is sought among rows equal in ``compare``. ``heading``
+    stands over the rows' names.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Layout:
     order: Order = "nfe"
     optional: bool = False
     compare: tuple[str, ...] = ("nfe",)
+    heading: str = "Method"
 
     def arrange(self, rows: Sequence[Row]) -> list[Row]:
         """Return ``rows`` in the order of the table."""
@@ -64,9 +66,9 @@ class Layout:
         for name in self.fields:
             field = FIELDS[name]
             values = {field.show(row) for row in rows}
-            if name == "train" and not any("steps" in value for value in values):
+            if name == "train" and not any("step" in value for value in values):
                 field = replace(field, header="Train epochs")
-            telling = values != {DASH} if name == "train" else len(values) > 1
+            telling = values != {DASH} if name == "train" else len(values - {DASH}) > 1
             if telling or not self.optional or name == "nfe":
                 shown.append(field)
         return shown
@@ -76,8 +78,17 @@ def _nfe(row: Row) -> str:
     run = row.run
     if run.variant in UNSAMPLED:
         return DASH
-    count = str(run.nfe) if run.nfe == run.named.nfe else f"{run.nfe} (for {run.named.nfe})"
+    count = _evaluations(row)
     return f"{count} (SDE)" if sampler_family(run.named.sampler) == "sde" else count
+
+
+def _evaluations(row: Row) -> str:
+    run = row.run
+    return str(run.nfe) if run.nfe == run.named.nfe else f"{run.nfe} (for {run.named.nfe})"
+
+
+def _data(row: Row) -> str:
+    return DASH if row.run.variant == "base" else row.run.named.data
 
 
 def _resolution(row: Row) -> str:
@@ -122,10 +133,13 @@ def _method(row: Row) -> str:
 FIELDS: dict[str, Field] = {
     "method": Field("Method", _method),
     "model": Field("Model", lambda row: row.run.named.model),
+    "group": Field("Group", lambda row: row.run.group or ""),
+    "sampler": Field("Sampler", lambda row: sampler_family(row.run.named.sampler).upper()),
     "nfe": Field("NFE", _nfe, numeric=True),
+    "evaluations": Field("NFE", _evaluations, numeric=True),
     "train": Field("Train", _train, numeric=True),
     "resolution": Field("Resolution", _resolution),
-    "data": Field("Data source", lambda row: row.run.named.data),
+    "data": Field("Data source", _data),
     "grid": Field("Grid", lambda row: row.run.grid),
     "frozen": Field("Frozen passes (k)", _passes("frozen_forwards"), numeric=True),
     "trained": Field("Trained passes (k)", _passes("student_forwards"), numeric=True),
