@@ -72,10 +72,10 @@ def test_a_suite_of_which_nothing_can_run_is_2(
     ssdbench: Command, suite: Path, monkeypatch: pytest.MonkeyPatch, workplace: Path
 ) -> None:
     monkeypatch.setattr(engine, "run_graph", lambda *arguments, **options: pytest.fail("work was begun"))
-    suite.write_text(suite.read_text().replace("nfe: 4\n", "nfe: 4\n  sampler: plms\n"))
+    suite.write_text(suite.read_text().replace("reference: fashion-mnist,", "reference: fashion-mnist-64,"))
     result = ssdbench("run", suite)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("none of the 2 runs can be run:\n  dit-mini, pretrain, plms")
+    assert result.stderr.startswith("none of the 2 runs can be run:\n  dit-mini, pretrain, ddim")
     assert len(result.stderr.splitlines()) == 3
     assert not (workplace / "results").exists()
     assert ssdbench("plan", suite).exit_code == 0
@@ -111,10 +111,12 @@ def test_what_is_missing_is_listed_before_any_work(
 def test_a_run_that_is_not_available_does_not_stop_the_others(
     ssdbench: Command, filled: Filled, suite: Path
 ) -> None:
-    suite.write_text(suite.read_text() + "  - {variant: pretrain, sampler: plms}\n")
+    suite.write_text(
+        suite.read_text() + "  - {variant: pretrain, sampler: ab2, eval: {reference: fashion-mnist-64}}\n"
+    )
     result = ssdbench("run", suite)
     assert result.exit_code == 0
-    assert "cannot run: dit-mini, pretrain, plms" in result.stderr
+    assert "cannot run: dit-mini, pretrain, ab2" in result.stderr
     assert "not available yet" in result.stdout
     assert "390.00" in result.stdout
 

@@ -146,11 +146,18 @@ def test_layers_and_pairs() -> None:
 def test_what_cannot_run_says_why_and_leaves_the_rest(tmp_path: Path) -> None:
     graph = graph_of(
         tmp_path,
-        "  - {variant: base, model: sit-mini}\n  - {variant: base}\n  - {variant: base, sampler: plms}\n",
+        "  - {variant: base, resolution: 64}\n  - {variant: base}\n",
     )
-    assert [run.target is None for run in graph.runs] == [True, False, True]
-    assert "the small SiT" in str(graph.runs[0].reason)
-    assert "PLMS" in str(graph.runs[2].reason)
+    assert [run.target is None for run in graph.runs] == [True, False]
+    assert "holds images of 32 pixels" in str(graph.runs[0].unavailable)
+
+
+def test_weights_that_are_not_shipped_are_not_for_the_user_to_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # of `found_without_files`
+    with pytest.raises(sources.Unavailable, match="weights/none is not part of this installation: a recipe"):
+        sources.locate("package:weights/none", "a recipe")
+    with pytest.raises(sources.Missing, match="weights/none is missing: download it"):
+        sources.locate("file:none", "download it")
 
 
 def test_pretraining_trains_the_autoencoder_first(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from ssdbench.stages import (
     train,
 )
 from ssdbench.stages.sample import Copying, Guidance, Sampling
-from ssdbench.stages.train import Denoise, Progressive, Reconstruct, SelfStep
+from ssdbench.stages.train import Align, Denoise, Progressive, Reconstruct, SelfStep
 
 from .conftest import DATA, SHAPE, Tiny
 
@@ -148,6 +148,8 @@ OBJECTIVES = {
         kind="issd", grid="even", nfe=5, halvings=1, pairs=(2, 3, 4), layers=(0, 1), w=0.3
     ),
     "pd": Progressive(kind="pd", grid="even", nfe=10),
+    "issd of a flow": SelfStep(kind="issd", grid="uniform", nfe=5, pairs=(1, 2, 3, 4), layers=(0, 1), w=0.3),
+    "pd of a flow": Progressive(kind="pd", grid="uniform", nfe=10),
     "pd, second halving": Progressive(kind="pd", grid="even", nfe=10, halvings=1, weighting="truncated"),
 }
 
@@ -170,6 +172,7 @@ def test_training_changes_the_model_and_lowers_the_loss(tiny: Tiny, tmp_path: Pa
         batch_size=16,
         lr=1e-3,
         label_dropout=0.0,
+        flow=0 if "flow" in name else None,
     )
     facts = train.body(spec, {"data": tiny.latents}, output, Runtime(scratch))
     assert facts["student_forwards"] == 640
@@ -180,7 +183,8 @@ def test_training_changes_the_model_and_lowers_the_loss(tiny: Tiny, tmp_path: Pa
     losses = [json.loads(line)["loss"] for line in (output / "loss.jsonl").read_text().splitlines()]
     assert sum(losses[-10:]) < sum(losses[:10])
     grid = json.loads((output / "model" / "config.json").read_text()).get("grid")
-    assert grid == GRIDS.get(name, [0, 250, 500, 749, 999] if name != "denoise" else None)
+    gridless = name == "denoise" or "flow" in name
+    assert grid == GRIDS.get(name, None if gridless else [0, 250, 500, 749, 999])
 
 
 def test_a_student_needs_a_model_to_start_from(tiny: Tiny, tmp_path: Path) -> None:
@@ -269,3 +273,41 @@ def test_samples_are_read_as_latents_without_decoding(tiny: Tiny, tmp_path: Path
     )
     inputs = {"data/00000": tmp_path / "0", "data/00001": tmp_path / "6"}
     assert train.body(spec, inputs, output, Runtime(tmp_path))["steps"] == 2
+
+
+def test_alignment_pulls_an_early_block_towards_the_features_of_the_images(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    made, output = tmp_path / "features", tmp_path / "out"
+    made.mkdir()
+    output.mkdir()
+    rng = np.random.default_rng(0)
+    latents = Latents.encoded(tiny.latents)
+    # Features that say no more than the label, by image; a reference holds them in the order in which it drew them.
+    by_label = rng.normal(size=(10, 12)).astype(np.float32)
+    by_image = by_label[latents.labels.numpy()]
+    from ssdbench.diffusion.noise import shuffled
+    from ssdbench.metrics.reference import Reference, save_reference
+
+    drawn = by_image[shuffled(10_000, 0, range(10_000))]
+    save_reference(Reference("toy", None, 1, "toy", 10_000, features=drawn), made / "reference.safetensors")
+    assert torch.equal(train._features(made), torch.from_numpy(by_image))
+    spec = TrainSpec(
+        objective=Align(kind="align", layer=0, coeff=1.0),
+        shape=SHAPE,
+        flow=1,
+        steps=60,
+        batch_size=32,
+        lr=2e-3,
+        label_dropout=0.0,
+    )
+    train.body(spec, {"data": tiny.latents, "features": made}, output, Runtime(tmp_path))
+    losses = [json.loads(line)["loss"] for line in (output / "loss.jsonl").read_text().splitlines()]
+    assert (
+        sum(losses[:5]) / 5 - sum(losses[-5:]) / 5 > 0.7
+    )  # the label is in the conditioning: similarity nears 1
+    assert not [
+        name
+        for name in load_file(output / "model/diffusion_pytorch_model.safetensors")
+        if "proj" in name and "blocks" not in name and "x_embedder" not in name
+    ]  # the projector is dropped

@@ -136,7 +136,6 @@ def test_what_a_row_is_called_is_in_no_key(rows: Write, monkeypatch: pytest.Monk
     assert first.target == second.target
 
 
-@pytest.mark.xfail(strict=True, reason="plans do not know `fused` yet and sample the plain student")
 def test_a_fused_student_is_never_sampled_as_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ssdbench.plan.sources.locate", lambda text, hint: Source(digest=text, path="/x"))
     graph = build(load_suite("figure4", profile="mini"))

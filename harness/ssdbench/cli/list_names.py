@@ -80,9 +80,8 @@ def _head(path: Path, key: str) -> str:
 
 
 def _described_fact(fact: object) -> str:
-    unavailable = getattr(fact, "unavailable", None)
     description = str(getattr(fact, "description", ""))
     licence = getattr(fact, "licence", None)
     if licence:
         description += f" (licence: {licence})"
-    return f"{description} [{unavailable}]" if unavailable else description
+    return description

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
 
+DIT_OFFSET, REPA_OFFSET = 128.0, 127.5
+
+
 def build_vae(channels: Sequence[int], image_channels: int, latent_channels: int = 4) -> AutoencoderKL:
     """A small AutoencoderKL: each entry of ``channels`` after the first halves the side (3 entries: 32 -> 8)."""
     prepare_torchvision()
@@ -77,10 +80,10 @@ class Autoencoder:
         return (posterior.mean * self.scale).cpu(), (posterior.std * self.scale).cpu()
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents (B, C, h, w) -> uint8 NHWC, rounded as DiT's published sampler does."""
+    def decode(self, latents: Tensor, offset: float = DIT_OFFSET) -> Tensor:
+        """Scaled latents (B, C, h, w) -> uint8 NHWC by :func:`to_uint8`."""
         images = self.model.decode(latents.to(self.device) / self.scale).sample
-        return to_uint8(images).cpu()
+        return to_uint8(images, offset).cpu()
 
 
 class Pixels:
@@ -91,9 +94,9 @@ class Pixels:
         images = to_float(pixels)
         return images, torch.zeros_like(images)
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """(B, C, H, W) -> uint8 NHWC."""
-        return to_uint8(latents).cpu()
+    def decode(self, latents: Tensor, offset: float = DIT_OFFSET) -> Tensor:
+        """(B, C, H, W) -> uint8 NHWC by :func:`to_uint8`."""
+        return to_uint8(latents, offset).cpu()
 
 
 def open_autoencoder(folder: Path | None, device: str = "cpu") -> Autoencoder | Pixels:
@@ -106,9 +109,12 @@ def to_float(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
-def to_uint8(images: Tensor) -> Tensor:
-    """Float NCHW in [-1, 1] -> uint8 NHWC by DiT's rule: truncate(127.5 x + 128), clamped to 0..255."""
-    return torch.clamp(127.5 * images + 128.0, 0, 255).permute(0, 2, 3, 1).to(torch.uint8)
+def to_uint8(images: Tensor, offset: float = DIT_OFFSET) -> Tensor:
+    """Float NCHW in [-1, 1] -> uint8 NHWC: truncate(127.5 x + offset), clamped to 0..255.
+
+    DiT's and SiT's published samplers add 128, which rounds; REPA's adds 127.5, which cuts off.
+    """
+    return torch.clamp(127.5 * images + offset, 0, 255).permute(0, 2, 3, 1).to(torch.uint8)
 
 
 @torch.no_grad()

@@ -8,7 +8,8 @@ from ssdbench.errors import InputError
 from ssdbench.plan import sources
 from ssdbench.plan.chain import Chain
 from ssdbench.plan.graph import Graph, PlannedRun
-from ssdbench.plan.needs import Needs, Unavailable
+from ssdbench.plan.needs import Needs
+from ssdbench.plan.sources import Unavailable
 from ssdbench.suite import Suite
 
 

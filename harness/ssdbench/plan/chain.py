@@ -10,13 +10,18 @@ from ssdbench.plan.sources import Data
 from ssdbench.plan.variants import Halved, halved_by, halving, sampling, self_step
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.stages.sample import SHARD, Copying, Sampling
-from ssdbench.stages.train import Denoise, Progressive, Reconstruct, SelfStep
+from ssdbench.stages.train import Align, Denoise, Progressive, Reconstruct, SelfStep
+from ssdbench.suite import ResolvedRun
 from ssdbench.suite.catalog import DATASETS, REFERENCES
 
-Objective = Denoise | SelfStep | Progressive
+Objective = Denoise | SelfStep | Progressive | Align
 
 MEMORISED = 10_000  # training images that samples are compared with, as many as a reference holds
 SYNTHETIC_SEED = 1_000_000_000  # added to a run's seed for the data it is trained on
+UNTRAINED = {
+    "sampler": "ddim",
+    "fused": False,
+}  # of the base model's samples, whatever a run does with its own
 TRAJECTORIES = 200  # samples whose distance from the exact ones is measured: fine solvers take long
 
 
@@ -50,10 +55,10 @@ class Chain:
             )
             shards = self._shards(vae, copying=copying)
         else:
-            model = self._model(vae)
-            done = halved_by(self.needs.steps)
-            how = sampling(run, self.needs.shape, model.source, self.needs.sampler, done)
-            shards = self._shards(vae, sampling=how, roles=model.role("model"))
+            model, frozen = self._model(vae)
+            how = self._sampling(run, model, frozen)
+            roles = frozen.role("frozen") if run.fused else {}
+            shards = self._shards(vae, sampling=how, roles={**model.role("model"), **roles})
         inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
         if self.needs.reference_data is not None:
             facts = REFERENCES.get(run.eval.reference)
@@ -76,11 +81,11 @@ class Chain:
 
     def _exact(self, steps: int, vae: _Weights) -> str:
         """Samples of the base model by a fine solver, from the noise and labels of the run's first ones."""
-        fine = self.run.model_copy(update={"sampler": "ddim", "nfe": steps})
+        fine = self.run.model_copy(update=UNTRAINED | {"nfe": steps})
         model = self._pretrained(vae)
         [shard] = self._shards(
             vae,
-            sampling=sampling(fine, self.needs.shape, model.source),
+            sampling=self._sampling(fine, model),
             roles=model.role("model"),
             total=min(TRAJECTORIES, self.run.eval.samples),
         )
@@ -144,19 +149,30 @@ class Chain:
         settings = recipe.model_dump(exclude={"channels", "latent_channels", "kl_weight"})
         return _Weights(key=self.graph.add(TrainSpec(objective=objective, seed=self.run.seed, **settings)))
 
-    def _model(self, vae: _Weights) -> _Weights:
-        """The denoiser after all steps of the variant."""
-        model, done = self._pretrained(vae), Halved()
+    def _sampling(self, run: ResolvedRun, model: _Weights, frozen: _Weights | None = None) -> Sampling:
+        """How a model is sampled; without what it was distilled from, as the base model."""
+        needs = self.needs
+        if frozen is None:
+            return sampling(run, needs.shape, model.source, flow=needs.facts.flow)
+        done = halved_by(needs.steps)
+        return sampling(run, needs.shape, model.source, needs.sampler, done, needs.facts.flow, frozen.source)
+
+    def _model(self, vae: _Weights) -> tuple[_Weights, _Weights]:
+        """The denoiser after all steps of the variant, and before the last of them."""
+        model, done, flow = self._pretrained(vae), Halved(), self.needs.facts.flow
+        before = model
         for step in self.needs.steps:
             if step.kind == "pd":
                 for teacher in step.steps[:-1]:
-                    model = self._train(halving(self.run, teacher, done), model, vae)
+                    objective = halving(self.run, teacher, done, flow)
+                    before, model = model, self._train(objective, model, vae)
                     done = done.then(teacher)
             elif step.kind == "continual":
-                model = self._train(Denoise(kind="denoise"), model, vae)
+                before, model = model, self._train(Denoise(kind="denoise"), model, vae)
             elif step.kind not in ("base", "pretrain"):
-                model = self._train(self_step(self.run, step, self.needs.shape, done), model, vae)
-        return model
+                distil = self_step(self.run, step, self.needs.shape, done, flow)
+                before, model = model, self._train(distil, model, vae)
+        return model, before
 
     def _latents(self, vae: _Weights) -> dict[str, str]:
         """What a training reads: encoded images, or samples of the base model."""
@@ -179,9 +195,7 @@ class Chain:
         drawn = min(DATASETS[self.needs.facts.dataset].images, run.train.steps * run.train.batch_size)
         return self._shards(
             vae,
-            sampling=sampling(
-                run.model_copy(update={"sampler": "ddim", "nfe": steps}), self.needs.shape, model.source
-            ),
+            sampling=self._sampling(run.model_copy(update=UNTRAINED | {"nfe": steps}), model),
             roles=model.role("model"),
             total=run.train.synthetic_images or drawn,
             seed=run.seed + SYNTHETIC_SEED,
@@ -192,17 +206,32 @@ class Chain:
         model = _Weights(source=self.needs.weights)
         if self.needs.steps[0].kind != "pretrain":
             return model
-        return self._train(Denoise(kind="denoise"), model, vae)
+        train = self.run.train
+        if train.align is None:
+            return self._train(Denoise(kind="denoise"), model, vae)
+        assert self.needs.data is not None
+        layer = self.needs.shape.depth // 3 if train.align_layer is None else train.align_layer
+        features = self._reference_stage(self.needs.data, self.needs.data.images)
+        return self._train(
+            Align(kind="align", layer=layer, coeff=train.align), model, vae, {"features": features}
+        )
 
-    def _train(self, objective: Objective, start: _Weights, vae: _Weights) -> _Weights:
+    def _train(
+        self,
+        objective: Objective,
+        start: _Weights,
+        vae: _Weights,
+        roles: dict[str, str] | None = None,
+    ) -> _Weights:
         train = self.run.train
         settings = {name: getattr(train, name) for name in TrainSpec.model_fields if hasattr(train, name)}
         if isinstance(objective, Progressive):
             settings |= {"steps": train.pd_steps or train.steps, "lr": train.pd_lr or train.lr}
         spec = TrainSpec(
-            inputs={**self._latents(vae), **start.role("model")},
+            inputs={**self._latents(vae), **start.role("model"), **(roles or {})},
             objective=objective,
             shape=self.needs.shape,
+            flow=self.needs.facts.flow,
             weights=start.source,
             seed=self.run.seed,
             **settings,

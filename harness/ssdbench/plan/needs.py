@@ -11,18 +11,14 @@ from ssdbench.errors import InputError
 from ssdbench.models.own_model import describe, shape_of
 from ssdbench.own import is_own
 from ssdbench.plan import sources
-from ssdbench.plan.sources import Data
+from ssdbench.plan.sources import Data, Unavailable
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun
-from ssdbench.suite.catalog import MODELS, REFERENCES, SAMPLERS, ModelFacts
+from ssdbench.suite.catalog import MODELS, REFERENCES, ModelFacts
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.variant import parse_variant
 
 _Found = TypeVar("_Found")
-
-
-class Unavailable(InputError):
-    """The suite is right, but this version cannot run it."""
 
 
 class Needs:
@@ -41,7 +37,7 @@ class Needs:
         self.steps = parse_variant(run.variant)
         self.kinds = {step.kind for step in self.steps}
         self.files: tuple[Path, ...] = ()
-        self.facts = self._facts()
+        self.facts = MODELS.get(run.model) or self._own_facts()
         self.synthetic = synthetic_steps(run.data)
         dataset = self._dataset()
         self.shape = self.facts.shapes[run.resolution]
@@ -88,17 +84,6 @@ class Needs:
     @property
     def _needs_data(self) -> bool:
         return self.kinds != {"base"} and self.synthetic is None
-
-    def _facts(self) -> ModelFacts:
-        facts = MODELS.get(self.run.model) or self._own_facts()
-        if facts.unavailable:
-            raise Unavailable(facts.unavailable)
-        sampler = SAMPLERS.get(self.run.sampler)
-        if sampler is not None and sampler.unavailable:
-            raise Unavailable(sampler.unavailable)
-        if self.run.guidance.interval is not None:
-            raise Unavailable("guidance intervals are not available yet in this version")
-        return facts
 
     def _own_facts(self) -> ModelFacts:
         name, resolution = self.run.model, self.run.resolution

@@ -19,6 +19,10 @@ class Missing(InputError):
     """Something is not on this machine; the message says how to get it."""
 
 
+class Unavailable(InputError):
+    """The suite is right, but this version cannot run it."""
+
+
 @dataclass(frozen=True)
 class Data:
     """A data set as stages know it; all folders of images have one name, and their digest tells them apart."""
@@ -33,16 +37,18 @@ def place(text: str, hint: str) -> Path:
 
     Raises:
         Missing: there is nothing.
+        Unavailable: there is nothing, and it is not the user who should have put it there.
     """
     scheme, _, name = text.partition(":")
     if scheme == "path":
         path = Path(name).expanduser().resolve()
     else:
         path = ASSETS / name if scheme == "package" else data_root() / "weights" / name
-    if not path.exists():
-        shipped = "it comes with the installation: reinstall ssdbench" if scheme == "package" else ""
-        raise Missing(f"{path} is missing" + (f": {hint or shipped}" if hint or shipped else ""))
-    return path
+    if path.exists():
+        return path
+    if scheme == "package":
+        raise Unavailable(f"{name} is not part of this installation: {hint or 'reinstall ssdbench'}")
+    raise Missing(f"{path} is missing" + (f": {hint}" if hint else ""))
 
 
 def locate(text: str, hint: str) -> Source:

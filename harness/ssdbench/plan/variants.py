@@ -9,11 +9,13 @@ from typing import Literal
 from ssdbench.diffusion.grids import points
 from ssdbench.models.shapes import Shape
 from ssdbench.stages import Source
-from ssdbench.stages.sample import Guidance, Sampling
+from ssdbench.stages.sample import Fused, Guidance, Sampling
 from ssdbench.stages.train import Progressive, SelfStep
 from ssdbench.suite import ResolvedRun
 from ssdbench.suite.schema import DEFAULT_SHARE, Train
 from ssdbench.suite.variant import VariantStep
+
+UNIFORM = "uniform"  # the steps of a model that predicts v are equal ones, whatever grid a suite names
 
 
 def fused_layers(train: Train, depth: int) -> tuple[int, ...]:
@@ -73,26 +75,26 @@ def halved_by(steps: Iterable[VariantStep]) -> Halved:
     return done
 
 
-def halving(run: ResolvedRun, teacher: int, done: Halved) -> Progressive:
+def halving(run: ResolvedRun, teacher: int, done: Halved, flow: int | None) -> Progressive:
     """The objective of one halving of a teacher of so many steps, made by what is ``done``."""
     return Progressive(
         kind="pd",
-        grid=run.grid,
+        grid=run.grid if flow is None else UNIFORM,
         nfe=teacher,
-        halvings=done.on(teacher),
+        halvings=done.on(teacher) if flow is None else 0,
         weighting=run.train.pd_weighting,
         teacher_guidance=run.train.teacher_guidance,
     )
 
 
-def self_step(run: ResolvedRun, step: VariantStep, shape: Shape, done: Halved) -> SelfStep:
+def self_step(run: ResolvedRun, step: VariantStep, shape: Shape, done: Halved, flow: int | None) -> SelfStep:
     """The objective of a self step-distillation of a model that is ``done`` so far.
 
     Explicit SSD without a lambda takes Eq. 12's: the paper's SSD rows are its Eq. 12 rows.
     """
     train = run.train
     # The student is trained where it will be evaluated, unless it is to be measured off its grid.
-    visited = train.nfe or points(run.sampler, run.nfe, train.pairs)
+    visited = train.nfe or (run.nfe if flow is not None else points(run.sampler, run.nfe, train.pairs))
     layers = fused_layers(train, shape.depth) if step.kind == "issd" else ()
     lam = {"ssd-eq10": 1.0, "ssd-eq12": None}.get(step.kind, train.lambda_)
     kind: Literal["ssd", "issd", "half-step"] = "ssd"
@@ -102,9 +104,9 @@ def self_step(run: ResolvedRun, step: VariantStep, shape: Shape, done: Halved) -
         kind = "half-step"
     return SelfStep(
         kind=kind,
-        grid=run.grid,
+        grid=run.grid if flow is None else UNIFORM,
         nfe=visited,
-        halvings=done.on(visited),
+        halvings=done.on(visited) if flow is None else 0,
         pairs=trained_pairs(train, visited),
         lam=None if kind != "ssd" else "eq12" if lam is None else lam,
         layers=layers,
@@ -119,21 +121,31 @@ def sampling(
     weights: Source | None,
     own: Source | None = None,
     done: Halved | None = None,
+    flow: Literal[0, 1] | None = None,
+    frozen: Source | None = None,
 ) -> Sampling:
     """How a model that is ``done`` so far is sampled in this run.
 
-    The teacher of Eq. 5 takes pairs and lambda from the training settings.
+    The teacher of Eq. 5 takes pairs and lambda from the training settings, a fused student its layers and weight.
+    ``frozen`` is the model that a fused student was distilled from, where that is not another stage's.
     """
+    layers = fused_layers(run.train, shape.depth) if run.fused else ()
     teacher = run.sampler == "ssd-teacher"
-    visited = points(run.sampler, run.nfe, run.train.pairs)
+    visited = points(run.sampler, run.nfe, run.train.pairs) if flow is None else run.nfe
     lam: float | Literal["eq12"] = "eq12" if run.train.lambda_ is None else run.train.lambda_
     return Sampling(
         shape=shape,
         sampler=run.sampler,
-        grid=run.grid,
+        grid=run.grid if flow is None else UNIFORM,
         nfe=run.nfe,
-        halvings=done.on(visited) if done is not None else 0,
-        guidance=Guidance(scale=run.guidance.scale, channels=run.guidance.channels),
+        halvings=done.on(visited) if done is not None and flow is None else 0,
+        guidance=Guidance(
+            scale=run.guidance.scale, channels=run.guidance.channels, interval=run.guidance.interval
+        ),
+        flow=flow,
+        fused=Fused(layers=layers, w=fusion_weight(run.train, len(layers)), frozen=frozen)
+        if layers
+        else None,
         weights=weights,
         own=own,
         pairs=trained_pairs(run.train, visited) if teacher else (),

@@ -9,6 +9,7 @@ from ssdbench.metrics.names import INCEPTION
 from ssdbench.report.method import UNTRAINED
 from ssdbench.report.published import SAMPLES, PaperTable
 from ssdbench.report.rows import Row
+from ssdbench.suite.catalog import MODELS
 from ssdbench.suite.variant import UNSAMPLED, parse_variant
 
 
@@ -58,7 +59,10 @@ def _guidance(row: Row) -> str | None:
 
 
 def _grid(row: Row) -> str | None:
-    return None if row.run.variant in UNSAMPLED else f"grid {row.run.grid}"
+    if row.run.variant in UNSAMPLED:
+        return None
+    facts = MODELS.get(row.run.model)
+    return f"grid {row.run.grid if facts is None or facts.prediction == 'eps' else 'uniform'}"
 
 
 def _dtype(row: Row) -> str:

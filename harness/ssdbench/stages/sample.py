@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ssdbench import own
 from ssdbench.diffusion.grids import points, walked
 from ssdbench.models.shapes import Shape
 from ssdbench.stages.encode import vae_folder
@@ -21,10 +19,19 @@ BATCH = 100
 
 
 class Guidance(Setting):
-    """Classifier-free guidance; ``channels`` None guides all."""
+    """Classifier-free guidance; ``channels`` None guides all, ``interval`` None everywhere on the time axis."""
 
     scale: float = 1.0
     channels: int | None = None
+    interval: tuple[float, float] | None = None
+
+
+class Fused(Setting):
+    """The student is sampled as it is trained, through its fusion points; ``frozen`` unless a role names the model."""
+
+    layers: tuple[int, ...]
+    w: float
+    frozen: Source | None = None
 
 
 class Sampling(Setting):
@@ -37,6 +44,9 @@ class Sampling(Setting):
     #: how often the grid was halved by progressive distillation
     halvings: int = 0
     guidance: Guidance = Guidance()
+    #: the time of pure noise of a model that predicts v: 0 for SiT, 1 for REPA; None: timesteps, and eps
+    flow: Literal[0, 1] | None = None
+    fused: Fused | None = None
     weights: Source | None = None
     #: the module of a sampler of the user's own
     own: Source | None = None
@@ -58,7 +68,7 @@ class Copying(Setting):
 
 
 class SampleSpec(StageSpec):
-    """Roles: ``model`` and ``vae``, where the sources do not name them."""
+    """Roles: ``model``, ``frozen`` (of a fused student) and ``vae``, where the sources do not name them."""
 
     KIND: ClassVar[Literal["sample"]] = "sample"
     VERSION: ClassVar[int] = 1
@@ -90,7 +100,8 @@ class SampleSpec(StageSpec):
         if self.sampling is None:
             return self.count * decode
         branches = 2 if self.sampling.guidance.scale != 1.0 else 1
-        return self.count * (self.sampling.nfe * branches * self.sampling.shape.forward_flops() + decode)
+        passes = self.sampling.nfe * branches * (2 if self.sampling.fused else 1)
+        return self.count * (passes * self.sampling.shape.forward_flops() + decode)
 
     def disk_bytes(self) -> float:
         """uint8 pixels and float32 latents."""
@@ -118,10 +129,10 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     return facts
 
 
-def model_folder(weights: Source | None, inputs: dict[str, Path]) -> Path | None:
+def model_folder(weights: Source | None, inputs: dict[str, Path], role: str = "model") -> Path | None:
     """Where the denoiser lies: a trained one's artifact, or the source; None: a function of the user's own makes it."""
-    if "model" in inputs:
-        return inputs["model"] / "model"
+    if role in inputs:
+        return inputs[role] / "model"
     return Path(weights.path) if weights is not None and weights.path else None
 
 
@@ -129,46 +140,51 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
     import torch
 
     from ssdbench.diffusion import noise
-    from ssdbench.diffusion.denoiser import Counted, Guided, Prediction
-    from ssdbench.diffusion.grids import end_of
-    from ssdbench.diffusion.samplers import SAMPLERS, ssd_teacher
-    from ssdbench.diffusion.schedule import alphas_cumprod
+    from ssdbench.diffusion.denoiser import Counted
     from ssdbench.errors import Interrupted, NotFinite
+    from ssdbench.models.conditional import ClassConditional
     from ssdbench.models.load import load_denoiser
-    from ssdbench.models.vae import open_autoencoder
+    from ssdbench.models.vae import DIT_OFFSET, REPA_OFFSET, open_autoencoder
+    from ssdbench.stages.solver import guided, predicting, solver
+    from ssdbench.training.fusion import FusedStudent
 
     how = spec.sampling
     assert how is not None
-    model = load_denoiser(model_folder(how.weights, inputs), how.shape)
-    model.eval().requires_grad_(False).to(runtime.device, getattr(torch, spec.dtype))
-    guided = Guided(model, model.null_label, how.guidance.scale, how.guidance.channels)
-    vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device)
-    grid, alphas = how.timesteps(), alphas_cumprod()
-    sampler = own.load(how.sampler) if how.own else SAMPLERS.get(how.sampler)
-    if sampler is None:
-        lam = None if how.lam == "eq12" else how.lam
-        sampler = functools.partial(ssd_teacher, pairs=how.pairs, lam=lam)
-    shape = (how.shape.in_channels, how.shape.input_size, how.shape.input_size)
     dtype = getattr(torch, spec.dtype)
+
+    def load(folder: Path | None) -> ClassConditional:
+        return load_denoiser(folder, how.shape).eval().requires_grad_(False).to(runtime.device, dtype)
+
+    model = load(model_folder(how.weights, inputs))
+    fused = None
+    if how.fused is not None:
+        frozen = load(model_folder(how.fused.frozen, inputs, "frozen"))
+        fused = FusedStudent(model, frozen, how.fused.layers, how.fused.w)
+    inner = guided(fused or model, model.null_label, how)
+    vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device)
+    solve = solver(how, spec.seed)
+    shape = (how.shape.in_channels, how.shape.input_size, how.shape.input_size)
 
     def stoppable(x: torch.Tensor, t: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
         if runtime.stopping():
             raise Interrupted("stopped while sampling")
-        return guided(x.to(dtype), t, cond).float()
+        return inner(x.to(dtype), t, cond).float()
 
     def produce(indices: range) -> dict[str, torch.Tensor]:
-        counted = Counted(Prediction(stoppable))
+        if fused is not None:
+            fused.reset()
+        counted = Counted(predicting(stoppable, how))
         start = noise.normal(shape, spec.seed, "sample/noise", indices).to(runtime.device)
         labels = noise.integers(how.shape.num_classes, spec.seed, "sample/label", indices)
-        cond = labels.to(runtime.device)
-        latents = sampler(counted, start, grid, alphas, cond, end_of(how.grid))
+        latents = solve(counted, start, labels.to(runtime.device), indices)
         counted.expect(how.nfe)
         facts["nfe"] = counted.nfe
         if not torch.isfinite(latents).all():
             raise NotFinite(
                 f"the latents of samples {indices[0]}..{indices[-1]} are not finite after sampling"
             )
-        return {"images": vae.decode(latents), "labels": labels, "latents": latents.cpu()}
+        images = vae.decode(latents, REPA_OFFSET if how.flow == 1 else DIT_OFFSET)
+        return {"images": images, "labels": labels, "latents": latents.cpu()}
 
     return produce
 

@@ -55,6 +55,14 @@ class Progressive(Setting):
     teacher_guidance: float = 1.0
 
 
+class Align(Setting):
+    """Pretraining with REPA's alignment of a block's states with features of the images, role ``features``."""
+
+    kind: Literal["align"]
+    layer: int
+    coeff: float
+
+
 class Reconstruct(Setting):
     """An autoencoder from scratch, on images of ``resolution`` pixels."""
 
@@ -76,8 +84,10 @@ class TrainSpec(StageSpec):
     KIND: ClassVar[Literal["train"]] = "train"
     VERSION: ClassVar[int] = 1
 
-    objective: Denoise | SelfStep | Progressive | Reconstruct = Field(discriminator="kind")
+    objective: Denoise | SelfStep | Progressive | Align | Reconstruct = Field(discriminator="kind")
     shape: Shape | None = None
+    #: the time of pure noise of a model that predicts v: 0 for SiT, 1 for REPA; None: timesteps, and eps
+    flow: Literal[0, 1] | None = None
     weights: Source | None = None
     seed: int = 0
     steps: int
@@ -124,6 +134,7 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     from ssdbench.diffusion.noise import shuffled
     from ssdbench.errors import InputError
     from ssdbench.models.load import load_denoiser, save_denoiser
+    from ssdbench.training.alignment import Aligned
     from ssdbench.training.objectives import Batch
 
     shape = spec.shape
@@ -131,7 +142,8 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     start = model_folder(spec.weights, inputs)
     torch.manual_seed(spec.seed)  # the initialisation of a model from scratch
     model = load_denoiser(start, shape)
-    objective = _objective(spec, start, runtime.device)
+    features = _features(inputs["features"]) if "features" in inputs else None
+    objective = _objective(spec, start, runtime.device, 0 if features is None else features.shape[1])
     model.to(runtime.device)
     samples = [inputs[role] / "samples.safetensors" for role in sorted(inputs) if role.startswith("data/")]
     data = Latents.sampled(samples) if samples else Latents.encoded(inputs["data"])
@@ -145,11 +157,14 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
         chosen = shuffled(len(data), spec.seed, positions)
         x0, labels = data.draw(chosen, spec.seed, positions)
         labels = torch.where(labels == NO_LABEL, shape.num_classes, labels)  # the null label
-        batch = Batch(x0.to(runtime.device), labels.to(runtime.device), spec.seed, positions)
+        known = None if features is None else features[chosen].to(runtime.device)
+        batch = Batch(x0.to(runtime.device), labels.to(runtime.device), spec.seed, positions, known)
         return objective.loss(model, batch)
 
-    _optimise(spec, model, loss_at, output, runtime)
-    save_denoiser(model, output / "model", prediction="eps", **_grid(spec.objective))
+    trained = objective.trained(model) if isinstance(objective, Aligned) else model
+    _optimise(spec, trained, loss_at, output, runtime)
+    prediction = "eps" if spec.flow is None else "v"
+    save_denoiser(model, output / "model", prediction=prediction, **_grid(spec.objective, spec.flow))
     return {
         "steps": spec.steps,
         "frozen_forwards": objective.frozen_forwards * spec.steps * spec.batch_size,
@@ -157,10 +172,28 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     }
 
 
-def _grid(setting: Denoise | SelfStep | Progressive | Reconstruct) -> dict[str, JSON]:
-    """The timesteps that a student is for, which its weights carry along."""
+def _features(folder: Path) -> Tensor:
+    """Features of the data set's images, float32 (N, K), in data order; a reference holds them in the order drawn."""
+    import torch
+
+    from ssdbench.diffusion.noise import shuffled
+    from ssdbench.metrics.reference import load_reference
+
+    drawn = load_reference(folder / "reference.safetensors").features
+    assert drawn is not None  # a reference stage computes them
+    features = torch.empty(drawn.shape)
+    features[shuffled(len(drawn), 0, range(len(drawn)))] = torch.from_numpy(drawn).float()
+    return features
+
+
+def _grid(
+    setting: Denoise | SelfStep | Progressive | Align | Reconstruct, flow: int | None
+) -> dict[str, JSON]:
+    """The timesteps that a student is for, which its weights carry along; a flow's steps are always equal ones."""
     from ssdbench.diffusion.grids import walked
 
+    if flow is not None:
+        return {}
     if isinstance(setting, Progressive):
         return {"grid": walked(setting.grid, setting.nfe // 2, setting.halvings + 1)}
     if isinstance(setting, SelfStep):
@@ -168,29 +201,43 @@ def _grid(setting: Denoise | SelfStep | Progressive | Reconstruct) -> dict[str, 
     return {}
 
 
-def _objective(spec: TrainSpec, start: Path | None, device: str) -> Objective:
+def _objective(spec: TrainSpec, start: Path | None, device: str, features: int) -> Objective:
+    import torch
+
     from ssdbench.diffusion.grids import end_of, walked
-    from ssdbench.diffusion.process import Discrete
+    from ssdbench.diffusion.process import Discrete, LinearFlow, Process
     from ssdbench.diffusion.schedule import alphas_cumprod
     from ssdbench.errors import InputError
     from ssdbench.models.load import load_denoiser
     from ssdbench.training import objectives
+    from ssdbench.training.alignment import Aligned, projector
     from ssdbench.training.progressive import ProgressiveDistillation
 
-    process = Discrete(alphas_cumprod())
+    process: Process = Discrete(alphas_cumprod()) if spec.flow is None else LinearFlow(spec.flow)
     shared = objectives.Shared(spec.label_dropout, spec.loss_channels, spec.timestep == "per_batch")
     setting = spec.objective
+    if isinstance(setting, Align):
+        assert isinstance(spec.shape, DiTShape)
+        torch.manual_seed(spec.seed)
+        head = projector(spec.shape.width, features).to(device)
+        return Aligned(process, shared, setting.layer, head, setting.coeff)
     if not isinstance(setting, SelfStep | Progressive):
         return objectives.Denoise(process, shared)
     assert spec.shape is not None
     if start is None and spec.weights is None:
         raise InputError(f"the objective {setting.kind} needs a model to start from")
     frozen = load_denoiser(start, spec.shape).to(device)
-    times = walked(setting.grid, setting.nfe, setting.halvings)
+    times: list[float] | list[int]
+    if isinstance(process, LinearFlow):
+        times, end = process.times(setting.nfe), process.clean
+    else:
+        times, end = walked(setting.grid, setting.nfe, setting.halvings), end_of(setting.grid)
     if isinstance(setting, Progressive):
         return ProgressiveDistillation(
-            frozen, process, times, shared, setting.weighting, setting.teacher_guidance, end_of(setting.grid)
+            frozen, process, times, shared, setting.weighting, setting.teacher_guidance, end
         )
+    if isinstance(process, LinearFlow):
+        times = times[1:]  # where a sampler evaluates: not at the data
     common = (frozen, process, times, setting.pairs, shared)
     if setting.kind == "half-step":
         return objectives.HalfStep(*common, setting.teacher_guidance)

@@ -1,43 +1,13 @@
-"""Everything that a suite can name, as torch-free facts: models, data sets, samplers, networks, references, layouts."""
+"""Everything that a suite can name, as torch-free facts; its models are in :mod:`ssdbench.suite.models`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
 from ssdbench.diffusion.grids import GRIDS as _GRID_RULES
-from ssdbench.models.shapes import SIZES, DiTShape, Shape, dit_shape
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """A denoiser: its shape at each resolution, where its weights and its autoencoder come from.
-
-    ``weights`` maps a resolution to a source: ``package:PATH`` (shipped) or ``file:NAME`` (the user puts it into
-    $SSDBENCH_DATA/weights; ``hint`` says how). ``dataset`` is what the data source ``original`` means.
-    ``unavailable`` says why a model that a suite may name cannot run yet.
-    """
-
-    description: str
-    family: str
-    shapes: Mapping[int, Shape] = field(default_factory=dict)
-    weights: Mapping[int, str] = field(default_factory=dict)
-    hint: str = ""
-    vae: str | None = None
-    vae_hint: str = ""
-    dataset: str = "imagenet"
-    prediction: str = "eps"
-    unavailable: str | None = None
-
-    @property
-    def resolutions(self) -> tuple[int, ...]:
-        """Resolutions in pixels that the model exists for."""
-        return tuple(self.shapes)
-
-    @property
-    def depth(self) -> int:
-        """Number of blocks, hence of fusion points."""
-        return max((shape.depth for shape in self.shapes.values()), default=0)
+from ssdbench.suite.models import MODELS, ModelFacts
 
 
 @dataclass(frozen=True)
@@ -52,11 +22,10 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class SamplerFacts:
-    """A sampler; ``family`` is what the paper's tables call it; ``unavailable`` why it cannot run yet."""
+    """A sampler, and what the models must predict that it is for."""
 
     description: str
-    family: str = "ODE"
-    unavailable: str | None = None
+    predictions: tuple[Literal["eps", "v"], ...] = ("eps",)
 
 
 @dataclass(frozen=True)
@@ -83,104 +52,6 @@ class ReferenceFacts:
     dataset: str | None = None
     held_by: tuple[str, ...] = ()
 
-
-_LATER = "not available yet in this version"
-
-_DIT_HINT = (
-    "download it from https://dl.fbaipublicfiles.com/DiT/models/ (published for DiT-XL/2), or put your own "
-    "checkpoint in the published layout there"
-)
-_SD_VAE = "file:sd-vae-ft-ema"
-_SD_VAE_HINT = (
-    "download stabilityai/sd-vae-ft-ema from the Hugging Face hub into that folder "
-    "(huggingface-cli download stabilityai/sd-vae-ft-ema --local-dir FOLDER)"
-)
-
-
-def _dit(size: str, patch: int) -> ModelFacts:
-    name = f"DiT-{size}/{patch}"
-    published = size == "XL" and patch == 2
-    resolutions = (256, 512) if published else (256,)
-    return ModelFacts(
-        description=f"{name} on ImageNet latents" + ("" if published else " (bring your own weights)"),
-        family="dit",
-        shapes={r: dit_shape(size, patch, r // 8) for r in resolutions},
-        weights={r: f"file:{name.replace('/', '-')}-{r}x{r}.pt" for r in resolutions},
-        hint=_DIT_HINT,
-        vae=_SD_VAE,
-        vae_hint=_SD_VAE_HINT,
-    )
-
-
-def _mini(resolution: int, width: int = 128, depth: int = 6, heads: int = 4) -> DiTShape:
-    return DiTShape(
-        width=width, depth=depth, heads=heads, input_size=resolution // 4, num_classes=10, learn_sigma=False
-    )
-
-
-def _mini_size(size: str, width: int, depth: int, heads: int) -> ModelFacts:
-    return ModelFacts(
-        description=f"latent DiT (width {width}, depth {depth}) on Fashion-MNIST, smaller than dit-mini",
-        family="dit",
-        shapes={32: _mini(32, width, depth, heads)},
-        weights={32: f"package:weights/dit-mini-{size}-32"},
-        hint="run suites/pretrain-mini-sizes.yaml, which trains it, and export its weights there",
-        vae="package:weights/vae-mini",
-        dataset="fashion-mnist",
-    )
-
-
-MODELS: dict[str, ModelFacts] = {
-    "dit-mini": ModelFacts(
-        description="latent DiT (width 128, depth 6) on Fashion-MNIST, comes with the installation",
-        family="dit",
-        shapes={resolution: _mini(resolution) for resolution in (32, 64)},
-        weights={resolution: f"package:weights/dit-mini-{resolution}" for resolution in (32, 64)},
-        vae="package:weights/vae-mini",
-        dataset="fashion-mnist",
-    ),
-    "dit-mini-s": _mini_size("s", width=64, depth=4, heads=2),
-    "dit-mini-b": _mini_size("b", width=96, depth=6, heads=3),
-    "sit-mini": ModelFacts(
-        "SiT (v-prediction) of dit-mini's size on Fashion-MNIST",
-        "sit",
-        shapes={resolution: _mini(resolution) for resolution in (32, 64)},
-        dataset="fashion-mnist",
-        prediction="v",
-        unavailable=f"the small SiT is {_LATER}",
-    ),
-    "repa-mini": ModelFacts(
-        "SiT of dit-mini's size trained with REPA on Fashion-MNIST",
-        "repa",
-        shapes={resolution: _mini(resolution) for resolution in (32, 64)},
-        dataset="fashion-mnist",
-        prediction="v",
-        unavailable=f"the small REPA model is {_LATER}",
-    ),
-    "dit-mini-grown": ModelFacts(
-        description="dit-mini's weights of 32 pixels at 64, from which a 64-pixel model is trained",
-        family="dit",
-        shapes={64: _mini(64)},
-        weights={64: "package:weights/dit-mini-32"},
-        vae="package:weights/vae-mini",
-        dataset="fashion-mnist",
-    ),
-    **{f"DiT-{size}/{patch}": _dit(size, patch) for size in SIZES for patch in (2, 4, 8)},
-    "SiT-XL/2": ModelFacts(
-        "SiT-XL/2 (v-prediction, linear interpolant)",
-        "sit",
-        shapes={256: dit_shape("XL", 2, 32), 512: dit_shape("XL", 2, 64)},
-        prediction="v",
-        unavailable=f"SiT models are {_LATER}",
-    ),
-    "REPA SiT-XL/2": ModelFacts(
-        "SiT-XL/2 trained with REPA",
-        "repa",
-        shapes={256: dit_shape("XL", 2, 32)},
-        prediction="v",
-        unavailable=f"REPA models are {_LATER}",
-    ),
-}
 
 DATASETS: dict[str, DatasetFacts] = {
     "fashion-mnist": DatasetFacts(
@@ -210,17 +81,23 @@ DATASETS: dict[str, DatasetFacts] = {
 }
 
 SAMPLERS: dict[str, SamplerFacts] = {
-    "ddim": SamplerFacts("DDIM with eta 0 (Song et al., 2021), the paper's ODE sampler"),
-    "ab2": SamplerFacts("second-order Adams-Bashforth on the eps ODE; one evaluation a step"),
-    "sde": SamplerFacts(
-        "ancestral DDPM sampling with the learned sigma", "SDE", unavailable=f"the SDE sampler is {_LATER}"
+    "ddim": SamplerFacts(
+        "DDIM with eta 0 (Song et al., 2021), the paper's ODE sampler; Euler's method for a model that predicts v",
+        ("eps", "v"),
     ),
-    "plms": SamplerFacts("PLMS (Liu et al., 2022)", unavailable=f"PLMS is {_LATER}"),
+    "sde": SamplerFacts(
+        "ancestral DDPM sampling with the learned sigma, or the posterior's; Euler-Maruyama for models that predict v",
+        ("eps", "v"),
+    ),
+    "ab2": SamplerFacts("second-order Adams-Bashforth on the eps ODE; one evaluation a step"),
+    "plms": SamplerFacts("PLMS (Liu et al., 2022), started with lower orders; one evaluation a step"),
+    "dpm-solver-1": SamplerFacts("DPM-Solver-1 (Lu et al., 2022): DDIM that ends at the first timestep"),
     "dpm-solver-2": SamplerFacts("DPM-Solver-2 (Lu et al., 2022); two evaluations a step"),
+    "heun": SamplerFacts("Heun's method; two evaluations a step", ("v",)),
     "ssd-teacher": SamplerFacts(
         "Eq. 5's target applied while sampling, with train.lambda and train.pairs: what explicit SSD imitates"
     ),
-    "none": SamplerFacts("no sampling: for the variants that score images of a data set"),
+    "none": SamplerFacts("no sampling: for the variants that score images of a data set", ("eps", "v")),
 }
 
 GRIDS: dict[str, Fact] = {
@@ -304,3 +181,19 @@ LAYOUTS: dict[str, Fact] = {
     "plain": Fact("one row a run, every name that differs in a column"),
     "diagnostics": Fact("as plain, with what the training cost"),
 }
+
+__all__ = [
+    "DATASETS",
+    "GRIDS",
+    "LAYOUTS",
+    "MODELS",
+    "NETWORKS",
+    "REFERENCES",
+    "SAMPLERS",
+    "VARIANTS",
+    "DatasetFacts",
+    "Fact",
+    "ModelFacts",
+    "ReferenceFacts",
+    "SamplerFacts",
+]

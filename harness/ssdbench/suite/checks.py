@@ -105,6 +105,35 @@ def _sampler(sampler: str, variant: str) -> str | None:
     return None
 
 
+@_check("sampler", "model")
+def _predicted(sampler: str, model: str) -> str | None:
+    facts, of_model = catalog.SAMPLERS.get(sampler), catalog.MODELS.get(model)
+    if facts is None or of_model is None or of_model.prediction in facts.predictions:
+        return None
+    known = [name for name, other in catalog.SAMPLERS.items() if of_model.prediction in other.predictions]
+    fitting = ", ".join(name for name in known if name != "none")
+    return (
+        f"{sampler!r} is not for model {model!r}, which predicts {of_model.prediction} (there are {fitting})"
+    )
+
+
+@_check("variant", "train.lambda", "train.pairs", "nfe", "train.nfe", "model")
+def _no_middle(
+    variant: str, lam: float | None, pairs: str | tuple[int, ...], nfe: int, trained: int | None, model: str
+) -> str | None:
+    facts = catalog.MODELS.get(model)
+    needs = _kinds(variant) & {"ssd-eq12", "ssd-half-step"} or ("ssd" in _kinds(variant) and lam is None)
+    first = (trained or nfe) - 1
+    if facts is None or facts.prediction == "eps" or not needs:
+        return None
+    if not isinstance(pairs, str) and first not in pairs:
+        return None
+    return (
+        f"{variant!r} of model {model!r} needs the middle of log(alpha / sigma), which is infinite at pure noise:"
+        f" leave pair {first} out of train.pairs"
+    )
+
+
 @_check("nfe", "sampler", "train.pairs")
 def _evaluations(nfe: int, sampler: str, pairs: str | tuple[int, ...]) -> str | None:
     if nfe == 0:

@@ -153,6 +153,14 @@ class Train(Frozen):
     timestep: Literal["per_sample", "per_batch"] = Field(
         "per_sample", description="Whether each sample draws its own timestep or the batch shares one."
     )
+    align: Rate | None = Field(
+        None,
+        description="Variant pretrain: weight of REPA's alignment of a block's states with eval.network's features of"
+        " the images; null: none.",
+    )
+    align_layer: Index | None = Field(
+        None, description="The block whose output is aligned, from 0; null: a third of the way."
+    )
     weight_decay: NonNegative = Field(0.0, description="Weight decay of AdamW.")
     warmup: Index = Field(0, description="Steps of linear warm-up.")
     schedule: Literal["constant", "cosine"] = Field(

@@ -1,0 +1,148 @@
+"""The models that a suite can name, as torch-free facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ssdbench.models.shapes import SIZES, DiTShape, Shape, dit_shape
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A denoiser: its shape at each resolution, where its weights and its autoencoder come from.
+
+    ``weights`` maps a resolution to a source: ``package:PATH`` (shipped) or ``file:NAME`` (the user puts it into
+    $SSDBENCH_DATA/weights; ``hint`` says how). ``dataset`` is what the data source ``original`` means.
+    ``flow`` is the time of pure noise of a model that predicts v on the straight path from noise to data; None: it
+    predicts eps at timesteps.
+    """
+
+    description: str
+    family: str
+    shapes: Mapping[int, Shape] = field(default_factory=dict)
+    weights: Mapping[int, str] = field(default_factory=dict)
+    hint: str = ""
+    vae: str | None = None
+    vae_hint: str = ""
+    dataset: str = "imagenet"
+    flow: Literal[0, 1] | None = None
+
+    @property
+    def prediction(self) -> Literal["eps", "v"]:
+        """What the model predicts."""
+        return "eps" if self.flow is None else "v"
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Resolutions in pixels that the model exists for."""
+        return tuple(self.shapes)
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks, hence of fusion points."""
+        return max((shape.depth for shape in self.shapes.values()), default=0)
+
+
+_DIT_HINT = (
+    "download it from https://dl.fbaipublicfiles.com/DiT/models/ (published for DiT-XL/2), or put your own "
+    "checkpoint in the published layout there"
+)
+_SD_VAE = "file:sd-vae-ft-ema"
+_SD_VAE_HINT = (
+    "download stabilityai/sd-vae-ft-ema from the Hugging Face hub into that folder "
+    "(huggingface-cli download stabilityai/sd-vae-ft-ema --local-dir FOLDER)"
+)
+
+
+def _dit(size: str, patch: int) -> ModelFacts:
+    name = f"DiT-{size}/{patch}"
+    published = size == "XL" and patch == 2
+    resolutions = (256, 512) if published else (256,)
+    return ModelFacts(
+        description=f"{name} on ImageNet latents" + ("" if published else " (bring your own weights)"),
+        family="dit",
+        shapes={r: dit_shape(size, patch, r // 8) for r in resolutions},
+        weights={r: f"file:{name.replace('/', '-')}-{r}x{r}.pt" for r in resolutions},
+        hint=_DIT_HINT,
+        vae=_SD_VAE,
+        vae_hint=_SD_VAE_HINT,
+    )
+
+
+def _mini(resolution: int, width: int = 128, depth: int = 6, heads: int = 4) -> DiTShape:
+    return DiTShape(
+        width=width, depth=depth, heads=heads, input_size=resolution // 4, num_classes=10, learn_sigma=False
+    )
+
+
+def _mini_size(size: str, width: int, depth: int, heads: int) -> ModelFacts:
+    return ModelFacts(
+        description=f"latent DiT (width {width}, depth {depth}) on Fashion-MNIST, smaller than dit-mini",
+        family="dit",
+        shapes={32: _mini(32, width, depth, heads)},
+        weights={32: f"package:weights/dit-mini-{size}-32"},
+        hint="suites/pretrain-mini-sizes.yaml trains it",
+        vae="package:weights/vae-mini",
+        dataset="fashion-mnist",
+    )
+
+
+def _mini_flow(name: str, what: str, flow: Literal[0, 1]) -> ModelFacts:
+    return ModelFacts(
+        description=f"{what} (v-prediction) of dit-mini's size on Fashion-MNIST",
+        family=name.partition("-")[0],
+        shapes={resolution: _mini(resolution) for resolution in (32, 64)},
+        weights={resolution: f"package:weights/{name}-{resolution}" for resolution in (32, 64)},
+        hint="suites/pretrain-mini-flows.yaml trains it",
+        vae="package:weights/vae-mini",
+        dataset="fashion-mnist",
+        flow=flow,
+    )
+
+
+MODELS: dict[str, ModelFacts] = {
+    "dit-mini": ModelFacts(
+        description="latent DiT (width 128, depth 6) on Fashion-MNIST, comes with the installation",
+        family="dit",
+        shapes={resolution: _mini(resolution) for resolution in (32, 64)},
+        weights={resolution: f"package:weights/dit-mini-{resolution}" for resolution in (32, 64)},
+        vae="package:weights/vae-mini",
+        dataset="fashion-mnist",
+    ),
+    "dit-mini-s": _mini_size("s", width=64, depth=4, heads=2),
+    "dit-mini-b": _mini_size("b", width=96, depth=6, heads=3),
+    "sit-mini": _mini_flow("sit-mini", "SiT", flow=0),
+    "repa-mini": _mini_flow("repa-mini", "SiT with REPA's alignment and time direction", flow=1),
+    "dit-mini-grown": ModelFacts(
+        description="dit-mini's weights of 32 pixels at 64, from which a 64-pixel model is trained",
+        family="dit",
+        shapes={64: _mini(64)},
+        weights={64: "package:weights/dit-mini-32"},
+        vae="package:weights/vae-mini",
+        dataset="fashion-mnist",
+    ),
+    **{f"DiT-{size}/{patch}": _dit(size, patch) for size in SIZES for patch in (2, 4, 8)},
+    "SiT-XL/2": ModelFacts(
+        description="SiT-XL/2 (v-prediction, linear interpolant) on ImageNet latents",
+        family="sit",
+        shapes={256: dit_shape("XL", 2, 32), 512: dit_shape("XL", 2, 64)},
+        weights={r: f"file:SiT-XL-2-{r}x{r}.pt" for r in (256, 512)},
+        hint="download it from https://github.com/willisma/SiT (published for 256 pixels), or put your own checkpoint"
+        " in that layout there",
+        vae=_SD_VAE,
+        vae_hint=_SD_VAE_HINT,
+        flow=0,
+    ),
+    "REPA SiT-XL/2": ModelFacts(
+        description="SiT-XL/2 trained with REPA on ImageNet latents",
+        family="repa",
+        shapes={256: replace(dit_shape("XL", 2, 32), learn_sigma=False)},
+        weights={256: "file:REPA-SiT-XL-2-256x256.pt"},
+        hint="download the checkpoint of https://github.com/sihyun-yu/REPA and give it that name",
+        vae=_SD_VAE,
+        vae_hint=_SD_VAE_HINT,
+        flow=1,
+    ),
+}
