@@ -30,13 +30,16 @@ PRELOAD = (
     "safetensors.torch",
     "ssdbench.data.latents",
     "ssdbench.diffusion.samplers",
-    "ssdbench.metrics.effnet",
+    "ssdbench.metrics.effnet",  # makes torchvision importable where its compiled part is missing, so it goes first
     "ssdbench.metrics.evaluate",
     "ssdbench.metrics.reference",
+    "ssdbench.models.load",
     "ssdbench.models.vae",
-    "ssdbench.stages",
+    "diffusers.models.autoencoders.autoencoder_kl",
+    "ssdbench.stages.solver",
+    "ssdbench.training.alignment",
     "ssdbench.training.loop",
-    "ssdbench.training.objectives",
+    "ssdbench.training.progressive",
 )
 
 
@@ -56,7 +59,7 @@ def serve(
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers leave no zombies
     for name in preload:
-        with suppress(ImportError):
+        with suppress(Exception):  # whatever an import may raise
             importlib.import_module(name)
     server = os.getpid()
     while True:
