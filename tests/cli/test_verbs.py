@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -397,3 +398,29 @@ def test_report_of_what_cannot_run_here_says_how_to_get_it(
     assert result.exit_code == 0
     assert "missing input [1]" in result.stdout
     assert "w.pth" in result.stdout
+
+
+def test_plan_estimates_the_hours_of_a_device(ssdbench: Command, suite: Path) -> None:
+    flops = json.loads(ssdbench("plan", suite, "--json").stdout)["cost"]["flops"]
+    named, given = (
+        json.loads(ssdbench("plan", suite, "--json", "--device-profile", name).stdout)["cost"]["device_hours"]
+        for name in ("a100", "2.5")
+    )
+    assert given == pytest.approx(flops / 2.5e12 / 3600)
+    assert named == pytest.approx(flops / (19.5e12 / 2) / 3600)
+    assert "hours of a100" in ssdbench("plan", suite, "--device-profile", "a100").stdout
+    for unknown in ("a101", "0", "-1", "nan", "inf"):
+        result = ssdbench("plan", suite, f"--device-profile={unknown}")
+        assert result.exit_code == 2
+        assert f"unknown device profile '{unknown}': expected a100" in result.stderr
+
+
+def test_status_of_several_suites_counts_shared_stages_once(
+    ssdbench: Command, filled: Filled, suite: Path, workplace: Path
+) -> None:
+    twin = workplace / "twin.yaml"
+    twin.write_text(suite.read_text().replace("suite: tiny", "suite: twin"))
+    alone, both = ssdbench("status", suite).stdout, ssdbench("status", suite, twin).stdout
+    took = re.search(r"runs done, (.+) of stages", alone).group(1)
+    assert f"{took} of stages in all, shared ones counted once" in both
+    assert "in all" not in alone

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from ssdbench.cli import options
 
@@ -21,6 +23,14 @@ def plan(
     seed: options.Seed = None,
     fresh: options.Fresh = None,
     json: options.Json = False,
+    device_profile: Annotated[
+        str | None,
+        typer.Option(
+            "--device-profile",
+            metavar="NAME",
+            help="Also estimate the hours of one device: a100, h100, rtx-4090, or the TFLOP/s that yours sustains.",
+        ),
+    ] = None,
 ) -> None:
     """Show which stages a run would execute and why, which are cached, and what it costs. Runs nothing.
 
@@ -29,6 +39,7 @@ def plan(
       ssdbench plan quick
       ssdbench plan suites/table2.yaml --profile mini --only variant=issd
       ssdbench plan quick --fresh train --json
+      ssdbench plan table2 --device-profile a100
     """
     from ssdbench.cli.common import Selection, open_store
     from ssdbench.plan import build, decide
@@ -36,19 +47,32 @@ def plan(
     loaded = Selection.of(profile, only, overrides, limit, seed).load(suite)
     graph = build(loaded)
     decisions = decide(graph, open_store(results), {kind.value for kind in fresh or ()})
-    show_plan(loaded, graph, decisions, as_json=json)
+    show_plan(loaded, graph, decisions, as_json=json, device_profile=device_profile)
 
 
-def show_plan(suite: Suite, graph: Graph, decisions: dict[str, Decision], *, as_json: bool) -> None:
+def show_plan(
+    suite: Suite,
+    graph: Graph,
+    decisions: dict[str, Decision],
+    *,
+    as_json: bool,
+    device_profile: str | None = None,
+) -> None:
     """Print the plan to stdout, as a table or as JSON."""
-    from ssdbench.cli.common import emit_json
+    from ssdbench.cli.common import console, emit_json
     from ssdbench.plan import cost
+    from ssdbench.plan.cost import device_hours
 
     total = cost(graph, decisions)
+    hours = None if device_profile is None else device_hours(total.flops, device_profile)
     if as_json:
-        emit_json(_as_json(suite, graph, decisions, total))
-    else:
-        _print_table(suite, graph, decisions, total)
+        told = _as_json(suite, graph, decisions, total)
+        told["cost"] |= {} if hours is None else {"device_hours": hours}
+        emit_json(told)
+        return
+    _print_table(suite, graph, decisions, total)
+    if hours is not None:
+        console(stderr=False).print(f"about {hours:,.1f} hours of {device_profile}", markup=False)
 
 
 def _as_json(suite: Suite, graph: Graph, decisions: dict[str, Decision], total: Cost) -> dict[str, Any]:

@@ -37,26 +37,34 @@ def status(
 
     selection = Selection.of(profile, only, overrides, limit, seed)
     reports = reported_sheets(open_store(results), suites or [], selection)
-    states = [_state(report) for report in reports]
+    seconds = [_stage_seconds(report) for report in reports]
+    states = [_state(report, own) for report, own in zip(reports, seconds, strict=True)]
     if json:
         emit_json(states)
         return
     for state in states:
         _print(state)
+    if len(states) > 1:
+        from ssdbench.engine.view import format_seconds
+
+        together = {key: value for own in seconds for key, value in own.items()}
+        typer.echo(f"{format_seconds(sum(together.values()))} of stages in all, shared ones counted once")
 
 
-def _state(report: SuiteReport) -> dict[str, Any]:
+def _stage_seconds(report: SuiteReport) -> dict[str, float]:
+    """Seconds by key: stages that several runs share were executed once."""
+    records = [result.record for result in report.results if result.record]
+    return {key: stage.seconds for record in records for key, stage in record.stages.items()}
+
+
+def _state(report: SuiteReport, seconds: dict[str, float]) -> dict[str, Any]:
     from ssdbench.cli.plan import describe
     from ssdbench.report.rows import NOT_RUN
 
     rows = []
-    seconds: dict[str, float] = {}
     for result in report.results:
         record = result.record
         reason = result.reason or (None if record else NOT_RUN)
-        if record:
-            # Stages that several runs share were executed once.
-            seconds |= {key: stage.seconds for key, stage in record.stages.items()}
         rows.append(
             {
                 "run": describe(result.run),

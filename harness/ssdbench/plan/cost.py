@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ssdbench.errors import UsageError
 from ssdbench.plan.decide import Decision
 from ssdbench.plan.graph import Graph
 from ssdbench.stages import SampleSpec, TrainSpec
+
+SUSTAINED = {"a100": 0.5 * 19.5e12, "h100": 0.5 * 66.9e12, "rtx-4090": 0.5 * 82.6e12}
+"""Half of the published float32 peak of a device (TF32 is off), in FLOP/s."""
+
+
+def device_hours(flops: float, profile: str) -> float:
+    """Hours of one device for so many operations. ``profile`` is a name of :data:`SUSTAINED`, or TFLOP/s as a number.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        rate = SUSTAINED[profile] if profile in SUSTAINED else float(profile) * 1e12
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < math.inf:
+        known = ", ".join(SUSTAINED)
+        raise UsageError(
+            f"unknown device profile {profile!r}: expected {known}, or the TFLOP/s that it sustains"
+        )
+    return flops / rate / 3600
 
 
 @dataclass(frozen=True)
