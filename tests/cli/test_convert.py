@@ -166,6 +166,7 @@ def offline(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_hub_model_is_taken_from_the_cache_of_the_environment_and_else_told_how_to_get(
     ssdbench: Command, student: Path, workplace: Path
 ) -> None:

@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from ssdbench.diffusion.denoiser import Guided, Prediction
+from ssdbench.diffusion.grids import timesteps
+from ssdbench.diffusion.samplers import ddim
+from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError
 from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.models.compat import prepare_torchvision
@@ -167,17 +171,31 @@ def test_what_diffusers_has_no_room_for(tmp_path: Path) -> None:
             write_checkpoint(read_checkpoint(tmp_path / name), tmp_path / "out", Layout.diffusers)
 
 
-def test_a_student_samples_in_dits_pipeline_and_comes_back_from_it(tmp_path: Path) -> None:
+def test_a_student_samples_in_dits_pipeline_as_it_does_here_and_comes_back_from_it(tmp_path: Path) -> None:
     shape = DiTShape(
         48, 2, 4, input_size=4
     )  # of 1,000 classes: the pipeline's null label is 1000 whatever the model
-    student = exported(shape, tmp_path)
+    student, vae = exported(shape, tmp_path), build_vae((8, 8), image_channels=3)
     use_official_timesteps(student)
-    pipeline = DiTPipeline(student, build_vae((8, 8), image_channels=3), DDIMScheduler())
+    pipeline = DiTPipeline(student, vae, DDIMScheduler(clip_sample=False))
     pipeline.set_progress_bar_config(disable=True)
-    images = pipeline([3, 700], guidance_scale=1.5, num_inference_steps=2, output_type="np").images
-    assert images.shape == (2, 8, 8, 3)
-    assert np.isfinite(images).all()
+    images = pipeline(
+        [3, 700],
+        guidance_scale=1.5,
+        num_inference_steps=2,
+        output_type="pt",
+        generator=torch.Generator().manual_seed(5),
+    ).images
+    assert images.shape == (2, 3, 8, 8)
+    assert images.isfinite().all()
+    ours = random_dit(shape)
+    guided = Prediction(Guided(ours, ours.null_label, 1.5, channels=4))
+    noise = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        latents = ddim(guided, noise, timesteps("leading", 2), alphas_cumprod(), torch.tensor([3, 700]))
+        expected = (vae.decode(latents).sample / 2 + 0.5).clamp(0, 1)
+    assert 0.1 < expected.std() < 0.45  # or all would be clamped, and prove nothing
+    assert (images - expected).abs().max() < 1e-4
     pipeline.save_pretrained(tmp_path / "pipeline")
     for place in ("pipeline", "pipeline/transformer"):
         assert same(load_dit(tmp_path / place, shape).state_dict(), random_dit(shape).state_dict())
