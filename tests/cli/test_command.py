@@ -22,6 +22,7 @@ VERBS = [
     "status",
     "show",
     "export",
+    "convert",
     "schema",
     "gc",
     "doctor",

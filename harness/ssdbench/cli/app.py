@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ssdbench import __version__
+from ssdbench.cli.convert import convert
 from ssdbench.cli.doctor import doctor
 from ssdbench.cli.errors import Verb, VerbGroup
 from ssdbench.cli.export import export
@@ -49,6 +50,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "status": status,
     "show": show,
     "export": export,
+    "convert": convert,
     "schema": schema,
     "gc": gc,
     "doctor": doctor,

@@ -102,24 +102,12 @@ def copy_whole(source: Path, target: Path, dtype: str | None = None) -> None:
 
     """
     import shutil
-    import tempfile
 
-    from ssdbench.errors import UsageError
-    from ssdbench.store.files import give_plain_mode, walk_files
+    from ssdbench.cli.placing import appearing_whole
 
-    if target.exists():
-        raise UsageError(f"{target} exists already")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as directory:
-            copy = Path(directory) / target.name
-            shutil.copytree(source, copy)
-            if dtype is not None:
-                from ssdbench.models.checkpoint import recast
+    with appearing_whole(target) as copy:
+        shutil.copytree(source, copy)
+        if dtype is not None:
+            from ssdbench.models.checkpoint import recast
 
-                recast(copy, dtype)
-            for file in walk_files(copy):
-                give_plain_mode(file, copy)
-            copy.rename(target)
-    except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
+            recast(copy, dtype)

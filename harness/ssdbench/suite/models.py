@@ -47,7 +47,7 @@ class ModelFacts:
 
 _DIT_HINT = (
     "download it from https://dl.fbaipublicfiles.com/DiT/models/ (published for DiT-XL/2), or put your own "
-    "checkpoint in the published layout there"
+    "checkpoint there, in that layout or another that `ssdbench convert` reads"
 )
 _SD_VAE = "file:sd-vae-ft-ema"
 _SD_VAE_HINT = (

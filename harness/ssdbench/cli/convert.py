@@ -1,0 +1,94 @@
+"""``ssdbench convert``: a checkpoint from one layout to another."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ssdbench.cli.export import Dtype
+
+
+class Target(StrEnum):
+    """What can be written."""
+
+    ours = "ours"
+    official = "official"
+    diffusers = "diffusers"
+
+
+class Origin(StrEnum):
+    """What can be read."""
+
+    auto = "auto"
+    ours = "ours"
+    official = "official"
+    repa = "repa"
+    diffusers = "diffusers"
+
+
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A .pt or safetensors file of DiT, SiT or REPA; a folder of ours, of diffusers'"
+            " DiTTransformer2DModel or of a DiTPipeline; or hub:OWNER/NAME.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="OUT", help="Folder to create; a file with --to official."),
+    ],
+    to: Annotated[Target, typer.Option("--to", help="Layout to write.")],
+    origin: Annotated[
+        Origin, typer.Option("--from", help="Layout that SOURCE has to have; told by its content by default.")
+    ] = Origin.auto,
+    heads: Annotated[
+        int | None,
+        typer.Option("--heads", min=1, metavar="N", help="Attention heads, for a file of no published size."),
+    ] = None,
+    dtype: Annotated[
+        Dtype | None, typer.Option("--dtype", help="Precision of the weights; as stored by default.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is a file or a model.")] = False,
+) -> None:
+    """Convert the checkpoint of a DiT, SiT or REPA model between the layouts in which they are kept.
+
+    Missing, unknown and misshapen tensors are refused, each listed; code in a checkpoint is never run.
+
+    [bold]Examples[/bold]
+
+      ssdbench convert my-student -o my-student-diffusers --to diffusers
+
+      ssdbench convert DiT-XL-2-256x256.pt -o DiT-XL-2-256 --to ours --dtype float16
+
+      ssdbench convert hub:facebook/DiT-XL-2-256 -o DiT-XL-2-256x256.pt --to official
+
+      ssdbench convert last.pt -o student.pt --from repa --to official --heads 6
+    """
+    from ssdbench.cli.placing import appearing_whole, refuse_to_replace
+
+    refuse_to_replace(output, force)  # before anything is read or downloaded
+    from ssdbench.models.convert import open_checkpoint, write_checkpoint
+    from ssdbench.models.layouts import Layout
+
+    found = open_checkpoint(source, None if origin == Origin.auto else Layout(origin.value), heads)
+    with appearing_whole(output, force=force) as new:
+        write_checkpoint(found, new, Layout(to.value), dtype and dtype.value)
+    shape = found.shape
+    typer.echo(
+        f"{found.layout.value} to {to.value}: width {shape.width}, depth {shape.depth}, {shape.heads} heads, patch"
+        f" {shape.patch_size}, {shape.input_size}x{shape.input_size}x{shape.in_channels}, {shape.num_classes} classes,"
+        f" sigma {'learned' if shape.learn_sigma else 'fixed'}",
+        err=True,
+    )
+    if to == Target.diffusers:
+        typer.echo(
+            "note: diffusers spaces the frequencies of its timestep embedding otherwise than DiT; set"
+            " downscale_freq_shift to 0 after loading (docs/convert.md)",
+            err=True,
+        )
+    typer.echo(output)

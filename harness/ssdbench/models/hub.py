@@ -1,0 +1,89 @@
+"""Models on the Hugging Face hub: their files by name, from its cache or by download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ssdbench.errors import InputError
+from ssdbench.models.files import CONFIG, FOLDER_WEIGHTS, shards
+
+PREFIX = "hub:"
+_FOLDERS = ("transformer", None)  # of a DiTPipeline; of a model by itself
+
+
+def fetch(name: str) -> Path:
+    """The local folder of ``hub:OWNER/NAME`` or ``hub:OWNER/NAME@REVISION``, such as ``hub:facebook/DiT-XL-2-256``.
+
+    Only the DiT's own files are fetched, not a pipeline's autoencoder. HF_HOME and HF_HUB_OFFLINE are obeyed.
+
+    Raises:
+        InputError: the name is malformed, the hub has no such model, or it cannot be reached and the files are not in
+            the cache; the message says how to get them elsewhere.
+    """
+    repository, _, revision = name.removeprefix(PREFIX).partition("@")
+    if repository.count("/") != 1 or not all(repository.split("/")):
+        raise InputError(f"{name}: expected {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION")
+    files = _Files(repository, revision or None)
+    for folder in _FOLDERS:
+        config = files.get(CONFIG, folder)
+        if config is None:
+            continue
+        for weights in FOLDER_WEIGHTS:
+            path = files.get(weights, folder)
+            if path is None:
+                continue
+            missing = [shard for shard in shards(path) if files.get(shard, folder) is None]
+            if missing:
+                raise InputError(files.explain(f"{', '.join(missing)}: named by {weights}"))
+            return config.parent
+        raise InputError(files.explain(f"{folder or 'its root'} has {CONFIG} but no weights that can be had"))
+    raise InputError(files.explain(f"no {CONFIG} of a model can be had"))
+
+
+class _Files:
+    """Files of one repository; once the hub was out of reach, only the cache is asked."""
+
+    def __init__(self, repository: str, revision: str | None) -> None:
+        self.repository, self.revision = repository, revision
+        self.unreachable = ""
+
+    def get(self, name: str, folder: str | None) -> Path | None:
+        """The local path of a file; None where there is none or it cannot be had."""
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+        try:
+            return Path(
+                hf_hub_download(
+                    self.repository,
+                    name,
+                    subfolder=folder,
+                    revision=self.revision,
+                    local_files_only=bool(self.unreachable),
+                )
+            )
+        except LocalEntryNotFoundError as error:  # an EntryNotFoundError too, so it comes first
+            self.unreachable = self.unreachable or str(error.__cause__ or error)
+            return None
+        except EntryNotFoundError:
+            return None
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # no such repository or revision, no access, no such name, no space
+            raise InputError(self.explain(f"{type(error).__name__}: {error}")) from error
+
+    def explain(self, problem: str) -> str:
+        """A message that says what was tried and what to do."""
+        from huggingface_hub import constants
+
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else self.unreachable
+        first_line = (reason or problem).strip().splitlines()[0]
+        return (
+            f"{PREFIX}{self.repository}: cannot be had ({first_line}). Looked for {_FOLDERS[0]}/{CONFIG} and {CONFIG}"
+            f" with weights beside it, revision {self.revision or 'main'}, in the cache {constants.HF_HUB_CACHE}"
+            + ("" if constants.HF_HUB_OFFLINE else f" and at {constants.ENDPOINT}")
+            + ". Set HF_HOME to a cache that has it, unset HF_HUB_OFFLINE where the hub can be reached, or download it"
+            f" elsewhere (hf download {self.repository} --include 'transformer/*' --local-dir FOLDER) and give"
+            " the folder instead."
+        )
