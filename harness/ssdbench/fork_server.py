@@ -66,7 +66,11 @@ def serve(
         message, descriptors, _, _ = socket.recv_fds(control, MAX_PATH, 3)
         if not message:
             return
-        if os.fork() == 0:
+        try:
+            pid = os.fork()
+        except OSError:  # out of memory or of processes: the engine sees the other ends of its pipes closed
+            pid = None
+        if pid == 0:
             control.close()
             _keep(server, Path(os.fsdecode(message)), *descriptors, run=run)
         for descriptor in descriptors:

@@ -237,7 +237,7 @@ def _device_name(device: str) -> str:
 
 
 def _versions() -> dict[str, str]:
-    """Versions of Python, of ssdbench and of the numerical libraries that the body used."""
+    """Versions of Python, of ssdbench and of the numerical libraries that were imported: all, in a forked worker."""
     versions = {"python": sys.version.split()[0], "ssdbench": __version__}
     for name in _LIBRARIES:
         version = getattr(sys.modules.get(name), "__version__", None)

@@ -14,7 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
+from ssdbench.engine import launch
 from ssdbench.engine.fork import ForkedWorker, ForkServer
+from ssdbench.engine.resources import Slot
 from ssdbench.worker import Failed, Finished, Job, Progress
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
@@ -130,8 +132,46 @@ def test_workers_end_with_their_server(server: ForkServer, tmp_path: Path) -> No
     assert worker.wait() == -signal.SIGKILL
     _, alive = psutil.wait_procs(below, timeout=5)
     assert not alive
-    with pytest.raises(OSError):  # noqa: PT011 - a broken pipe or a reset connection
-        start(server, tmp_path / "later")
+    later = start(server, tmp_path / "later")  # under a new server
+    assert isinstance(list(later.events())[-1], Finished)
+    assert later.wait() == 0
+
+
+def test_a_retired_server_keeps_its_workers_and_gets_no_more(server: ForkServer, tmp_path: Path) -> None:
+    worker = start(server, tmp_path / "first", steps=20, step_seconds=0.05)
+    next(worker.events())
+    old = server._process
+    server.retire()
+    assert list(start(server, tmp_path / "second").events())
+    assert server._process is not old
+    assert isinstance(list(worker.events())[-1], Finished)
+    assert worker.wait() == 0
+    server.close()
+    assert old is not None
+    assert old.poll() is not None
+
+
+def test_sources_that_change_during_a_run_are_imported_by_later_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = iter(["a", "a", "b"])
+    monkeypatch.setattr(launch, "digest_sources", lambda package: next(digests))
+    retired = []
+    monkeypatch.setattr(ForkServer, "retire", lambda self: retired.append(self))
+    monkeypatch.setattr(ForkServer, "start", lambda self, job, log: "worker")
+    launcher, slot = launch.Launcher(), Slot("cpu 0", "cpu", 1, gpu=False)
+    for expected in (0, 0, 1):
+        launcher.start(tmp_path, tmp_path, slot)
+        assert len(retired) == expected
+
+
+def test_no_descriptors_are_left_when_a_worker_cannot_be_started(server: ForkServer, tmp_path: Path) -> None:
+    list(start(server, tmp_path).events())
+    before = psutil.Process().num_fds()
+    for _ in range(3):
+        with pytest.raises(FileNotFoundError):
+            server.start(tmp_path / "job.json", tmp_path / "nowhere/log")
+    assert psutil.Process().num_fds() == before
 
 
 def test_server_and_workers_end_with_a_killed_engine(tmp_path: Path) -> None:

@@ -365,3 +365,46 @@ def test_halvings_are_counted_along_the_whole_variant() -> None:
     assert halved_by(parse_variant("pd 64-32 + issd + pd 32-16-8")) == Halved(8, 3)
     assert halved_by(parse_variant("pd 20-10")).on(20) == 0
     assert halved_by(parse_variant("issd")).on(10) == 0
+
+
+def test_a_fused_student_knows_the_model_that_it_was_distilled_from(tmp_path: Path) -> None:
+    graph = graph_of(
+        tmp_path,
+        "  - {variant: issd, fused: true, train: {pairs: skip_last}}\n  - {variant: continual + issd, fused: true}\n",
+    )
+    first, second = (graph.nodes[graph.nodes[run.target].inputs["samples/00000"]] for run in graph.runs)
+    assert first.spec.sampling.fused.frozen is not None  # the base model's weights
+    assert first.spec.sampling.fused.pairs == tuple(range(2, 10))
+    assert "frozen" not in first.inputs
+    before = graph.nodes[second.inputs["frozen"]].spec
+    assert before.objective.kind == "denoise"
+    assert graph.nodes[second.inputs["model"]].inputs["model"] == second.inputs["frozen"]
+
+
+def test_flows_walk_equal_steps_whatever_the_grid_and_stochastic_ones_are_distilled_where_they_are_evaluated(
+    tmp_path: Path,
+) -> None:
+    rows = "  - {{model: sit-mini, variant: {}, sampler: {}, train: {{lambda: 1.0}}}}\n"
+    graph = graph_of(
+        tmp_path, rows.format("ssd", "ddim") + rows.format("ssd", "sde") + rows.format("pd 20-10", "ddim")
+    )
+    trained = [(spec.flow, spec.objective.grid, spec.objective.nfe) for spec in specs(graph, TrainSpec)]
+    assert trained == [(0, "uniform", 10), (0, "sde", 10), (0, "uniform", 20)]
+    assert {spec.sampling.halvings for spec in specs(graph, SampleSpec)} == {0}
+
+
+def test_synthetic_data_of_a_model_whose_data_set_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_model.py").write_text(
+        "from ssdbench.models.own_model import OwnModel\n"
+        "def f(resolution): return OwnModel(list, channels=1, size=32, classes=2, dataset='own_data:g')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    graph = graph_of(
+        tmp_path,
+        "  - {model: 'own_model:f', variant: continual, data: synthetic-4,"
+        " train: {steps: 30, batch_size: 50}}\n",
+    )
+    [spec] = specs(graph, TrainSpec)
+    assert len(spec.inputs) == 2  # 1,500 images

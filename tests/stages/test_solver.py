@@ -81,7 +81,7 @@ def test_a_fused_student_is_sampled_through_its_fusion_points(tiny: Tiny, tmp_pa
         "weights": Source(digest="c" * 64, path=str(tmp_path / "student")),
         "guidance": Guidance(scale=1.5, channels=3),
     }
-    fused = Fused(layers=(1,), w=0.6, frozen=tiny.weights)
+    fused = Fused(layers=(1,), w=0.6, pairs=(1, 2, 3), frozen=tiny.weights)
     found = latents(tiny, tmp_path / "fused", fused=fused, **settings)
     denoiser = FusedStudent(student, load_dit(Path(tiny.weights.path)), [1], 0.6)
     x = noise.normal((4, 8, 8), 5, "sample/noise", range(6))
@@ -92,8 +92,13 @@ def test_a_fused_student_is_sampled_through_its_fusion_points(tiny: Tiny, tmp_pa
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     plain = latents(tiny, tmp_path / "plain", **settings)
     assert not torch.allclose(found, plain, atol=1e-2)
-    unmixed = latents(tiny, tmp_path / "w0", fused=Fused(layers=(1,), w=0.0, frozen=tiny.weights), **settings)
-    torch.testing.assert_close(unmixed, plain)
+    for name, other in (("w = 0", {"w": 0.0}), ("no pair", {"pairs": ()})):
+        unmixed = latents(tiny, tmp_path / name, fused=fused.model_copy(update=other), **settings)
+        torch.testing.assert_close(unmixed, plain)
+    # A student of the noisiest pair alone is fused at g[2] alone.
+    first = latents(tiny, tmp_path / "first", fused=fused.model_copy(update={"pairs": (3,)}), **settings)
+    assert not torch.allclose(first, plain, atol=1e-3)
+    assert not torch.allclose(first, found, atol=1e-3)
 
 
 def test_the_guidance_interval_is_on_the_models_own_time_axis(tiny: Tiny, tmp_path: Path) -> None:

@@ -174,6 +174,68 @@ ROWS = {
         "{variant: pretrain, data: synthetic-20}",
         "8:31: data: 'synthetic-20' is what the base model makes, and 'pretrain' has none",
     ),
+    "solver that ends in noise": (
+        "{variant: base, sampler: dpm-solver-1, grid: trailing}",
+        "8:50: grid: sampler 'dpm-solver-1' ends at the first timestep, and 90 of grid 'trailing' is noisy",
+    ),
+    "student that its sampler leaves": (
+        "{variant: pd 20-10, sampler: dpm-solver-2}",
+        "8:15: nfe: makes 'dpm-solver-2' visit 6 timesteps, where 'pd 20-10' ends at 10",
+    ),
+    "teacher without a grid": (
+        "{variant: pd 64-32, nfe: 32, grid: leading}",
+        "8:15: variant: 'pd 64-32' has no grid: grid 'leading' has no integer stride that gives 64 of 1000 timesteps",
+    ),
+    "weights that leave out a step": (
+        "{variant: pd 20-10, model: SiT-XL/2, train: {pd_weighting: snr}}",
+        "8:64: train.pd_weighting: 'snr' gives the first step of model 'SiT-XL/2', which starts at pure noise, no"
+        " weight: none or truncated",
+    ),
+    "sampler of the other prediction": (
+        "{variant: base, model: SiT-XL/2, sampler: plms}",
+        "8:47: sampler: 'plms' is not for model 'SiT-XL/2', which predicts v (there are ddim, sde, heun)",
+    ),
+    "own sampler of a flow": (
+        "{variant: base, model: SiT-XL/2, sampler: 'mine:f'}",
+        "8:47: sampler: 'mine:f' is not for model 'SiT-XL/2', which predicts v (there are ddim, sde, heun)",
+    ),
+    "distilled for another sampler": (
+        "{variant: issd, model: SiT-XL/2, sampler: heun}",
+        "8:47: sampler: 'heun' evaluates twice a step, and 'issd' is distilled for one evaluation a step",
+    ),
+    "no middle at pure noise": (
+        "{variant: ssd-eq12, model: SiT-XL/2}",
+        "8:15: variant: 'ssd-eq12' of model 'SiT-XL/2' needs the middle of log(alpha / sigma), which is infinite at"
+        " pure noise: leave pair 9 out of train.pairs",
+    ),
+    "alignment without pretraining": (
+        "{variant: issd, train: {align: 0.5}}",
+        "8:36: train.align: aligns while pretraining, and 'issd' does not pretrain",
+    ),
+    "aligned block beyond the model": (
+        "{variant: pretrain, train: {align: 0.5, align_layer: 28}}",
+        "8:40: train.align: aligns block 28, beyond the 28 blocks (0 to 27) of model 'DiT-XL/2'",
+    ),
+    "fused student with an interval": (
+        "{variant: issd, fused: true, guidance: {scale: 1.5, interval: [0.0, 0.7]}}",
+        "8:28: fused: a fused student needs its last step's branch in every step, and guidance.interval drops one",
+    ),
+    "fused student of another sampler": (
+        "{variant: issd, fused: true, sampler: ab2}",
+        "8:28: fused: a fused student is trained for the steps of 'ddim', not of 'ab2'",
+    ),
+    "trajectory without a grid": (
+        "{variant: base, eval: {trajectory: 1001}}",
+        "8:40: eval.trajectory: grid 'even' needs between 1 and 1000 timesteps, not 1001",
+    ),
+    "trajectory of a stochastic sampler": (
+        "{variant: base, sampler: sde, eval: {trajectory: 1000}}",
+        "8:54: eval.trajectory: compares with a deterministic solver's samples, which 'sde' does not come near",
+    ),
+    "memorisation against images that were trained on": (
+        "{variant: base, eval: {memorisation: true}}",
+        "8:42: eval.memorisation: needs a reference that is known to hold no training image, and 'imagenet-256' is not",
+    ),
     "repeated seed": ("{variant: ssd, seeds: [1, 1]}", "8:27: seeds: a seed is repeated"),
     "short tuple": (
         "[DiT-XL/2, ssd, ddim, 10]",

@@ -108,13 +108,13 @@ def dopri5(
         v = torch.where(per_sample(good, v).bool(), slopes[-1], v)
         t = torch.where(good, torch.where(last, stop, t + sign * length), t)
         length = length * (_SAFETY * error.clamp(min=1e-10) ** -0.2).clamp(_SHRINK, _GROW)
-        if (length < _SHORTEST).any():
-            raise SsdbenchError(
-                f"dopri5: no step meets atol {atol} and rtol {rtol} at t = {t[length.argmin()]:.6f}"
-            )
         arrived = good & last
         out[index[arrived]] = x[arrived]
         stay = ~arrived
+        if (length[stay] < _SHORTEST).any():
+            raise SsdbenchError(
+                f"dopri5: no step meets atol {atol} and rtol {rtol} at t = {t[length.argmin()]:.6f}"
+            )
         x, v, t, length, cond, index = x[stay], v[stay], t[stay], length[stay], cond[stay], index[stay]
     return out
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from io import BufferedReader
 from pathlib import Path
 
@@ -28,39 +28,58 @@ class ForkServer:
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._retired: list[tuple[socket.socket, subprocess.Popen[bytes]]] = []
 
     def start(self, job: Path, log: Path) -> ForkedWorker:
         """Start a worker; it is running, or about to, when this returns.
 
         Raises:
-            OSError: the server is gone.
+            OSError: the log cannot be opened, or no server can be started.
         """
         with self._lock:
-            if self._control is None:
-                self._control = self._open()
-            events, their_events = os.pipe()
-            status, their_status = os.pipe()
-            with log.open("ab") as stderr:
-                descriptors = [their_events, stderr.fileno(), their_status]
-                try:
-                    socket.send_fds(self._control, [os.fsencode(job)], descriptors)
-                except OSError:
-                    os.close(events)
-                    os.close(status)
-                    raise
-                finally:
-                    os.close(their_events)
-                    os.close(their_status)
-        return ForkedWorker(os.fdopen(events, "rb"), os.fdopen(status, "rb"))
+            try:
+                return self._ask(job, log)
+            except ConnectionError:  # it was killed, and its workers with it: others can still be started
+                self._end()
+                return self._ask(job, log)
 
     def close(self) -> None:
-        """End the server, and workers that are still running."""
+        """End the server, and workers that are still running; the next start opens another."""
         with self._lock:
-            if self._control is not None:
-                self._control.close()
-            if self._process is not None:
-                self._process.wait()
+            self._end()
+            for control, process in self._retired:
+                control.close()
+                process.wait()
+            self._retired.clear()
+
+    def retire(self) -> None:
+        """Let the next start open a new server; workers that are running go on under the old one."""
+        with self._lock:
+            if self._control is not None and self._process is not None:
+                self._retired.append((self._control, self._process))
             self._control = self._process = None
+
+    def _end(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        if self._process is not None:
+            self._process.wait()
+        self._control = self._process = None
+
+    def _ask(self, job: Path, log: Path) -> ForkedWorker:
+        if self._control is None:
+            self._control = self._open()
+        with ExitStack() as theirs, ExitStack() as ours:
+            stderr = theirs.enter_context(log.open("ab"))
+            streams, ends = [], []
+            for _ in range(2):  # events, status
+                read, write = os.pipe()
+                theirs.callback(os.close, write)
+                streams.append(ours.enter_context(os.fdopen(read, "rb")))
+                ends.append(write)
+            socket.send_fds(self._control, [os.fsencode(job)], [ends[0], stderr.fileno(), ends[1]])
+            ours.pop_all()  # the worker's to close
+        return ForkedWorker(*streams)
 
     def _open(self) -> socket.socket:
         # A sequence of packets: a request arrives whole, with its descriptors, or not at all.

@@ -10,6 +10,7 @@ from pathlib import Path
 from ssdbench.engine.fork import ForkServer
 from ssdbench.engine.process import WORKER, OwnProcess, WorkerProcess
 from ssdbench.engine.resources import Slot
+from ssdbench.store.sources import digest_sources, package_directory
 
 
 class Launcher:
@@ -23,6 +24,7 @@ class Launcher:
         self._command = command
         self._lock = threading.Lock()
         self._servers: dict[int, ForkServer] = {}
+        self._sources: str | None = None
 
     def start(self, job: Path, log: Path, slot: Slot) -> WorkerProcess:
         """Start a worker for a job's file on a slot; its log is appended to ``log``."""
@@ -30,7 +32,13 @@ class Launcher:
             return OwnProcess(self._command or WORKER, job, log, slot)
         with self._lock:
             server = self._servers.setdefault(slot.threads, ForkServer(slot.threads))
-        return server.start(job, log)
+            # A stage's manifest names the sources as they are when it starts; a server imported them when it did.
+            sources = digest_sources(package_directory())
+            if self._sources not in (None, sources):
+                for stale in self._servers.values():
+                    stale.retire()
+            self._sources = sources
+            return server.start(job, log)
 
     def close(self) -> None:
         """End what was started to start workers."""

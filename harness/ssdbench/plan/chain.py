@@ -192,14 +192,20 @@ class Chain:
     def _synthetic(self, steps: int, vae: _Weights) -> list[str]:
         """Shards of the base model's samples, guided as the run's, from other noise than what is scored."""
         run, model = self.run, self._pretrained(vae)
-        drawn = min(DATASETS[self.needs.facts.dataset].images, run.train.steps * run.train.batch_size)
         return self._shards(
             vae,
             sampling=self._sampling(run.model_copy(update=UNTRAINED | {"nfe": steps}), model),
             roles=model.role("model"),
-            total=run.train.synthetic_images or drawn,
+            total=run.train.synthetic_images or self._drawn(),
             seed=run.seed + SYNTHETIC_SEED,
         )
+
+    def _drawn(self) -> int:
+        """Images that the longest training of the variant draws, at most as many as the model's own data set has."""
+        train = self.run.train
+        steps = max(train.steps, train.pd_steps or 0) if "pd" in self.needs.kinds else train.steps
+        drawn, own = steps * train.batch_size, DATASETS.get(self.needs.facts.dataset)
+        return drawn if own is None else min(drawn, own.images)
 
     def _pretrained(self, vae: _Weights) -> _Weights:
         """The denoiser that the variant starts from, trained here where it says so."""

@@ -39,6 +39,8 @@ class Needs:
         self.files: tuple[Path, ...] = ()
         self.facts = MODELS.get(run.model) or self._own_facts()
         self.synthetic = synthetic_steps(run.data)
+        if "reconstruction" in self.kinds and run.autoencoder is None and self.facts.vae is None:
+            raise Unavailable(f"model {run.model!r} has no autoencoder to reconstruct images with")
         dataset = self._dataset()
         self.shape = self.facts.shapes[run.resolution]
         self.network = self._find(lambda: sources.network_source(run.eval.network, run.eval.weights))

@@ -15,7 +15,8 @@ from ssdbench.suite import ResolvedRun
 from ssdbench.suite.schema import DEFAULT_SHARE, Train
 from ssdbench.suite.variant import VariantStep
 
-UNIFORM = "uniform"  # the steps of a model that predicts v are equal ones, whatever grid a suite names
+UNIFORM, SDE = "uniform", "sde"
+"""Times of a model that predicts v, whatever a suite's grid: equal steps; or Euler-Maruyama's, the last one short."""
 
 
 def fused_layers(train: Train, depth: int) -> tuple[int, ...]:
@@ -104,7 +105,7 @@ def self_step(run: ResolvedRun, step: VariantStep, shape: Shape, done: Halved, f
         kind = "half-step"
     return SelfStep(
         kind=kind,
-        grid=run.grid if flow is None else UNIFORM,
+        grid=run.grid if flow is None else SDE if run.sampler == "sde" else UNIFORM,
         nfe=visited,
         halvings=done.on(visited) if flow is None else 0,
         pairs=trained_pairs(train, visited),
@@ -143,11 +144,14 @@ def sampling(
             scale=run.guidance.scale, channels=run.guidance.channels, interval=run.guidance.interval
         ),
         flow=flow,
-        fused=Fused(layers=layers, w=fusion_weight(run.train, len(layers)), frozen=frozen)
-        if layers
-        else None,
+        fused=_fused(run, layers, visited, frozen) if layers else None,
         weights=weights,
         own=own,
         pairs=trained_pairs(run.train, visited) if teacher else (),
         lam=lam if teacher else None,
     )
+
+
+def _fused(run: ResolvedRun, layers: tuple[int, ...], visited: int, frozen: Source | None) -> Fused:
+    weight = fusion_weight(run.train, len(layers))
+    return Fused(layers=layers, w=weight, pairs=trained_pairs(run.train, visited), frozen=frozen)

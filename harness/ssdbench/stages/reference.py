@@ -18,7 +18,7 @@ BATCH = 100
 
 
 class ReferenceSpec(StageSpec):
-    """``count`` images of a data set, chosen by the seed, through a feature network."""
+    """``count`` images of a data set, chosen by the seed, through a feature network; 0: as many as it holds."""
 
     KIND: ClassVar[Literal["reference"]] = "reference"
     VERSION: ClassVar[int] = 1
@@ -34,7 +34,7 @@ class ReferenceSpec(StageSpec):
     @property
     def title(self) -> str:
         """Data set, count and network."""
-        return f"reference {self.count} of {self.dataset}, {self.network}"
+        return f"reference {self.count or 'all'} of {self.dataset}, {self.network}"
 
     def flops(self) -> float:
         """As scoring."""
@@ -54,20 +54,21 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
     from ssdbench.metrics.reference import make_reference, save_reference
 
     images = load_images(spec.dataset, spec.resolution, spec.data.path)
-    chosen = shuffled(len(images), spec.seed, range(spec.count))
+    count = spec.count or len(images)
+    chosen = shuffled(len(images), spec.seed, range(count))
     network = load_network(
         spec.network, Path(spec.weights.path) if spec.weights.path else None, runtime.device
     )
 
     def batches() -> Iterator[NDArray[np.uint8]]:
-        for start in range(0, spec.count, BATCH):
+        for start in range(0, count, BATCH):
             if runtime.stopping():
                 raise Interrupted("stopped while computing a reference")
             yield images.pixels[chosen[start : start + BATCH]]
 
-    description = f"{spec.count} of {spec.dataset} at {spec.resolution}, seed {spec.seed}"
+    description = f"{count} of {spec.dataset} at {spec.resolution}, seed {spec.seed}"
     reference = make_reference(
-        batches(), network, description, progress=lambda done: runtime.report(done, spec.count, "images")
+        batches(), network, description, progress=lambda done: runtime.report(done, count, "images")
     )
     save_reference(reference, output / "reference.safetensors")
-    return {"count": spec.count}
+    return {"count": count}

@@ -27,10 +27,14 @@ class Guidance(Setting):
 
 
 class Fused(Setting):
-    """The student is sampled as it is trained, through its fusion points; ``frozen`` unless a role names the model."""
+    """The student is sampled as it is trained, through its fusion points; ``frozen`` unless a role names the model.
+
+    ``pairs`` are the indices i of the trained pairs (g[i], g[i-1]): only the evaluations at their g[i-1] are fused.
+    """
 
     layers: tuple[int, ...]
     w: float
+    pairs: tuple[int, ...]
     frozen: Source | None = None
 
 
@@ -145,7 +149,7 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
     from ssdbench.models.conditional import ClassConditional
     from ssdbench.models.load import load_denoiser
     from ssdbench.models.vae import DIT_OFFSET, REPA_OFFSET, open_autoencoder
-    from ssdbench.stages.solver import guided, predicting, solver
+    from ssdbench.stages.solver import fused_times, guided, predicting, solver
     from ssdbench.training.fusion import FusedStudent
 
     how = spec.sampling
@@ -159,7 +163,7 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
     fused = None
     if how.fused is not None:
         frozen = load(model_folder(how.fused.frozen, inputs, "frozen"))
-        fused = FusedStudent(model, frozen, how.fused.layers, how.fused.w)
+        fused = FusedStudent(model, frozen, how.fused.layers, how.fused.w, fused_times(how))
     inner = guided(fused or model, model.null_label, how)
     vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device)
     solve = solver(how, spec.seed)

@@ -89,9 +89,13 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     if "trajectory" in inputs:
         exact = _latents([inputs["trajectory"] / "samples.safetensors"])
         extra |= diagnostics.trajectory_error(_latents(shards, len(exact)), exact)
-    if "training" in inputs and reference.features is not None:
+    missing = dict(result.missing)
+    if "training" in inputs and reference.features is None:
+        missing["memorisation"] = f"the reference {reference.data!r} has no images or features"
+    elif "training" in inputs:
         training = load_reference(inputs["training"] / "reference.safetensors")
         assert training.features is not None  # a reference stage computes them
+        assert reference.features is not None
         extra |= diagnostics.memorisation(statistics.features, training.features, reference.features)
     content = {
         "metrics": result.metrics | extra,
@@ -100,7 +104,7 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
         "samples": result.samples,
         "reference_samples": reference.count,
         "stamps": list(result.stamps),
-        "missing": result.missing,
+        "missing": missing,
     }
     (output / "metrics.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     with safe_open(shards[0], framework="np") as tensors:

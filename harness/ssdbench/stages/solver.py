@@ -15,6 +15,7 @@ from ssdbench.diffusion.denoiser import DISCRETE, REPA, SIT, Denoiser, Guided, P
 from ssdbench.diffusion.flow import FLOW_SAMPLERS
 from ssdbench.diffusion.flow_sde import euler_maruyama
 from ssdbench.diffusion.grids import end_of, points, sde_times, uniform_times
+from ssdbench.diffusion.process import LinearFlow
 from ssdbench.diffusion.samplers import SAMPLERS, ssd_teacher
 from ssdbench.diffusion.schedule import alphas_cumprod
 
@@ -35,6 +36,13 @@ def guided(denoiser: Denoiser, null: Tensor, how: Sampling) -> Denoiser:
 def predicting(denoiser: Denoiser, how: Sampling) -> Denoiser:
     """The denoiser as the sampler takes it: ancestral sampling reads the learned sigma too."""
     return denoiser if how.sampler == "sde" and how.flow is None else Prediction(denoiser)
+
+
+def fused_times(how: Sampling) -> list[float]:
+    """The times at which a fused student was trained: g[i-1] of every trained pair, of the times that are evaluated."""
+    assert how.fused is not None
+    times: list[float] = [*how.timesteps()] if how.flow is None else LinearFlow(how.flow).times(how.nfe)[1:]
+    return [times[i - 1] for i in how.fused.pairs]
 
 
 def solver(how: Sampling, seed: int) -> Solve:

@@ -204,7 +204,7 @@ def _grid(
 def _objective(spec: TrainSpec, start: Path | None, device: str, features: int) -> Objective:
     import torch
 
-    from ssdbench.diffusion.grids import end_of, walked
+    from ssdbench.diffusion.grids import end_of, sde_times, walked
     from ssdbench.diffusion.process import Discrete, LinearFlow, Process
     from ssdbench.diffusion.schedule import alphas_cumprod
     from ssdbench.errors import InputError
@@ -237,6 +237,8 @@ def _objective(spec: TrainSpec, start: Path | None, device: str, features: int) 
             frozen, process, times, shared, setting.weighting, setting.teacher_guidance, end
         )
     if isinstance(process, LinearFlow):
+        if setting.grid == "sde":
+            times = sde_times(setting.nfe, 1.0 - process.clean, process.clean)[::-1]
         times = times[1:]  # where a sampler evaluates: not at the data
     common = (frozen, process, times, setting.pairs, shared)
     if setting.kind == "half-step":

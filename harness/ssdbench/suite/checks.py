@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
-from ssdbench.diffusion.grids import points, timesteps
+from ssdbench.diffusion.grids import points, timesteps, walked
 from ssdbench.errors import InputError
 from ssdbench.suite import catalog
+from ssdbench.suite.checking import Checks, halvings, kinds_of, prediction, steps_of, visited_by
+from ssdbench.suite.checks_training import TRAINING
 from ssdbench.suite.layers import DEFAULTS, Values
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.problems import INVALID
-from ssdbench.suite.variant import DISTILLED, UNSAMPLED, VariantStep, parse_variant
+from ssdbench.suite.variant import DISTILLED, UNSAMPLED
 
-Check = Callable[..., str | None]
-
-_CHECKS: list[tuple[tuple[str, ...], Check]] = []
-
-
-def _check(*keys: str) -> Callable[[Check], Check]:
-    """Register a check of ``keys``: given their values, returns what is wrong with the first, or None."""
-
-    def register(function: Check) -> Check:
-        _CHECKS.append((keys, lru_cache(maxsize=4096)(function)))
-        return function
-
-    return register
+CHECKS = Checks()
 
 
 def impossible(values: Values) -> list[tuple[tuple[str, ...], str]]:
@@ -35,7 +23,7 @@ def impossible(values: Values) -> list[tuple[tuple[str, ...], str]]:
     A check whose keys are missing or ``INVALID`` is passed over: their own problem is reported already.
     """
     found = []
-    for keys, check in _CHECKS:
+    for keys, check in (*CHECKS, *TRAINING):
         given = [values.get(key, DEFAULTS.get(key, INVALID)) for key in keys]
         if any(value is INVALID for value in given):
             continue
@@ -45,59 +33,21 @@ def impossible(values: Values) -> list[tuple[tuple[str, ...], str]]:
     return found
 
 
-@lru_cache(maxsize=4096)
-def _steps(variant: str) -> tuple[VariantStep, ...]:
-    return tuple(parse_variant(variant))
-
-
-def _kinds(variant: str) -> set[str]:
-    return {step.kind for step in _steps(variant)}
-
-
-def _points(nfe: int, sampler: str, pairs: str | tuple[int, ...]) -> int:
-    """Timesteps that a sampler visits with so many evaluations; 0 where that is impossible."""
-    try:
-        return points(sampler, nfe, pairs)
-    except InputError:
-        return 0
-
-
-@_check("nfe", "variant")
-def _nfe(nfe: int, variant: str) -> str | None:
-    kinds = _kinds(variant)
+@CHECKS.of("nfe", "variant", "train.nfe")
+def _nfe(nfe: int, variant: str, trained: int | None) -> str | None:
+    kinds = kinds_of(variant)
     if kinds & UNSAMPLED:
         return None if nfe == 0 else f"variant {variant!r} samples nothing, so nfe must be 0, not {nfe}"
     if nfe == 0:
         return f"must be at least 1 for the sampled variant {variant!r}, not 0"
-    if nfe == 1 and kinds & DISTILLED:
+    if (trained or nfe) == 1 and kinds & DISTILLED:
         return f"must be at least 2 for {variant!r}: one timestep has no pair to distil"
     return None
 
 
-def _halved(variant: str) -> VariantStep | None:
-    """The last progressive distillation of a variant."""
-    return next((step for step in reversed(_steps(variant)) if step.kind == "pd"), None)
-
-
-@_check("nfe", "variant", "train.nfe")
-def _progressive(nfe: int, variant: str, trained: int | None) -> str | None:
-    last = _halved(variant)
-    if nfe >= 1 and trained is None and last is not None and last.steps[-1] != nfe:
-        return f"must be {last.steps[-1]}, where '{last}' ends, not {nfe}"
-    return None
-
-
-@_check("train.nfe", "variant")
-def _progressive_off_its_grid(trained: int | None, variant: str) -> str | None:
-    last = _halved(variant)
-    if trained is not None and last is not None and last.steps[-1] != trained:
-        return f"must be {last.steps[-1]}, where '{last}' ends, not {trained}"
-    return None
-
-
-@_check("sampler", "variant")
+@CHECKS.of("sampler", "variant")
 def _sampler(sampler: str, variant: str) -> str | None:
-    unsampled = bool(_kinds(variant) & UNSAMPLED)
+    unsampled = bool(kinds_of(variant) & UNSAMPLED)
     if unsampled and sampler != "none":
         return f"variant {variant!r} samples nothing, so the sampler must be 'none', not {sampler!r}"
     if not unsampled and sampler == "none":
@@ -105,36 +55,18 @@ def _sampler(sampler: str, variant: str) -> str | None:
     return None
 
 
-@_check("sampler", "model")
+@CHECKS.of("sampler", "model")
 def _predicted(sampler: str, model: str) -> str | None:
-    facts, of_model = catalog.SAMPLERS.get(sampler), catalog.MODELS.get(model)
-    if facts is None or of_model is None or of_model.prediction in facts.predictions:
-        return None
-    known = [name for name, other in catalog.SAMPLERS.items() if of_model.prediction in other.predictions]
+    predicted = prediction(model)
+    facts = catalog.SAMPLERS.get(sampler)
+    if predicted in ("eps",) if facts is None else predicted in facts.predictions:
+        return None  # a sampler of the user's own is called as those of eps are
+    known = [name for name, other in catalog.SAMPLERS.items() if predicted in other.predictions]
     fitting = ", ".join(name for name in known if name != "none")
-    return (
-        f"{sampler!r} is not for model {model!r}, which predicts {of_model.prediction} (there are {fitting})"
-    )
+    return f"{sampler!r} is not for model {model!r}, which predicts {predicted} (there are {fitting})"
 
 
-@_check("variant", "train.lambda", "train.pairs", "nfe", "train.nfe", "model")
-def _no_middle(
-    variant: str, lam: float | None, pairs: str | tuple[int, ...], nfe: int, trained: int | None, model: str
-) -> str | None:
-    facts = catalog.MODELS.get(model)
-    needs = _kinds(variant) & {"ssd-eq12", "ssd-half-step"} or ("ssd" in _kinds(variant) and lam is None)
-    first = (trained or nfe) - 1
-    if facts is None or facts.prediction == "eps" or not needs:
-        return None
-    if not isinstance(pairs, str) and first not in pairs:
-        return None
-    return (
-        f"{variant!r} of model {model!r} needs the middle of log(alpha / sigma), which is infinite at pure noise:"
-        f" leave pair {first} out of train.pairs"
-    )
-
-
-@_check("nfe", "sampler", "train.pairs")
+@CHECKS.of("nfe", "sampler", "train.pairs")
 def _evaluations(nfe: int, sampler: str, pairs: str | tuple[int, ...]) -> str | None:
     if nfe == 0:
         return None
@@ -145,7 +77,7 @@ def _evaluations(nfe: int, sampler: str, pairs: str | tuple[int, ...]) -> str | 
     return None
 
 
-@_check("resolution", "model")
+@CHECKS.of("resolution", "model")
 def _resolution(resolution: int, model: str) -> str | None:
     facts = catalog.MODELS.get(model)
     if facts is None or not facts.resolutions or resolution in facts.resolutions:
@@ -154,26 +86,26 @@ def _resolution(resolution: int, model: str) -> str | None:
     return f"model {model!r} exists for {have}, not {resolution}"
 
 
-@_check("grid", "nfe", "sampler", "train.pairs", "model", "variant")
+@CHECKS.of("grid", "nfe", "sampler", "train.pairs", "model", "variant")
 def _grid(
     grid: str, nfe: int, sampler: str, pairs: str | tuple[int, ...], model: str, variant: str
 ) -> str | None:
-    facts = catalog.MODELS.get(model)
-    visited = _points(nfe, sampler, pairs)
-    if visited < 1 or _kinds(variant) & UNSAMPLED or (facts is not None and facts.prediction != "eps"):
+    visited = visited_by(nfe, sampler, pairs)
+    if visited < 1 or kinds_of(variant) & UNSAMPLED or prediction(model) != "eps":
         return None
+    done = halvings(variant, visited)
     try:
-        first = timesteps(grid, visited)[0]
+        first = walked(grid, visited, done)[0]
     except InputError as error:
-        return str(error)
-    if sampler == "dpm-solver-2" and first > 1:
+        return None if done else str(error)  # of a teacher: that is said of the variant
+    if sampler in ("dpm-solver-1", "dpm-solver-2") and first > 1:
         return f"sampler {sampler!r} ends at the first timestep, and {first} of grid {grid!r} is noisy"
     return None
 
 
-@_check("train.nfe", "grid", "variant")
+@CHECKS.of("train.nfe", "grid", "variant")
 def _trained_grid(trained: int | None, grid: str, variant: str) -> str | None:
-    if trained is None or not _kinds(variant) & DISTILLED:
+    if trained is None or not kinds_of(variant) & DISTILLED:
         return None
     if trained < 2:
         return "must be at least 2: one timestep has no pair to distil"
@@ -184,10 +116,10 @@ def _trained_grid(trained: int | None, grid: str, variant: str) -> str | None:
     return None
 
 
-@_check("train.fuse", "model", "variant")
+@CHECKS.of("train.fuse", "model", "variant")
 def _fuse(fuse: str | tuple[int, ...], model: str, variant: str) -> str | None:
     facts = catalog.MODELS.get(model)
-    if isinstance(fuse, str) or facts is None or not facts.depth or "issd" not in _kinds(variant):
+    if isinstance(fuse, str) or facts is None or not facts.depth or "issd" not in kinds_of(variant):
         return None
     beyond = [str(i) for i in fuse if i >= facts.depth]
     if not beyond:
@@ -197,19 +129,19 @@ def _fuse(fuse: str | tuple[int, ...], model: str, variant: str) -> str | None:
     )
 
 
-@_check("fused", "variant")
+@CHECKS.of("fused", "variant")
 def _fused(fused: bool, variant: str) -> str | None:
-    if not fused or _steps(variant)[-1].kind == "issd":
+    if not fused or steps_of(variant)[-1].kind == "issd":
         return None
     return f"only the student of a variant that ends in 'issd' has fused features, not that of {variant!r}"
 
 
-@_check("train.pairs", "nfe", "train.nfe", "sampler", "variant")
+@CHECKS.of("train.pairs", "nfe", "train.nfe", "sampler", "variant")
 def _pairs(
     pairs: str | tuple[int, ...], nfe: int, trained: int | None, sampler: str, variant: str
 ) -> str | None:
-    sampled = _points(nfe, sampler, pairs)
-    grids = {trained or sampled} if _kinds(variant) & DISTILLED else set()
+    sampled = visited_by(nfe, sampler, pairs)
+    grids = {trained or sampled} if kinds_of(variant) & DISTILLED else set()
     if sampler == "ssd-teacher":
         grids.add(sampled)  # it takes the pairs from the grid that it samples on
     for visited in sorted(grids):
@@ -223,7 +155,7 @@ def _pairs(
     return None
 
 
-@_check("guidance.channels", "model", "resolution")
+@CHECKS.of("guidance.channels", "model", "resolution")
 def _channels(channels: int | None, model: str, resolution: int) -> str | None:
     facts = catalog.MODELS.get(model)
     shape = None if facts is None else facts.shapes.get(resolution)
@@ -232,34 +164,33 @@ def _channels(channels: int | None, model: str, resolution: int) -> str | None:
     return f"model {model!r} has {shape.in_channels} channels, not {channels}"
 
 
-@_check("data", "eval.reference", "variant", "model")
+@CHECKS.of("data", "eval.reference", "variant", "model")
 def _overlap(data: str, reference: str, variant: str, model: str) -> str | None:
     facts, of_model = catalog.REFERENCES.get(reference), catalog.MODELS.get(model)
     if data == "original" and of_model is not None:
         data = of_model.dataset
-    if facts is None or data not in facts.held_by or _kinds(variant) == {"base"}:
+    if facts is None or data not in facts.held_by or kinds_of(variant) == {"base"}:
         return None
     return (
         f"{data!r} holds the images of the reference {reference!r}: train on others than it is scored against"
     )
 
 
-@_check("autoencoder", "variant")
+@CHECKS.of("autoencoder", "variant")
 def _autoencoder(autoencoder: Any, variant: str) -> str | None:
-    if autoencoder is None or {"pretrain", "reconstruction"} & set(_kinds(variant)):
+    if autoencoder is None or {"pretrain", "reconstruction"} & set(kinds_of(variant)):
         return None
     return f"only the variants 'pretrain' and 'reconstruction' train an autoencoder, not {variant!r}"
 
 
-@_check("data", "grid", "model", "variant")
+@CHECKS.of("data", "grid", "model", "variant")
 def _synthetic(data: str, grid: str, model: str, variant: str) -> str | None:
     steps = synthetic_steps(data)
     if steps is None:
         return None
-    if _kinds(variant) & (UNSAMPLED | {"pretrain"}):
+    if kinds_of(variant) & (UNSAMPLED | {"pretrain"}):
         return f"{data!r} is what the base model makes, and {variant!r} has none"
-    facts = catalog.MODELS.get(model)
-    if facts is not None and facts.prediction != "eps":
+    if prediction(model) != "eps":
         return None
     try:
         timesteps(grid, steps)

@@ -85,15 +85,22 @@ class FusedStudent:
         frozen: theta-; another module than the student, put in evaluation mode.
         layers: blocks whose outputs are fused, 0-based.
         w: weight of the states from s.
+        times: where the student was trained with fusion; elsewhere it is plain. None: everywhere.
     """
 
     def __init__(
-        self, student: ClassConditional, frozen: ClassConditional, layers: Sequence[int], w: float
+        self,
+        student: ClassConditional,
+        frozen: ClassConditional,
+        layers: Sequence[int],
+        w: float,
+        times: Sequence[float] | None = None,
     ) -> None:
         if student is frozen:
             raise InputError("the student and the frozen model must be two modules: both run in one call")
         self.student, self.frozen, self.w = student, frozen.eval(), w
         self.layers = sorted(layers)
+        self.times = times
         self._before: tuple[Tensor, Tensor, Tensor] | None = None
         self._start: float | None = None
 
@@ -118,7 +125,13 @@ class FusedStudent:
                 f" trajectory from {self._start:g}: call reset() before another trajectory"
             )
         self._before = (x, t, cond)
+        if not self._trained_at(float(t[0])):
+            return self.student(x, t, cond)  # type: ignore[no-any-return]
         with torch.no_grad(), recording(block_points(self.frozen, self.layers)) as states:
             self.frozen(*before)
         with fusing(block_points(self.student, self.layers), states, self.w):
             return self.student(x, t, cond)  # type: ignore[no-any-return]
+
+    def _trained_at(self, t: float) -> bool:
+        # Within the rounding of a float32 time.
+        return self.times is None or any(abs(t - time) < 1e-6 for time in self.times)

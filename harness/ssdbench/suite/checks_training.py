@@ -1,0 +1,135 @@
+"""Training, diagnostics and fused students: settings that are right one by one and impossible together."""
+
+from __future__ import annotations
+
+from ssdbench.diffusion.grids import timesteps, walked
+from ssdbench.errors import InputError
+from ssdbench.suite import catalog
+from ssdbench.suite.checking import Checks, Pairs, halved, kinds_of, prediction, steps_of, visited_by
+from ssdbench.suite.variant import DISTILLED
+
+TRAINING = Checks()
+
+
+@TRAINING.of("nfe", "variant", "train.nfe", "sampler", "train.pairs", "model")
+def _progressive(
+    nfe: int, variant: str, trained: int | None, sampler: str, pairs: Pairs, model: str
+) -> str | None:
+    last = halved(variant)
+    if nfe < 1 or trained is not None or last is None:
+        return None
+    visited = visited_by(nfe, sampler, pairs) if prediction(model) == "eps" else nfe
+    if visited in (0, last.steps[-1]):
+        return None
+    if visited == nfe:
+        return f"must be {last.steps[-1]}, where '{last}' ends, not {nfe}"
+    return f"makes {sampler!r} visit {visited} timesteps, where '{last}' ends at {last.steps[-1]}"
+
+
+@TRAINING.of("train.nfe", "variant")
+def _progressive_off_its_grid(trained: int | None, variant: str) -> str | None:
+    last = halved(variant)
+    if trained is not None and last is not None and last.steps[-1] != trained:
+        return f"must be {last.steps[-1]}, where '{last}' ends, not {trained}"
+    return None
+
+
+@TRAINING.of("variant", "grid", "model")
+def _teachers(variant: str, grid: str, model: str) -> str | None:
+    if prediction(model) != "eps":
+        return None
+    done = 0
+    for step in steps_of(variant):
+        for teacher in step.steps[:-1]:
+            try:
+                walked(grid, teacher, done)
+            except InputError as error:
+                return f"{variant!r} has no grid: {error}"
+            done += 1
+    return None
+
+
+@TRAINING.of("train.pd_weighting", "variant", "model")
+def _weighting(weighting: str | None, variant: str, model: str) -> str | None:
+    if weighting != "snr" or halved(variant) is None or prediction(model) == "eps":
+        return None
+    return f"'snr' gives the first step of model {model!r}, which starts at pure noise, no weight: none or truncated"
+
+
+@TRAINING.of("sampler", "variant", "model")
+def _distilled_for(sampler: str, variant: str, model: str) -> str | None:
+    if sampler == "heun" and kinds_of(variant) & (DISTILLED | {"pd"}) and prediction(model) == "v":
+        return f"'heun' evaluates twice a step, and {variant!r} is distilled for one evaluation a step"
+    return None
+
+
+@TRAINING.of("variant", "train.lambda", "train.pairs", "nfe", "train.nfe", "model")
+def _no_middle(
+    variant: str, lam: float | None, pairs: str | tuple[int, ...], nfe: int, trained: int | None, model: str
+) -> str | None:
+    needs = kinds_of(variant) & {"ssd-eq12", "ssd-half-step"} or ("ssd" in kinds_of(variant) and lam is None)
+    first = (trained or nfe) - 1
+    if prediction(model) == "eps" or not needs:
+        return None
+    if not isinstance(pairs, str) and first not in pairs:
+        return None
+    return (
+        f"{variant!r} of model {model!r} needs the middle of log(alpha / sigma), which is infinite at pure noise:"
+        f" leave pair {first} out of train.pairs"
+    )
+
+
+@TRAINING.of("train.align", "variant", "train.align_layer", "model", "resolution")
+def _aligned(coeff: float | None, variant: str, layer: int | None, model: str, resolution: int) -> str | None:
+    if coeff is None:
+        return None
+    if "pretrain" not in kinds_of(variant):
+        return f"aligns while pretraining, and {variant!r} does not pretrain"
+    facts = catalog.MODELS.get(model)
+    if facts is None:
+        return f"aligns a transformer's blocks, which {model!r} is not known to have"
+    if layer is not None and layer >= facts.depth:
+        return f"aligns block {layer}, beyond the {facts.depth} blocks (0 to {facts.depth - 1}) of model {model!r}"
+    return None
+
+
+@TRAINING.of("fused", "guidance.interval", "sampler", "train.nfe")
+def _fused(
+    fused: bool, interval: tuple[float, float] | None, sampler: str, trained: int | None
+) -> str | None:
+    if not fused:
+        return None
+    if interval is not None:
+        return "a fused student needs its last step's branch in every step, and guidance.interval drops one"
+    if sampler != "ddim":
+        return f"a fused student is trained for the steps of 'ddim', not of {sampler!r}"
+    return (
+        None if trained is None else "a fused student has no trained pairs off its grid: leave out train.nfe"
+    )
+
+
+@TRAINING.of("eval.trajectory", "grid", "model", "sampler")
+def _trajectory(steps: int | None, grid: str, model: str, sampler: str) -> str | None:
+    if steps is None:
+        return None
+    if sampler == "sde":
+        return "compares with a deterministic solver's samples, which 'sde' does not come near"
+    if prediction(model) != "eps":
+        return None
+    try:
+        timesteps(grid, steps)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+@TRAINING.of("eval.memorisation", "model", "eval.reference")
+def _memorisation(asked: bool, model: str, reference: str) -> str | None:
+    facts, of_model = catalog.REFERENCES.get(reference), catalog.MODELS.get(model)
+    if not asked:
+        return None
+    if of_model is None:
+        return f"needs a known training set, and model {model!r} is your own"
+    if facts is None or not facts.held_by:
+        return f"needs a reference that is known to hold no training image, and {reference!r} is not"
+    return None
