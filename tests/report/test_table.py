@@ -271,3 +271,27 @@ def test_the_paper_is_not_mixed_into_another_scale() -> None:
 def test_no_row_is_lost_that_nothing_shown_tells_from_another() -> None:
     results = [measured(make_run("issd", epochs=epochs), 90.0) for epochs in ("1", "2")]
     assert len(cells(table_of(results), "Method")) == 2
+
+
+def test_diagnostics_are_columns_where_a_run_has_them_and_so_is_what_training_cost() -> None:
+    def stage(kind: str, seconds: float, **facts: int) -> dict[str, object]:
+        known = {"kind": kind, "title": kind, "seconds": seconds, "peak_rss_mb": 1.0, "cached": False}
+        return known | {"digest": "d" * 64, "device": "cpu", "threads": 1, "sources": "s", "facts": facts}
+
+    stages = {
+        "a" * 64: stage("train", 41.6, frozen_forwards=51_200, student_forwards=25_600),
+        "b" * 64: stage("sample", 9.0, nfe=10),
+    }
+    results = [
+        measured(make_run("base"), 3.0, trajectory=0.1401),
+        measured(make_run("issd"), 2.0, trajectory=0.2614, nearer_training=0.523, stages=stages),
+        measured(make_run("ssd"), 2.5, stages=stages),
+    ]
+    table = table_of(results, "diagnostics")
+    assert cells(table, "Trajectory error") == ["0.140", "0.261", "–"]
+    assert cells(table, "Nearer to training") == ["–", "0.523", "–"]
+    assert cells(table, "Frozen passes (k)") == ["–", "51.2", "51.2"]
+    assert cells(table, "Trained passes (k)") == ["–", "25.6", "25.6"]
+    assert cells(table, "Training s") == ["–", "42", "42"]
+    plain = table_of(results[2:], "plain")
+    assert not [column for column in plain.columns if "Trajectory" in column.header]

@@ -108,7 +108,9 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
 
 
 def _stage(manifest: Manifest, cached: bool) -> StageRecord:
-    shared = manifest.model_dump(include=set(StageRecord.model_fields) - {"inputs"})
+    # What a score stage tells of itself is the record's own.
+    hidden = {"inputs", "facts"} if manifest.kind == "score" else {"inputs"}
+    shared = manifest.model_dump(include=set(StageRecord.model_fields) - hidden)
     inputs = {role: consumed.key for role, consumed in manifest.inputs.items()}
     return StageRecord(**shared, inputs=inputs, cached=cached)
 

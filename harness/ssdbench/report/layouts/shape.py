@@ -13,6 +13,9 @@ from ssdbench.suite.variant import UNSAMPLED
 
 Order = Literal["suite", "nfe"]
 
+COSTS = frozenset({"train", "frozen", "trained", "seconds"})
+"""Fields that tell something even where all rows that have one have the same."""
+
 
 @dataclass(frozen=True)
 class Field:
@@ -68,7 +71,7 @@ class Layout:
             values = {field.show(row) for row in rows}
             if name == "train" and not any("step" in value for value in values):
                 field = replace(field, header="Train epochs")
-            telling = values != {DASH} if name == "train" else len(values - {DASH}) > 1
+            telling = len(values - {DASH}) > (0 if name in COSTS else 1)
             if telling or not self.optional or name == "nfe":
                 shown.append(field)
         return shown
