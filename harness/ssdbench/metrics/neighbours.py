@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssdbench.errors import InputError
-
 if TYPE_CHECKING:
     import torch
 
@@ -111,16 +109,30 @@ def squared_distances(
     return found
 
 
-def radii(points: Points, k: int, products: Products) -> NDArray[np.float64]:
+def nearest_of(points: Points, k: int, products: Products) -> Nearest:
+    """Return the k nearest neighbours of each of the points among the points, itself and a few more besides.
+
+    Each tile of the symmetric matrix of distances is computed once and serves its rows and its columns.
+    """
+    nearest = Nearest(len(points), min(len(points), k + 1 + _SPARE))
+    blocks = points.blocks()
+    # The diagonal first: it gives every row a bound that few others pass.
+    for i in blocks:
+        nearest.take(i, products.tile(points, i, points, i), i.start)
+    for n, i in enumerate(blocks):
+        for j in blocks[n + 1 :]:
+            tile = products.tile(points, i, points, j)
+            nearest.take(i, tile, j.start)
+            nearest.take(j, tile.T, i.start)
+    return nearest
+
+
+def radii(points: Points, nearest: Nearest, k: int) -> NDArray[np.float64]:
     """Return the squared distance of each of the points to its k-th nearest neighbour, float64 (N,).
 
-    Each tile of the symmetric matrix of distances is computed once and serves its rows and its columns. Candidates
-    near the wanted rank are decided by differences in float64; where more points than are kept lie within the
-    bounds of float32, as identical images do, the row is computed in float64 throughout.
+    Candidates near the wanted rank are decided by differences in float64; where more points than are kept lie within
+    the bounds of float32, as identical images do, the row is computed in float64 throughout.
     """
-    if len(points) <= k:
-        raise InputError(f"precision and recall of {len(points)} samples: at least {k + 1} are needed")
-    nearest = _nearest(points, min(len(points), k + 1 + _SPARE), products)
     low = -2.0 * nearest.closeness.astype(np.float64)  # ascending along a row
     width = 2 * points.slack * (points.norms[:, None] + points.norms[nearest.index]) + 1e-30
     high = low + width
@@ -142,7 +154,7 @@ def radii(points: Points, k: int, products: Products) -> NDArray[np.float64]:
     return found
 
 
-class _Nearest:
+class Nearest:
     """The nearest neighbours found so far: ``closeness`` (N, K), falling along a row, and their ``index``."""
 
     def __init__(self, count: int, width: int) -> None:
@@ -180,20 +192,6 @@ class _Nearest:
         begins = np.searchsorted(row[order], np.arange(len(touched)))
         chosen = order[begins[:, None] + np.arange(width)]  # every row has at least its old ones
         self.closeness[where], self.index[where] = closeness[chosen], index[chosen]
-
-
-def _nearest(points: Points, width: int, products: Products) -> _Nearest:
-    nearest = _Nearest(len(points), width)
-    blocks = points.blocks()
-    # The diagonal first: it gives every row a bound that few others pass.
-    for i in blocks:
-        nearest.take(i, products.tile(points, i, points, i), i.start)
-    for n, i in enumerate(blocks):
-        for j in blocks[n + 1 :]:
-            tile = products.tile(points, i, points, j)
-            nearest.take(i, tile, j.start)
-            nearest.take(j, tile.T, i.start)
-    return nearest
 
 
 def _radii_in_float64(points: Points, which: NDArray[np.integer], k: int) -> NDArray[np.float64]:

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.neighbours import Points, Products, common_frame, radii, squared_distances
+from ssdbench.metrics.intervals import Interval, RecallJackknife, share_interval
+from ssdbench.metrics.neighbours import (
+    Points,
+    Products,
+    common_frame,
+    nearest_of,
+    radii,
+    squared_distances,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +43,7 @@ def neighbour_radii(
     """
     if len(features) <= k:
         raise InputError(f"precision and recall of {len(features)} samples: at least {k + 1} are needed")
-    return radii(Points(features, *common_frame(features)), k, Products(device))
+    return _radii(Points(features, *common_frame(features)), k, Products(device))
 
 
 def precision_recall(
@@ -63,6 +71,31 @@ def precision_recall(
 
     Raises InputError when widths differ or a set has fewer than k + 1 features.
     """
+    return _measure(samples, reference, reference_radii, k, device, None)[0]
+
+
+def precision_recall_intervals(
+    samples: NDArray[np.floating],
+    reference: NDArray[np.floating],
+    *,
+    reference_radii: NDArray[np.float64] | None = None,
+    k: int = NEIGHBOURS,
+    device: torch.device | str = "cpu",
+) -> tuple[PrecisionRecall, Interval, Interval]:
+    """Return what ``precision_recall`` does, and 95 % intervals of precision and of recall."""
+    shares, recall = _measure(samples, reference, reference_radii, k, device, RecallJackknife)
+    assert recall is not None
+    return shares, share_interval(shares.precision, len(samples)), recall
+
+
+def _measure(
+    samples: NDArray[np.floating],
+    reference: NDArray[np.floating],
+    reference_radii: NDArray[np.float64] | None,
+    k: int,
+    device: torch.device | str,
+    jackknifed: type[RecallJackknife] | None,
+) -> tuple[PrecisionRecall, Interval | None]:
     if samples.shape[1:] != reference.shape[1:] or samples.ndim != 2:
         raise InputError(
             f"features of shapes {samples.shape} and {reference.shape}: expected (N, D) and (M, D)"
@@ -72,16 +105,25 @@ def precision_recall(
             raise InputError(f"precision and recall of {len(features)} samples: at least {k + 1} are needed")
     products, frame = Products(device), common_frame(samples, reference)
     real = Points(reference, *frame)
-    real_balls = _Balls(real, radii(real, k, products) if reference_radii is None else reference_radii)
+    real_balls = _Balls(real, _radii(real, k, products) if reference_radii is None else reference_radii)
     generated = Points(samples, *frame)
-    generated_balls = _Balls(generated, radii(generated, k, products))
+    nearest = nearest_of(generated, k, products)
+    generated_balls = _Balls(generated, radii(generated, nearest, k))
+    jackknife = jackknifed(nearest, k, len(reference)) if jackknifed else None
     inside, covered = np.zeros(len(samples), dtype=bool), np.zeros(len(reference), dtype=bool)
     for i in generated.blocks():
         for j in real.blocks():
             tile = products.tile(generated, i, real, j)
             real_balls.mark(inside, tile, generated, i, j)
             generated_balls.mark(covered, tile.T, real, j, i)
-    return PrecisionRecall(float(inside.mean()), float(covered.mean()))
+            if jackknife is not None:
+                jackknife.take(tile, i, j)
+    shares = PrecisionRecall(float(inside.mean()), float(covered.mean()))
+    return shares, jackknife.interval(shares.recall) if jackknife is not None else None
+
+
+def _radii(points: Points, k: int, products: Products) -> NDArray[np.float64]:
+    return radii(points, nearest_of(points, k, products), k)
 
 
 class _Balls:
