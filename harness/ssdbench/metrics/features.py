@@ -97,7 +97,9 @@ def taps_of(batches: Iterable[NDArray[np.uint8]], network: FeatureNetwork) -> It
     done = 0
     with ahead(rebatch(_checked(batches), network.batch_size)) as ready:
         for images in ready:
-            taps = network(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))))  # NHWC -> NCHW
+            taps = network(
+                torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+            )  # NHWC -> NCHW
             arrays = TapArrays(*(tap.cpu().numpy() for tap in taps))
             for name, values in zip(taps._fields, arrays, strict=True):
                 if not np.isfinite(values).all():

@@ -53,7 +53,7 @@ def common_frame(*sets: Features) -> tuple[NDArray[np.float64], float]:
 
     Distances do not change under a shift, and norms are least about the mean; the scale keeps float32 from overflow.
     """
-    shift = np.mean(sets[-1], axis=0, dtype=np.float64)
+    shift: NDArray[np.float64] = np.asarray(np.mean(sets[-1], axis=0, dtype=np.float64))
     largest = max(float(np.abs(rows[start : start + BLOCK] - shift).max()) for rows, start in _parts(*sets))
     return shift, 1.0 if largest == 0 else 2.0 ** -np.ceil(np.log2(largest))
 
@@ -87,7 +87,9 @@ class Products:
         import torch
 
         before = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = False  # its products are not those that the bounds are made for
+        torch.backends.cuda.matmul.allow_tf32 = (
+            False  # its products are not those that the bounds are made for
+        )
         try:
             x, y = (torch.from_numpy(rows).to(self.device) for rows in (a, b))
             product: NDArray[np.float32] = (x @ y.T).cpu().numpy()
