@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_a_value_lies_in_its_interval_and_every_count_is_told(
         assert found["method"]
     text = ssdbench("eval", "a.npz", "--reference", real, *TOY).stdout
     assert "a.npz, 500 images, against real.npz, 300 images" in text
-    assert f"FD(toy)         {content['metrics']['fd']:.3f}" in text
+    assert re.search(rf"FD\(toy\) +{content['metrics']['fd']:.3f} ", text)
     assert "against 300 reference images instead of 10000" in text
 
 
@@ -218,7 +219,7 @@ def tar_with_a_link(path: Path) -> None:
 
 MALFORMED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "nothing there": ("no-such", lambda p: None, "there is no such file or folder, and no data set"),
-    "floats": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES / 255), "'arr_0' is float64 (500, 4, 4, 3), expected uint8"),
+    "floats": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES / 255), "is float64 (500, 4, 4, 3), expected uint8"),
     "NCHW": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES.transpose(0, 3, 1, 2).copy()), "this looks like NCHW"),
     "four channels": ("x.npz", lambda p: np.savez(p, arr_0=np.zeros((9, 4, 4, 4), np.uint8)), "with C = 1 or 3"),
     "one image": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES[0]), "uint8 (4, 4, 3), expected uint8 (N, H, W, C)"),
@@ -235,7 +236,7 @@ MALFORMED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "broken image": ("x", lambda p: two(p, png(SAMPLES[1])[:60]), "b.png: cannot be decoded as an image"),
     "transparent": ("x", lambda p: two(p, transparent()), "b.png: has transparent pixels"),
     "16 bits": ("x", lambda p: two(p, deep()), "more than 8 bits"),
-    "folder of both": ("x", lambda p: (two(p, png(SAMPLES[1])), archive(p / "c.tar", SAMPLES[:3])), "expected one kind"),
+    "folder of both": ("x", lambda p: (two(p, png(SAMPLES[1])), archive(p / "c.tar", SAMPLES[:3])), "one kind"),
     "cut tar": ("x.tar", lambda p: (archive(p, SAMPLES[:9]), p.write_bytes(p.read_bytes()[:9000])), "it is cut short"),
     "no tar": ("x.tar", lambda p: p.write_bytes(b"words" * 300), "is no plain tar archive"),
     "empty tar": ("x.tar", lambda p: tarfile.open(p, "w").close(), "no images found"),
