@@ -89,7 +89,7 @@ def test_what_the_reader_raises_is_raised_where_it_is_read():
 
 def test_no_thread_stays_behind():
     before = threading.active_count()
-    with pytest.raises(ZeroDivisionError), ahead(iter(range(10**9)), 2) as ready:
+    with pytest.raises(ZeroDivisionError), ahead(iter(range(10**9)), 2) as ready:  # noqa: PT012
         next(ready)
         raise ZeroDivisionError
     assert threading.active_count() == before
