@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, Filled
 
 TOY = ("--network", "tests.metrics.toy:toy_network")
 REAL = np.random.default_rng(0).integers(0, 256, (300, 4, 4, 3), dtype=np.uint8)
@@ -153,6 +153,22 @@ def test_exported_samples_are_what_adm_reads(ssdbench: Command, workplace: Path)
         assert (file["arr_0"].dtype, file["arr_0"].shape) == (np.uint8, (37, 4, 4, 3))
         np.testing.assert_array_equal(file["arr_0"], np.repeat(grey, 3, axis=3))
         np.testing.assert_array_equal(file["arr_1"], np.arange(37) % 5)
+
+
+def test_a_runs_samples_are_found_by_its_key(ssdbench: Command, filled: Filled) -> None:
+    result = ssdbench("eval", filled.targets[0][:12], "--export-npz", "out.npz")
+    assert (result.exit_code, result.stdout) == (0, ""), result.stderr
+    shard = filled.store.directory(filled.stage("sample")) / "samples.safetensors"
+    with np.load("out.npz", allow_pickle=False) as file:
+        np.testing.assert_array_equal(file["arr_0"][..., :1], load_file(shard)["images"])
+        np.testing.assert_array_equal(file["arr_1"], load_file(shard)["labels"])
+
+
+def test_a_run_that_kept_no_samples(ssdbench: Command, trimmed: Filled) -> None:
+    result = ssdbench("eval", trimmed.targets[0][:12], "--export-npz", "out.npz")
+    assert result.exit_code == 2
+    assert "are no longer in" in result.stderr
+    assert "'keep: samples'" in result.stderr
 
 
 def test_class_sorted_samples_are_warned_of(ssdbench: Command, real: Path) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
@@ -114,3 +115,13 @@ def test_the_sets_are_not_changed():
     before = samples.copy(), reference.copy()
     precision_recall(samples, reference)
     np.testing.assert_array_equal((samples, reference), before)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("make", SETS)
+def test_a_gpu_gives_the_same_counts(make):
+    rng = np.random.default_rng(5)
+    samples, reference = make(rng, 3000), make(rng, 700)
+    assert precision_recall(samples, reference, device="cuda") == precision_recall(samples, reference)
+    np.testing.assert_array_equal(neighbour_radii(samples, device="cuda"), neighbour_radii(samples))

@@ -114,30 +114,25 @@ class Chosen:
     """A uniform random choice of at most ``size`` rows of a stream of float32 rows, however it is batched."""
 
     def __init__(self, size: int, width: int, seed: int = 0) -> None:
-        self.size = size
         self._generator = np.random.default_rng(seed)
-        self._rows = np.empty((0, width), np.float32)
-        self._draws = np.empty(0)
-        self._places = np.empty(0, np.int64)
+        self._rows = np.empty((size, width), np.float32)
+        self._draws = np.full(size, np.inf)  # each row draws a number; the smallest stay
+        self._places = np.empty(size, np.int64)
         self._seen = 0
 
     def add(self, rows: NDArray[np.float32]) -> None:
         """Take rows (n, D)."""
         draws = self._generator.random(len(rows))
-        places = np.arange(self._seen, self._seen + len(rows))
+        for i in np.flatnonzero(draws < self._draws.max()):
+            slot = int(np.argmax(self._draws))
+            if draws[i] < self._draws[slot]:
+                self._rows[slot], self._draws[slot] = rows[i], draws[i]
+                self._places[slot] = self._seen + i
         self._seen += len(rows)
-        if len(self._draws) == self.size:
-            kept = draws < self._draws.max()
-            if not kept.any():
-                return
-            rows, draws, places = rows[kept], draws[kept], places[kept]
-        draws, places = np.concatenate([self._draws, draws]), np.concatenate([self._places, places])
-        rows = np.concatenate([self._rows, rows])
-        order = np.sort(np.argsort(draws, kind="stable")[: self.size])  # stays in the stream's order
-        self._rows, self._draws, self._places = rows[order], draws[order], places[order]
 
     def rows(self) -> NDArray[np.float32]:
         """Return the rows chosen so far, in the stream's order."""
         if not self._seen:
             raise InputError("no rows to choose from")
-        return self._rows
+        held = np.flatnonzero(np.isfinite(self._draws))
+        return self._rows[held[np.argsort(self._places[held])]]
