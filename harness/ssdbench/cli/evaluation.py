@@ -121,7 +121,7 @@ def carry_out(request: Request) -> dict[str, Any] | None:
             intervals=request.intervals,
             progress=progress(samples.count),
         )
-    content = content_of(result, samples, wanted)
+    content = content_of(result, samples, reference.count, wanted)
     if FD_DINOV2 in wanted:
         _add_dinov2(content, samples, place, resolution, request)
     return content

@@ -15,13 +15,15 @@ SCHEMA = 1
 _DIGITS = {"precision": 4, "recall": 4, "kid": 6}
 
 
-def content_of(result: Evaluation, samples: ImageSource, wanted: Collection[str]) -> dict[str, Any]:
+def content_of(
+    result: Evaluation, samples: ImageSource, reference_count: int | None, wanted: Collection[str]
+) -> dict[str, Any]:
     """Return what ``--json`` prints; metrics in the order of ``wanted``."""
     notes = samples.notes if "is" in wanted else ()
     return {
         "schema_version": SCHEMA,
         "samples": {"name": samples.name, "count": result.samples},
-        "reference": {"name": result.reference, "count": result.reference_samples},
+        "reference": {"name": result.reference, "count": reference_count},
         "network": {"name": result.network, "digest": result.network_digest},
         "metrics": {key: result.metrics[key] for key in wanted if key in result.metrics},
         "intervals": {key: result.intervals[key]._asdict() for key in wanted if key in result.intervals},

@@ -38,7 +38,6 @@ class Evaluation:
         reference: which images they were measured against.
         stamps: remarks that belong to every report of these numbers.
         missing: metrics that cannot be computed from this reference, with the reason.
-        reference_samples: how many images the reference's moments are of; None where it is not known.
         intervals: 95 % confidence intervals of the metrics, where they were asked for.
     """
 
@@ -49,7 +48,6 @@ class Evaluation:
     reference: str
     stamps: tuple[str, ...] = ()
     missing: dict[str, str] = field(default_factory=dict)
-    reference_samples: int | None = None
     intervals: dict[str, Interval] = field(default_factory=dict)
 
 
@@ -137,7 +135,6 @@ def compare(
         reference.data,
         tuple(stamps),
         missing,
-        reference.count,
         {key: value for key, value in intervals.items() if key in chosen},
     )
 
