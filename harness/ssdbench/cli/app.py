@@ -12,6 +12,7 @@ from ssdbench import __version__
 from ssdbench.cli.convert import convert
 from ssdbench.cli.doctor import doctor
 from ssdbench.cli.errors import Verb, VerbGroup
+from ssdbench.cli.eval import eval_
 from ssdbench.cli.export import export
 from ssdbench.cli.gc import gc
 from ssdbench.cli.list_names import list_names
@@ -49,6 +50,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "report": report,
     "status": status,
     "show": show,
+    "eval": eval_,
     "export": export,
     "convert": convert,
     "schema": schema,

@@ -55,8 +55,24 @@ def frechet_distance(sample: Gaussian, reference: Gaussian) -> float:
             f"a Frechet distance between features of widths {len(sample.mean)} and {len(reference.mean)}"
         )
     difference = sample.mean - reference.mean
-    inner = reference.factor @ sample.covariance @ reference.factor.T
-    eigenvalues = np.linalg.eigvalsh((inner + inner.T) / 2)
+    eigenvalues = np.linalg.eigvalsh(_inner(sample, reference))
     trace_root = np.sqrt(np.maximum(eigenvalues, 0)).sum()
     traces = np.trace(sample.covariance) + np.trace(reference.covariance)
     return float(difference @ difference + traces - 2 * trace_root)
+
+
+def transport(sample: Gaussian, reference: Gaussian) -> NDArray[np.float64]:
+    """Return a root R (D, r) of the optimal map's matrix R R^T = C2^(1/2) (C2^(1/2) C1 C2^(1/2))^(-1/2) C2^(1/2).
+
+    Where a covariance is singular, the inverse is the pseudo-inverse.
+    """
+    values, vectors = np.linalg.eigh(_inner(sample, reference))
+    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+    root: NDArray[np.float64] = (reference.factor.T @ vectors[:, kept]) * values[kept] ** -0.25
+    return root
+
+
+def _inner(sample: Gaussian, reference: Gaussian) -> NDArray[np.float64]:
+    inner = reference.factor @ sample.covariance @ reference.factor.T
+    symmetric: NDArray[np.float64] = (inner + inner.T) / 2
+    return symmetric
