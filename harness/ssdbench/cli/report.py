@@ -16,6 +16,8 @@ class Format(StrEnum):
 
     MARKDOWN = "markdown"
     TEXT = "text"
+    LATEX = "latex"
+    HTML = "html"
     CSV = "csv"
     JSON = "json"
 
@@ -29,6 +31,14 @@ def report(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here instead of to stdout.")
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="NAME,...", help="These columns alone, such as 'nfe,fd,is'."),
+    ] = None,
+    paper: Annotated[
+        bool, typer.Option("--paper/--no-paper", help="The published figures beside the measured ones.")
+    ] = True,
+    delta: Annotated[bool, typer.Option("--delta", help="Also measured minus published.")] = False,
     results: options.Results = options.DEFAULT_RESULTS,
     profile: options.Profile = None,
     only: options.Only = None,
@@ -39,19 +49,27 @@ def report(
 ) -> None:
     """Print the tables of what was run; rows without a result say why.
 
-    A suite is reported with the options that it was last run with, unless options are given here. Markdown
-    and text are tables; CSV and JSON have one row a run with its whole provenance.
+    A suite is reported with the options that it was last run with, unless options are given here. Markdown, text and
+    LaTeX are tables; CSV and JSON have one row a run with its whole provenance; HTML is one page with tables, curves,
+    samples and the provenance of every cell.
 
     [bold]Examples[/bold]
 
       ssdbench report
       ssdbench report quick --format text
       ssdbench report table2 --profile mini --format csv -o table2.csv
+      ssdbench report table2 --format latex --columns nfe,fid,is --no-paper
+      ssdbench report --format html -o report.html
     """
     from ssdbench.cli.common import Selection, emit, open_store
     from ssdbench.cli.sheets import reported_sheets
-    from ssdbench.report.document import render
+    from ssdbench.errors import UsageError
+    from ssdbench.report.document import Show, render
 
+    if delta and not paper:
+        raise UsageError("--delta and --no-paper exclude each other: there is nothing to differ from")
+    chosen = tuple(name.strip() for name in columns.split(",") if name.strip()) if columns else ()
     selection = Selection.of(profile, only, overrides, limit, seed)
     sheets = reported_sheets(open_store(results), suites or [], selection)
-    emit(render(sheets, Format.JSON.value if json else form.value), output)
+    show = Show(chosen, paper, delta)
+    emit(render(sheets, Format.JSON.value if json else form.value, show, results), output)

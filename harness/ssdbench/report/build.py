@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ssdbench.metrics.names import DIAGNOSTICS, INCEPTION
+from ssdbench.metrics.names import INCEPTION
 from ssdbench.report.frame import dotted
 from ssdbench.report.layouts.shape import FIELDS, Field, Layout
 from ssdbench.report.method import DASH, method
@@ -44,7 +44,7 @@ def build(
     sides = _sides(rows, layout)
     fields = layout.shown_fields(rows)
     networks = list(dict.fromkeys(row.network for row in rows))
-    shown = [*layout.metrics, *(name for name in DIAGNOSTICS if any(name in row.metrics for row in rows))]
+    shown = layout.shown_metrics(rows)
     metrics = [(METRICS[metric], network) for network in networks for metric in shown]
     blocks = [_Block(side, fields, metrics) for side in sides]
     best = _best(rows, layout)
@@ -184,8 +184,10 @@ def _cells(
         if row is None:
             cells += [Cell()] * (len(block.fields) + len(block.metrics))
             continue
+        keys = tuple(record.key for record in row.records)
         own = [Cell(shown.show(row)) for shown in block.fields]
-        own += [_value(row, metric, network, best) for metric, network in block.metrics]
+        own += [_value(row, metric, network, best).of(keys) for metric, network in block.metrics]
+        cells[0] = cells[0].of(keys)
         if block.side is None:
             cells[0] = cells[0].marked(marks(row))
         else:
@@ -220,7 +222,8 @@ def _value(row: Row, metric: MetricColumn, network: str, best: set[tuple[int, st
     text = metric.format(measured.mean, network)
     if measured.spread is not None:
         text += f" ± {metric.format(measured.spread, network)}"
-    return Cell(text, published, best=(id(row), metric.name) in best)
+    delta = f"{measured.mean - float(published):+.{metric.decimals[0]}f}" if published else None
+    return Cell(text, published, best=(id(row), metric.name) in best, delta=delta)
 
 
 def _remark(line: _Line, footnotes: Footnotes) -> Cell:
