@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ssdbench.metrics.names import INCEPTION
-from ssdbench.report.frame import dotted
+from ssdbench.report.identity import differences
 from ssdbench.report.layouts.shape import FIELDS, Field, Layout
 from ssdbench.report.method import DASH, method
 from ssdbench.report.metric import METRICS, MetricColumn
@@ -141,21 +141,10 @@ def _labels(rows: Sequence[Row], layout: Layout, fields: Sequence[Field]) -> lis
         values = [column.show(row) for column in fields if not column.header.startswith("Train")]
         shown.setdefault((label, row.run.named.model, side, *values), []).append(index)
     for twins in shown.values():
-        for index, difference in zip(twins, _differences([rows[i] for i in twins]), strict=True):
+        for index, difference in zip(twins, differences([rows[i].run for i in twins]), strict=True):
             if difference:
                 labels[index] += f" ({difference})"
     return labels
-
-
-def _differences(twins: Sequence[Row]) -> list[str]:
-    """Return the settings in which rows of one name differ, for each row that sets them: ``lr 0.0001``."""
-    hidden = {"seed", "seeds", "mark", "named", "label", "group", "epochs", "keep"}
-    settings = [dotted(row.run.model_dump(mode="json", by_alias=True, exclude=hidden)) for row in twins]
-    names = [name for name in settings[0] if len({str(one.get(name)) for one in settings}) > 1]
-    return [
-        ", ".join(f"{name.removeprefix('train.')} {one[name]}" for name in names if one.get(name) is not None)
-        for one in settings
-    ]
 
 
 def _columns(

@@ -88,10 +88,11 @@ def render(
         from ssdbench.report.page import to_page
 
         return to_page(reports, show, results)
-    return "\n".join(_writer(form)(report.shown(show), delta=show.delta) for report in reports)
+    return "\n".join(writer(form)(report.shown(show), delta=show.delta) for report in reports)
 
 
-def _writer(form: str) -> Callable[..., str]:
+def writer(form: str) -> Callable[..., str]:
+    """Return what writes one table as markdown, text or latex."""
     if form == "latex":
         from ssdbench.report.latex import to_latex
 
