@@ -82,6 +82,8 @@ def render(
 
     """
     show = show or Show()
+    if form not in FORMATS:
+        raise UsageError(f"unknown format {form!r} (known: {', '.join(FORMATS)})")
     if form in ("csv", "json"):
         return _flat(reports, form, show)
     if form == "html":
@@ -92,16 +94,14 @@ def render(
 
 
 def writer(form: str) -> Callable[..., str]:
-    """Return what writes one table as markdown, text or latex."""
+    """Return what writes one table as ``markdown``, ``text`` or ``latex``."""
     if form == "latex":
         from ssdbench.report.latex import to_latex
 
         return to_latex
-    if form in ("markdown", "text"):
-        from ssdbench.report.markdown import to_markdown, to_text
+    from ssdbench.report.markdown import to_markdown, to_text
 
-        return to_markdown if form == "markdown" else to_text
-    raise UsageError(f"unknown format {form!r} (known: {', '.join(FORMATS)})")
+    return to_text if form == "text" else to_markdown
 
 
 def _flat(reports: Sequence[SuiteReport], form: str, show: Show) -> str:
