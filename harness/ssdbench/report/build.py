@@ -37,9 +37,15 @@ class _Block:
 
 
 def build(
-    rows: Sequence[Row], layout: Layout, *, name: str, title: str, paper: PaperTable | None = None
+    rows: Sequence[Row],
+    layout: Layout,
+    *,
+    name: str,
+    title: str,
+    paper: PaperTable | None = None,
+    delta: bool = False,
 ) -> Table:
-    """Return the table of ``rows`` in the shape of ``layout``."""
+    """Return the table of ``rows`` in the shape of ``layout``; ``delta``: measured minus published will be shown."""
     rows = layout.arrange(rows)
     sides = _sides(rows, layout)
     fields = layout.shown_fields(rows)
@@ -65,7 +71,7 @@ def build(
             for row in line.sides.values():
                 lines += [_reported(other, blocks, footnotes, remarks) for other in others.get(id(row), ())]
         sections.append(Section(heading, tuple(lines)))
-    notes = [usual, *table_notes(rows, paper)]
+    notes = [usual, *table_notes(rows, paper, delta=delta)]
     if best:
         notes.insert(1, "Bold: the best of the measured rows that can be compared.")
     return Table(

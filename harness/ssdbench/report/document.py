@@ -62,7 +62,8 @@ class SuiteReport:
         title = f"{self.title} ({', '.join(scales)})" if scales else self.title
         layout = find_layout(self.layout).showing(show.columns)
         paper = self.paper if show.paper else None
-        return build(gather(self.results, paper), layout, name=self.name, title=title, paper=paper)
+        rows = gather(self.results, paper)
+        return build(rows, layout, name=self.name, title=title, paper=paper, delta=show.delta)
 
 
 def render(

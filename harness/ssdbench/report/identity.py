@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from ssdbench.report.frame import dotted
 from ssdbench.suite.schema import ResolvedRun
 
-_NOT_RESULT = {"seed", "seeds", "mark", "named", "scale", "label", "group", "epochs", "keep"}
+HIDDEN = {"seed", "seeds", "mark", "named", "scale", "label", "group", "epochs", "keep"}
 """What of a run changes no number of a row, its seed aside."""
 
 
 def identity(run: ResolvedRun) -> str:
     """Return what decides a row's numbers, as JSON: equal for runs that differ in seed and naming alone."""
-    return run.model_dump_json(by_alias=True, exclude=_NOT_RESULT)
+    return run.model_dump_json(by_alias=True, exclude=HIDDEN)
 
 
 def describe(run: ResolvedRun) -> str:
@@ -37,7 +37,7 @@ def names(runs: Sequence[ResolvedRun]) -> list[str]:
 
 def differences(twins: Sequence[ResolvedRun]) -> list[str]:
     """Return the settings in which runs of one name differ, for each run that sets them: ``lr 0.0001``."""
-    hidden = _NOT_RESULT - {"scale"}
+    hidden = HIDDEN - {"scale"}
     settings = [dotted(run.model_dump(mode="json", by_alias=True, exclude=hidden)) for run in twins]
     found = [name for name in settings[0] if len({str(one.get(name)) for one in settings}) > 1]
     return [

@@ -198,8 +198,8 @@ def _mixing(row: Row) -> str | None:
     return None
 
 
-def table_notes(rows: Sequence[Row], paper: PaperTable | None) -> list[str]:
-    """Return the notes on the whole table besides its protocol."""
+def table_notes(rows: Sequence[Row], paper: PaperTable | None, *, delta: bool = False) -> list[str]:
+    """Return the notes on the whole table besides its protocol; ``delta`` as for ``build``."""
     notes = []
     scale = _scale(rows)
     if scale:
@@ -207,7 +207,8 @@ def table_notes(rows: Sequence[Row], paper: PaperTable | None) -> list[str]:
     if any(measured.spread is not None for row in rows for measured in row.metrics.values()):
         notes.append("± is the sample standard deviation over the seeds.")
     if any(row.figure("fid") or row.figure("is") for row in rows):
-        notes.append("In parentheses: the figures of the paper.")
+        difference = ", then measured minus published" if delta else ""
+        notes.append(f"In parentheses: the figures of the paper{difference}.")
     if paper is not None and any(row.published is not None for row in rows):
         notes.extend(f"On the paper: {note}" for note in paper.notes)
     elif paper is not None and paper.reported and scale:
