@@ -174,13 +174,14 @@ def _expected(name: str, row: Row, pooled: Mapping[_Likes, tuple[float, int]]) -
         found[metric] = Expected(
             value=_rounded(measured.mean, 6),
             better="higher" if column.higher_is_better else "lower",
-            absolute=_rounded(_tolerance(measured, pooled.get(_likes(metric, row), (0.0, 1))), 3),
+            absolute=_rounded(tolerance(measured, pooled.get(_likes(metric, row), (0.0, 1))), 3),
             relative=FLOOR,
         )
     return found
 
 
-def _tolerance(measured: Measured, pooled: tuple[float, int]) -> float:
+def tolerance(measured: Measured, pooled: tuple[float, int]) -> float:
+    """Return how far one new seed may be off by chance; ``pooled``: relative spread and its degrees of freedom."""
     from scipy.stats import t
 
     relative, freedom = pooled

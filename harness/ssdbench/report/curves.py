@@ -1,4 +1,4 @@
-"""Rows that differ in one setting become curves: quality against NFE, lambda, the length of training, the step trained."""
+"""Rows that differ in one setting become curves: quality against NFE, lambda, steps of training, the step trained."""
 
 from __future__ import annotations
 
