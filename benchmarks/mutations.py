@@ -1,8 +1,8 @@
-"""Does the regression check notice a broken implementation? ``python benchmarks/mutations.py [SUITE] [--base RESULTS]``.
+"""Does the regression check notice a broken implementation? ``python benchmarks/mutations.py [SUITE] [--base DIR]``.
 
 Each mutation changes one line in a copy of the sources, runs ``ssdbench check`` there, and expects exit code 4. The
-unchanged copy is checked first and expected to pass. Every check starts from an empty store, so that all is computed from
-cold, the base model's training too; ``--base`` gives each a copy of a store whose base model is trained already.
+unchanged copy is checked first and expected to pass. Every check starts from an empty store, so that all is computed
+from cold, the base model's training too; ``--base`` gives each a copy of a store whose base model is trained already.
 """
 
 from __future__ import annotations
