@@ -20,6 +20,8 @@ SHOWN = ("fid", "is")
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#555555", "#b3261e")
 _PANEL = (3.6, 2.9)  # inches
 _ACROSS = 4
+# The salt makes the names inside an SVG the same each time.
+_STYLE = {"font.size": 8, "svg.hashsalt": "ssdbench", "axes.spines.top": False, "axes.spines.right": False}
 
 
 def draw(reports: Sequence[SuiteReport], directory: Path, *, paper: bool = True) -> list[Path]:
@@ -39,7 +41,8 @@ def draw(reports: Sequence[SuiteReport], directory: Path, *, paper: bool = True)
         found = charts(report.rows)
         if found:
             name = re.sub(r"[^A-Za-z0-9_.-]", "-", _unique(report, reports))
-            written += _write(_figure(found, paper), directory, name)
+            with matplotlib.rc_context(_STYLE):
+                written += _write(_figure(found, paper), directory, name)
     return written
 
 
@@ -64,19 +67,17 @@ def _write(figure: Any, directory: Path, name: str) -> list[Path]:
 
 
 def _figure(found: Sequence[Chart], paper: bool) -> Any:
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     panels = [(chart, name) for name in SHOWN for chart in found if name in chart.metrics]
     across = min(_ACROSS, len(found))
     down = -(-len(panels) // across)
-    with rc_context({"font.size": 8, "svg.hashsalt": "ssdbench", "axes.spines.top": False}):
-        figure = Figure(figsize=(_PANEL[0] * across, _PANEL[1] * down), layout="constrained")
-        axes = figure.subplots(down, across, squeeze=False).flat
-        for place, (chart, metric) in zip(axes, panels, strict=False):
-            _panel(place, chart, metric, paper)
-        for place in list(axes)[len(panels) :]:
-            place.set_visible(False)
+    figure = Figure(figsize=(_PANEL[0] * across, _PANEL[1] * down), layout="constrained")
+    axes = list(figure.subplots(down, across, squeeze=False).flat)
+    for place, (chart, metric) in zip(axes, panels, strict=False):
+        _panel(place, chart, metric, paper)
+    for place in axes[len(panels) :]:
+        place.set_visible(False)
     return figure
 
 
@@ -95,7 +96,6 @@ def _panel(axes: Any, chart: Chart, metric: str, paper: bool) -> None:
     axes.set_xlabel(chart.axis)
     axes.set_ylabel(METRICS[metric].header(chart.network))
     axes.set_title(chart.title, fontsize=8, loc="left", wrap=True)
-    axes.spines["right"].set_visible(False)
     axes.grid(axis="y", alpha=0.3, linewidth=0.6)
     axes.legend(frameon=False, fontsize=6.5)
 
