@@ -30,6 +30,10 @@ def run(
     device: options.Device = None,
     engine: options.EngineName = options.Engine.LOCAL,
     workers: options.Workers = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option("--tensorboard", metavar="DIR", help="Also log the losses for TensorBoard, into DIR."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and stop, as 'plan' does.")
     ] = False,
@@ -60,7 +64,7 @@ def run(
         return
     refuse_missing(graph)
     refuse_nothing(graph)
-    outcome = _execute(loaded, selection, graph, decisions, store, workers, device)
+    outcome = _execute(loaded, selection, graph, decisions, store, workers, device, tensorboard)
     _summary(graph, outcome)
     _print_table(loaded, graph, store, outcome, as_json=json)
     where = "" if results == options.DEFAULT_RESULTS else f" --results {results}"
@@ -110,9 +114,16 @@ def _execute(
     store: Store,
     workers: int | None,
     device: str | None,
+    tensorboard: Path | None,
 ) -> Outcome:
-    from ssdbench.engine import make_view, run_graph
+    from ssdbench.engine import View, make_view, run_graph
     from ssdbench.store import Sheet, now
+
+    view: View = make_view()
+    if tensorboard is not None:
+        from ssdbench.engine.tensorboard import TensorBoardView
+
+        view = TensorBoardView(view, tensorboard)
 
     store.save_sheet(
         Sheet(
@@ -127,7 +138,7 @@ def _execute(
             run_at=now(),
         )
     )
-    return run_graph(graph, decisions, store, workers=workers, device=device, view=make_view())
+    return run_graph(graph, decisions, store, workers=workers, device=device, view=view)
 
 
 def _print_table(suite: Suite, graph: Graph, store: Store, outcome: Outcome, *, as_json: bool) -> None:
