@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ssdbench.report.frame import dotted
+from ssdbench.report.method import method
 from ssdbench.suite.schema import ResolvedRun
+from ssdbench.suite.variant import UNSAMPLED
 
 HIDDEN = {"seed", "seeds", "mark", "named", "scale", "label", "group", "epochs", "keep"}
 """What of a run changes no number of a row, its seed aside."""
@@ -23,12 +25,18 @@ def describe(run: ResolvedRun) -> str:
     return f"{run.label} ({text})" if run.label else text
 
 
-def names(runs: Sequence[ResolvedRun]) -> list[str]:
+def call(run: ResolvedRun) -> str:
+    """Return a row's name where its table is near: ``DiT-mini + iSSD, 10 NFE``."""
+    name = run.label or " ".join(method(run)).strip()
+    return name if run.variant in UNSAMPLED else f"{name}, {run.nfe} NFE"
+
+
+def names(runs: Sequence[ResolvedRun], name: Callable[[ResolvedRun], str] = describe) -> list[str]:
     """Return a name for each row; those that would be called alike tell the settings in which they differ."""
-    found = [describe(run) for run in runs]
+    found = [name(run) for run in runs]
     twins: dict[str, list[int]] = {}
-    for index, name in enumerate(found):
-        twins.setdefault(name, []).append(index)
+    for index, called in enumerate(found):
+        twins.setdefault(called, []).append(index)
     for places in twins.values():
         for index, difference in zip(places, differences([runs[i] for i in places]), strict=True):
             found[index] += f", {difference}" if difference else ""

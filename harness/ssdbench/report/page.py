@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssdbench import __version__
 from ssdbench.report.curves import Chart, Series, charts
-from ssdbench.report.identity import describe
+from ssdbench.report.identity import call, names
 from ssdbench.report.metric import METRICS
 from ssdbench.report.rows import Row
 from ssdbench.report.table import Cell, Column, Section, Table
@@ -53,15 +53,16 @@ def to_page(reports: Sequence[SuiteReport], show: Show, results: Path | None = N
 
 def _suite(report: SuiteReport, table: Table, rows: Sequence[Row], store: Store | None) -> dict[str, Any]:
     measured = [row for row in rows if row.records]
+    called = names([row.run for row in measured], call)
     drawn = [_chart(chart) for chart in charts(rows)]
-    losses = None if store is None else _losses(measured, store)
+    losses = None if store is None else _losses(measured, called, store)
     return {
         "name": report.name,
         "title": table.title,
         "table": _table(table),
-        "costs": _table(_costs(measured)) if measured else None,
+        "costs": _table(_costs(measured, called)) if measured else None,
         "charts": drawn + ([losses] if losses else []),
-        "samples": [] if store is None else _samples(measured, store),
+        "samples": [] if store is None else _samples(measured, called, store),
     }
 
 
@@ -92,13 +93,13 @@ def _cell(cell: Cell) -> dict[str, Any]:
     return {name: value for name, value in content.items() if value}
 
 
-def _costs(rows: Sequence[Row]) -> Table:
+def _costs(rows: Sequence[Row], called: Sequence[str]) -> Table:
     """Seconds of each kind of stage and peak memory, the mean and the largest over the seeds."""
     kinds = list(dict.fromkeys(s.kind for row in rows for r in row.records for s in r.stages.values()))
     columns = [Column("Row"), *(Column(f"{kind} s", numeric=True) for kind in kinds)]
     columns += [Column("all s", numeric=True), Column("peak MiB", numeric=True), Column("Device")]
     lines = []
-    for row in rows:
+    for name, row in zip(called, rows, strict=True):
         keys = tuple(record.key for record in row.records)
         spent = [
             statistics.fmean(
@@ -113,7 +114,7 @@ def _costs(rows: Sequence[Row]) -> Table:
             for stage in record.stages.values()
         ]
         total = statistics.fmean(record.seconds for record in row.records)
-        cells = [Cell(describe(row.run))]
+        cells = [Cell(name)]
         cells += [Cell(f"{seconds:,.1f}") for seconds in (*spent, total)]
         cells += [Cell(f"{max(peaks):,.0f}" if peaks else "–"), Cell(row.records[0].device)]
         lines.append(tuple(cell.of(keys) for cell in cells))
@@ -148,21 +149,21 @@ def _curve(series: Series, metric: str) -> dict[str, Any] | None:
     return {"name": series.name, "points": points, "level": level, "published": series.published}
 
 
-def _losses(rows: Sequence[Row], store: Store) -> dict[str, Any] | None:
+def _losses(rows: Sequence[Row], called: Sequence[str], store: Store) -> dict[str, Any] | None:
     """The loss of each training that is still in the store, of the first seed."""
     curves: dict[str, dict[str, Any]] = {}
-    for row in rows:
+    for name, row in zip(called, rows, strict=True):
         for key, stage in row.records[0].stages.items():
             if stage.kind == "train" and key not in curves and store.manifest(key) is not None:
                 points = _binned(store.directory(key) / LOSSES)
                 if len(points) > 1:
-                    name = f"{describe(row.run)}: {stage.title}"
-                    curves[key] = {"name": name, "points": points, "level": None, "published": False}
+                    text = f"{name}: {stage.title}"
+                    curves[key] = {"name": text, "points": points, "level": None, "published": False}
     if not curves:
         return None
     shown = list(curves.values())[:_MAX_CURVES]
     metric = {"name": "loss", "header": "loss", "series": shown, "log": True}
-    return {"title": "Training loss", "axis": "step", "log": False, "ticks": [], "metrics": [metric]}
+    return {"title": "Training", "axis": "step", "log": False, "ticks": [], "metrics": [metric]}
 
 
 def _binned(path: Path) -> list[list[Any]]:
@@ -179,10 +180,10 @@ def _binned(path: Path) -> list[list[Any]]:
     ]
 
 
-def _samples(rows: Sequence[Row], store: Store) -> list[dict[str, Any]]:
+def _samples(rows: Sequence[Row], called: Sequence[str], store: Store) -> list[dict[str, Any]]:
     """The first samples of each row's first seed, base before distilled as the rows stand."""
     found = []
-    for row in rows:
+    for name, row in zip(called, rows, strict=True):
         record = row.records[0]
         if record.thumbnail is None:
             continue
@@ -191,7 +192,7 @@ def _samples(rows: Sequence[Row], store: Store) -> list[dict[str, Any]]:
         except OSError:
             continue
         source = "data:image/png;base64," + base64.b64encode(picture).decode()
-        found.append({"caption": describe(row.run), "key": record.key, "source": source})
+        found.append({"caption": name, "key": record.key, "source": source})
     return found
 
 
