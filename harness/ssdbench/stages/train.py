@@ -61,6 +61,7 @@ class Align(Setting):
     kind: Literal["align"]
     layer: int
     coeff: float
+    width: int = 2048
 
 
 class Reconstruct(Setting):
@@ -219,7 +220,7 @@ def _objective(spec: TrainSpec, start: Path | None, device: str, features: int) 
     if isinstance(setting, Align):
         assert isinstance(spec.shape, DiTShape)
         torch.manual_seed(spec.seed)
-        head = projector(spec.shape.width, features).to(device)
+        head = projector(spec.shape.width, features, setting.width).to(device)
         return Aligned(process, shared, setting.layer, head, setting.coeff)
     if not isinstance(setting, SelfStep | Progressive):
         return objectives.Denoise(process, shared)
