@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 
 from ssdbench import __version__
+from ssdbench.cli.baseline import baseline
+from ssdbench.cli.check import check
+from ssdbench.cli.compare import compare
 from ssdbench.cli.convert import convert
 from ssdbench.cli.doctor import doctor
 from ssdbench.cli.errors import Verb, VerbGroup
@@ -48,6 +51,9 @@ _VERBS: dict[str, Callable[..., None]] = {
     "validate": validate,
     "list": list_names,
     "report": report,
+    "compare": compare,
+    "check": check,
+    "baseline": baseline,
     "status": status,
     "show": show,
     "eval": eval_,
