@@ -1,6 +1,7 @@
 """The main job as a user runs it: the command, on what comes with the installation."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -62,6 +63,22 @@ def test_the_main_job_fills_its_table_and_never_runs_twice(tmp_path: Path) -> No
     assert (
         ssdbench("report", "--results", str(tmp_path), "--format", "markdown").stdout.strip() in first.stdout
     )
+
+
+@pytest.mark.slow
+def test_every_table_and_figure_of_the_paper_fills_at_smoke_scale(tmp_path: Path) -> None:
+    """One command runs them all; every row that the paper's tables measure has all its numbers."""
+    suites = ("table1", "table2", "table3", "table5", "table6", "table7", "table8", "figure4")
+    arguments = (*suites, "--profile", "smoke", "--results", str(tmp_path))
+    ssdbench("run", *arguments)
+    planned = json.loads(ssdbench("plan", *arguments, "--json").stdout)
+    assert [one["suite"] for one in planned["suites"]] == list(suites)
+    assert planned["cost"]["stages"] == 0
+    found = records(tmp_path)
+    for run in planned["runs"]:
+        metrics = found[run["target"]]
+        assert set(metrics) >= {"fd", "sfd", "is", "precision", "recall"}
+        assert all(math.isfinite(value) for value in metrics.values())
 
 
 @pytest.mark.slow
