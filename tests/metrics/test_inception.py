@@ -70,11 +70,25 @@ def seen_by(module, images):
     return seen
 
 
-def test_pool_and_logits_are_torch_fidelitys_without_the_bias(network, images, theirs):
-    taps = network(images)
+@pytest.fixture(scope="module")
+def as_published(weights):
+    """The taps of the module as it is before its batch norms are folded away."""
+    from ssdbench.metrics.inception import InceptionTaps
+
+    module = InceptionTaps().eval()
+    module.load_state_dict(torch.load(weights, weights_only=True))
+    return torch.no_grad()(module.taps)
+
+
+def test_pool_and_logits_are_torch_fidelitys_without_the_bias(as_published, network, images, theirs):
+    taps = as_published(images)
     pooled, unbiased, logits = theirs(images)
     torch.testing.assert_close(taps.pooled, pooled, rtol=0, atol=0)
     torch.testing.assert_close(taps.logits, unbiased, rtol=0, atol=0)
+    ready = network(images)
+    for tap, published in zip(ready, taps, strict=True):  # to the rounding of float32
+        torch.testing.assert_close(tap, published, rtol=1e-5, atol=2e-6 * float(published.abs().max()))
+    taps = ready
     torch.testing.assert_close(taps.logits, taps.pooled @ theirs.fc.weight.T, rtol=1e-5, atol=1e-5)
     assert (taps.logits - logits).abs().max() > 0.5, "with the bias it would be another tap"
 

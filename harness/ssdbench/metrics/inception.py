@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.names import EFFNET_LITE0, INCEPTION
@@ -70,10 +71,21 @@ class InceptionTaps(FeatureExtractorInceptionV3):  # type: ignore[misc]
 def inception_network(
     module: InceptionTaps, digest: str, device: torch.device | str = "cpu"
 ) -> FeatureNetwork:
-    """Return the module as the feature network ``inception``; ``digest`` names its weights."""
+    """Return the module, which is made ready for inference in place, as ``inception``; ``digest`` is its weights'."""
     # An image of 299x299 needs about 50 times the work of one of 64x64, so batches stay small on a CPU.
     batch_size = 32 if torch.device(device).type == "cpu" else 128
+    _make_ready(module)
     return FeatureNetwork(INCEPTION, digest, DIMS, module.to(device).taps, device, batch_size)
+
+
+def _make_ready(module: InceptionTaps) -> None:
+    """Fold batch norms into their convolutions and lay weights out channels last: half as fast again on a CPU."""
+    module.eval()
+    for block in module.modules():
+        if isinstance(getattr(block, "bn", None), nn.BatchNorm2d):
+            block.conv = fuse_conv_bn_eval(block.conv, block.bn)
+            block.bn = nn.Identity()
+    module.to(memory_format=torch.channels_last)
 
 
 def load_inception(weights: Path | None, device: torch.device | str) -> FeatureNetwork:
