@@ -146,7 +146,7 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
     from ssdbench.diffusion import noise
     from ssdbench.diffusion.denoiser import Counted
     from ssdbench.errors import Interrupted, NotFinite
-    from ssdbench.models.conditional import ClassConditional
+    from ssdbench.models.conditional import Conditional
     from ssdbench.models.load import load_denoiser
     from ssdbench.models.vae import DIT_OFFSET, REPA_OFFSET, open_autoencoder
     from ssdbench.stages.solver import fused_times, guided, predicting, solver
@@ -156,7 +156,7 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
     assert how is not None
     dtype = getattr(torch, spec.dtype)
 
-    def load(folder: Path | None) -> ClassConditional:
+    def load(folder: Path | None) -> Conditional:
         return load_denoiser(folder, how.shape).eval().requires_grad_(False).to(runtime.device, dtype)
 
     model = load(model_folder(how.weights, inputs))
@@ -164,7 +164,7 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
     if how.fused is not None:
         frozen = load(model_folder(how.fused.frozen, inputs, "frozen"))
         fused = FusedStudent(model, frozen, how.fused.layers, how.fused.w, fused_times(how))
-    inner = guided(fused or model, model.null_label, how)
+    inner = guided(fused or model, model.null, how)
     vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device)
     solve = solver(how, spec.seed)
     shape = (how.shape.in_channels, how.shape.input_size, how.shape.input_size)
