@@ -13,12 +13,14 @@ from ssdbench.errors import InputError, Interrupted, NotFinite
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.vae import Autoencoder
 from ssdbench.stages import (
+    EncodeSpec,
     ReferenceSpec,
     Runtime,
     SampleSpec,
     ScoreSpec,
     Source,
     TrainSpec,
+    encode,
     reference,
     sample,
     score,
@@ -133,10 +135,41 @@ def test_latents_hold_each_images_posterior(tiny: Tiny) -> None:
     assert len(latents) == 10_000
     assert np.array_equal(latents.labels.numpy(), images.labels)
     mean, std = Autoencoder(Path(tiny.vae.path)).encode(torch.from_numpy(images.pixels[1234:1236]))
-    torch.testing.assert_close(latents.mean[1234:1236], mean, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(latents.mean[[1234, 1235]], mean, rtol=1e-4, atol=1e-4)
     drawn = torch.cat([latents.draw([1234], 0, [position])[0] for position in range(4000)])
     torch.testing.assert_close(drawn.mean(0), mean[0], rtol=0, atol=float(std[0].max()) * 0.1)
     torch.testing.assert_close(drawn.std(0), std[0], rtol=0.08, atol=0)
+
+
+def test_encoding_goes_on_after_the_last_finished_shard(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the third of five shards, it encodes the last three; the latents are those of one piece."""
+    monkeypatch.setattr(encode, "SHARD", 2_000)
+    output, scratch = tmp_path / "output", tmp_path / "scratch"
+    output.mkdir()
+    scratch.mkdir()
+    encoded: list[int] = []
+    spec = EncodeSpec(dataset="fashion-mnist", data=DATA, resolution=32, images=10_000, vae=tiny.vae)
+
+    def report(done: int, total: int, unit: str, **values: float | str) -> None:
+        encoded.append(done)
+
+    with pytest.raises(Interrupted):
+        encode.body(spec, {}, output, Runtime(scratch, report=report, stopping=lambda: len(encoded) == 45))
+    assert not list(output.iterdir())
+    del encoded[:]
+    assert encode.body(spec, {}, output, Runtime(scratch, report=report)) == {"images": 10_000}
+    assert encoded[0] == 4_100
+    assert not list(scratch.iterdir())
+    pieces, whole = Latents.encoded(output), Latents.encoded(tiny.latents)
+    chosen = [9_999, 0, 1_999, 2_000, 5_432]
+    assert torch.equal(pieces.labels, whole.labels)
+    assert len(pieces) == len(whole)
+    for drawn, expected in zip(
+        pieces.draw(chosen, 3, range(5)), whole.draw(chosen, 3, range(5)), strict=True
+    ):
+        assert torch.equal(drawn, expected)
 
 
 OBJECTIVES = {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -19,18 +22,46 @@ def shard_name(index: int) -> str:
 
 
 def save_shard(folder: Path, index: int, mean: Tensor, std: Tensor, labels: Tensor) -> None:
-    """Write a shard: ``mean`` and ``std`` float32 (B, C, h, w), ``labels`` int64 (B,)."""
+    """Write a shard, whole or not at all: ``mean`` and ``std`` float32 (B, C, h, w), ``labels`` int64 (B,)."""
     tensors = {"mean": mean.contiguous(), "std": std.contiguous(), "labels": labels.contiguous()}
-    save_file(tensors, folder / shard_name(index))
+    partial = folder / f"{shard_name(index)}.{os.getpid()}"
+    save_file(tensors, partial)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(folder / shard_name(index))
+
+
+class Rows:
+    """Tensors (n_1, ...), (n_2, ...), ... one after another, which stay where they are.
+
+    :func:`safetensors.torch.load_file` maps a file into memory, so that of a data set larger than the machine's memory
+    the rows are read that are asked for.
+    """
+
+    def __init__(self, parts: Sequence[Tensor]) -> None:
+        self._parts = parts
+        self._ends = list(accumulate(len(part) for part in parts))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, chosen: Sequence[int]) -> Tensor:
+        if len(self._parts) == 1:
+            return self._parts[0][chosen]
+        return torch.stack([self._row(i) for i in chosen])
+
+    def _row(self, i: int) -> Tensor:
+        part = bisect_right(self._ends, i)
+        return self._parts[part][i - self._ends[part]]
 
 
 class Latents:
-    """All latents of a data set, in memory: float32 (N, C, h, w), and their labels, int64 (N,).
+    """All latents of a data set, float32 (N, C, h, w), read as they are drawn, and their labels, int64 (N,).
 
     ``std`` is None where a latent is a point and no posterior.
     """
 
-    def __init__(self, mean: Tensor, std: Tensor | None, labels: Tensor) -> None:
+    def __init__(self, mean: Rows, std: Rows | None, labels: Tensor) -> None:
         self.mean, self.std, self.labels = mean, std, labels
 
     @classmethod
@@ -43,17 +74,15 @@ class Latents:
         shards = [load_file(path) for path in sorted(folder.glob("latents-*.safetensors"))]
         if not shards:
             raise InputError(f"{folder}: no latents-*.safetensors found")
-        return cls(*(torch.cat([shard[name] for shard in shards]) for name in ("mean", "std", "labels")))
+        mean, std = (Rows([shard[name] for shard in shards]) for name in ("mean", "std"))
+        return cls(mean, std, torch.cat([shard["labels"] for shard in shards]))
 
     @classmethod
     def sampled(cls, files: Sequence[Path]) -> Latents:
         """Latents that a model sampled, as they came out of it: nothing is decoded and encoded again."""
         shards = [load_file(path) for path in files]
-        return cls(
-            torch.cat([shard["latents"] for shard in shards]),
-            None,
-            torch.cat([shard["labels"] for shard in shards]),
-        )
+        labels = torch.cat([shard["labels"] for shard in shards])
+        return cls(Rows([shard["latents"] for shard in shards]), None, labels)
 
     def __len__(self) -> int:
         return len(self.mean)

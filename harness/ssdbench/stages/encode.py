@@ -38,26 +38,33 @@ class EncodeSpec(StageSpec):
 
 
 def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
-    """Encode in data order; the artifact is a folder of shards of latents."""
+    """Encode in data order; the artifact is a folder of shards of latents. Scratch keeps the finished ones."""
     import torch
 
     from ssdbench.data.datasets import load_images
-    from ssdbench.data.latents import save_shard
+    from ssdbench.data.latents import save_shard, shard_name
     from ssdbench.errors import Interrupted
     from ssdbench.models.vae import open_autoencoder
 
     images = load_images(spec.dataset, spec.resolution, spec.data.path)
     vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device)
-    for shard, start in enumerate(range(0, len(images), SHARD)):
+    shards = range(0, len(images), SHARD)
+    for shard, start in enumerate(shards):
         stop = min(start + SHARD, len(images))
+        if (runtime.scratch / shard_name(shard)).exists():
+            continue
         moments = []
         for i in range(start, stop, BATCH):
             if runtime.stopping():
-                raise Interrupted("stopped while encoding")
+                raise Interrupted(
+                    "stopped while encoding; the next run goes on after the last finished shard"
+                )
             moments.append(vae.encode(torch.from_numpy(images.pixels[i : min(i + BATCH, stop)])))
             runtime.report(min(i + BATCH, stop), len(images), "images")
         mean, std = (torch.cat(parts) for parts in zip(*moments, strict=True))
-        save_shard(output, shard, mean, std, torch.from_numpy(images.labels[start:stop]))
+        save_shard(runtime.scratch, shard, mean, std, torch.from_numpy(images.labels[start:stop]))
+    for shard in range(len(shards)):
+        (runtime.scratch / shard_name(shard)).replace(output / shard_name(shard))
     return {"images": len(images)}
 
 
