@@ -107,8 +107,8 @@ def test_it_is_what_implicit_distillation_trains(process: Discrete | LinearFlow,
     (x_s, s, _), (x_t, t, target), _ = seen
     fused = FusedStudent(student, frozen, [0, 2], 0.3)
     with torch.no_grad():
-        fused(x_s, s, batch.labels)
-        found = fused(x_t, t, batch.labels)
+        fused(x_s, s, batch.cond)
+        found = fused(x_t, t, batch.cond)
     torch.testing.assert_close((found - target)[:, :4].square().mean(), loss.detach())
 
 

@@ -50,7 +50,8 @@ def read_coco(path: Path) -> list[Captioned]:
     if not first:
         raise InputError(f"{path}: holds no captions")
     return [
-        Captioned(files[image], clean(first[image]["caption"]), image, first[image]["id"]) for image in sorted(first)
+        Captioned(files[image], clean(first[image]["caption"]), image, first[image]["id"])
+        for image in sorted(first)
     ]
 
 
@@ -115,7 +116,9 @@ def beside(images: Sequence[Path]) -> list[str] | None:
         return None
     lacking = [image for image, there in zip(images, present, strict=True) if not there]
     if lacking:
-        raise InputError(f"{lacking[0]}: has no caption {lacking[0].stem}.txt, as {sum(present):,} other images have")
+        raise InputError(
+            f"{lacking[0]}: has no caption {lacking[0].stem}.txt, as {sum(present):,} other images have"
+        )
     return [clean(" ".join(_lines(text))) for text in texts]
 
 

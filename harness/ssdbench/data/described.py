@@ -11,14 +11,16 @@ CLASSES = (
     *("t-shirt", "trouser", "pullover", "dress", "coat"),
     *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
 )
-BRIGHTNESS, SIZE, PLACE = ("dark", "grey", "bright"), ("small", "medium", "large"), ("top", "middle", "bottom")
-WORDS = tuple(
-    dict.fromkeys(" ".join(("a", *BRIGHTNESS, *SIZE, *CLASSES, "at", "the", *PLACE)).split())
+BRIGHTNESS, SIZE, PLACE = (
+    ("dark", "grey", "bright"),
+    ("small", "medium", "large"),
+    ("top", "middle", "bottom"),
 )
+WORDS = tuple(dict.fromkeys(" ".join(("a", *BRIGHTNESS, *SIZE, *CLASSES, "at", "the", *PLACE)).split()))
 """Every word of a caption."""
 
-# About the thirds of the training images: mean grey level of the garment, share of the picture that it covers, and height
-# of its centre of mass, as a share of the picture from the top.
+# About the thirds of the training images: mean grey level of the garment, share of the picture that it covers, and
+# height of its centre of mass, as a share of the picture from the top.
 _GREY, _COVERED, _HEIGHT = (143.0, 183.0), (0.28, 0.415), (0.503, 0.537)
 _BACKGROUND = 25  # grey levels up to this are none of the garment
 

@@ -15,8 +15,9 @@ from ssdbench.models.checkpoint import CONFIG, WEIGHTS, load_dit, read_safetenso
 from ssdbench.models.conditional import Conditional, FusionPoint
 from ssdbench.models.dit import DiT
 from ssdbench.models.own_model import describe
-from ssdbench.models.shapes import OwnShape, Shape, UNetShape
+from ssdbench.models.shapes import OwnShape, Shape
 from ssdbench.models.unet import UNetDenoiser, build_unet, load_unet, save_unet
+from ssdbench.models.unet_shape import UNetShape
 
 
 class OwnDenoiser(Conditional):

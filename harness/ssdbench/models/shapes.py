@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from ssdbench.models.unet_shape import UNetShape
+
 Betas = Literal["linear", "scaled-linear"]
 """A noise schedule of discrete time: DiT's, or Stable Diffusion's; see :mod:`ssdbench.diffusion.schedule`."""
 
@@ -68,72 +70,6 @@ class OwnShape:
     def forward_flops(self) -> float:
         """Floating point operations of one forward pass for one sample, as the user gave them."""
         return self.flops
-
-
-@dataclass(frozen=True)
-class UNetShape:
-    """A UNet of Stable Diffusion's kind, diffusers' ``UNet2DConditionModel``, and the texts that it takes.
-
-    Each of ``channels`` is a level, half as wide as the one before; all but the last have a transformer after each of their
-    ``layers`` residual blocks (one more on the way up). ``heads`` is of every attention, ``groups`` of the group norms;
-    a text is (``text_length``, ``text_width``). A ``prediction`` of v = sqrt(a) eps - sqrt(1 - a) x_0 is turned into eps.
-    """
-
-    channels: tuple[int, ...]
-    layers: int
-    text_width: int
-    text_length: int = 77
-    heads: int = 8
-    groups: int = 32
-    input_size: int = 64
-    in_channels: int = 4
-    prediction: Literal["eps", "v"] = "eps"
-    betas: Betas = "scaled-linear"
-
-    @property
-    def depth(self) -> int:
-        """Number of blocks: a level down and up each, and the middle."""
-        return 2 * len(self.channels) + 1
-
-    def forward_flops(self) -> float:
-        """Floating point operations of one forward pass for one sample (a multiply-add counts two)."""
-        widths, deepest = self.channels, len(self.channels) - 1
-        embed = 4 * widths[0]
-        total = 2.0 * embed * (widths[0] + embed)  # of the timestep
-
-        def tokens(level: int) -> int:
-            return (self.input_size // 2**level) ** 2
-
-        def residual(level: int, before: int) -> float:
-            n, c = tokens(level), widths[level]
-            return 18 * n * c * (before + c) + (2 * n * before * c if before != c else 0) + 2 * embed * c
-
-        def transformer(level: int) -> float:
-            n, c, length = tokens(level), widths[level], self.text_length
-            attention = 4 * n * n * c + 4 * n * length * c + 4 * length * self.text_width * c
-            # Of c x c: four in self-attention, two in cross-attention, twelve in the MLP, two around it all.
-            return 2 * n * c * c * (4 + 2 + 12 + 2) + attention
-
-        skips = [(0, widths[0])]  # level and width of what is passed from the way down to the way up
-        total += 18 * tokens(0) * self.in_channels * widths[0] * 2
-        before = widths[0]
-        for level, width in enumerate(widths):
-            for _ in range(self.layers):
-                total += residual(level, before) + (transformer(level) if level < deepest else 0)
-                before = width
-                skips.append((level, width))
-            if level < deepest:
-                total += 18 * tokens(level + 1) * width * width
-                skips.append((level + 1, width))
-        total += 2 * residual(deepest, before) + transformer(deepest)
-        for level in range(deepest, -1, -1):
-            for _ in range(self.layers + 1):
-                total += residual(level, before + skips.pop()[1])
-                total += transformer(level) if level < deepest else 0
-                before = widths[level]
-            if level:
-                total += 18 * tokens(level - 1) * before * before
-        return float(total)
 
 
 Shape = DiTShape | OwnShape | UNetShape

@@ -11,8 +11,7 @@ from torch import Tensor
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import CONFIG, load_config
-
-TOKENIZER, ENCODER = "tokenizer", "text_encoder"
+from ssdbench.models.parts import ENCODER, TOKENIZER
 
 
 class TextEncoder:

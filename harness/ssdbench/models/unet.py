@@ -15,15 +15,14 @@ from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.conditional import Conditional, FusionPoint
 from ssdbench.models.files import CONFIG, listing, load_config
-from ssdbench.models.shapes import UNetShape
+from ssdbench.models.parts import UNET
+from ssdbench.models.unet_shape import UNetShape
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
 FACTS = "ssdbench.json"
 """Beside the weights: what a training says of its model. diffusers does not read it."""
-
-_PIPELINE, _PART = "model_index.json", "unet"
 
 
 class UNetDenoiser(Conditional):
@@ -120,12 +119,16 @@ def load_unet(path: Path, shape: UNetShape | None = None) -> UNet2DConditionMode
         from ssdbench.models.single_file import read_unet
 
         return read_unet(path, shape)
-    folder = path if (path / CONFIG).exists() else path / _PART
+    folder = path if (path / CONFIG).exists() else path / UNET
     if not (folder / CONFIG).exists():
-        raise InputError(f"{path}: expected {CONFIG}, or {_PART}/{CONFIG} of a pipeline; found {listing(path)}")
+        raise InputError(
+            f"{path}: expected {CONFIG}, or {UNET}/{CONFIG} of a pipeline; found {listing(path)}"
+        )
     config = load_config(folder)
     if config.get("_class_name") != "UNet2DConditionModel":
-        raise InputError(f"{folder / CONFIG}: is of a {config.get('_class_name')!r}, expected UNet2DConditionModel")
+        raise InputError(
+            f"{folder / CONFIG}: is of a {config.get('_class_name')!r}, expected UNet2DConditionModel"
+        )
     _check(config, shape, folder)
     try:
         return UNet2DConditionModel.from_pretrained(

@@ -9,13 +9,20 @@ from pathlib import Path
 import torch
 
 from ssdbench.models.compat import prepare_torchvision
-from ssdbench.models.text import ENCODER, TOKENIZER
+from ssdbench.models.parts import ENCODER, TOKENIZER
 
 START, END, UNKNOWN = "<|startoftext|>", "<|endoftext|>", "<|unknown|>"
 
 
 def write_text_encoder(
-    folder: Path, words: Sequence[str], *, length: int, width: int, layers: int = 2, heads: int = 4, seed: int = 0
+    folder: Path,
+    words: Sequence[str],
+    *,
+    length: int,
+    width: int,
+    layers: int = 2,
+    heads: int = 4,
+    seed: int = 0,
 ) -> None:
     """Write a tokenizer of ``words`` and a CLIPTextModel with random weights below ``folder``.
 

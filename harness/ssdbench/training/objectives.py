@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean samples ``x0`` (B, C, H, W), their labels (B,), and their positions in the endless data order.
+    """Clean samples ``x0`` (B, C, H, W), their conditions, and their positions in the endless data order.
+
+    ``cond`` are class labels (B,) or embedded texts (B, L, D).
 
     ``features``, where an objective wants them, are another network's of the same images: (B, K) or (B, N, K).
     """
 
     x0: Tensor
-    labels: Tensor
+    cond: Tensor
     seed: int
     positions: Sequence[int]
     features: Tensor | None = None
@@ -56,11 +58,12 @@ class Batch:
         return process.draw(self.seed, "train/timestep", positions).expand(len(self.positions))
 
     def dropped(self, p: float, null: Tensor) -> Tensor:
-        """The labels, each replaced by the null label with probability ``p``."""
+        """The conditions, each replaced by the null one with probability ``p``."""
         if p == 0:
-            return self.labels
+            return self.cond
         drop = noise.uniform(self.seed, "train/drop", self.positions) < p
-        return torch.where(drop.to(self.labels.device), null.to(self.labels), self.labels)
+        drop = drop.reshape(-1, *[1] * (self.cond.dim() - 1)).to(self.cond.device)
+        return torch.where(drop, null.to(self.cond), self.cond)
 
 
 class Objective(Protocol):
