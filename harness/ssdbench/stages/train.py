@@ -137,6 +137,7 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
 
     from ssdbench.data.latents import Latents
     from ssdbench.diffusion.noise import shuffled
+    from ssdbench.models.adapting import adapt, merge
     from ssdbench.models.load import load_denoiser, save_denoiser
     from ssdbench.stages.conditioning import open_conditions
     from ssdbench.stages.objective import grid_of, make_objective, read_features
@@ -149,6 +150,7 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     torch.manual_seed(spec.seed)  # the initialisation of a model from scratch
     conditions = open_conditions(shape, inputs)
     model = load_denoiser(start, shape, conditions.null)
+    adapt(model, spec.lora_rank, spec.gradient_checkpointing)
     features = read_features(inputs["features"]) if "features" in inputs else None
     width = 0 if features is None else features.shape[1]
     objective = make_objective(spec, start, runtime.device, width, conditions.null)
@@ -168,6 +170,7 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
 
     trained = objective.trained(model) if isinstance(objective, Aligned) else model
     _optimise(spec, trained, loss_at, output, runtime)
+    merge(model)
     prediction = "eps" if spec.flow is None else "v"
     save_denoiser(model, output / "model", prediction=prediction, **grid_of(spec.objective, spec.flow))
     return {
