@@ -424,3 +424,23 @@ def test_status_of_several_suites_counts_shared_stages_once(
     took = re.search(r"runs done, (.+) of stages", alone).group(1)
     assert f"{took} of stages in all, shared ones counted once" in both
     assert "in all" not in alone
+
+
+def test_several_suites_are_one_plan_and_one_run(
+    ssdbench: Command, filled: Filled, suite: Path, outcome: Outcome, workplace: Path
+) -> None:
+    twin = workplace / "twin.yaml"
+    twin.write_text(
+        suite.read_text().replace("suite: tiny", "suite: twin").replace("pretrain + issd", "pretrain + ssd")
+    )
+    one, other, both = (
+        json.loads(ssdbench("plan", *suites, "--json").stdout) for suites in ([suite], [twin], [suite, twin])
+    )
+    keys = [[stage["key"] for stage in plan["stages"]] for plan in (one, other, both)]
+    assert set(keys[2]) == set(keys[0]) | set(keys[1])
+    assert len(keys[2]) == len(set(keys[2])) < len(keys[0]) + len(keys[1])
+    assert both["runs"] == one["runs"] + other["runs"]
+    result = ssdbench("run", suite, twin)
+    assert result.exit_code == 0
+    assert result.stdout == ssdbench("run", suite).stdout + "\n" + ssdbench("run", twin).stdout
+    assert [sheet.suite for sheet in filled.store.sheets()] == ["tiny", "twin"]

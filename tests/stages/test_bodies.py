@@ -326,7 +326,7 @@ def test_alignment_pulls_an_early_block_towards_the_features_of_the_images(
     save_reference(Reference("toy", None, 1, "toy", 10_000, features=drawn), made / "reference.safetensors")
     assert torch.equal(train._features(made), torch.from_numpy(by_image))
     spec = TrainSpec(
-        objective=Align(kind="align", layer=0, coeff=1.0),
+        objective=Align(kind="align", layer=0, coeff=1.0, width=64),
         shape=SHAPE,
         flow=1,
         steps=60,

@@ -9,12 +9,14 @@ import typer
 from ssdbench.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ssdbench.plan import Cost, Decision, Graph, PlannedRun
     from ssdbench.suite import Suite
 
 
 def plan(
-    suite: options.SuiteName,
+    suites: options.SuiteNames,
     results: options.Results = options.DEFAULT_RESULTS,
     profile: options.Profile = None,
     only: options.Only = None,
@@ -34,24 +36,27 @@ def plan(
 ) -> None:
     """Show which stages a run would execute and why, which are cached, and what it costs. Runs nothing.
 
+    Several suites are one plan, in which a stage that they share is there once.
+
     [bold]Examples[/bold]
 
       ssdbench plan quick
       ssdbench plan suites/table2.yaml --profile mini --only variant=issd
       ssdbench plan quick --fresh train --json
-      ssdbench plan table2 --device-profile a100
+      ssdbench plan table2 table5 --device-profile a100
     """
     from ssdbench.cli.common import Selection, open_store
-    from ssdbench.plan import build, decide
+    from ssdbench.plan import Graph, build, decide
 
-    loaded = Selection.of(profile, only, overrides, limit, seed).load(suite)
-    graph = build(loaded)
+    selection = Selection.of(profile, only, overrides, limit, seed)
+    loaded = [selection.load(suite) for suite in suites]
+    graph = Graph.union(build(suite) for suite in loaded)
     decisions = decide(graph, open_store(results), {kind.value for kind in fresh or ()})
     show_plan(loaded, graph, decisions, as_json=json, device_profile=device_profile)
 
 
 def show_plan(
-    suite: Suite,
+    suites: Sequence[Suite],
     graph: Graph,
     decisions: dict[str, Decision],
     *,
@@ -66,21 +71,22 @@ def show_plan(
     total = cost(graph, decisions)
     hours = None if device_profile is None else device_hours(total.flops, device_profile)
     if as_json:
-        told = _as_json(suite, graph, decisions, total)
+        told = _as_json(suites, graph, decisions, total)
         told["cost"] |= {} if hours is None else {"device_hours": hours}
         emit_json(told)
         return
-    _print_table(suite, graph, decisions, total)
+    _print_table(suites, graph, decisions, total)
     if hours is not None:
         console(stderr=False).print(f"about {hours:,.1f} hours of {device_profile}", markup=False)
 
 
-def _as_json(suite: Suite, graph: Graph, decisions: dict[str, Decision], total: Cost) -> dict[str, Any]:
+def _as_json(
+    suites: Sequence[Suite], graph: Graph, decisions: dict[str, Decision], total: Cost
+) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {
-        "suite": suite.name,
-        "profile": suite.profile,
+        "suites": [{"suite": suite.name, "profile": suite.profile} for suite in suites],
         "runs": [
             {
                 "model": planned.run.named.model,
@@ -110,14 +116,15 @@ def _as_json(suite: Suite, graph: Graph, decisions: dict[str, Decision], total: 
     }
 
 
-def _print_table(suite: Suite, graph: Graph, decisions: dict[str, Decision], total: Cost) -> None:
+def _print_table(suites: Sequence[Suite], graph: Graph, decisions: dict[str, Decision], total: Cost) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from ssdbench.cli.common import console, quantity
 
     out = console(stderr=False)
-    table = Table(title=Text(f"{suite.name}: {suite.title}"), title_justify="left")
+    titles = "\n".join(f"{suite.name}: {suite.title}" for suite in suites)
+    table = Table(title=Text(titles), title_justify="left")
     for heading in ("key", "stage", "", "why"):
         table.add_column(heading, overflow="fold")
     for key, node in graph.nodes.items():

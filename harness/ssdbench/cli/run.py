@@ -1,4 +1,4 @@
-"""``ssdbench run``: do what a suite asks for, and print its table."""
+"""``ssdbench run``: do what suites ask for, and print their tables."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import typer
 from ssdbench.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ssdbench.cli.common import Selection
+    from ssdbench.cli.sheets import Planned
     from ssdbench.engine import Outcome
-    from ssdbench.plan import Decision, Graph
+    from ssdbench.plan import Graph
     from ssdbench.store import Store
     from ssdbench.suite import Suite
 
 
 def run(
-    suite: options.SuiteName,
+    suites: options.SuiteNames,
     results: options.Results = options.DEFAULT_RESULTS,
     profile: options.Profile = None,
     only: options.Only = None,
@@ -34,9 +37,10 @@ def run(
         bool, typer.Option("--dry-run", help="Show the plan and stop, as 'plan' does.")
     ] = False,
 ) -> None:
-    """Train, sample and score whatever a suite asks for and has no result yet; then print its table.
+    """Train, sample and score whatever suites ask for and has no result yet; then print their tables.
 
-    What is finished stays finished: run again to go on after an interruption or a failure.
+    What is finished stays finished: run again to go on after an interruption or a failure. What several suites share
+    is done once.
 
     [bold]Examples[/bold]
 
@@ -44,27 +48,37 @@ def run(
       ssdbench run suites/table2.yaml --profile mini --only 'variant=issd,nfe=10'
       ssdbench run quick --set train.steps=50 --limit 500 --results /tmp/try
       ssdbench run quick --fresh score
+      ssdbench run table5 table8 figure4 --profile mini
     """
     from ssdbench.cli.common import Selection, open_store
-    from ssdbench.plan import build, decide
+    from ssdbench.cli.sheets import Planned
+    from ssdbench.plan import Graph, decide
 
     selection = Selection.of(profile, only, overrides, limit, seed)
-    loaded = selection.load(suite)
+    planned = [Planned.of(selection.load(suite)) for suite in suites]
     store = open_store(results)
-    graph = build(loaded)
+    graph = Graph.union(one.graph for one in planned)
     decisions = decide(graph, store, {kind.value for kind in fresh or ()})
     if dry_run:
         from ssdbench.cli.plan import show_plan
 
-        show_plan(loaded, graph, decisions, as_json=json)
+        show_plan([one.suite for one in planned], graph, decisions, as_json=json)
         return
     refuse_missing(graph)
     refuse_nothing(graph)
-    outcome = _execute(loaded, selection, graph, decisions, store, workers, device)
+    from ssdbench.engine import make_view, run_graph
+
+    for one in planned:
+        _remember(one.suite, selection, store)
+    outcome = run_graph(graph, decisions, store, workers=workers, device=device, view=make_view())
     _summary(graph, outcome)
-    _print_table(loaded, graph, store, outcome, as_json=json)
+    _print_tables(planned, graph, store, outcome, as_json=json)
+    named = " ".join(suites)
     where = "" if results == options.DEFAULT_RESULTS else f" --results {results}"
-    typer.echo(f"results are in {results}; 'ssdbench report {suite}{where}' prints the table again", err=True)
+    tables = "table" if len(suites) == 1 else "tables"
+    typer.echo(
+        f"results are in {results}; 'ssdbench report {named}{where}' prints the {tables} again", err=True
+    )
     _leave(outcome)
 
 
@@ -102,16 +116,8 @@ def refuse_nothing(graph: Graph) -> None:
         raise UsageError(f"none of the {len(graph.runs)} runs can be run:\n{lines}")
 
 
-def _execute(
-    suite: Suite,
-    selection: Selection,
-    graph: Graph,
-    decisions: dict[str, Decision],
-    store: Store,
-    workers: int | None,
-    device: str | None,
-) -> Outcome:
-    from ssdbench.engine import make_view, run_graph
+def _remember(suite: Suite, selection: Selection, store: Store) -> None:
+    """Keep with the results what was run, for ``report`` and ``status``."""
     from ssdbench.store import Sheet, now
 
     store.save_sheet(
@@ -127,12 +133,12 @@ def _execute(
             run_at=now(),
         )
     )
-    return run_graph(graph, decisions, store, workers=workers, device=device, view=make_view())
 
 
-def _print_table(suite: Suite, graph: Graph, store: Store, outcome: Outcome, *, as_json: bool) -> None:
+def _print_tables(
+    planned: Sequence[Planned], graph: Graph, store: Store, outcome: Outcome, *, as_json: bool
+) -> None:
     from ssdbench.cli.common import emit
-    from ssdbench.cli.sheets import Planned
     from ssdbench.report.document import render
     from ssdbench.report.rows import Reason
 
@@ -140,7 +146,7 @@ def _print_table(suite: Suite, graph: Graph, store: Store, outcome: Outcome, *, 
     for key, failure in outcome.failed.items():
         detail = f"{graph.nodes[key].spec.title}{failure.where}"
         failed[key] = Reason(f"failed: {failure.headline}", detail)
-    emit(render([Planned(suite, graph).report(store, failed)], "json" if as_json else "markdown"))
+    emit(render([one.report(store, failed) for one in planned], "json" if as_json else "markdown"))
 
 
 def _leave(outcome: Outcome) -> None:

@@ -24,6 +24,11 @@ class Planned:
     suite: Suite
     graph: Graph
 
+    @classmethod
+    def of(cls, suite: Suite) -> Planned:
+        """Plan a suite."""
+        return cls(suite, build(suite))
+
     def report(self, store: Store, failed: dict[str, Reason] | None = None) -> SuiteReport:
         """Return the suite's results for a report; ``failed`` as for ``collect``."""
         suite = self.suite
@@ -49,25 +54,21 @@ def planned(suites: Sequence[str], store: Store, selection: Selection) -> list[P
             raise EmptySelection(
                 f"nothing was run yet in {store.root}; 'ssdbench run quick' runs a small suite"
             )
-        return [_plan(_load(sheet)) for sheet in sheets]
+        return [Planned.of(_load(sheet)) for sheet in sheets]
     found: list[Planned] = []
     for name in suites:
         if selection == Selection():
             suite = selection.load(name)
             remembered = [sheet for sheet in sheets if sheet.suite == suite.name]
-            found += [_plan(_load(sheet, suite.source)) for sheet in remembered] or [_plan(suite)]
+            found += [Planned.of(_load(sheet, suite.source)) for sheet in remembered] or [Planned.of(suite)]
         else:
-            found.append(_plan(selection.load(name)))
+            found.append(Planned.of(selection.load(name)))
     return found
 
 
 def reported_sheets(store: Store, suites: Sequence[str], selection: Selection) -> list[SuiteReport]:
     """Return the reports of ``planned`` suites."""
     return [one.report(store) for one in planned(suites, store, selection)]
-
-
-def _plan(suite: Suite) -> Planned:
-    return Planned(suite, build(suite))
 
 
 def _load(sheet: Sheet, source: Path | None = None) -> Suite:

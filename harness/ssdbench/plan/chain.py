@@ -235,9 +235,8 @@ class Chain:
         assert self.needs.data is not None
         layer = self.needs.shape.depth // 3 if train.align_layer is None else train.align_layer
         features = self._reference_stage(self.needs.data, self.needs.data.images)
-        return self._train(
-            Align(kind="align", layer=layer, coeff=train.align), model, vae, {"features": features}
-        )
+        objective = Align(kind="align", layer=layer, coeff=train.align, width=train.align_width)
+        return self._train(objective, model, vae, {"features": features})
 
     def _train(
         self,

@@ -1,7 +1,8 @@
-"""The graph of stages that a suite asks for."""
+"""The graph of stages that suites ask for."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ssdbench.stages import StageSpec
@@ -46,6 +47,16 @@ class Graph:
 
     nodes: dict[str, Node] = field(default_factory=dict)
     runs: list[PlannedRun] = field(default_factory=list)
+
+    @classmethod
+    def union(cls, graphs: Iterable[Graph]) -> Graph:
+        """Return the stages and runs of several graphs; what they share is there once."""
+        whole = cls()
+        for graph in graphs:
+            for key, node in graph.nodes.items():
+                whole.nodes.setdefault(key, node)
+            whole.runs += graph.runs
+        return whole
 
     def add(self, spec: StageSpec) -> str:
         """Add a stage, or find the same one, and return its key."""

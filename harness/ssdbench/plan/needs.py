@@ -67,7 +67,8 @@ class Needs:
         except Unavailable:
             raise
         except InputError as error:
-            self.missing.append(str(error))
+            if str(error) not in self.missing:
+                self.missing.append(str(error))
             return None
 
     @property

@@ -65,7 +65,7 @@ def make_objective(
     if isinstance(setting, Align):
         assert isinstance(spec.shape, DiTShape)
         torch.manual_seed(spec.seed)
-        head = projector(spec.shape.width, features).to(device)
+        head = projector(spec.shape.width, features, setting.width).to(device)
         return Aligned(process, shared, setting.layer, head, setting.coeff)
     if not isinstance(setting, SelfStep | Progressive):
         return objectives.Denoise(process, shared)

@@ -60,6 +60,7 @@ class Align(Setting):
     kind: Literal["align"]
     layer: int
     coeff: float
+    width: int = 2048
 
 
 class Reconstruct(Setting):

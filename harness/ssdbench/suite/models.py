@@ -103,13 +103,25 @@ def _mini_size(size: str, width: int, depth: int, heads: int) -> ModelFacts:
     )
 
 
-def _mini_flow(name: str, what: str, flow: Literal[0, 1]) -> ModelFacts:
+def _mini_flow(name: str, what: str, flow: Literal[0, 1], resolutions: tuple[int, ...] = (32,)) -> ModelFacts:
     return ModelFacts(
         description=f"{what} (v-prediction) of dit-mini's size on Fashion-MNIST",
         family=name.partition("-")[0],
-        shapes={resolution: _mini(resolution) for resolution in (32, 64)},
-        weights={resolution: f"package:weights/{name}-{resolution}" for resolution in (32, 64)},
+        shapes={resolution: _mini(resolution) for resolution in resolutions},
+        weights={resolution: f"package:weights/{name}-{resolution}" for resolution in resolutions},
         hint="suites/pretrain-mini-flows.yaml trains it",
+        vae="package:weights/vae-mini",
+        dataset="fashion-mnist",
+        flow=flow,
+    )
+
+
+def _grown(name: str, flow: Literal[0, 1] | None = None) -> ModelFacts:
+    return ModelFacts(
+        description=f"{name}'s weights of 32 pixels at 64, from which a 64-pixel model is trained",
+        family=name.partition("-")[0],
+        shapes={64: _mini(64)},
+        weights={64: f"package:weights/{name}-32"},
         vae="package:weights/vae-mini",
         dataset="fashion-mnist",
         flow=flow,
@@ -127,16 +139,10 @@ MODELS: dict[str, ModelFacts] = {
     ),
     "dit-mini-s": _mini_size("s", width=64, depth=4, heads=2),
     "dit-mini-b": _mini_size("b", width=96, depth=6, heads=3),
-    "sit-mini": _mini_flow("sit-mini", "SiT", flow=0),
+    "sit-mini": _mini_flow("sit-mini", "SiT", flow=0, resolutions=(32, 64)),
     "repa-mini": _mini_flow("repa-mini", "SiT with REPA's alignment and time direction", flow=1),
-    "dit-mini-grown": ModelFacts(
-        description="dit-mini's weights of 32 pixels at 64, from which a 64-pixel model is trained",
-        family="dit",
-        shapes={64: _mini(64)},
-        weights={64: "package:weights/dit-mini-32"},
-        vae="package:weights/vae-mini",
-        dataset="fashion-mnist",
-    ),
+    "dit-mini-grown": _grown("dit-mini"),
+    "sit-mini-grown": _grown("sit-mini", flow=0),
     "sd-mini": ModelFacts(
         description="text-conditional latent UNet (widths 32 and 64) on Fashion-MNIST with captions",
         family="sd",

@@ -171,6 +171,7 @@ class Train(Frozen):
     align_layer: Index | None = Field(
         None, description="The block whose output is aligned, from 0; null: a third of the way."
     )
+    align_width: Positive = Field(2048, description="Width of the projector between states and features.")
     weight_decay: NonNegative = Field(0.0, description="Weight decay of AdamW.")
     warmup: Index = Field(0, description="Steps of linear warm-up.")
     schedule: Literal["constant", "cosine"] = Field(

@@ -34,7 +34,7 @@ class Layout:
     throughout, no training) are left out. ``sides`` puts that field's values side by side; ``sections``
     gives each of its values a heading. Within a section rows keep the suite's order, or go by falling NFE,
     model and method as the paper prints them. The best is sought among rows equal in ``compare``. ``heading``
-    stands over the rows' names.
+    stands over the rows' names. ``across``: the best is sought among all sides, not within each.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Layout:
     optional: bool = False
     compare: tuple[str, ...] = ("nfe",)
     heading: str = "Method"
+    across: bool = False
 
     def arrange(self, rows: Sequence[Row]) -> list[Row]:
         """Return ``rows`` in the order of the table."""
@@ -94,6 +95,13 @@ def _data(row: Row) -> str:
     return DASH if row.run.variant == "base" else row.run.named.data
 
 
+def _solver(row: Row) -> str:
+    if row.run.variant != "base":
+        return "Ours"
+    sampler = row.run.named.sampler
+    return {"dpm-solver-2": "DPM-Solver-2"}.get(sampler, sampler.upper())
+
+
 def _resolution(row: Row) -> str:
     run = row.run
     named = f"{run.named.resolution}x{run.named.resolution}"
@@ -138,6 +146,8 @@ FIELDS: dict[str, Field] = {
     "model": Field("Model", lambda row: row.run.named.model),
     "group": Field("Group", lambda row: row.run.group or ""),
     "sampler": Field("Sampler", lambda row: sampler_family(row.run.named.sampler).upper()),
+    "solver": Field("Sampler", _solver),
+    "named_nfe": Field("NFE", lambda row: str(row.run.named.nfe), numeric=True),
     "nfe": Field("NFE", _nfe, numeric=True),
     "evaluations": Field("NFE", _evaluations, numeric=True),
     "train": Field("Train", _train, numeric=True),
