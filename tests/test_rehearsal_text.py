@@ -1,7 +1,7 @@
 """Table 4's own path from end to end, with everything but its code shrunken.
 
-A Stable Diffusion of a few thousand random weights in diffusers' layout, 40 images with captions in COCO's layout, random
-weights of the FID Inception: two steps of distillation, export, the pipeline with the student, sampling, scoring.
+A Stable Diffusion of a few thousand random weights in diffusers' layout, 40 images with captions in COCO's layout,
+random weights of the FID Inception: two steps of distillation, export, the pipeline with the student, scoring.
 """
 
 import json
@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from ssdbench.cli.app import app
+from ssdbench.data.captions import choose, read_coco, write_manifest
 from ssdbench.data.texts import Texts
 from ssdbench.metrics.inception import InceptionTaps
 from ssdbench.metrics.weights import inception_cache
@@ -51,19 +52,20 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     # 16 pixels a side through an autoencoder that halves once, and 40 images a data set.
-    model = replace(catalog.MODELS["SD v1.5"], shapes={16: SHAPE})
+    model = catalog.MODELS["SD v1.5"]
+    model = replace(model, shapes={16: SHAPE}, weights={16: model.weights[512]})
     monkeypatch.setitem(catalog.MODELS, "SD v1.5", model)
     for name in ("coco-2014", "coco-2014-train"):
         monkeypatch.setitem(catalog.DATASETS, name, replace(catalog.DATASETS[name], images=IMAGES))
     small = replace(catalog.REFERENCES["coco-2014"], images=IMAGES, resolution=16)
     monkeypatch.setitem(catalog.REFERENCES, "coco-2014", small)
-    from ssdbench.data import datasets
-
-    monkeypatch.setitem(datasets.READERS, "coco-2014", datasets._coco("val2014", IMAGES))
-    monkeypatch.setitem(datasets.READERS, "coco-2014-train", datasets._coco("train2014", IMAGES))
     write_pipeline(data / "weights/stable-diffusion-v1-5")
+    # Fewer images than the data sets have: a manifest says which. Workers read it, as they would the user's own.
+    (data / "coco/manifests").mkdir(parents=True)
     for split in ("val2014", "train2014"):
         write_coco(data / "coco", split)
+        found = read_coco(data / f"coco/annotations/captions_{split}.json")
+        write_manifest(choose(found, IMAGES), data / f"coco/manifests/{split}.jsonl")
     inception_cache().parent.mkdir(parents=True)
     torch.manual_seed(0)
     torch.save(InceptionTaps().state_dict(), inception_cache())

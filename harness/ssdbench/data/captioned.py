@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ssdbench.data.captions import beside, choose, numbered, read_coco
+from ssdbench.data.captions import MANIFEST, beside, choose, numbered, read_coco, read_manifest
 from ssdbench.data.described import describe
 from ssdbench.data.folders import NO_LABEL, FolderPixels, list_images
 from ssdbench.data.images import Images
@@ -19,19 +19,19 @@ def folder(root: Path, resolution: int) -> Images:
     return Images(pixels, labels) if captions is None else Images(pixels, *numbered(captions))
 
 
-def coco(annotations: Path, root: Path, resolution: int, count: int) -> Images:
-    """The pinned choice of ``count`` images of an official annotation file, each with one caption.
+def coco(source: Path, root: Path, resolution: int, count: int) -> Images:
+    """Images and one caption each: of a manifest all, of an official annotation file the pinned choice of ``count``.
 
     Raises:
         InputError: as :func:`ssdbench.data.captions.read_coco` and ``choose``, or images are missing; names the first.
     """
-    chosen = choose(read_coco(annotations), count)
+    chosen = read_manifest(source) if source.suffix == MANIFEST else choose(read_coco(source), count)
     paths = [root / entry.file for entry in chosen]
     present = {path.name for path in root.iterdir()} if root.is_dir() else set()
     missing = [path for path in paths if path.name not in present]
     if missing:
         raise InputError(
-            f"{missing[0]}: {annotations.name} names it and {len(missing) - 1:,} more that are missing"
+            f"{missing[0]}: {source.name} names it and {len(missing) - 1:,} more that are missing"
         )
     return Images(FolderPixels(paths, resolution), *numbered([entry.caption for entry in chosen]))
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ssdbench.diffusion.noise import generator
 from ssdbench.errors import InputError
 
+MANIFEST = ".jsonl"  # what names of manifests end in
 _CHOICE = "captions/choice"  # the stream of the random choice
 
 
@@ -89,6 +90,8 @@ def read_manifest(path: Path) -> list[Captioned]:
         except (ValueError, TypeError) as error:
             expected = ", ".join(Captioned.__dataclass_fields__)
             raise InputError(f"{path}:{number}: expected an object with {expected}: {error}") from error
+    if not found:
+        raise InputError(f"{path}: names no images: expected one a line")
     return found
 
 

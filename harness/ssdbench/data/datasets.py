@@ -104,11 +104,15 @@ def _fashion_files(folder: Path, split: str) -> list[Path]:
 
 
 def _coco(split: str, count: int) -> Reader:
-    """COCO in the official layout; ``count`` of its captioned images."""
+    """COCO in the official layout: ``count`` of its captioned images, or those of a manifest where there is one."""
 
     def files() -> list[Path]:
         root = data_root() / "coco"
-        return [root / "annotations" / f"captions_{split}.json", root / split]
+        manifest = root / "manifests" / f"{split}.jsonl"
+        return [
+            manifest if manifest.is_file() else root / "annotations" / f"captions_{split}.json",
+            root / split,
+        ]
 
     return Reader(
         files,

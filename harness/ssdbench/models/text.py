@@ -36,6 +36,9 @@ class TextEncoder:
             raise InputError(f"{folder / ENCODER / CONFIG}: is of {kind!r}, expected CLIPTextModel")
         prepare_torchvision()
         from transformers import AutoTokenizer, CLIPTextModel
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True)
