@@ -134,3 +134,12 @@ def test_table_4_on_shrunken_parts(machine: Path) -> None:
     expected = encoder.encode(first[:3])
     assert any(torch.allclose(one.states(one.order[:3]), expected, atol=1e-6) for one in orders)
     assert "0 stages run" in run(*arguments)
+
+    figure = machine / "figure1.png"
+    keys = [f"{name}={records[name]['key'][:12]}" for name in ("base", "issd")]
+    run("grid", *keys, "-o", str(figure), "--indices", "0,7", "--scale", "1")
+    drawn = np.asarray(Image.open(figure))
+    for shard in shards:
+        # Every sample that was asked for stands somewhere in the picture, pixel by pixel.
+        tiles = np.lib.stride_tricks.sliding_window_view(drawn, (16, 16, 3))[:, :, 0]
+        assert all((tiles == shard["images"][i].numpy()).all((-3, -2, -1)).any() for i in (0, 7))

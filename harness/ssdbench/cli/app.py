@@ -14,6 +14,7 @@ from ssdbench.cli.doctor import doctor
 from ssdbench.cli.errors import Verb, VerbGroup
 from ssdbench.cli.export import export
 from ssdbench.cli.gc import gc
+from ssdbench.cli.grid import grid
 from ssdbench.cli.list_names import list_names
 from ssdbench.cli.plan import plan
 from ssdbench.cli.report import report
@@ -49,6 +50,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "report": report,
     "status": status,
     "show": show,
+    "grid": grid,
     "export": export,
     "convert": convert,
     "schema": schema,

@@ -38,7 +38,7 @@ class TextEncoder:
         from transformers import AutoTokenizer, CLIPTextModel
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.disable_progress_bar()
 
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True)
