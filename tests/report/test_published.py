@@ -11,7 +11,7 @@ def test_all_eight_tables_are_there() -> None:
 
 @pytest.mark.parametrize(
     ("table", "rows", "figures"),
-    # Rows, and figures printed in them; table 4 has samplers for columns, each a row of its own, and three cells unread.
+    # Rows, and figures printed in them; table 4 has samplers for columns, each a row, and three cells unread.
     [
         ("table1", 10, 30),
         ("table2", 22, 110),

@@ -40,16 +40,19 @@ def test_every_class_has_a_row_of_its_own() -> None:
 
 
 def test_pictures_are_drawn_whole_and_names_beside_them() -> None:
-    cells = [
-        [np.full((8, 8, 3), value, np.uint8) for value in (10, 20)],
-        [np.full((8, 8, 3), 30, np.uint8), None],
-    ]
-    drawn = np.asarray(labelled_grid(cells, ["first row", "x" * 60], ["one", "two"], scale=3))
-    for value in (10, 20, 30):
-        rows, columns = np.nonzero((drawn == value).all(-1))
-        assert len(rows) >= 24 * 24
-        area = (np.ptp(rows) + 1, np.ptp(columns) + 1)
-        assert area == (24, 24) or value == 10  # text is drawn in greys too
-    left = drawn[:, : np.nonzero((drawn == 20).all(-1))[1].min() - 30]
-    assert (left < 128).any()  # there are letters
-    assert drawn.shape[2] == 3
+    colours = [(250, 0, value) for value in (10, 20, 30)]  # letters are grey
+    red, green, blue = (np.tile(np.array(colour, np.uint8), (8, 8, 1)) for colour in colours)
+    picture = labelled_grid([[red, green], [blue, None]], ["first row", "x" * 60], ["one", "two"], scale=3)
+    drawn = np.asarray(picture)
+    corners = []
+    for colour in colours:
+        rows, columns = np.nonzero((drawn == colour).all(-1))
+        assert len(rows) == 24 * 24
+        assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (24, 24)
+        corners.append((rows.min(), columns.min()))
+    (top, left), (second_top, second_left), (below, below_left) = corners
+    assert (top, left) == (second_top, below_left)
+    assert second_left >= left + 24
+    assert below >= top + 24
+    assert (drawn[top:, :left] < 128).any()  # the rows' names
+    assert (drawn[:top, left:] < 128).any()  # the columns'

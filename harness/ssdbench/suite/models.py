@@ -61,9 +61,8 @@ _SD_VAE_HINT = (
 
 _SD = "stable-diffusion-v1-5"
 _SD_HINT = (
-    f"download the pipeline from the Hugging Face hub into $SSDBENCH_DATA/weights/{_SD} (hf download {_SD}/{_SD}"
-    " --include 'unet/*' 'vae/*' 'text_encoder/*' 'tokenizer/*' --local-dir FOLDER), or put your own pipeline there, as"
-    " save_pretrained writes it"
+    f"get it from the Hugging Face hub (ssdbench convert hub:{_SD}/{_SD} -o FOLDER --to stable-diffusion), or put your"
+    f" own pipeline there as save_pretrained writes it; FOLDER is $SSDBENCH_DATA/weights/{_SD}"
 )
 _MINI_UNET = UNetShape(
     channels=(32, 64), layers=1, text_width=64, text_length=12, heads=4, groups=8, input_size=8
