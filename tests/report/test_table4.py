@@ -22,7 +22,7 @@ def test_every_printed_figure_has_its_cell() -> None:
     assert [column.side for column in table.columns[1:5]] == SOLVERS
     assert {column.header for column in table.columns[1:5]} == {"FID ↓"}
     found = {
-        section.heading: {line[0].text: [cell.published for cell in line[1:5]] for line in section.lines}
+        section.title: {line[0].text: [cell.published for cell in line[1:5]] for line in section.lines}
         for section in table.sections
     }
     assert found == PRINTED
