@@ -37,6 +37,12 @@ class StageFailed(SsdbenchError):
     exit_code = 3
 
 
+class Regression(SsdbenchError):
+    """A number is worse than its baseline allows, or is not there."""
+
+    exit_code = 4
+
+
 class NotFinite(SsdbenchError):
     """A number that must be finite is NaN or infinite; names the tensor and the step."""
 

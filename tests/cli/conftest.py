@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from ssdbench.cli.app import app
@@ -86,6 +88,8 @@ class Filled:
         (attempt.path / "model").mkdir()
         config = json.dumps({"title": node.spec.title, "content": content})
         (attempt.path / "model" / "config.json").write_text(config)
+        if node.spec.KIND == "sample":
+            save_samples(attempt.path / "samples.safetensors", node.spec.model_dump()["count"], key)
         if key in self.targets:
             fd = 400.0 - 10 * self.targets.index(key)
             scores = {
@@ -119,6 +123,13 @@ class Filled:
         assert manifest is not None
         assert self.store.set_aside(key, manifest.attempt, "it is made anew")
         self.finish(key, content)
+
+
+def save_samples(path: Path, count: int, key: str) -> None:
+    """A shard of random images that depend on the key."""
+    generator = np.random.default_rng(int(key[:8], 16))
+    images = generator.integers(0, 256, (count, 4, 4, 1), dtype=np.uint8)
+    save_file({"images": images, "labels": np.arange(count, dtype=np.int64) % 3}, path)
 
 
 def fill(root: Path, suite: Path) -> Filled:

@@ -21,6 +21,7 @@ VERBS = [
     "report",
     "status",
     "show",
+    "eval",
     "export",
     "convert",
     "schema",

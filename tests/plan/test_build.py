@@ -175,6 +175,22 @@ def test_pretraining_trains_the_autoencoder_first(tmp_path: Path) -> None:
     assert all(spec.inputs["vae"] == vae.key() for spec in specs(graph, SampleSpec))
 
 
+def test_pretraining_may_have_a_recipe_of_its_own(tmp_path: Path) -> None:
+    recipe = "pretrain: {steps: 7, lr: 1.0e-3, warmup: 2, ema: 0.9, seed: 5}"
+    graph = graph_of(
+        tmp_path,
+        f"  - {{variant: pretrain, {recipe}, seeds: [1, 2]}}\n"
+        f"  - {{variant: pretrain + issd, {recipe}, seeds: [1, 2]}}\n",
+    )
+    base, *distilled = specs(graph, TrainSpec)  # one base model for both variants and both seeds
+    assert (base.steps, base.lr, base.warmup, base.ema, base.seed) == (7, 1e-3, 2, 0.9, 5)
+    assert [(one.steps, one.lr, one.warmup, one.ema, one.seed) for one in distilled] == [
+        (3, 1e-4, 0, 0.0, 1),
+        (3, 1e-4, 0, 0.0, 2),
+    ]
+    assert all(one.inputs["model"] == base.key() for one in distilled)
+
+
 def write_picture(path: Path, colour: tuple[int, int, int] = (0, 0, 0)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (32, 32), colour).save(path)

@@ -166,6 +166,10 @@ ROWS = {
         "8:35: data: 'fashion-mnist-full' holds the images of the reference 'fashion-mnist-64': train on others than it"
         " is scored against",
     ),
+    "recipe of a model that is given": (
+        "{variant: ssd, pretrain: {steps: 5}}",
+        "8:30: pretrain: only variants that begin with 'pretrain' train the base model, not 'ssd'",
+    ),
     "autoencoder of a model that is given": (
         "{variant: ssd, autoencoder: {steps: 5}}",
         "8:33: autoencoder: only the variants 'pretrain' and 'reconstruction' train an autoencoder, not 'ssd'",

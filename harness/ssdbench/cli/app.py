@@ -9,9 +9,13 @@ from typing import Annotated
 import typer
 
 from ssdbench import __version__
+from ssdbench.cli.baseline import baseline
+from ssdbench.cli.check import check
+from ssdbench.cli.compare import compare
 from ssdbench.cli.convert import convert
 from ssdbench.cli.doctor import doctor
 from ssdbench.cli.errors import Verb, VerbGroup
+from ssdbench.cli.eval import eval_
 from ssdbench.cli.export import export
 from ssdbench.cli.gc import gc
 from ssdbench.cli.grid import grid
@@ -48,9 +52,13 @@ _VERBS: dict[str, Callable[..., None]] = {
     "validate": validate,
     "list": list_names,
     "report": report,
+    "compare": compare,
+    "check": check,
+    "baseline": baseline,
     "status": status,
     "show": show,
     "grid": grid,
+    "eval": eval_,
     "export": export,
     "convert": convert,
     "schema": schema,

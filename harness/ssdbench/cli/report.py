@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ssdbench.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ssdbench.report.document import SuiteReport
 
 
 class Format(StrEnum):
@@ -16,6 +21,8 @@ class Format(StrEnum):
 
     MARKDOWN = "markdown"
     TEXT = "text"
+    LATEX = "latex"
+    HTML = "html"
     CSV = "csv"
     JSON = "json"
 
@@ -29,6 +36,18 @@ def report(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here instead of to stdout.")
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="NAME,...", help="These columns alone, such as 'nfe,fd,is'."),
+    ] = None,
+    paper: Annotated[
+        bool, typer.Option("--paper/--no-paper", help="The published figures beside the measured ones.")
+    ] = True,
+    delta: Annotated[bool, typer.Option("--delta", help="Also measured minus published.")] = False,
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", metavar="DIR", help="Only draw the curves, as PNG and SVG, into DIR."),
+    ] = None,
     results: options.Results = options.DEFAULT_RESULTS,
     profile: options.Profile = None,
     only: options.Only = None,
@@ -39,19 +58,48 @@ def report(
 ) -> None:
     """Print the tables of what was run; rows without a result say why.
 
-    A suite is reported with the options that it was last run with, unless options are given here. Markdown
-    and text are tables; CSV and JSON have one row a run with its whole provenance.
+    A suite is reported with the options that it was last run with, unless options are given here. Markdown, text and
+    LaTeX are tables; CSV and JSON have one row a run with its whole provenance; HTML is one page with tables, curves,
+    samples and the provenance of every cell.
 
     [bold]Examples[/bold]
 
       ssdbench report
       ssdbench report quick --format text
       ssdbench report table2 --profile mini --format csv -o table2.csv
+      ssdbench report table2 --format latex --columns nfe,fid,is --no-paper
+      ssdbench report --format html -o report.html
+      ssdbench report figure4 --figures figures
     """
     from ssdbench.cli.common import Selection, emit, open_store
     from ssdbench.cli.sheets import reported_sheets
-    from ssdbench.report.document import render
+    from ssdbench.errors import UsageError
+    from ssdbench.report.document import Show, render
 
+    if delta and not paper:
+        raise UsageError("--delta and --no-paper exclude each other: there is nothing to differ from")
+    chosen = tuple(name.strip() for name in columns.split(",") if name.strip()) if columns else ()
     selection = Selection.of(profile, only, overrides, limit, seed)
     sheets = reported_sheets(open_store(results), suites or [], selection)
-    emit(render(sheets, Format.JSON.value if json else form.value), output)
+    if figures is not None:
+        draw_figures(sheets, figures, paper)
+        return
+    show = Show(chosen, paper, delta)
+    emit(render(sheets, Format.JSON.value if json else form.value, show, results), output)
+
+
+def draw_figures(sheets: Sequence[SuiteReport], directory: Path, paper: bool) -> None:
+    """Draw the curves of all suites; say what was written.
+
+    Raises:
+        EmptySelection: no suite has rows that make a curve.
+
+    """
+    from ssdbench.report.figures import draw
+    from ssdbench.suite import EmptySelection
+
+    written = draw(sheets, directory, paper=paper)
+    if not written:
+        raise EmptySelection("no curves: they need measured rows that differ in NFE, lambda, steps or pairs")
+    for path in written:
+        typer.echo(f"wrote {path}", err=True)

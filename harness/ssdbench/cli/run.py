@@ -33,6 +33,10 @@ def run(
     device: options.Device = None,
     engine: options.EngineName = options.Engine.LOCAL,
     workers: options.Workers = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option("--tensorboard", metavar="DIR", help="Also log the losses for TensorBoard, into DIR."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and stop, as 'plan' does.")
     ] = False,
@@ -66,11 +70,16 @@ def run(
         return
     refuse_missing(graph)
     refuse_nothing(graph)
-    from ssdbench.engine import make_view, run_graph
+    from ssdbench.engine import View, make_view, run_graph
 
+    view: View = make_view()
+    if tensorboard is not None:
+        from ssdbench.engine.tensorboard import TensorBoardView
+
+        view = TensorBoardView(view, tensorboard)
     for one in planned:
         _remember(one.suite, selection, store)
-    outcome = run_graph(graph, decisions, store, workers=workers, device=device, view=make_view())
+    outcome = run_graph(graph, decisions, store, workers=workers, device=device, view=view)
     _summary(graph, outcome)
     _print_tables(planned, graph, store, outcome, as_json=json)
     named = " ".join(suites)

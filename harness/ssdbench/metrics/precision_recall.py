@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
+from ssdbench.metrics.intervals import Interval, RecallJackknife, share_interval
+from ssdbench.metrics.neighbours import (
+    Points,
+    Products,
+    common_frame,
+    nearest_of,
+    radii,
+    squared_distances,
+)
+
+if TYPE_CHECKING:
+    import torch
 
 NEIGHBOURS = 3
 _ROWS = 1000
@@ -21,7 +33,9 @@ class PrecisionRecall(NamedTuple):
     recall: float
 
 
-def neighbour_radii(features: NDArray[np.floating], k: int = NEIGHBOURS) -> NDArray[np.float64]:
+def neighbour_radii(
+    features: NDArray[np.floating], k: int = NEIGHBOURS, device: torch.device | str = "cpu"
+) -> NDArray[np.float64]:
     """Return the squared distance of each of the features (N, D) to its k-th nearest neighbour, float64 (N,).
 
     A point is its own nearest neighbour, so this is rank k + 1 of a row of the distance matrix, itself
@@ -29,8 +43,7 @@ def neighbour_radii(features: NDArray[np.floating], k: int = NEIGHBOURS) -> NDAr
     """
     if len(features) <= k:
         raise InputError(f"precision and recall of {len(features)} samples: at least {k + 1} are needed")
-    radii = [np.partition(block, k, axis=1)[:, k] for _, block in _distance_blocks(features, features)]
-    return np.concatenate(radii)
+    return _radii(Points(features, *common_frame(features)), k, Products(device))
 
 
 def precision_recall(
@@ -39,34 +52,125 @@ def precision_recall(
     *,
     reference_radii: NDArray[np.float64] | None = None,
     k: int = NEIGHBOURS,
+    device: torch.device | str = "cpu",
 ) -> PrecisionRecall:
     """Return precision and recall of samples (N, D) against reference features (M, D).
 
     Precision is the share of samples that lie in the ball of at least one reference feature, whose radius is
     the distance to its k-th neighbour among the reference; recall is the share of reference features that lie
-    in the ball of at least one sample. Distances are squared and in float64; memory is blocks of 1,000 rows.
+    in the ball of at least one sample. Distances are squared. Products in float32 decide where their error bounds
+    allow, differences in float64 everywhere else: the counts are those of float64. Memory is a float32 copy of the
+    features and tiles of 2,048 x 2,048.
 
     Args:
         samples: features of generated images.
         reference: features of real images.
         reference_radii: ``neighbour_radii(reference, k)`` where it is known already.
         k: neighbours that set a radius.
+        device: where the products are computed, ``cpu`` or a GPU.
 
     Raises InputError when widths differ or a set has fewer than k + 1 features.
     """
+    return _measure(samples, reference, reference_radii, k, device, None)[0]
+
+
+def precision_recall_intervals(
+    samples: NDArray[np.floating],
+    reference: NDArray[np.floating],
+    *,
+    reference_radii: NDArray[np.float64] | None = None,
+    k: int = NEIGHBOURS,
+    device: torch.device | str = "cpu",
+) -> tuple[PrecisionRecall, Interval, Interval]:
+    """Return what ``precision_recall`` does, and 95 % intervals of precision and of recall."""
+    shares, recall = _measure(samples, reference, reference_radii, k, device, RecallJackknife)
+    assert recall is not None
+    return shares, share_interval(shares.precision, len(samples)), recall
+
+
+def _measure(
+    samples: NDArray[np.floating],
+    reference: NDArray[np.floating],
+    reference_radii: NDArray[np.float64] | None,
+    k: int,
+    device: torch.device | str,
+    jackknifed: type[RecallJackknife] | None,
+) -> tuple[PrecisionRecall, Interval | None]:
     if samples.shape[1:] != reference.shape[1:] or samples.ndim != 2:
         raise InputError(
             f"features of shapes {samples.shape} and {reference.shape}: expected (N, D) and (M, D)"
         )
-    sample_radii = neighbour_radii(samples, k)
-    radii = neighbour_radii(reference, k) if reference_radii is None else reference_radii
-    inside = np.zeros(len(samples), dtype=bool)
-    covered = np.zeros(len(reference), dtype=bool)
-    for start, block in _distance_blocks(samples, reference):
-        rows = slice(start, start + len(block))
-        inside[rows] = (block <= radii).any(axis=1)
-        covered |= (block <= sample_radii[rows, None]).any(axis=0)
-    return PrecisionRecall(float(inside.mean()), float(covered.mean()))
+    for features in (samples, reference):
+        if len(features) <= k:
+            raise InputError(f"precision and recall of {len(features)} samples: at least {k + 1} are needed")
+    products, frame = Products(device), common_frame(samples, reference)
+    real = Points(reference, *frame)
+    real_balls = _Balls(real, _radii(real, k, products) if reference_radii is None else reference_radii)
+    generated = Points(samples, *frame)
+    nearest = nearest_of(generated, k, products)
+    generated_balls = _Balls(generated, radii(generated, nearest, k))
+    jackknife = jackknifed(nearest, k, len(reference)) if jackknifed else None
+    inside, covered = np.zeros(len(samples), dtype=bool), np.zeros(len(reference), dtype=bool)
+    for i in generated.blocks():
+        for j in real.blocks():
+            tile = products.tile(generated, i, real, j)
+            real_balls.mark(inside, tile, generated, i, j)
+            generated_balls.mark(covered, tile.T, real, j, i)
+            if jackknife is not None:
+                jackknife.take(tile, i, j)
+    shares = PrecisionRecall(float(inside.mean()), float(covered.mean()))
+    return shares, jackknife.interval(shares.recall) if jackknife is not None else None
+
+
+def _radii(points: Points, k: int, products: Products) -> NDArray[np.float64]:
+    return radii(points, nearest_of(points, k, products), k)
+
+
+class _Balls:
+    """Balls about points, of squared radii float64 (M,)."""
+
+    def __init__(self, centres: Points, squared_radii: NDArray[np.float64]) -> None:
+        self.centres, self.radii = centres, squared_radii
+        self.scaled = squared_radii * centres.scale**2
+
+    def mark(
+        self, inside: NDArray[np.bool_], closeness: NDArray[np.float32], points: Points, i: slice, j: slice
+    ) -> None:
+        """Set ``inside`` of those rows i of ``points`` that lie in the ball about any row j of the centres."""
+        left = i.start + np.flatnonzero(~inside[i])
+        if not len(left):
+            return
+        if len(left) < len(inside[i]) // 2:
+            closeness = closeness[left - i.start]
+        else:
+            left = np.arange(i.start, i.stop)
+        # closeness is -(lower bound of the distance) / 2, up to ``width`` / 2 less than -(upper bound) / 2.
+        width = 2 * points.slack * (points.norms[left].max() + self.centres.norms[j]) + 1e-30
+        surely = (-(self.scaled[j] - width) / 2).astype(np.float32)
+        sure = (closeness >= np.nextafter(surely, np.float32(np.inf))).any(axis=1)
+        inside[left[sure]] = True
+        open_ = np.flatnonzero(~inside[left])
+        if not len(open_):
+            return
+        perhaps = np.nextafter((-self.scaled[j] / 2).astype(np.float32), np.float32(-np.inf))
+        rows, columns = np.nonzero(closeness[open_] >= perhaps)
+        self._decide(inside, points, left[open_[rows]], j.start + columns)
+
+    def _decide(
+        self,
+        inside: NDArray[np.bool_],
+        points: Points,
+        rows: NDArray[np.integer],
+        columns: NDArray[np.integer],
+    ) -> None:
+        """Decide pairs in float64; a row that its first pairs show to be inside needs no more of them."""
+        for turn in range(4):
+            first = np.unique(rows, return_index=True)[1] if turn < 3 else np.arange(len(rows))
+            found = squared_distances(points.exact, self.centres.exact, rows[first], columns[first])
+            inside[rows[first[found <= self.radii[columns[first]]]]] = True
+            rest = ~inside[rows]
+            rest[first] = False
+            rows, columns = rows[rest], columns[rest]
 
 
 def nearest_distances(rows: NDArray[np.floating], columns: NDArray[np.floating]) -> NDArray[np.float64]:

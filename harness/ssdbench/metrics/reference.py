@@ -61,8 +61,13 @@ class Reference:
             raise InputError(f"a reference with {self.radii.shape} radii of {features.shape} features")
 
     @staticmethod
-    def of(statistics: ImageStatistics, network: FeatureNetwork, data: str) -> Reference:
-        """Return the reference that one pass over real images gives; ``data`` says which images they are."""
+    def of(
+        statistics: ImageStatistics, network: FeatureNetwork, data: str, *, features: bool = True
+    ) -> Reference:
+        """Return the reference that one pass over real images gives; ``data`` says which images they are.
+
+        Without ``features`` it serves no precision and recall.
+        """
         return Reference(
             network=network.name,
             network_digest=network.digest,
@@ -71,8 +76,8 @@ class Reference:
             count=statistics.count,
             pooled=Gaussian(statistics.pooled.mean, statistics.pooled.covariance),
             spatial=Gaussian(statistics.spatial.mean, statistics.spatial.covariance),
-            features=statistics.features,
-            radii=neighbour_radii(statistics.features),
+            features=statistics.features if features else None,
+            radii=neighbour_radii(statistics.features, device=network.device) if features else None,
         )
 
     def check(self, network: FeatureNetwork) -> None:
@@ -87,6 +92,14 @@ class Reference:
                 f"the reference {self.data!r} was made with other weights of {self.network}: "
                 f"{self.network_digest[:12]}, the samples are measured with {network.digest[:12]}"
             )
+
+    def made_with(self, network: FeatureNetwork) -> bool:
+        """Whether ``check`` passes."""
+        try:
+            self.check(network)
+        except InputError:
+            return False
+        return True
 
     def description(self) -> str:
         """Return what a saved reference says of itself besides its arrays, as canonical JSON."""
@@ -151,6 +164,17 @@ def save_reference(reference: Reference, path: Path, layout: Layout = "full") ->
     # One entry, since safetensors writes several in no fixed order and equal references should be equal
     # files.
     save_file(reference.arrays(layout), path, metadata={FORMAT: reference.description()})
+
+
+def is_saved_reference(path: Path) -> bool:
+    """Whether a file says of itself that ``save_reference`` wrote it."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return FORMAT in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def load_reference(path: Path) -> Reference:

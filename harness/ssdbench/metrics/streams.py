@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+Item = TypeVar("Item")
 
 
 def rebatch(arrays: Iterable[NDArray[Scalar]], size: int) -> Iterator[NDArray[Scalar]]:
@@ -56,6 +60,49 @@ class Blocks:
     def rest(self) -> NDArray[np.float32]:
         """Return the rows (fewer than ``size``, perhaps none) that have not filled a block."""
         return self._buffer[: self._held]
+
+
+@contextmanager
+def ahead(items: Iterable[Item], depth: int = 4) -> Iterator[Iterator[Item]]:
+    """Give an iterator over ``items`` that a thread fills up to ``depth`` ahead; what the items raise, it raises.
+
+    The thread has ended when the block is left, however that happens.
+    """
+    waiting: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(depth)
+    left = threading.Event()
+
+    def put(what: tuple[Item] | BaseException | None) -> bool:
+        while not left.is_set():
+            try:
+                waiting.put(what, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def fill() -> None:
+        try:
+            for item in items:
+                if not put((item,)):
+                    return
+        except BaseException as error:  # is raised where the items are wanted
+            put(error)
+        else:
+            put(None)
+
+    def taken() -> Iterator[Item]:
+        while (what := waiting.get()) is not None:
+            if isinstance(what, BaseException):
+                raise what
+            yield what[0]
+
+    thread = threading.Thread(target=fill, name="ahead", daemon=True)
+    thread.start()
+    try:
+        yield taken()
+    finally:
+        left.set()
+        thread.join()
 
 
 def _join(parts: list[NDArray[Scalar]]) -> NDArray[Scalar]:

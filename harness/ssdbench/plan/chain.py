@@ -12,7 +12,7 @@ from ssdbench.plan.variants import Halved, halved_by, halving, sampling, self_st
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.stages.sample import SHARD, Copying, Sampling
 from ssdbench.stages.train import Align, Denoise, Progressive, Reconstruct, SelfStep
-from ssdbench.suite import ResolvedRun
+from ssdbench.suite import Pretrain, ResolvedRun
 from ssdbench.suite.catalog import DATASETS, REFERENCES
 
 Objective = Denoise | SelfStep | Progressive | Align
@@ -231,12 +231,12 @@ class Chain:
             return model
         train = self.run.train
         if train.align is None:
-            return self._train(Denoise(kind="denoise"), model, vae)
+            return self._train(Denoise(kind="denoise"), model, vae, recipe=self.run.pretrain)
         assert self.needs.data is not None
         layer = self.needs.shape.depth // 3 if train.align_layer is None else train.align_layer
         features = self._reference_stage(self.needs.data, self.needs.data.images)
         objective = Align(kind="align", layer=layer, coeff=train.align, width=train.align_width)
-        return self._train(objective, model, vae, {"features": features})
+        return self._train(objective, model, vae, {"features": features}, self.run.pretrain)
 
     def _train(
         self,
@@ -244,11 +244,16 @@ class Chain:
         start: _Weights,
         vae: _Weights,
         roles: dict[str, str] | None = None,
+        recipe: Pretrain | None = None,
     ) -> _Weights:
         train = self.run.train
         settings = {name: getattr(train, name) for name in TrainSpec.model_fields if hasattr(train, name)}
         if isinstance(objective, Progressive):
             settings |= {"steps": train.pd_steps or train.steps, "lr": train.pd_lr or train.lr}
+        seed = self.run.seed
+        if recipe is not None:
+            settings |= recipe.model_dump(exclude={"seed"})
+            seed = seed if recipe.seed is None else recipe.seed
         spec = TrainSpec(
             inputs={
                 **self._latents(vae),
@@ -260,7 +265,7 @@ class Chain:
             shape=self.needs.shape,
             flow=self.needs.facts.flow,
             weights=start.source,
-            seed=self.run.seed,
+            seed=seed,
             **settings,
         )
         return _Weights(key=self.graph.add(spec))

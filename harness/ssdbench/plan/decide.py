@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,16 +25,19 @@ class Decision:
     replaces: str | None = None
 
 
-def decide(graph: Graph, store: Store, fresh: Collection[str] = ()) -> dict[str, Decision]:
+def decide(
+    graph: Graph, store: Store, fresh: Collection[str] = (), outdated: Mapping[str, str] | None = None
+) -> dict[str, Decision]:
     """A decision for every stage of the graph.
 
-    An artifact serves when it is committed, everything it was made from is as it was then, and neither its kind nor
-    that of anything before it is in ``fresh``. What only feeds finished stages is not needed, so that samples that
-    were dropped after scoring are not made again; one that was set aside is no such.
+    An artifact serves when it is committed, everything it was made from is as it was then, neither its kind nor
+    that of anything before it is in ``fresh``, and neither its key nor one before it in ``outdated``, which says why.
+    What only feeds finished stages is not needed, so that samples that were dropped after scoring are not made again;
+    one that was set aside is no such.
     """
     obstacle: dict[str, str | None] = {}
     for key in graph.nodes:
-        obstacle[key] = _obstacle(graph, store, fresh, key, obstacle)
+        obstacle[key] = _obstacle(graph, store, fresh, outdated or {}, key, obstacle)
     decisions = {
         key: Decision("cached", "its artifact is in the store")
         if obstacle[key] is None
@@ -53,7 +56,12 @@ def decide(graph: Graph, store: Store, fresh: Collection[str] = ()) -> dict[str,
 
 
 def _obstacle(
-    graph: Graph, store: Store, fresh: Collection[str], key: str, before: dict[str, str | None]
+    graph: Graph,
+    store: Store,
+    fresh: Collection[str],
+    outdated: Mapping[str, str],
+    key: str,
+    before: dict[str, str | None],
 ) -> str | None:
     """Why the artifact of a stage does not serve, or None."""
     node = graph.nodes[key]
@@ -65,4 +73,4 @@ def _obstacle(
     if store.manifest(key) is None:
         aside = store.aside_reason(key)
         return f"its artifact was set aside: {aside}" if aside else ABSENT
-    return store.stale(key)
+    return store.stale(key) or outdated.get(key)

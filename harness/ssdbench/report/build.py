@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ssdbench.metrics.names import DIAGNOSTICS, INCEPTION
-from ssdbench.report.frame import dotted
+from ssdbench.metrics.names import INCEPTION
+from ssdbench.report.identity import differences
 from ssdbench.report.layouts.shape import FIELDS, Field, Layout
 from ssdbench.report.method import DASH, method
 from ssdbench.report.metric import METRICS, MetricColumn
@@ -37,14 +37,20 @@ class _Block:
 
 
 def build(
-    rows: Sequence[Row], layout: Layout, *, name: str, title: str, paper: PaperTable | None = None
+    rows: Sequence[Row],
+    layout: Layout,
+    *,
+    name: str,
+    title: str,
+    paper: PaperTable | None = None,
+    delta: bool = False,
 ) -> Table:
-    """Return the table of ``rows`` in the shape of ``layout``."""
+    """Return the table of ``rows`` in the shape of ``layout``; ``delta``: measured minus published will be shown."""
     rows = layout.arrange(rows)
     sides = _sides(rows, layout)
     fields = layout.shown_fields(rows)
     networks = list(dict.fromkeys(row.network for row in rows))
-    shown = [*layout.metrics, *(name for name in DIAGNOSTICS if any(name in row.metrics for row in rows))]
+    shown = layout.shown_metrics(rows)
     metrics = [(METRICS[metric], network) for network in networks for metric in shown]
     blocks = [_Block(side, fields, metrics) for side in sides]
     best = _best(rows, layout)
@@ -65,7 +71,7 @@ def build(
             for row in line.sides.values():
                 lines += [_reported(other, blocks, footnotes, remarks) for other in others.get(id(row), ())]
         sections.append(Section(heading, tuple(lines)))
-    notes = [usual, *table_notes(rows, paper)]
+    notes = [usual, *table_notes(rows, paper, delta=delta)]
     if best:
         notes.insert(1, "Bold: the best of the measured rows that can be compared.")
     return Table(
@@ -141,21 +147,10 @@ def _labels(rows: Sequence[Row], layout: Layout, fields: Sequence[Field]) -> lis
         values = [column.show(row) for column in fields if not column.header.startswith("Train")]
         shown.setdefault((label, row.run.named.model, side, *values), []).append(index)
     for twins in shown.values():
-        for index, difference in zip(twins, _differences([rows[i] for i in twins]), strict=True):
+        for index, difference in zip(twins, differences([rows[i].run for i in twins]), strict=True):
             if difference:
                 labels[index] += f" ({difference})"
     return labels
-
-
-def _differences(twins: Sequence[Row]) -> list[str]:
-    """Return the settings in which rows of one name differ, for each row that sets them: ``lr 0.0001``."""
-    hidden = {"seed", "seeds", "mark", "named", "label", "group", "epochs", "keep"}
-    settings = [dotted(row.run.model_dump(mode="json", by_alias=True, exclude=hidden)) for row in twins]
-    names = [name for name in settings[0] if len({str(one.get(name)) for one in settings}) > 1]
-    return [
-        ", ".join(f"{name.removeprefix('train.')} {one[name]}" for name in names if one.get(name) is not None)
-        for one in settings
-    ]
 
 
 def _columns(
@@ -184,8 +179,10 @@ def _cells(
         if row is None:
             cells += [Cell()] * (len(block.fields) + len(block.metrics))
             continue
+        keys = tuple(record.key for record in row.records)
         own = [Cell(shown.show(row)) for shown in block.fields]
-        own += [_value(row, metric, network, best) for metric, network in block.metrics]
+        own += [_value(row, metric, network, best).of(keys) for metric, network in block.metrics]
+        cells[0] = cells[0].of(keys)
         if block.side is None:
             cells[0] = cells[0].marked(marks(row))
         else:
@@ -220,7 +217,8 @@ def _value(row: Row, metric: MetricColumn, network: str, best: set[tuple[int, st
     text = metric.format(measured.mean, network)
     if measured.spread is not None:
         text += f" ± {metric.format(measured.spread, network)}"
-    return Cell(text, published, best=(id(row), metric.name) in best)
+    delta = f"{measured.mean - float(published):+.{metric.decimals[0]}f}" if published else None
+    return Cell(text, published, best=(id(row), metric.name) in best, delta=delta)
 
 
 def _remark(line: _Line, footnotes: Footnotes) -> Cell:

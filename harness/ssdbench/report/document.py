@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ssdbench.errors import UsageError
 from ssdbench.report.build import build
@@ -11,6 +12,24 @@ from ssdbench.report.layouts import find_layout
 from ssdbench.report.published import PaperTable, paper_tables
 from ssdbench.report.rows import Result, Row, gather
 from ssdbench.report.table import Table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMATS = ("markdown", "text", "latex", "html", "csv", "json")
+
+
+@dataclass(frozen=True)
+class Show:
+    """What of the results is shown.
+
+    ``columns``: these alone; none: the layout's, or of flat records all. ``paper``: the published figures, where the
+    paper has any; ``delta``: measured minus published beside them.
+    """
+
+    columns: tuple[str, ...] = ()
+    paper: bool = True
+    delta: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,26 +54,64 @@ class SuiteReport:
     @property
     def table(self) -> Table:
         """The results in the suite's layout; the title names a profile's scale."""
+        return self.shown(Show())
+
+    def shown(self, show: Show) -> Table:
+        """Return the results in the suite's layout, with the columns and figures that ``show`` asks for."""
         scales = dict.fromkeys(result.run.scale for result in self.results if result.run.scale != "paper")
         title = f"{self.title} ({', '.join(scales)})" if scales else self.title
-        return build(self.rows, find_layout(self.layout), name=self.name, title=title, paper=self.paper)
+        layout = find_layout(self.layout).showing(show.columns)
+        paper = self.paper if show.paper else None
+        rows = gather(self.results, paper)
+        return build(rows, layout, name=self.name, title=title, paper=paper, delta=show.delta)
 
 
-def render(reports: Sequence[SuiteReport], form: str) -> str:
-    """Return ``reports`` as ``markdown``, ``text``, ``csv`` or ``json``.
+def render(
+    reports: Sequence[SuiteReport], form: str, show: Show | None = None, results: Path | None = None
+) -> str:
+    """Return ``reports`` in one of ``FORMATS``.
+
+    Args:
+        reports: the suites.
+        form: the format.
+        show: columns and figures; None for the usual ones.
+        results: where the records' pictures and the losses of trainings are found, which the page (``html``) shows;
+            None for a page without.
 
     Raises:
-        UsageError: there is no such format.
+        UsageError: there is no such format or column.
 
     """
-    if form in ("markdown", "text"):
-        from ssdbench.report.markdown import to_markdown, to_text
-
-        write = to_markdown if form == "markdown" else to_text
-        return "\n".join(write(report.table) for report in reports)
+    show = show or Show()
+    if form not in FORMATS:
+        raise UsageError(f"unknown format {form!r} (known: {', '.join(FORMATS)})")
     if form in ("csv", "json"):
-        from ssdbench.report.frame import flat_rows, to_csv, to_json
+        return _flat(reports, form, show)
+    if form == "html":
+        from ssdbench.report.page import to_page
 
-        flat = [row for report in reports for row in flat_rows(report.rows, suite=report.name)]
-        return to_csv(flat) if form == "csv" else to_json(flat)
-    raise UsageError(f"unknown format {form!r} (known: markdown, text, csv, json)")
+        return to_page(reports, show, results)
+    return "\n".join(writer(form)(report.shown(show), delta=show.delta) for report in reports)
+
+
+def writer(form: str) -> Callable[..., str]:
+    """Return what writes one table as ``markdown``, ``text`` or ``latex``."""
+    if form == "latex":
+        from ssdbench.report.latex import to_latex
+
+        return to_latex
+    from ssdbench.report.markdown import to_markdown, to_text
+
+    return to_text if form == "text" else to_markdown
+
+
+def _flat(reports: Sequence[SuiteReport], form: str, show: Show) -> str:
+    from ssdbench.report.frame import choose, flat_rows, to_csv, to_json
+
+    flat = []
+    for report in reports:
+        rows = gather(report.results, report.paper if show.paper else None)
+        flat += flat_rows(rows, suite=report.name, delta=show.delta)
+    if show.columns:
+        flat = choose(flat, show.columns)
+    return to_csv(flat) if form == "csv" else to_json(flat)

@@ -4,20 +4,53 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
+from ssdbench.errors import UsageError
 from ssdbench.report.layouts.shape import FIELDS
 from ssdbench.report.metric import METRICS
 from ssdbench.report.rows import NOT_RUN, Row
+from ssdbench.store.record import Record
+from ssdbench.suite.problems import did_you_mean
 
 
-def flat_rows(rows: Iterable[Row], *, suite: str) -> list[dict[str, Any]]:
+def flat_rows(rows: Iterable[Row], *, suite: str, delta: bool = False) -> list[dict[str, Any]]:
     """Return one flat mapping a run: its names, metrics, the published figures, and all its provenance.
 
-    Nested settings have dotted names (``train.steps``). A run without a record says why in ``reason``.
+    Nested settings have dotted names (``train.steps``). A run without a record says why in ``reason``. With ``delta``
+    measured minus published is ``delta.fid`` and so on.
     """
-    return [flat for row in rows for flat in _flat_results(row, suite)]
+    return [flat for row in rows for flat in _flat_results(row, suite, delta)]
+
+
+def choose(flat: Iterable[dict[str, Any]], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the records with these columns alone, in this order; ``*`` and ``?`` match as in file names.
+
+    Raises:
+        UsageError: no record has such a column.
+
+    """
+    rows = list(flat)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    chosen: dict[str, None] = {}
+    for pattern in columns:
+        found = [name for name in names if fnmatchcase(name, pattern)]
+        if rows and not found:
+            raise UsageError(f"--columns: no run has {pattern!r}{did_you_mean(pattern, names)}")
+        chosen |= dict.fromkeys(found)
+    return [{name: row.get(name) for name in chosen} for row in rows]
+
+
+def _deltas(row: Row, record: Record) -> dict[str, float]:
+    """Measured minus published, of the metrics that the paper prints and that the FID network measured."""
+    values = {name: column.value(record.metrics) for name, column in METRICS.items()}
+    return {
+        f"delta.{name}": value - float(figure)
+        for name, value in values.items()
+        if value is not None and (figure := row.figure(name)) is not None
+    }
 
 
 def to_csv(flat: Iterable[dict[str, Any]]) -> str:
@@ -45,7 +78,7 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, list) else value
 
 
-def _flat_results(row: Row, suite: str) -> Iterable[dict[str, Any]]:
+def _flat_results(row: Row, suite: str, delta: bool) -> Iterable[dict[str, Any]]:
     for result in row.results:
         run, record = result.run, result.record
         flat: dict[str, Any] = {"suite": suite, "method": FIELDS["method"].show(row)}
@@ -56,6 +89,7 @@ def _flat_results(row: Row, suite: str) -> Iterable[dict[str, Any]]:
         if row.published is not None:
             figures = row.published.figures
             flat |= {f"paper.{name}": float(figures[name]) for name in METRICS if name in figures}
+            flat |= _deltas(row, record) if record is not None and delta else {}
         if record is not None:
             hidden = {"run", "run_yaml", "metrics", "stages", "seed"}
             provenance = record.model_dump(mode="json", exclude=hidden)

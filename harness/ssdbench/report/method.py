@@ -55,13 +55,16 @@ def rank(run: ResolvedRun) -> tuple[int, int]:
 def training_steps(run: ResolvedRun) -> int:
     """Return the optimisation steps that the variant's own stages take; 0 for a base.
 
-    Each halving of progressive distillation is a stage of its own.
+    Each halving of progressive distillation is a stage of its own. Pretraining with a recipe of its own, which what is
+    trained on top of it shares, counts for itself alone.
     """
     train = run.train
+    if run.pretrain is not None and run.variant == "pretrain":
+        return run.pretrain.steps
     return sum(
         (len(step.steps) - 1) * (train.pd_steps or train.steps) if step.kind == "pd" else train.steps
         for step in parse_variant(run.variant)
-        if step.kind not in UNTRAINED
+        if step.kind not in UNTRAINED and not (step.kind == "pretrain" and run.pretrain is not None)
     )
 
 

@@ -10,6 +10,7 @@ from ssdbench.report.method import UNTRAINED
 from ssdbench.report.published import PaperTable
 from ssdbench.report.rows import Row
 from ssdbench.suite.catalog import MODELS
+from ssdbench.suite.schema import Pretrain, Train
 from ssdbench.suite.variant import UNSAMPLED, parse_variant
 
 
@@ -75,13 +76,20 @@ def _recipe(row: Row) -> str | None:
         return None
     parts = []
     kinds = {step.kind for step in parse_variant(row.run.variant)}
+    if row.run.pretrain is not None:
+        parts.append(f"base trained {_trained(row.run.pretrain)}")
+        kinds -= {"pretrain"}
     if "pd" in kinds:
         steps, lr = train.pd_steps or train.steps, train.pd_lr or train.lr
         parts.append(f"PD: {_counted(steps)} a halving at batch {train.batch_size}, lr {lr:g}")
-    if kinds != {"pd"}:
-        average = f", EMA {train.ema:g}" if train.ema else ""
-        parts.append(f"trained {_counted(train.steps)} at batch {train.batch_size}, lr {train.lr:g}{average}")
+    if kinds and kinds != {"pd"}:
+        parts.append(f"trained {_trained(train)}")
     return ", then ".join(parts)
+
+
+def _trained(recipe: Train | Pretrain) -> str:
+    average = f", EMA {recipe.ema:g}" if recipe.ema else ""
+    return f"{_counted(recipe.steps)} at batch {recipe.batch_size}, lr {recipe.lr:g}{average}"
 
 
 def _counted(steps: int) -> str:
@@ -192,8 +200,8 @@ def _mixing(row: Row) -> str | None:
     return None
 
 
-def table_notes(rows: Sequence[Row], paper: PaperTable | None) -> list[str]:
-    """Return the notes on the whole table besides its protocol."""
+def table_notes(rows: Sequence[Row], paper: PaperTable | None, *, delta: bool = False) -> list[str]:
+    """Return the notes on the whole table besides its protocol; ``delta`` as for ``build``."""
     notes = []
     scale = _scale(rows)
     if scale:
@@ -201,7 +209,8 @@ def table_notes(rows: Sequence[Row], paper: PaperTable | None) -> list[str]:
     if any(measured.spread is not None for row in rows for measured in row.metrics.values()):
         notes.append("± is the sample standard deviation over the seeds.")
     if any(row.figure("fid") or row.figure("is") for row in rows):
-        notes.append("In parentheses: the figures of the paper.")
+        difference = ", then measured minus published" if delta else ""
+        notes.append(f"In parentheses: the figures of the paper{difference}.")
     if paper is not None and any(row.published is not None for row in rows):
         notes.extend(f"On the paper: {note}" for note in paper.notes)
     elif paper is not None and paper.reported and scale:

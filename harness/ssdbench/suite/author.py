@@ -19,16 +19,20 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from ssdbench.suite.names import LayoutName
-from ssdbench.suite.schema import Autoencoder, Eval, Frozen, Guidance, Run, Seed, Text, Train
+from ssdbench.suite.schema import Autoencoder, Eval, Frozen, Guidance, Pretrain, Run, Seed, Text, Train
 
 TUPLE_KEYS = ("model", "variant", "sampler", "nfe", "resolution", "data")
 SECTIONS: dict[str, type[Frozen]] = {
     "guidance": Guidance,
     "train": Train,
+    "pretrain": Pretrain,
     "autoencoder": Autoencoder,
     "eval": Eval,
 }
 """The keys of a run that hold a mapping of further keys."""
+
+NULLABLE = frozenset({"pretrain", "autoencoder"})
+"""Sections that a run may be without."""
 
 
 def key_of(name: str, field: FieldInfo) -> str:

@@ -183,6 +183,13 @@ def _autoencoder(autoencoder: Any, variant: str) -> str | None:
     return f"only the variants 'pretrain' and 'reconstruction' train an autoencoder, not {variant!r}"
 
 
+@CHECKS.of("pretrain", "variant")
+def _pretrain(pretrain: Any, variant: str) -> str | None:
+    if pretrain is None or "pretrain" in kinds_of(variant):
+        return None
+    return f"only variants that begin with 'pretrain' train the base model, not {variant!r}"
+
+
 @CHECKS.of("data", "grid", "model", "variant")
 def _synthetic(data: str, grid: str, model: str, variant: str) -> str | None:
     steps = synthetic_steps(data)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ssdbench.suite.author import TUPLE_KEYS
+from ssdbench.suite.author import NULLABLE, TUPLE_KEYS
 from ssdbench.suite.layers import Layer, flatten
 from ssdbench.suite.problems import INVALID, Mark, Problems
 from ssdbench.suite.yaml_nodes import Document
@@ -92,7 +92,7 @@ def _clash(
     clashed = False
     for axis, items in axes.items():
         given = {key for item in items for key in _axis_values(axis, item)}
-        for key in sorted(given - {"autoencoder"}):
+        for key in sorted(given - NULLABLE):
             text = None
             if key in taken:
                 text = f"{key} is given by {taken[key]} too"

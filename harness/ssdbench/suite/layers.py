@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from ssdbench.suite.author import SECTIONS, run_keys
+from ssdbench.suite.author import NULLABLE, SECTIONS, run_keys
 from ssdbench.suite.problems import INVALID, Mark
 from ssdbench.suite.yaml_nodes import Document
 
@@ -43,13 +43,13 @@ class Layer:
 
 
 def flatten(data: Mapping[str, Any]) -> Values:
-    """Nested mappings as dotted keys; ``autoencoder``, which may be null, keeps its bare key as well."""
+    """Nested mappings as dotted keys; a section that may be null keeps its bare key as well."""
     values: Values = {}
     for key, value in data.items():
         if key not in SECTIONS:
             values[key] = _plain(value)
         elif isinstance(value, Mapping):
-            if key == "autoencoder":
+            if key in NULLABLE:
                 values[key] = True
             values.update((f"{key}.{inner}", _plain(item)) for inner, item in value.items())
         elif value is INVALID:
@@ -61,9 +61,9 @@ def flatten(data: Mapping[str, Any]) -> Values:
 
 def unflatten(values: Values) -> dict[str, Any]:
     """The nested mappings of :func:`flatten`, ready for the run's model."""
-    data: dict[str, Any] = {"guidance": {}, "train": {}, "eval": {}, "autoencoder": None}
-    if values.get("autoencoder"):
-        data["autoencoder"] = {}
+    data: dict[str, Any] = {
+        name: {} if values.get(name) or name not in NULLABLE else None for name in SECTIONS
+    }
     for key, value in values.items():
         section, _, inner = key.partition(".")
         if not inner:

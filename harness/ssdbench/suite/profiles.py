@@ -9,7 +9,7 @@ from typing import Any
 
 from ssdbench.own import is_own
 from ssdbench.suite import catalog
-from ssdbench.suite.author import ProfileFile
+from ssdbench.suite.author import NULLABLE, ProfileFile
 from ssdbench.suite.find import display, list_profiles, read_text
 from ssdbench.suite.layers import DEFAULTS, Layer, Values, document_layer, overlay
 from ssdbench.suite.names import synthetic_steps
@@ -80,9 +80,9 @@ class Profile:
 
 
 def override(values: Values, upper: Values) -> None:
-    """As :func:`overlay`, for settings that come from outside the suite: they never add an autoencoder."""
-    if any(key.startswith("autoencoder") for key in upper) and not values.get("autoencoder"):
-        upper = {key: value for key, value in upper.items() if not key.startswith("autoencoder")}
+    """As :func:`overlay`, for settings that come from outside the suite: they never add a section."""
+    absent = {section for section in NULLABLE if not values.get(section)}
+    upper = {key: value for key, value in upper.items() if key.partition(".")[0] not in absent}
     overlay(values, upper)
 
 

@@ -190,6 +190,28 @@ class Train(Frozen):
         return self
 
 
+class Pretrain(Frozen):
+    """The training of the base model itself, where its recipe is not the one of what is done with it."""
+
+    steps: Positive = Field(10_000, description="Optimisation steps.")
+    batch_size: Positive = Field(128, description="Samples a step.")
+    lr: Rate = Field(1e-4, description="Learning rate of AdamW.")
+    weight_decay: NonNegative = Field(0.0, description="Weight decay of AdamW.")
+    warmup: Index = Field(0, description="Steps of linear warm-up.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="Learning rate after the warm-up."
+    )
+    ema: Decay = Field(0.0, description="Decay of the moving average of the weights; 0 is none.")
+    grad_clip: Rate | None = Field(None, description="Largest norm of the gradient; null: no clipping.")
+    autocast: Literal["bfloat16"] | None = Field(
+        None, description="Mixed precision of the passes; null: none."
+    )
+    seed: Seed | None = Field(
+        None,
+        description="Its own seed, so that rows of all seeds start from one base model; null: the run's.",
+    )
+
+
 class Autoencoder(Frozen):
     """The training of a VAE, before the base model that works on its latents (variant `pretrain`)."""
 
@@ -259,6 +281,10 @@ class Run(Frozen):
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="Precision while sampling.")
     train: Train = Field(
         default_factory=lambda: Train.model_validate({}), description="Training of the variant."
+    )
+    pretrain: Pretrain | None = Field(
+        None,
+        description="Variants that begin with pretrain: the base model's own recipe; null: that of train.",
     )
     autoencoder: Autoencoder | None = Field(
         None, description="Variant pretrain only: train a VAE first; null: use the model's."

@@ -6,15 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ssdbench.errors import UsageError
+from ssdbench.metrics.names import DIAGNOSTICS
 from ssdbench.report.method import DASH, method, rank, training
+from ssdbench.report.metric import METRICS
 from ssdbench.report.published import sampler_family
 from ssdbench.report.rows import Row
+from ssdbench.suite.problems import did_you_mean
 from ssdbench.suite.variant import UNSAMPLED
 
 Order = Literal["suite", "nfe"]
 
 COSTS = frozenset({"train", "frozen", "trained", "seconds"})
 """Fields that tell something even where all rows that have one have the same."""
+
+
+_ALIASES = {"fd": "fid", "sfd": "sfid"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,8 @@ class Layout:
     throughout, no training) are left out. ``sides`` puts that field's values side by side; ``sections``
     gives each of its values a heading. Within a section rows keep the suite's order, or go by falling NFE,
     model and method as the paper prints them. The best is sought among rows equal in ``compare``. ``heading``
-    stands over the rows' names. ``across``: the best is sought among all sides, not within each.
+    stands over the rows' names. ``across``: the best is sought among all sides, not within each. ``chosen``: the
+    metrics are all that is wanted, diagnostics are not added.
     """
 
     name: str
@@ -48,6 +56,34 @@ class Layout:
     compare: tuple[str, ...] = ("nfe",)
     heading: str = "Method"
     across: bool = False
+    chosen: bool = False
+
+    def showing(self, columns: Sequence[str]) -> Layout:
+        """Return the layout with these fields and metrics alone, in this order of each; none: as it is.
+
+        Raises:
+            UsageError: there is no such column.
+
+        """
+        if not columns:
+            return self
+        names = [_ALIASES.get(name, name) for name in columns]
+        known = [*FIELDS, *METRICS]
+        for name in names:
+            if name not in known:
+                raise UsageError(f"--columns: there is no {name!r} in tables{did_you_mean(name, known)}")
+        return replace(
+            self,
+            fields=tuple(name for name in names if name in FIELDS and name != "method"),
+            metrics=tuple(name for name in names if name in METRICS),
+            optional=False,
+            chosen=True,
+        )
+
+    def shown_metrics(self, rows: Sequence[Row]) -> list[str]:
+        """Return the layout's metrics, and the diagnostics that any row has unless the columns were chosen."""
+        others = [name for name in DIAGNOSTICS if any(name in row.metrics for row in rows)]
+        return [*self.metrics, *(others if not self.chosen else ())]
 
     def arrange(self, rows: Sequence[Row]) -> list[Row]:
         """Return ``rows`` in the order of the table."""

@@ -1,0 +1,65 @@
+"""``ssdbench baseline``: write down what a suite must not fall behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ssdbench.cli import options
+
+
+def baseline(
+    suite: options.SuiteName,
+    seeds: Annotated[
+        str | None,
+        typer.Option("--seeds", metavar="N,...", help="Instead of the suite's; at least two, better five."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="By default results/baselines/SUITE.yaml."),
+    ] = None,
+    results: options.Results = options.DEFAULT_RESULTS,
+    profile: options.Profile = None,
+    only: options.Only = None,
+    overrides: options.Set = None,
+    limit: options.Limit = None,
+    device: options.Device = None,
+    workers: options.Workers = None,
+) -> None:
+    """Run a suite with several seeds and write its baseline: means, and tolerances from their spread.
+
+    A metric may later be worse by what one new seed is not by chance: the one-sided 99.95 % prediction interval.
+
+    [bold]Examples[/bold]
+
+      ssdbench baseline suites/ci-dit-s.yaml --seeds 1,2,3,4,5
+    """
+    from ssdbench.cli.common import Selection, emit, open_store
+    from ssdbench.cli.measure import baseline_path, measure, with_seeds
+    from ssdbench.errors import StageFailed
+    from ssdbench.report.baseline import make_baseline
+    from ssdbench.store import now
+    from ssdbench.store.sources import git_commit
+
+    chosen = [Selection.of(profile, only, overrides, limit, seed) for seed in _numbers(seeds)]
+    loaded = with_seeds([one.load(suite) for one in chosen])
+    rows, failed = measure(loaded, open_store(results), workers=workers, device=device)
+    if failed:
+        raise StageFailed("\n".join(failed))
+    made = make_baseline(
+        rows, suite=loaded.name, profile=loaded.profile, git_commit=git_commit(), created=now()
+    )
+    emit(made.text(), output or baseline_path(loaded))
+
+
+def _numbers(seeds: str | None) -> list[int | None]:
+    from ssdbench.errors import UsageError
+
+    if seeds is None:
+        return [None]
+    texts = [text.strip() for text in seeds.split(",")]
+    if not all(text.isdecimal() for text in texts) or len(set(texts)) < len(texts):
+        raise UsageError(f"--seeds {seeds}: expected different whole numbers, such as 1,2,3")
+    return [int(text) for text in texts]

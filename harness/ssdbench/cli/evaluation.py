@@ -1,0 +1,251 @@
+"""What ``ssdbench eval`` does: from its options to images, a network and a reference, and on to the metrics."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ssdbench.cli.counting import counting
+from ssdbench.cli.scores import content_of
+from ssdbench.errors import InputError, UsageError
+from ssdbench.metrics.names import FD_DINOV2, INCEPTION, OPTIONAL, metric_keys
+
+if TYPE_CHECKING:
+    from ssdbench.metrics.reference import Reference
+    from ssdbench.metrics.sources import ImageSource
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of the verb; see its help."""
+
+    samples: str | None
+    reference: str | None
+    network: str
+    weights: Path | None
+    metrics: tuple[str, ...] | None
+    resolution: int | None
+    limit: int | None
+    save_reference: Path | None
+    export_npz: Path | None
+    intervals: bool
+    force: bool
+    results: Path
+    device: str | None
+
+    def wanted(self) -> tuple[str, ...]:
+        """Return the keys of the metrics, in table order.
+
+        Raises:
+            UsageError: one is no metric of the network.
+
+        """
+        own = metric_keys(self.network)
+        if self.metrics is None:
+            return own
+        for name in self.metrics:
+            if name not in (*own, *OPTIONAL):
+                other = {"fid": "fd", "sfid": "sfd", "fd": "fid", "sfd": "sfid"}.get(name)
+                hint = f"; with {self.network} it is called {other}" if other in own else ""
+                raise UsageError(
+                    f"--metrics: {name!r} is no metric of {self.network}: expected {', '.join((*own, *OPTIONAL))}{hint}"
+                )
+        return tuple(key for key in (*own, *OPTIONAL) if key in self.metrics)
+
+    def check(self) -> None:
+        """Refuse what cannot be carried out, before anything is read.
+
+        Raises:
+            UsageError: options are missing, or an output exists already.
+
+        """
+        from ssdbench.cli.placing import refuse_to_replace
+
+        if self.samples is None and (self.reference is None or self.save_reference is None):
+            raise UsageError(
+                "nothing to do: give SAMPLES and --reference, or --reference and --save-reference"
+            )
+        if self.samples is None and self.export_npz is not None:
+            raise UsageError("--export-npz writes SAMPLES: give them")
+        if self.reference is None and (self.save_reference is not None or self.export_npz is None):
+            raise UsageError("give --reference: what the samples are measured against")
+        for path, suffixes in ((self.save_reference, (".npz", ".safetensors")), (self.export_npz, (".npz",))):
+            if path is not None and path.suffix not in suffixes:
+                raise UsageError(f"{path}: expected a name that ends in {' or '.join(suffixes)}")
+            if path is not None:
+                refuse_to_replace(path, self.force)
+
+
+def carry_out(request: Request) -> dict[str, Any] | None:
+    """Write what is to be written, measure what is to be measured; None where nothing was.
+
+    Raises:
+        UsageError: the options do not fit together.
+        InputError: samples, reference or weights are missing or malformed.
+
+    """
+    request.check()
+    wanted = request.wanted()
+    samples = None if request.samples is None else _samples(request.samples, request)
+    if samples is not None and request.export_npz is not None:
+        _export(samples, request.export_npz, request.force)
+    if request.reference is None:
+        return None
+    from ssdbench.metrics.networks import load_network
+    from ssdbench.metrics.weights import inception_cache
+
+    place, resolution = _reference_place(request.reference, request)
+    if request.network == INCEPTION and request.weights is None and not inception_cache().is_file():
+        typer.echo(f"the FID Inception's weights are not at {inception_cache()}: fetching them", err=True)
+    network = load_network(request.network, request.weights, _device(request.device))
+    from ssdbench.metrics.references import find_reference
+
+    with counting("reference") as progress:
+        reference = find_reference(place, network, resolution=resolution, progress=progress(None))
+    if request.save_reference is not None:
+        _save_reference(reference, place, resolution, request)
+    if samples is None:
+        return None
+    from ssdbench.metrics.evaluate import evaluate
+
+    with counting("samples") as progress:
+        result = evaluate(
+            samples.batches(),
+            network,
+            reference,
+            wanted=[key for key in wanted if key != FD_DINOV2],
+            intervals=request.intervals,
+            progress=progress(samples.count),
+        )
+    content = content_of(result, samples, reference.count, wanted)
+    if FD_DINOV2 in wanted:
+        _add_dinov2(content, samples, place, resolution, request)
+    return content
+
+
+def _samples(place: str, request: Request) -> ImageSource:
+    from ssdbench.metrics.sources import open_images
+
+    is_key = re.fullmatch(r"[0-9a-f]{4,64}", place) and not Path(place).exists()
+    source = _run(place, request.results) if is_key else open_images(place, request.resolution)
+    if source.count == 0:
+        raise InputError(f"{place}: holds no images")
+    return source if request.limit is None else source.first(request.limit)
+
+
+def _run(prefix: str, results: Path) -> ImageSource:
+    """The samples of a run in the store."""
+    from ssdbench.cli.common import open_store
+    from ssdbench.cli.show import find_key
+    from ssdbench.metrics.sources import open_shards
+
+    store = open_store(results)
+    record = store.read_record(find_key(store, prefix, records=True))
+    if record is None:
+        raise UsageError(f"the record of {prefix} cannot be read")
+    score = store.manifest(record.key)
+    keys = {} if score is None else {role: consumed.key for role, consumed in score.inputs.items()}
+    shards = [keys[role] for role in sorted(keys) if role.startswith("samples/")]
+    lost = [key for key in shards if store.manifest(key) is None]
+    if not shards or lost:
+        raise UsageError(
+            f"the samples of {prefix} are no longer in {store.root}: run its suite again with 'keep: samples'"
+        )
+    for key in shards:
+        if problems := store.verify(key):
+            raise UsageError(f"the samples of {prefix} are damaged: {'; '.join(problems)}")
+    files = [store.directory(key) / "samples.safetensors" for key in shards]
+    return open_shards(files, f"run {record.key[:12]}").first(record.samples)
+
+
+def _reference_place(name: str, request: Request) -> tuple[str, int | None]:
+    """Where a reference lies, and the resolution at which it is read, where it is the name of a suite's."""
+    from ssdbench.suite.catalog import REFERENCES
+
+    facts = REFERENCES.get(name)
+    if facts is None or Path(name).exists():
+        return name, request.resolution
+    from ssdbench.plan.sources import place
+
+    if request.network in facts.networks:
+        return str(place(facts.networks[request.network], facts.hint)), None
+    if facts.dataset is not None:
+        return facts.dataset, facts.resolution
+    known = ", ".join(facts.networks)
+    raise InputError(f"the reference {name!r} is there for {known} alone, not for {request.network}")
+
+
+def _export(samples: ImageSource, target: Path, force: bool) -> None:
+    from ssdbench.cli.placing import appearing_whole
+    from ssdbench.metrics.adm_write import save_samples
+
+    with counting("export") as progress, appearing_whole(target, force=force) as new:
+        save_samples(samples, new, progress(samples.count))
+    typer.echo(f"wrote {samples.count} samples to {target}", err=True)
+
+
+def _save_reference(reference: Reference, place: str, resolution: int | None, request: Request) -> None:
+    from ssdbench.cli.placing import appearing_whole
+    from ssdbench.metrics.adm_write import save_adm_reference
+    from ssdbench.metrics.reference import save_reference
+    from ssdbench.metrics.references import reference_images
+
+    target = request.save_reference
+    assert target is not None
+    with appearing_whole(target, force=request.force) as new:
+        if target.suffix == ".npz":
+            save_adm_reference(reference, new, reference_images(place, resolution))
+        else:
+            save_reference(reference, new)
+    typer.echo(f"wrote the reference to {target}", err=True)
+
+
+def _add_dinov2(
+    content: dict[str, Any], samples: ImageSource, place: str, resolution: int | None, request: Request
+) -> None:
+    """Measure FD-DINOv2 in a second pass; it needs the reference's images."""
+    from ssdbench.metrics.references import reference_images
+
+    images = reference_images(place, resolution)
+    if images is None:
+        content["missing"][FD_DINOV2] = "the reference has no images"
+        return
+    from ssdbench.metrics.dinov2 import load_dinov2
+    from ssdbench.metrics.evaluate import evaluate
+    from ssdbench.metrics.features import image_statistics
+    from ssdbench.metrics.reference import Reference
+
+    network = load_dinov2(_device(request.device))
+    with counting("DINOv2: reference") as progress:
+        statistics = image_statistics(images.batches(), network, progress(images.count), keep=2)
+    moments = Reference.of(statistics, network, images.name, features=False)
+    with counting("DINOv2: samples") as progress:
+        result = evaluate(
+            samples.batches(),
+            network,
+            moments,
+            wanted=["fd"],
+            intervals=request.intervals,
+            progress=progress(samples.count),
+        )
+    content["metrics"][FD_DINOV2] = result.metrics["fd"]
+    if "fd" in result.intervals:
+        content["intervals"][FD_DINOV2] = result.intervals["fd"]._asdict()
+    content["notes"] += [stamp.replace("fd from", "fd-dinov2 from", 1) for stamp in result.stamps]
+
+
+def _device(name: str | None) -> str:
+    """The device that was asked for, or the best there is."""
+    from ssdbench.engine.resources import check_request, visible_gpus
+
+    check_request(None, name)
+    gpus = visible_gpus() if name is None or name.startswith("cuda") else []
+    if name is None:
+        return "cuda" if gpus else "cpu"
+    if name.startswith("cuda") and int(name.partition(":")[2] or 0) >= len(gpus):
+        raise UsageError(f"device '{name}' is not available: no such GPU is visible to this installation")
+    return name

@@ -1,0 +1,49 @@
+"""Images in plain tar archives, found through the headers and read where they lie."""
+
+from __future__ import annotations
+
+import tarfile
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from ssdbench.data.folders import EXTENSIONS
+from ssdbench.errors import InputError
+from ssdbench.metrics.decoding import Encoded
+
+TAR = ".tar"
+
+
+def tar_members(path: Path) -> list[Encoded]:
+    """Return the images of an archive, sorted by path as those of a folder are; hidden ones are passed over.
+
+    Raises:
+        InputError: it is no plain tar archive, is cut short, holds links, or no image.
+    """
+    size = path.stat().st_size
+    found: list[tuple[tuple[str, ...], Encoded]] = []
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                parts = tuple(part for part in PurePosixPath(member.name).parts if part != ".")
+                hidden = any(part.startswith(".") for part in parts)
+                if not parts or hidden or PurePosixPath(member.name).suffix.lower() not in EXTENSIONS:
+                    continue
+                if member.issym() or member.islnk():
+                    raise InputError(f"{path}: {member.name} is a link to {member.linkname}: expected files")
+                if not member.isfile():
+                    continue
+                if member.offset_data + member.size > size:
+                    raise InputError(f"{path} is cut short within {member.name}")
+                read = partial(_read, path, member.offset_data, member.size)
+                found.append((parts, Encoded(f"{path}:{member.name}", "/".join(parts[:-1]), read)))
+    except tarfile.TarError as error:
+        raise InputError(f"{path} is no plain tar archive, or it is cut short: {error}") from error
+    if not found:
+        raise InputError(f"{path}: no images found (looked for {', '.join(sorted(EXTENSIONS))})")
+    return [image for _, image in sorted(found, key=lambda item: item[0])]
+
+
+def _read(path: Path, offset: int, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(size)

@@ -1,0 +1,138 @@
+"""How much a metric would move if the samples were drawn again: a 95 % interval for each.
+
+All intervals are conditional on the reference, and say nothing of bias: a Frechet distance of N samples is too large by
+about c / N whatever its interval (Chong and Forsyth 2020), so distances are compared at equal N.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssdbench.errors import InputError
+from ssdbench.metrics.frechet import Gaussian, transport
+from ssdbench.metrics.neighbours import Nearest
+
+Z95 = 1.959964  # of the normal distribution
+_T95 = 2.262157  # of Student's t with 9 degrees of freedom, one less than there are groups
+GROUPS = 10
+
+
+class Interval(NamedTuple):
+    """A 95 % confidence interval and how it was found."""
+
+    low: float
+    high: float
+    method: str
+
+
+def around(
+    value: float, error: float, method: str, *, lowest: float = -np.inf, highest: float = np.inf
+) -> Interval:
+    """Return value ± 1.96 standard errors, cut to what the metric can be."""
+    return Interval(max(value - Z95 * error, lowest), min(value + Z95 * error, highest), method)
+
+
+def share_interval(share: float, count: int) -> Interval:
+    """Return Wilson's score interval of a share of ``count`` independent samples.
+
+    Whether a sample lies in the reference's balls does not depend on the others, so the bootstrap over samples of
+    precision is binomial; Wilson's interval is its closed form that holds at 0 and 1 too.
+    """
+    z2 = Z95**2 / count
+    middle = (share + z2 / 2) / (1 + z2)
+    half = Z95 / (1 + z2) * np.sqrt(share * (1 - share) / count + z2 / (4 * count))
+    return Interval(max(0.0, float(middle - half)), min(1.0, float(middle + half)), "Wilson, over samples")
+
+
+def frechet_interval(
+    value: float, rows: NDArray[np.floating], count: int, sample: Gaussian, reference: Gaussian
+) -> Interval:
+    """Return the interval of a Frechet distance by the infinitesimal jackknife (Efron 1982, ch. 6).
+
+    The influence of a sample x on d^2 = |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1 C2)^(1/2) is, up to a constant,
+
+        2 (m1 - m2).y + y.y - y.T y,   y = x - m1,   T = C2^(1/2) (C2^(1/2) C1 C2^(1/2))^(-1/2) C2^(1/2)
+
+    since the derivative of tr (C1 C2)^(1/2) by C1 is T / 2. The standard error is its standard deviation over
+    ``rows``, any of the samples' features, over the root of the ``count`` of all samples.
+    """
+    y = rows.astype(np.float64) - sample.mean
+    root = transport(sample, reference)  # T = root root^T
+    influence = 2 * y @ (sample.mean - reference.mean)
+    influence += np.einsum("nd,nd->n", y, y)
+    y = y @ root
+    influence -= np.einsum("nd,nd->n", y, y)
+    error = influence.std(ddof=1) / np.sqrt(count)
+    return around(value, float(error), "infinitesimal jackknife over samples", lowest=0.0)
+
+
+class RecallJackknife:
+    """The interval of recall by deleting a tenth of the samples at a time, radii and all.
+
+    A bootstrap would put a sample beside its copy and shrink its ball to nothing. Groups are drawn at random from the
+    seed, since samples may come in the order of their classes. Distances are the float32 products' lower bounds: a
+    standard error needs no more.
+
+    Args:
+        nearest: neighbours of each sample among the samples, itself the first.
+        k: which of them sets the radius.
+        reference: how many reference images there are.
+        seed: chooses the groups.
+    """
+
+    def __init__(self, nearest: Nearest, k: int, reference: int, seed: int = 0) -> None:
+        count = len(nearest.index)
+        self.group = np.random.default_rng(seed).permutation(count) % GROUPS
+        groups = self.group[nearest.index]  # (N, K)
+        self.bounds = np.empty((GROUPS, count), np.float32)
+        for g in range(GROUPS):
+            kept = np.cumsum(groups != g, axis=1)
+            place = np.minimum((kept <= k).sum(axis=1), groups.shape[1] - 1)  # the k-th of those that stay
+            self.bounds[g] = nearest.closeness[np.arange(count), place]
+            self.bounds[g, self.group == g] = np.inf  # covers nothing
+        self.covered = np.zeros((GROUPS, reference), dtype=bool)
+
+    def take(self, tile: NDArray[np.float32], i: slice, j: slice) -> None:
+        """Take the closeness (n, m) of samples i and reference images j."""
+        for g in range(GROUPS):
+            self.covered[g, j] |= (tile >= self.bounds[g, i, None]).any(axis=0)
+
+    def interval(self, recall: float) -> Interval:
+        """Return recall ± t standard errors."""
+        shares = self.covered.mean(axis=1)
+        error = np.sqrt((GROUPS - 1) / GROUPS * ((shares - shares.mean()) ** 2).sum())
+        half = _T95 * float(error)
+        return Interval(
+            max(0.0, recall - half), min(1.0, recall + half), f"jackknife over {GROUPS} groups of samples"
+        )
+
+
+class Chosen:
+    """A uniform random choice of at most ``size`` rows of a stream of float32 rows, however it is batched."""
+
+    def __init__(self, size: int, width: int, seed: int = 0) -> None:
+        self._generator = np.random.default_rng(seed)
+        self._rows = np.empty((size, width), np.float32)
+        self._draws = np.full(size, np.inf)  # each row draws a number; the smallest stay
+        self._places = np.empty(size, np.int64)
+        self._seen = 0
+
+    def add(self, rows: NDArray[np.float32]) -> None:
+        """Take rows (n, D)."""
+        draws = self._generator.random(len(rows))
+        for i in np.flatnonzero(draws < self._draws.max()):
+            slot = int(np.argmax(self._draws))
+            if draws[i] < self._draws[slot]:
+                self._rows[slot], self._draws[slot] = rows[i], draws[i]
+                self._places[slot] = self._seen + i
+        self._seen += len(rows)
+
+    def rows(self) -> NDArray[np.float32]:
+        """Return the rows chosen so far, in the stream's order."""
+        if not self._seen:
+            raise InputError("no rows to choose from")
+        held = np.flatnonzero(np.isfinite(self._draws))
+        return self._rows[held[np.argsort(self._places[held])]]

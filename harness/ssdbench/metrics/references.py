@@ -1,0 +1,64 @@
+"""A reference from whatever it is given as: saved statistics, ADM's file, or images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ssdbench.errors import InputError
+from ssdbench.metrics.features import Progress, image_statistics
+from ssdbench.metrics.reference import Reference, is_saved_reference, open_reference
+from ssdbench.metrics.sources import ImageSource, open_images
+
+if TYPE_CHECKING:
+    from ssdbench.metrics.networks import FeatureNetwork
+
+REFERENCE_IMAGES = 10_000
+
+
+def reference_images(place: str, resolution: int | None = None) -> ImageSource | None:
+    """Return the images of a reference, None where it is statistics alone.
+
+    Raises:
+        InputError: as :func:`ssdbench.metrics.sources.open_images`.
+    """
+    path = Path(place).expanduser()
+    if path.is_file() and path.suffix == ".npz":
+        from ssdbench.metrics.adm import NpzArrays
+
+        if "arr_0" not in NpzArrays(path).names():
+            return None
+    elif path.is_file() and is_saved_reference(path):
+        return None
+    return open_images(place, resolution)
+
+
+def find_reference(
+    place: str,
+    network: FeatureNetwork,
+    *,
+    resolution: int | None = None,
+    progress: Progress | None = None,
+) -> Reference:
+    """Return the reference that ``place`` names: a saved one, ADM's ``.npz``, or images as ``open_images`` reads them.
+
+    Moments are of all the images; precision and recall take 10,000 of them, chosen at random, as ADM's protocol does.
+
+    Raises:
+        InputError: it is malformed, or was made with another network.
+    """
+    path = Path(place).expanduser()
+    if path.is_file() and (path.suffix == ".npz" or is_saved_reference(path)):
+        reference = open_reference(path, network, progress=progress)
+        reference.check(network)
+        return reference
+    images = open_images(place, resolution)
+    if images.count < 2:
+        raise InputError(f"{images.name}: {images.count} reference image, at least 2 are needed")
+    statistics = image_statistics(
+        images.batches(),
+        network,
+        progress,
+        keep=REFERENCE_IMAGES if images.count > REFERENCE_IMAGES else None,
+    )
+    return Reference.of(statistics, network, images.name)

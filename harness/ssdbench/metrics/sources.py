@@ -1,0 +1,221 @@
+"""Images to measure, wherever they lie: ``.npz``, folders, tar archives, data sets, our shards. Read as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssdbench.data.datasets import READERS, load_images
+from ssdbench.data.folders import EXTENSIONS, is_hidden
+from ssdbench.errors import InputError
+from ssdbench.metrics.adm import NpzArrays, npz_images
+from ssdbench.metrics.archives import TAR, tar_members
+from ssdbench.metrics.decoding import Encoded, decoded
+from ssdbench.own import is_own
+
+BATCH = 100
+_PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".gz", ".7z", ".rar")
+_SORTED = (
+    "the samples come class by class: IS is taken over consecutive chunks of 5,000, and a chunk with few classes "
+    "scores far too low; shuffle them"
+)
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Images in a fixed order.
+
+    Args:
+        name: what they are, in words.
+        count: how many.
+        batches: yields them anew, uint8 NHWC arrays, C = 1 or 3, all of one size.
+        labels: their classes, int64 (count,), where they are known.
+        notes: what a reader of their metrics should know.
+    """
+
+    name: str
+    count: int
+    batches: Callable[[], Iterator[NDArray[np.uint8]]]
+    labels: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
+
+    def first(self, count: int) -> ImageSource:
+        """Return the first ``count`` of the images."""
+        if count >= self.count:
+            return self
+
+        def batches() -> Iterator[NDArray[np.uint8]]:
+            left = count
+            for batch in self.batches():
+                yield batch[:left]
+                left -= len(batch[:left])
+                if not left:
+                    return
+
+        labels = None if self.labels is None else self.labels[:count]
+        return replace(self, count=count, batches=batches, labels=labels)
+
+
+def class_sorted(labels: NDArray[np.integer] | None) -> tuple[str, ...]:
+    """Return the warning that belongs to images in the order of their classes, or nothing."""
+    if labels is None or not (np.diff(labels) >= 0).all():
+        return ()
+    classes = len(np.unique(labels))
+    return (_SORTED,) if 1 < classes < len(labels) else ()
+
+
+def open_images(place: str, resolution: int | None = None) -> ImageSource:
+    """Open images by a path or the name of a data set.
+
+    Args:
+        place: a ``.npz`` with ``arr_0``; a ``.tar``; a folder of images (all below it, sorted by path), of tar
+            archives, or of our own shards; a shard (``samples.safetensors``); a data set's name, or
+            ``package.module:function``.
+        resolution: data sets are read at it, files cropped and resized to it as ADM does; files as they are by default.
+
+    Raises:
+        InputError: there is nothing of that kind, or it is malformed; some malformations show only while reading.
+    """
+    path = Path(place).expanduser()
+    if path.is_dir():
+        return _folder(path, resolution)
+    if path.exists():
+        return _file(path, resolution)
+    if place in READERS or is_own(place):
+        if resolution is None:
+            raise InputError(f"the data set {place!r} is read at a resolution: give one (--resolution)")
+        images = load_images(place, resolution)
+
+        def batches() -> Iterator[NDArray[np.uint8]]:
+            for start in range(0, len(images), BATCH):
+                yield images.pixels[start : start + BATCH]
+
+        notes = class_sorted(images.labels)
+        return ImageSource(f"{place} at {resolution}", len(images), batches, images.labels, notes)
+    raise InputError(
+        f"{place}: there is no such file or folder, and no data set of that name ({', '.join(READERS)})"
+    )
+
+
+def open_shards(files: Sequence[Path], name: str) -> ImageSource:
+    """Open our own shards (``images`` uint8 NHWC, ``labels``), in the order given."""
+    from safetensors import SafetensorError, safe_open
+
+    count = 0
+    labels: list[NDArray[np.int64]] = []
+    for file in files:
+        try:
+            with safe_open(file, framework="numpy") as tensors:
+                if "images" not in tensors.keys():  # noqa: SIM118 - no mapping
+                    found = ", ".join(sorted(tensors.keys())) or "nothing"
+                    raise InputError(
+                        f"{file}: no tensor 'images'; found {found}: this is no shard of samples"
+                    )
+                part = tensors.get_slice("images")
+                if part.get_dtype() != "U8" or len(part.get_shape()) != 4:
+                    raise InputError(
+                        f"{file}: 'images' is {part.get_dtype()} {tuple(part.get_shape())}, expected U8 (N, H, W, C)"
+                    )
+                count += part.get_shape()[0]
+                if "labels" in tensors.keys():  # noqa: SIM118
+                    labels.append(tensors.get_tensor("labels"))
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{file} is no safetensors file, or it is cut short: {error}") from error
+
+    def batches() -> Iterator[NDArray[np.uint8]]:
+        for file in files:
+            with safe_open(file, framework="numpy") as tensors:
+                images = tensors.get_tensor("images")
+            for start in range(0, len(images), BATCH):
+                yield images[start : start + BATCH]
+
+    known = np.concatenate(labels) if len(labels) == len(files) else None
+    return ImageSource(name, count, batches, known, class_sorted(known))
+
+
+def _file(path: Path, resolution: int | None) -> ImageSource:
+    name = path.name.lower()
+    if name.endswith(".npz"):
+        return _npz(path, resolution)
+    if name.endswith(TAR):
+        return _encoded(path.name, tar_members(path), resolution)
+    if name.endswith(".safetensors"):
+        return _as_they_are(open_shards([path], path.name), resolution)
+    if name.endswith(_PACKED):
+        raise InputError(f"{path} is compressed: unpack it, images in a plain .tar or a folder are read")
+    if path.suffix.lower() in EXTENSIONS:
+        raise InputError(f"{path} is one image: expected a folder of images")
+    raise InputError(
+        f"{path}: expected .npz (images as arr_0), .tar, .safetensors (our shards) or a folder of images"
+    )
+
+
+def _npz(path: Path, resolution: int | None) -> ImageSource:
+    arrays = NpzArrays(path)
+    keys = arrays.names()
+    if "arr_0" not in keys and "mu" in keys:
+        raise InputError(f"{path} holds statistics ({', '.join(keys)}) and no images: give it as --reference")
+    (count, *_), _ = arrays.header("arr_0")
+    next(npz_images(path, 1), None)  # complains of dtype and layout
+    labels = None
+    if "arr_1" in keys:
+        shape, dtype = arrays.header("arr_1")
+        if shape != (count,) or not np.issubdtype(dtype, np.integer):
+            raise InputError(
+                f"{path}: 'arr_1' is {dtype} {shape}, expected {count} whole numbers, the images' labels"
+            )
+        labels = arrays.array("arr_1").astype(np.int64)
+    source = ImageSource(path.name, count, lambda: npz_images(path, BATCH), labels, class_sorted(labels))
+    return _as_they_are(source, resolution)
+
+
+def _as_they_are(source: ImageSource, resolution: int | None) -> ImageSource:
+    """Arrays are samples as a model made them: they are never resized."""
+    if resolution is not None:
+        shape = next(source.batches()).shape
+        if shape[1:3] != (resolution, resolution):
+            raise InputError(
+                f"{source.name}: images of {shape[2]}x{shape[1]} pixels; arrays are measured as they are, not resized "
+                f"to {resolution} (leave --resolution out)"
+            )
+    return source
+
+
+def _folder(path: Path, resolution: int | None) -> ImageSource:
+    files = sorted(
+        (file for file in path.rglob("*") if file.is_file() and not is_hidden(file, path)),
+        key=lambda file: file.relative_to(path).parts,
+    )
+    shards = [file for file in files if file.name == "samples.safetensors"]
+    archives = [file for file in files if file.name.endswith(TAR)]
+    images = [file for file in files if file.suffix.lower() in EXTENSIONS]
+    kinds = {"shards of samples": shards, "tar archives": archives, "images": images}
+    kinds = {kind: found for kind, found in kinds.items() if found}
+    if not shards and len(kinds) > 1:
+        found = " and ".join(f"{len(files)} {kind}" for kind, files in kinds.items())
+        raise InputError(f"{path} holds {found}: expected one kind")
+    if shards:  # a stage's artifact may hold a picture of its samples
+        return _as_they_are(open_shards(shards, path.name), resolution)
+    if archives:
+        members = [member for archive in archives for member in tar_members(archive)]
+        return _encoded(path.name, members, resolution)
+    if not images:
+        other = f"; found {len(files)} other files, such as {files[0].name}" if files else ""
+        raise InputError(f"{path}: no images found (looked for {', '.join(sorted(EXTENSIONS))}, .tar){other}")
+    return _encoded(path.name, [Encoded.file(file, path) for file in images], resolution)
+
+
+def _encoded(name: str, images: Sequence[Encoded], resolution: int | None) -> ImageSource:
+    notes: list[str] = []
+    folders = [image.folder for image in images]
+    notes += class_sorted(np.unique(np.array(folders), return_inverse=True)[1])
+    lossy = sum(image.name.lower().endswith((".jpg", ".jpeg", ".webp")) for image in images)
+    if lossy:
+        notes.append(f"{lossy} of {len(images)} images may be lossily compressed, which moves FID")
+    if resolution is not None:
+        notes.append(f"images cropped and resized to {resolution} as ADM's training data are")
+    return ImageSource(name, len(images), lambda: decoded(images, resolution, BATCH), None, tuple(notes))

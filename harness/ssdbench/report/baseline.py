@@ -1,0 +1,193 @@
+"""Baselines: the numbers that a suite must not fall behind, by how much it may, and how several seeds make one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ssdbench.errors import InputError, UsageError
+from ssdbench.report.identity import names
+from ssdbench.report.metric import METRICS
+from ssdbench.report.rows import Measured, Row
+
+CONFIDENCE = 0.9995
+"""Probability that an unchanged metric of a new seed stays within its tolerance."""
+
+FLOOR = 0.005
+"""Relative tolerance at the least: other processors round otherwise, and a training carries that on."""
+
+_HEADER = """\
+# Written by `ssdbench baseline`; checked by `ssdbench check`. A metric may be worse than its value by the larger of its
+# absolute tolerance and its relative one times the value. Tolerances may be edited; keys name what was measured.
+"""
+
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Expected(_Frozen):
+    """One metric: its mean over the seeds, which way is better, and by how much it may be worse."""
+
+    value: Annotated[float, Field(allow_inf_nan=False)]
+    better: Literal["lower", "higher"]
+    absolute: NotNegative = 0.0
+    relative: NotNegative = 0.0
+
+    @property
+    def tolerance(self) -> float:
+        """By how much a number may be worse."""
+        return max(self.absolute, self.relative * abs(self.value))
+
+
+class BaselineRow(_Frozen):
+    """One row; ``key`` is its score stage's with seed 0, and what finds it again."""
+
+    name: str
+    key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    seeds: list[int]
+    samples: int
+    network: str
+    reference: str
+    metrics: dict[str, Expected]
+
+
+class Baseline(_Frozen):
+    """A suite's baseline and where it was measured."""
+
+    schema_version: Literal[1] = 1
+    suite: str
+    profile: str | None = None
+    created: str
+    git_commit: str | None = None
+    device: str
+    threads: int
+    versions: dict[str, str]
+    rows: Annotated[list[BaselineRow], Field(min_length=1)]
+
+    def text(self) -> str:
+        """Return the baseline as YAML."""
+        import yaml
+
+        return _HEADER + yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=120)
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read a baseline.
+
+    Raises:
+        InputError: there is none, or it is malformed; names the file, the place, and what was expected.
+
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: no baseline: {error.strerror}; 'ssdbench baseline' writes one") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: it is not YAML: {error}") from None
+    try:
+        return Baseline.model_validate(content)
+    except ValidationError as error:
+        lines = (f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors())
+        raise InputError(f"{path}: it is no baseline: {'; '.join(lines)}") from None
+
+
+def make_baseline(
+    rows: Mapping[str, Row], *, suite: str, profile: str | None, git_commit: str | None, created: str
+) -> Baseline:
+    """Return the baseline of measured rows, by their keys.
+
+    The tolerance of a metric is the one-sided prediction interval of one new seed, t(CONFIDENCE) s sqrt(1 + 1/n). As
+    few seeds tell little of a spread, s is the row's own or, if that is larger, the relative spread pooled over all
+    rows measured alike, whose degrees of freedom t has.
+
+    Raises:
+        UsageError: a row has fewer than two seeds with a record, or a metric that is not finite.
+
+    """
+    pooled = _pooled(list(rows.values()))
+    called = names([row.run for row in rows.values()])
+    made = [
+        BaselineRow(
+            name=name,
+            key=key,
+            seeds=[record.seed for record in row.records],
+            samples=row.samples,
+            network=row.network,
+            reference=row.reference,
+            metrics=_expected(name, row, pooled),
+        )
+        for name, (key, row) in zip(called, rows.items(), strict=True)
+    ]
+    last = next(iter(rows.values())).records[0]
+    return Baseline(
+        suite=suite,
+        profile=profile,
+        created=created,
+        git_commit=git_commit,
+        device=last.device,
+        threads=last.threads,
+        versions=last.versions,
+        rows=made,
+    )
+
+
+_Likes = tuple[str, str, str, int]
+
+
+def _likes(metric: str, row: Row) -> _Likes:
+    """What metrics must share for their relative spreads to be alike."""
+    return (metric, row.network, row.reference, row.samples)
+
+
+def _pooled(rows: Sequence[Row]) -> dict[_Likes, tuple[float, int]]:
+    """Return relative standard deviation and degrees of freedom, pooled over rows measured alike."""
+    sums: dict[_Likes, tuple[float, int]] = {}
+    for row in rows:
+        for name, measured in row.metrics.items():
+            if measured.spread is not None and measured.mean:
+                total, freedom = sums.get(_likes(name, row), (0.0, 0))
+                more = measured.n - 1
+                relative = measured.spread / measured.mean
+                sums[_likes(name, row)] = (total + more * relative**2, freedom + more)
+    return {like: (math.sqrt(total / freedom), freedom) for like, (total, freedom) in sums.items()}
+
+
+def _expected(name: str, row: Row, pooled: Mapping[_Likes, tuple[float, int]]) -> dict[str, Expected]:
+    if len(row.records) < 2:
+        raise UsageError(f"{name}: a baseline needs at least two seeds, {len(row.records)} has a record")
+    found = {}
+    for metric, measured in row.metrics.items():
+        column = METRICS[metric]
+        if column.higher_is_better is None:
+            continue
+        if not math.isfinite(measured.mean):
+            raise UsageError(f"{name}: {metric} is not finite: no baseline can be made of it")
+        found[metric] = Expected(
+            value=_rounded(measured.mean, 6),
+            better="higher" if column.higher_is_better else "lower",
+            absolute=_rounded(tolerance(measured, pooled.get(_likes(metric, row), (0.0, 1))), 3),
+            relative=FLOOR,
+        )
+    return found
+
+
+def tolerance(measured: Measured, pooled: tuple[float, int]) -> float:
+    """Return how far one new seed may be off by chance; ``pooled``: relative spread and its degrees of freedom."""
+    from scipy.stats import t
+
+    relative, freedom = pooled
+    spread = max(measured.spread or 0.0, relative * abs(measured.mean))
+    return float(t.ppf(CONFIDENCE, freedom)) * spread * math.sqrt(1 + 1 / measured.n)
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")

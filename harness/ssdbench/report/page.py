@@ -1,0 +1,237 @@
+"""One self-contained page of a directory of results: tables, curves, samples, and the provenance of every number."""
+
+from __future__ import annotations
+
+import base64
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ssdbench import __version__
+from ssdbench.report.curves import Chart, Series, charts
+from ssdbench.report.identity import call, names
+from ssdbench.report.metric import METRICS
+from ssdbench.report.rows import Row
+from ssdbench.report.table import Cell, Column, Section, Table
+from ssdbench.store import Record, Store, now
+
+if TYPE_CHECKING:
+    from ssdbench.report.document import Show, SuiteReport
+
+LOSSES = "loss.jsonl"
+_BINS = 120  # points of a loss curve, each the mean of the steps in it
+_MAX_CURVES = 12
+
+
+def to_page(reports: Sequence[SuiteReport], show: Show, results: Path | None = None) -> str:
+    """Return the page, which needs nothing else and asks no host for anything.
+
+    ``results`` holds the records' pictures and the trainings' losses; what is not there is left out.
+    """
+    store = None if results is None else Store(results)
+    records: dict[str, Record] = {}
+    suites = []
+    for report in reports:
+        rows = report.rows if show.paper else [replace(row, published=None) for row in report.rows]
+        records |= {record.key: record for row in rows for record in row.records}
+        suites.append(_suite(report, report.shown(replace(show, delta=show.paper)), rows, store))
+    data = {
+        "made": now(),
+        "version": __version__,
+        "suites": suites,
+        "records": {key: _record(record) for key, record in records.items()},
+    }
+    # In a script element '<' could end it; JSON may write it as an escape.
+    text = json.dumps(_finite(data), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    template = files("ssdbench.report").joinpath("page.html").read_text(encoding="utf-8")
+    return template.replace("{{DATA}}", text, 1)
+
+
+def _suite(report: SuiteReport, table: Table, rows: Sequence[Row], store: Store | None) -> dict[str, Any]:
+    measured = [row for row in rows if row.records]
+    called = names([row.run for row in measured], call)
+    drawn = [_chart(chart) for chart in charts(rows)]
+    losses = None if store is None else _losses(measured, called, store)
+    return {
+        "name": report.name,
+        "title": table.title,
+        "table": _table(table),
+        "costs": _table(_costs(measured, called)) if measured else None,
+        "charts": drawn + ([losses] if losses else []),
+        "samples": [] if store is None else _samples(measured, called, store),
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    return {
+        "columns": [
+            {"header": column.header, "side": column.side, "numeric": column.numeric}
+            for column in table.columns
+        ],
+        "sections": [
+            {"title": section.title, "lines": [[_cell(cell) for cell in line] for line in section.lines]}
+            for section in table.sections
+        ],
+        "notes": list(table.notes),
+        "footnotes": list(table.footnotes),
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    content = {
+        "text": cell.text,
+        "published": cell.published,
+        "delta": cell.delta,
+        "best": cell.best,
+        "marks": list(cell.marks),
+        "keys": list(cell.keys),
+    }
+    return {name: value for name, value in content.items() if value}
+
+
+def _costs(rows: Sequence[Row], called: Sequence[str]) -> Table:
+    """Seconds of each kind of stage and peak memory, the mean and the largest over the seeds."""
+    kinds = list(dict.fromkeys(s.kind for row in rows for r in row.records for s in r.stages.values()))
+    columns = [Column("Row"), *(Column(f"{kind} s", numeric=True) for kind in kinds)]
+    columns += [Column("all s", numeric=True), Column("peak MiB", numeric=True), Column("Device")]
+    lines = []
+    for name, row in zip(called, rows, strict=True):
+        keys = tuple(record.key for record in row.records)
+        spent = [
+            statistics.fmean(
+                sum(stage.seconds for stage in record.stages.values() if stage.kind == kind)
+                for record in row.records
+            )
+            for kind in kinds
+        ]
+        peaks = [
+            stage.peak_gpu_mb or stage.peak_rss_mb
+            for record in row.records
+            for stage in record.stages.values()
+        ]
+        total = statistics.fmean(record.seconds for record in row.records)
+        cells = [Cell(name)]
+        cells += [Cell(f"{seconds:,.1f}") for seconds in (*spent, total)]
+        cells += [Cell(f"{max(peaks):,.0f}" if peaks else "–"), Cell(row.records[0].device)]
+        lines.append(tuple(cell.of(keys) for cell in cells))
+    notes = ("Stages that rows share, such as the training of a base model, count in each of them.",)
+    return Table("costs", "Time and memory", tuple(columns), (Section(None, tuple(lines)),), notes=notes)
+
+
+def _chart(chart: Chart) -> dict[str, Any]:
+    return {
+        "title": chart.title,
+        "axis": chart.axis,
+        "log": chart.log,
+        "ticks": [list(tick) for tick in chart.ticks],
+        "metrics": [
+            {
+                "name": name,
+                "header": METRICS[name].header(chart.network),
+                "series": [one for one in (_curve(series, name) for series in chart.series) if one],
+            }
+            for name in chart.metrics
+        ],
+    }
+
+
+def _curve(series: Series, metric: str) -> dict[str, Any] | None:
+    points = [
+        [x, values[metric].mean, values[metric].spread] for x, values in series.points if metric in values
+    ]
+    level = series.level[metric].mean if series.level and metric in series.level else None
+    if not points and level is None:
+        return None
+    return {"name": series.name, "points": points, "level": level, "published": series.published}
+
+
+def _losses(rows: Sequence[Row], called: Sequence[str], store: Store) -> dict[str, Any] | None:
+    """The loss of each training that is still in the store, of the first seed."""
+    curves: dict[str, dict[str, Any]] = {}
+    for name, row in zip(called, rows, strict=True):
+        for key, stage in row.records[0].stages.items():
+            if stage.kind == "train" and key not in curves and store.manifest(key) is not None:
+                points = _binned(store.directory(key) / LOSSES)
+                if len(points) > 1:
+                    text = f"{name}: {stage.title}"
+                    curves[key] = {"name": text, "points": points, "level": None, "published": False}
+    if not curves:
+        return None
+    shown = list(curves.values())[:_MAX_CURVES]
+    metric = {"name": "loss", "header": "loss", "series": shown, "log": True}
+    return {"title": "Training", "axis": "step", "log": False, "ticks": [], "metrics": [metric]}
+
+
+def _binned(path: Path) -> list[list[Any]]:
+    """(step, mean loss, None) of at most ``_BINS`` equal parts of a training."""
+    try:
+        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):
+        return []
+    size = -(-len(entries) // _BINS) or 1
+    parts = [entries[start : start + size] for start in range(0, len(entries), size)]
+    return [
+        [part[len(part) // 2]["step"], statistics.fmean(entry["loss"] for entry in part), None]
+        for part in parts
+    ]
+
+
+def _samples(rows: Sequence[Row], called: Sequence[str], store: Store) -> list[dict[str, Any]]:
+    """The first samples of each row's first seed, base before distilled as the rows stand."""
+    found = []
+    for name, row in zip(called, rows, strict=True):
+        record = row.records[0]
+        if record.thumbnail is None:
+            continue
+        try:
+            picture = (store.records_dir / Path(record.thumbnail).name).read_bytes()
+        except OSError:
+            continue
+        source = "data:image/png;base64," + base64.b64encode(picture).decode()
+        found.append({"caption": name, "key": record.key, "source": source})
+    return found
+
+
+def _record(record: Record) -> dict[str, Any]:
+    """What a cell's provenance shows: the run as YAML, then facts, then the stages."""
+    facts = {
+        "key": record.key,
+        "digest": record.digest,
+        "seed": record.seed,
+        "samples": f"{record.samples:,}",
+        "NFE": record.nfe,
+        "feature network": f"{record.network} ({record.network_digest[:12]})",
+        "reference": record.reference,
+        "fused layers": record.fuse,
+        "w": record.w,
+        "stamps": "; ".join(record.stamps),
+        "device": f"{record.device}, {record.threads} threads",
+        "seconds": f"{record.seconds:,.1f}",
+        "git commit": record.git_commit,
+        "science sources": record.sources,
+        "versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
+        "made": record.created,
+    }
+    return {
+        "yaml": record.run_yaml,
+        "seed": record.seed,
+        "metrics": record.metrics,
+        "facts": [[name, str(value)] for name, value in facts.items() if value not in (None, "")],
+        "stages": [
+            [stage.title, f"{stage.seconds:,.1f} s", "cached" if stage.cached else "run", key]
+            for key, stage in record.stages.items()
+        ],
+    }
+
+
+def _finite(value: Any) -> Any:
+    """Numbers that JSON has no word for become null."""
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value

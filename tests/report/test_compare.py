@@ -1,0 +1,103 @@
+"""Verdicts: against the closed form of the standard error, and what may not be compared."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ssdbench.report import compare as c
+from ssdbench.report.markdown import to_markdown
+from ssdbench.report.rows import Result, Row, gather
+from tests.report.make import make_record, make_run
+
+
+def rows(variant: str = "issd", offset: int = 0, samples: int = 2000, **metrics: list[float]) -> list[Row]:
+    """One row, a seed an entry of each metric's list."""
+    results = []
+    for index in range(len(next(iter(metrics.values())))):
+        run = make_run(variant, seed=offset + index, eval={"samples": samples})
+        results.append(Result(run, make_record(run, **{name: v[index] for name, v in metrics.items()})))
+    return gather(results)
+
+
+def only(first: list[Row], second: list[Row]) -> c.Difference:
+    (pair,) = c.compare(first, second).pairs
+    (difference,) = pair.differences
+    return difference
+
+
+def test_equal_seeds_are_compared_pair_by_pair() -> None:
+    found = only(rows(fd=[100.0, 200.0, 300.0]), rows(fd=[98.0, 199.0, 297.0]))
+    assert found.paired
+    assert found.difference == pytest.approx(-2)
+    assert found.error == pytest.approx(1 / math.sqrt(3))  # of -2, -1, -3
+    assert found.verdict == c.BETTER  # though the seeds themselves are far apart
+
+
+def test_other_seeds_are_compared_by_their_means() -> None:
+    found = only(rows(fd=[99.0, 101.0]), rows(offset=5, fd=[103.0, 105.0]))
+    assert not found.paired
+    assert found.error == pytest.approx(math.sqrt(2))  # each mean has variance 2 / 2
+    assert found.verdict == c.WORSE
+    assert only(rows(fd=[99.0, 101.0]), rows(offset=5, fd=[101.0, 103.0])).verdict == c.NOISE
+
+
+def test_more_is_better_of_a_score() -> None:
+    assert only(rows(**{"is": [4.0, 4.1]}), rows(**{"is": [5.0, 5.1]})).verdict == c.BETTER
+
+
+def test_one_seed_says_nothing() -> None:
+    found = only(rows(fd=[100.0]), rows(fd=[1.0]))
+    assert (found.error, found.verdict) == (None, c.ONE_SEED)
+    assert only(rows(fd=[100.0]), rows(fd=[100.0])).verdict == c.SAME
+
+
+def test_no_number_is_worse_than_any() -> None:
+    assert only(rows(fd=[1.0, 1.0]), rows(fd=[1.0, math.nan])).verdict == c.WORSE
+    assert only(rows(fd=[math.inf, 1.0]), rows(fd=[1.0, 1.0])).verdict == c.BETTER
+
+
+@given(
+    st.lists(st.floats(-100, 100), min_size=2, max_size=6),
+    st.floats(-100, 100),
+    st.sampled_from([True, False]),
+)
+def test_swapping_the_sides_swaps_the_verdict(values: list[float], shift: float, higher: bool) -> None:
+    error = abs(values[0] - values[1])
+    there = c.verdict(shift, error, higher_is_better=higher)
+    back = c.verdict(-shift, error, higher_is_better=higher)
+    assert back == {c.BETTER: c.WORSE, c.WORSE: c.BETTER}.get(there, there)
+
+
+def test_rows_of_one_side_alone_are_listed() -> None:
+    first, second = rows(fd=[1.0]) + rows("ssd", fd=[2.0]), rows(fd=[1.0]) + rows("continual", fd=[3.0])
+    comparison = c.compare(first, second)
+    assert [name.split(", ")[1] for name in comparison.only_first] == ["ssd"]
+    assert [name.split(", ")[1] for name in comparison.only_second] == ["continual"]
+    text = to_markdown(c.to_table(comparison, "old", "new"))
+    assert "- only in old: dit-mini, ssd, " in text
+    assert "| **new against old**" not in text
+
+
+def test_numbers_measured_in_different_ways_are_not_compared() -> None:
+    first = rows(fd=[1.0])
+    (run,) = [row.run for row in first]
+    other = gather([Result(run, make_record(run, fd=2.0, network_digest="1" * 64))])
+    (pair,) = c.compare(first, other).pairs
+    assert pair.differences == ()
+    assert "not comparable: weights of the network" in str(pair.remark)
+    # Another number of samples is another row.
+    assert c.compare(first, rows(samples=500, fd=[1.0])).pairs == ()
+
+
+def test_naming_and_profile_do_not_make_another_row() -> None:
+    plain = make_run("issd")
+    named = make_run("issd", named={"model": "DiT-XL/2"}, scale="paper", label="ours", group="(a)")
+    comparison = c.compare(
+        gather([Result(plain, make_record(plain, fd=1.0))]),
+        gather([Result(named, make_record(named, fd=1.0))]),
+    )
+    assert len(comparison.pairs) == 1

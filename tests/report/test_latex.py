@@ -1,0 +1,78 @@
+"""LaTeX tables: what must be escaped, and that LaTeX takes them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ssdbench.report.document import Show, SuiteReport, render
+from ssdbench.report.latex import escape, to_latex
+from ssdbench.report.rows import Result
+from ssdbench.report.table import Cell, Column, Section, Table
+from tests.report.make import make_record, make_run
+
+TABLE = Table(
+    name="t",
+    title="50% of {all} & more_of #1",
+    columns=(Column("Method"), Column("FID ↓", "256", True), Column("FID ↓", "512", True)),
+    sections=(
+        Section("(a) first", ((Cell("base", marks=(1, 2)), Cell("2.14", "2.20", delta="-0.06"), Cell("–")),)),
+        Section(None, ((Cell("+ [x]"), Cell("1.0 ± 0.1", best=True), Cell("[3]")),)),
+    ),
+    footnotes=("lr 5e-06", r"a\b~c^d"),
+    notes=("λ < 1",),
+)
+
+
+def lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.endswith(r"\\")]
+
+
+def test_every_line_of_the_body_has_all_columns() -> None:
+    for line in lines(to_latex(TABLE)):
+        spans = [int(n) - 1 for n in re.findall(r"multicolumn\{(\d+)\}", line)]
+        assert len(re.findall(r"(?<!\\)&", line)) + sum(spans) in (2, 0)  # 0: a note
+
+
+def test_sides_have_a_rule_under_each() -> None:
+    text = to_latex(TABLE)
+    assert r"\cmidrule(lr){2-2} \cmidrule(lr){3-3}" in text
+    assert r" & \multicolumn{1}{c}{256} & \multicolumn{1}{c}{512} \\" in text
+
+
+def test_bold_marks_and_what_the_paper_prints() -> None:
+    text = to_latex(TABLE)
+    assert r"\textbf{1.0 $\pm$ 0.1}" in text
+    assert r"base\textsuperscript{1,2} & 2.14 (2.20) & -- \\" in text
+    assert "2.14 (2.20, $-$0.06)" in to_latex(TABLE, delta=True)
+
+
+def test_nothing_of_the_text_is_taken_for_a_command() -> None:
+    assert escape(r"50% {a} & b_c #1 $x a\b~c^d <>") == (
+        r"50\% \{a\} \& b\_c \#1 \$x a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d "
+        r"\textless{}\textgreater{}"
+    )
+    assert escape("PD 64-32, lr 5e-06, -0.5") == "PD 64-32, lr 5e-06, $-$0.5"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles_it(tmp_path: Path) -> None:
+    runs = [
+        make_run(v, model="DiT-XL/2", resolution=r, scale="paper", eval={"network": "inception", "samples": 50_000})
+        for v in ("base", "ssd", "issd")
+        for r in (256, 512)
+    ]  # fmt: skip
+    results = tuple(Result(run, make_record(run, fid=5.0, sfid=1.0, precision=0.5)) for run in runs)
+    report = SuiteReport("table2", "All & more", "table2", results)
+    body = render([report], "latex", Show(delta=True)) + to_latex(TABLE, delta=True)
+    document = f"\\documentclass{{article}}\\usepackage{{booktabs,graphicx}}\\begin{{document}}{body}\\end{{document}}"
+    (tmp_path / "t.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Undefined" not in done.stdout

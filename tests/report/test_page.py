@@ -1,0 +1,144 @@
+"""The page, in a real browser, and what it is made of."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ssdbench.report.document import Show, SuiteReport, render
+from ssdbench.report.rows import Reason, Result
+from ssdbench.store import Store
+from tests.report.browser import opened, why_not
+from tests.report.make import make_record, make_run
+
+WITH_BROWSER = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000 1f15c4890000000d49444154789c6360000002000001"
+    "e221bc330000000049454e44ae426082".replace(" ", "")
+)
+
+
+def paper(variant: str, nfe: int, fid: float, seed: int = 0, **more: Any) -> Result:
+    run = make_run(
+        variant,
+        model="DiT-XL/2",
+        resolution=256,
+        nfe=nfe,
+        scale="paper",
+        seed=seed,
+        eval={"network": "inception", "samples": 50_000},
+        **more,
+    )
+    return Result(run, make_record(run, fid=fid, sfid=float("nan"), **{"is": 100.0}))
+
+
+@pytest.fixture
+def report() -> SuiteReport:
+    results = [paper(v, n, f) for v, n, f in (("base", 10, 12.5), ("issd", 10, 5.25), ("base", 20, 3.5))]
+    results += [paper("issd", 20, 2.75), paper("issd", 20, 2.25, seed=1)]
+    results.append(Result(make_run("ssd", label="</script><b>x</b>"), reason=Reason("not run")))
+    return SuiteReport("table2", "Two & <three>", "table2", tuple(results))
+
+
+@pytest.fixture
+def page(report: SuiteReport, tmp_path: Path) -> Path:
+    path = tmp_path / "page.html"
+    path.write_text(render([report], "html"), encoding="utf-8")
+    return path
+
+
+def data(text: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    content: dict[str, Any] = json.loads(found.group(1))
+    return content
+
+
+def test_it_names_no_host_and_a_name_cannot_end_its_script(page: Path) -> None:
+    text = page.read_text()
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
+    assert text.count("</script>") == 2
+    assert data(text)["suites"][0]["title"].startswith("Two & <three>")
+
+
+def test_every_number_has_its_records_and_a_curve_its_published_points(report: SuiteReport) -> None:
+    content = data(render([report], "html"))
+    suite = content["suites"][0]
+    cells = [cell for section in suite["table"]["sections"] for line in section["lines"] for cell in line]
+    keys = {key for cell in cells for key in cell.get("keys", [])}
+    assert keys == content["records"].keys()
+    assert sum(len(cell.get("keys", [])) == 2 for cell in cells) > 3  # the row of two seeds
+    (fid,) = (metric for metric in suite["charts"][0]["metrics"] if metric["name"] == "fid")
+    curves = {curve["name"]: curve for curve in fid["series"]}
+    assert curves["iSSD"]["points"] == [[10, 5.25, None], [20, 2.5, pytest.approx(0.5**0.5 / 2)]]
+    assert curves["iSSD (paper)"]["points"] == [[10, 4.92, None], [20, 2.67, None]]
+    assert curves["iSSD (paper)"]["published"]
+    assert "paper" not in json.dumps(data(render([report], "html", Show(paper=False)))["suites"][0]["charts"])
+
+
+def test_pictures_and_losses_come_from_the_results(tmp_path: Path) -> None:
+    run = make_run("issd")
+    store = Store(tmp_path)
+    record = make_record(run, fd=1.0, thumbnail="x.png")
+    store.records_dir.mkdir(parents=True)
+    (store.records_dir / "x.png").write_bytes(PNG)
+    report = SuiteReport("quick", "Quick", "plain", (Result(run, record),))
+    (sample,) = data(render([report], "html", results=tmp_path))["suites"][0]["samples"]
+    assert sample["source"].startswith("data:image/png;base64,iVBOR")
+    assert data(render([report], "html"))["suites"][0]["samples"] == []
+
+
+@WITH_BROWSER
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_cell_opens_its_provenance(page: Path, width: int, scheme: str) -> None:
+    with opened(page, viewport={"width": width, "height": 800}, color_scheme=scheme) as (
+        tab,
+        complaints,
+        asked,
+    ):
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        cell = tab.get_by_role("button", name=re.compile(r"^2\.50 ± 0\.35"))
+        cell.click()
+        dialog = tab.get_by_role("dialog")
+        assert "variant: issd" in dialog.locator("pre").inner_text()
+        assert "2.75" in dialog.inner_text()
+        tab.get_by_label("Seed").select_option(index=1)
+        assert "2.25" in dialog.inner_text()
+        tab.keyboard.press("Escape")
+        assert not dialog.is_visible()
+        cell.press("ArrowUp")  # the cell above, by the keyboard alone
+        tab.keyboard.press("Enter")
+        assert "variant: base" in dialog.locator("pre").inner_text()
+        assert complaints == []
+        assert asked == [page.as_uri()]
+
+
+@WITH_BROWSER
+@pytest.mark.slow
+def test_headings_sort_and_the_filter_filters(page: Path) -> None:
+    with opened(page) as (tab, complaints, _):
+        table = tab.get_by_role("table").first
+        headings = table.locator("thead tr:last-child th").all_inner_texts()
+        column = next(i for i, text in enumerate(headings) if text.startswith("FID"))
+
+        def figures() -> list[str]:
+            cells = table.locator(f"tbody tr:not([hidden]) td:nth-child({column + 1})").all_inner_texts()
+            return [found.group() for text in cells if (found := re.match(r"[\d.]+", text))]
+
+        first = figures()
+        heading = table.get_by_role("button", name=re.compile("^FID")).first
+        heading.click()
+        assert figures() == ["2.50", "3.50", "5.25", "12.50"]  # as numbers, not as words
+        heading.press("Enter")
+        assert figures() == ["12.50", "5.25", "3.50", "2.50"]
+        heading.click()
+        assert figures() == first
+        tab.get_by_role("searchbox").fill("issd 5.25")
+        assert figures() == ["5.25"]
+        assert complaints == []

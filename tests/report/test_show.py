@@ -1,0 +1,70 @@
+"""Which columns and figures a report shows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ssdbench.errors import UsageError
+from ssdbench.report.document import Show, SuiteReport, render
+from ssdbench.report.rows import Result
+from tests.report.make import make_record, make_run
+
+
+@pytest.fixture
+def report() -> SuiteReport:
+    """Table 2's iSSD row at 10 NFE, whose published FID is 4.92."""
+    run = make_run(
+        "issd",
+        model="DiT-XL/2",
+        resolution=256,
+        scale="paper",
+        eval={"network": "inception", "samples": 50_000},
+    )
+    record = make_record(run, fid=5.0, precision=0.75, w=0.1, fuse=[3], trajectory=1.5)
+    return SuiteReport("table2", "t", "table2", (Result(run, record),))
+
+
+def header(text: str) -> list[str]:
+    return [
+        cell.strip()
+        for cell in next(line for line in text.splitlines() if line.startswith("|")).split("|")[1:-1]
+    ]
+
+
+def test_columns_in_the_order_asked_for_and_no_others(report: SuiteReport) -> None:
+    text = render([report], "markdown", Show(columns=("precision", "nfe", "fd")))
+    assert header(text) == ["Method", "NFE", "Prec. ↑", "FID ↓"]
+    assert "Trajectory error" in header(render([report], "markdown"))[-1]
+
+
+def test_columns_of_flat_records_are_patterns(report: SuiteReport) -> None:
+    (row,) = json.loads(render([report], "json", Show(columns=("record.w", "fid", "eval.*"))))
+    assert list(row)[:2] == ["record.w", "fid"]
+    assert row["eval.samples"] == 50_000
+    assert all(name in ("record.w", "fid") or name.startswith("eval.") for name in row)
+
+
+@pytest.mark.parametrize("form", ["markdown", "csv", "html"])
+def test_an_unknown_column_is_refused(report: SuiteReport, form: str) -> None:
+    with pytest.raises(UsageError, match=r"--columns: .*'precison'.*'precision'"):
+        render([report], form, Show(columns=("precison",)))
+
+
+def test_published_figures_differences_and_neither(report: SuiteReport) -> None:
+    assert "5.00 (4.92)" in render([report], "markdown")
+    assert "5.00 (4.92, +0.08)" in render([report], "text", Show(delta=True))
+    assert "measured minus published" in render([report], "text", Show(delta=True))
+    without = render([report], "markdown", Show(paper=False))
+    assert "4.92" not in without
+    assert "aper" not in without  # nor a word of it
+
+
+def test_differences_are_numbers_in_flat_records(report: SuiteReport) -> None:
+    (row,) = json.loads(render([report], "json", Show(delta=True)))
+    assert row["delta.fid"] == pytest.approx(0.08)
+    assert row["delta.precision"] == pytest.approx(-0.04)
+    assert "delta.is" not in row
+    (row,) = json.loads(render([report], "json", Show(paper=False)))
+    assert not any(name.startswith(("paper.", "delta.")) for name in row)
