@@ -177,7 +177,7 @@ def test_an_own_model_is_saved_with_its_own_names_and_comes_back(
     save_denoiser(model, tmp_path / "model", grid=[1, 2])
     again = load_denoiser(tmp_path / "model", shape)
     assert torch.equal(again.module.weight, model.module.weight)
-    assert model.null_label.tolist() == [10]
+    assert model.null.tolist() == [10]
     assert json.loads((tmp_path / "model/config.json").read_text())["grid"] == [1, 2]
     (tmp_path / "mine.py").write_text(MODEL.format("depth=0").replace("Linear(1, 1)", "Linear(2, 1)"))
     monkeypatch.delitem(sys.modules, "mine", raising=False)

@@ -95,7 +95,7 @@ def test_a_guided_dit_samples_with_its_conditional_sigma() -> None:
         expected = by_diffusers(two_branches, x, alphas_cumprod(), 10, "learned_range", labels, seed=2)
         generator = torch.Generator().manual_seed(2)
         found = ddpm(
-            Guided(model, model.null_label, scale=1.5, channels=3),
+            Guided(model, model.null, scale=1.5, channels=3),
             x,
             timesteps("leading", 10),
             alphas_cumprod(),

@@ -31,7 +31,7 @@ def test_ddim_equals_the_published_sampler(name: str, grid: str, n: int) -> None
     model = load_dit(GOLDEN / "dit_official_layout.pt", GOLDEN_SHAPE)
     steps = timesteps(grid, n)
     assert steps == golden[f"grid_{name}"].tolist()
-    guided = Prediction(Guided(model, model.null_label, scale=1.5, channels=3))
+    guided = Prediction(Guided(model, model.null, scale=1.5, channels=3))
     with torch.no_grad():
         found = ddim(
             guided, torch.from_numpy(golden["z"]), steps, alphas_cumprod(), torch.from_numpy(golden["labels"])

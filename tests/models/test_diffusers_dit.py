@@ -189,7 +189,7 @@ def test_a_student_samples_in_dits_pipeline_as_it_does_here_and_comes_back_from_
     assert images.shape == (2, 3, 8, 8)
     assert images.isfinite().all()
     ours = random_dit(shape)
-    guided = Prediction(Guided(ours, ours.null_label, 1.5, channels=4))
+    guided = Prediction(Guided(ours, ours.null, 1.5, channels=4))
     noise = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
         latents = ddim(guided, noise, timesteps("leading", 2), alphas_cumprod(), torch.tensor([3, 700]))

@@ -36,7 +36,7 @@ def test_the_forward_pass_equals_the_published_code(golden: dict[str, torch.Tens
 def test_guided_output_equals_the_published_code(golden: dict[str, torch.Tensor]) -> None:
     model = load_dit(GOLDEN / "dit_official_layout.pt", GOLDEN_SHAPE)
     with torch.no_grad():
-        found = Guided(model, model.null_label, 1.5, 3)(golden["z"], torch.full((3,), 333), golden["labels"])
+        found = Guided(model, model.null, 1.5, 3)(golden["z"], torch.full((3,), 333), golden["labels"])
     assert (found - golden["cfg_out"][:3]).abs().max() < 1e-5
 
 

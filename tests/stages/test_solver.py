@@ -86,7 +86,7 @@ def test_a_fused_student_is_sampled_through_its_fusion_points(tiny: Tiny, tmp_pa
     denoiser = FusedStudent(student, load_dit(Path(tiny.weights.path)), [1], 0.6)
     x = noise.normal((4, 8, 8), 5, "sample/noise", range(6))
     labels = noise.integers(10, 5, "sample/label", range(6))
-    guided = Guided(denoiser, student.null_label, 1.5, 3)
+    guided = Guided(denoiser, student.null, 1.5, 3)
     with torch.no_grad():
         expected = ddim(guided, x, timesteps("even", 4), alphas_cumprod(), labels)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

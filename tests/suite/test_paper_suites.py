@@ -14,7 +14,7 @@ from ssdbench.suite.variant import parse_variant
 
 from .conftest import Write
 
-PAPER = ["table1", "table2", "table3", "table5", "table6", "table7", "table8", "figure4"]
+PAPER = ["table1", "table2", "table3", "table4", "table5", "table6", "table7", "table8", "figure4"]
 
 
 def section(letter: str, **options: str) -> list[ResolvedRun]:
@@ -27,7 +27,7 @@ def section(letter: str, **options: str) -> list[ResolvedRun]:
 @pytest.mark.parametrize("profile", ["mini", "smoke"])
 def test_every_name_has_a_counterpart_of_its_size(name: str, profile: str) -> None:
     sizes = {"DiT-S/2": "dit-mini-s", "DiT-B/2": "dit-mini-b", "DiT-L/2": "dit-mini", "DiT-XL/2": "dit-mini"}
-    sizes |= {"SiT-XL/2": "sit-mini", "REPA SiT-XL/2": "repa-mini"}
+    sizes |= {"SiT-XL/2": "sit-mini", "REPA SiT-XL/2": "repa-mini", "SD v1.5": "sd-mini"}
     paper, runs = load_suite(name).runs, load_suite(name, profile=profile).runs
     assert [run.named for run in runs] == [run.named for run in paper]
     assert [run.model for run in runs] == [sizes[run.named.model] for run in runs]
@@ -36,9 +36,9 @@ def test_every_name_has_a_counterpart_of_its_size(name: str, profile: str) -> No
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_mini_draws_2000_samples_a_row_and_500_of_250_evaluations(name: str) -> None:
+def test_mini_draws_2000_samples_a_row_500_of_250_evaluations_1000_of_texts(name: str) -> None:
     for run in load_suite(name, profile="mini").runs:
-        assert run.eval.samples == (500 if run.nfe == 250 else 2000)
+        assert run.eval.samples == (500 if run.nfe == 250 else 1000 if name == "table4" else 2000)
 
 
 @pytest.mark.parametrize("name", PAPER)

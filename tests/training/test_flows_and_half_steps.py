@@ -134,7 +134,7 @@ def test_a_ddim_step_of_the_half_steps_target_is_a_step_of_dpm_solver_2() -> Non
     for i, s in enumerate(student.t.tolist()):
         t = GRID[GRID.index(s) - 1]
         x, one = student.x[i : i + 1], slice(i, i + 1)
-        expected = dpm_solver_2(eps, x, [t, s], ALPHAS, batch.labels[one])
+        expected = dpm_solver_2(eps, x, [t, s], ALPHAS, batch.cond[one])
         found = ddim_step(x, target[one], float(ALPHAS[s]), float(ALPHAS[t]))
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 

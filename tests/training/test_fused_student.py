@@ -59,8 +59,8 @@ def test_each_call_is_fused_with_the_frozen_model_on_the_call_before(layers: lis
 def test_under_guidance_each_branch_is_fused_with_its_own_states() -> None:
     student, frozen = small_dit(7), small_dit(0)
     branches = [FusedStudent(student, frozen, [0, 2], 0.4) for _ in range(2)]
-    guided = Guided(FusedStudent(student, frozen, [0, 2], 0.4), student.null_label, 3.0)
-    null = student.null_label.expand(2)
+    guided = Guided(FusedStudent(student, frozen, [0, 2], 0.4), student.null, 3.0)
+    null = student.null.expand(2)
     for call in steps(3):
         conditional, unconditional = (
             branch(*call, cond) for branch, cond in zip(branches, (LABELS, null), strict=True)
@@ -107,8 +107,8 @@ def test_it_is_what_implicit_distillation_trains(process: Discrete | LinearFlow,
     (x_s, s, _), (x_t, t, target), _ = seen
     fused = FusedStudent(student, frozen, [0, 2], 0.3)
     with torch.no_grad():
-        fused(x_s, s, batch.labels)
-        found = fused(x_t, t, batch.labels)
+        fused(x_s, s, batch.cond)
+        found = fused(x_t, t, batch.cond)
     torch.testing.assert_close((found - target)[:, :4].square().mean(), loss.detach())
 
 

@@ -52,15 +52,15 @@ def test_the_explicit_loss_is_eq_5(frozen: DiT, batch: Batch, lam: float | None)
     student, pairs = model(7), [2, 5, 9]
     s, t, _, x_s = drawn(batch, pairs)
     with torch.no_grad():
-        eps_s = frozen(x_s, s, batch.labels)[:, :4]
-        eps_t = frozen(one_step(x_s, eps_s, s, t), t, batch.labels)[:, :4]
+        eps_s = frozen(x_s, s, batch.cond)[:, :4]
+        eps_t = frozen(one_step(x_s, eps_s, s, t), t, batch.cond)[:, :4]
         weights = torch.tensor(
             [
                 midpoint_lambda(ALPHAS, int(a), int(b)) if lam is None else lam
                 for a, b in zip(s, t, strict=True)
             ]
         ).reshape(-1, 1, 1, 1)
-        expected = F.mse_loss(student(x_s, s, batch.labels)[:, :4], weights * eps_t + (1 - weights) * eps_s)
+        expected = F.mse_loss(student(x_s, s, batch.cond)[:, :4], weights * eps_t + (1 - weights) * eps_s)
     found = ExplicitSSD(frozen, PROCESS, GRID, pairs, NO_DROP, lam).loss(student, batch)
     torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-6)
 
@@ -73,7 +73,7 @@ def test_the_implicit_loss_is_eq_6(frozen: DiT, batch: Batch, layers: list[int])
     def run(
         net: DiT, x: torch.Tensor, at: torch.Tensor, mix: list[torch.Tensor] | None
     ) -> tuple[torch.Tensor, list]:
-        c = net.t_embedder(at) + net.y_embedder(batch.labels)
+        c = net.t_embedder(at) + net.y_embedder(batch.cond)
         h, states = net.x_embedder(x) + net.pos_embed, []
         for i, block in enumerate(net.blocks):
             h = block(h, c)
@@ -101,9 +101,9 @@ def test_without_fusion_the_implicit_loss_and_its_gradient_are_zero(frozen: DiT,
 def test_fusion_leaves_nothing_behind(frozen: DiT, batch: Batch) -> None:
     student = model(7)
     x, t = torch.randn(2, 4, 4, 4), torch.tensor([5, 500])
-    before = student(x, t, batch.labels[:2])
+    before = student(x, t, batch.cond[:2])
     ImplicitSSD(frozen, PROCESS, GRID, [5], NO_DROP, [0, 1, 2], 0.5).loss(student, batch)
-    assert torch.equal(student(x, t, batch.labels[:2]), before)
+    assert torch.equal(student(x, t, batch.cond[:2]), before)
 
 
 @pytest.mark.parametrize("kind", ["ssd", "issd"])
@@ -143,9 +143,7 @@ def test_teacher_guidance_guides_step_and_target_alone(frozen: DiT, batch: Batch
     s, t, _, x_s = drawn(batch, [3])
 
     def guided(x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-        conditional, null = (
-            frozen(x, at, y)[:, :4] for y in (batch.labels, torch.full_like(batch.labels, 5))
-        )
+        conditional, null = (frozen(x, at, y)[:, :4] for y in (batch.cond, torch.full_like(batch.cond, 5)))
         return null + scale * (conditional - null)
 
     points = block_points(frozen, [0, 2])
@@ -153,9 +151,9 @@ def test_teacher_guidance_guides_step_and_target_alone(frozen: DiT, batch: Batch
         x_t = one_step(x_s, guided(x_s, s), s, t)
         target = guided(x_t, t)
         with recording(points) as states:
-            frozen(x_s, s, batch.labels)  # the conditional pass alone is fused
+            frozen(x_s, s, batch.cond)  # the conditional pass alone is fused
         with fusing(block_points(student, [0, 2]), states, w):
-            expected = F.mse_loss(student(x_t, t, batch.labels)[:, :4], target)
+            expected = F.mse_loss(student(x_t, t, batch.cond)[:, :4], target)
     found = ImplicitSSD(frozen, PROCESS, GRID, [3], NO_DROP, [0, 2], w, scale).loss(student, batch)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
@@ -189,7 +187,7 @@ def test_denoise_is_eq_3(batch: Batch) -> None:
     t = noise.integers(1000, 3, "train/timestep", batch.positions)
     eps = noise.normal((4, 4, 4), 3, "train/noise", batch.positions)
     a = ALPHAS[t].float().reshape(-1, 1, 1, 1)
-    expected = F.mse_loss(student(a.sqrt() * batch.x0 + (1 - a).sqrt() * eps, t, batch.labels)[:, :4], eps)
+    expected = F.mse_loss(student(a.sqrt() * batch.x0 + (1 - a).sqrt() * eps, t, batch.cond)[:, :4], eps)
     torch.testing.assert_close(Denoise(PROCESS, NO_DROP).loss(student, batch), expected)
 
 
@@ -198,7 +196,7 @@ def test_batches_do_not_depend_on_how_they_are_split(frozen: DiT, batch: Batch) 
     objective = ImplicitSSD(frozen, PROCESS, GRID, list(range(1, 10)), Shared(0.3), [1], 0.3)
     halves = [
         objective.loss(
-            student, Batch(batch.x0[i : i + 3], batch.labels[i : i + 3], 3, batch.positions[i : i + 3])
+            student, Batch(batch.x0[i : i + 3], batch.cond[i : i + 3], 3, batch.positions[i : i + 3])
         )
         for i in (0, 3)
     ]

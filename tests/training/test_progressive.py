@@ -154,7 +154,7 @@ def test_weights_are_those_of_the_x0_space(weighting: str | None) -> None:
     x, s = seen[0]
     path, total = [CLEAN, *grid], 0.0
     with torch.no_grad():
-        output = student(x, s, batch.labels)[:, :4].double()
+        output = student(x, s, batch.cond)[:, :4].double()
     for i, at in enumerate(s.tolist()):
         m, e = path[path.index(at) - 1], path[path.index(at) - 2]
         x_s = x[i : i + 1].double()

@@ -33,7 +33,7 @@ class Mirrored(DiT):
 class Formula(nn.Module):
     """A denoiser given as a function of (x, t), t shaped to broadcast."""
 
-    null_label = torch.tensor([5])
+    null = torch.tensor([5])
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Formula(nn.Module):
 class Probe(nn.Module):
     """A student that predicts zeros whatever its input, and keeps that."""
 
-    null_label = torch.tensor([5])
+    null = torch.tensor([5])
 
     def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         self.x, self.t, self.cond = x, t, cond

@@ -18,6 +18,7 @@ from ssdbench.cli.errors import Verb, VerbGroup
 from ssdbench.cli.eval import eval_
 from ssdbench.cli.export import export
 from ssdbench.cli.gc import gc
+from ssdbench.cli.grid import grid
 from ssdbench.cli.list_names import list_names
 from ssdbench.cli.plan import plan
 from ssdbench.cli.report import report
@@ -56,6 +57,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "baseline": baseline,
     "status": status,
     "show": show,
+    "grid": grid,
     "eval": eval_,
     "export": export,
     "convert": convert,

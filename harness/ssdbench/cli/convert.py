@@ -17,6 +17,7 @@ class Target(StrEnum):
     ours = "ours"
     official = "official"
     diffusers = "diffusers"
+    stable_diffusion = "stable-diffusion"
 
 
 class Origin(StrEnum):
@@ -35,7 +36,7 @@ def convert(
         typer.Argument(
             metavar="SOURCE",
             help="A .pt or safetensors file of DiT, SiT or REPA; a folder of ours, of diffusers'"
-            " DiTTransformer2DModel or of a DiTPipeline; or hub:OWNER/NAME.",
+            " DiTTransformer2DModel, of a DiTPipeline or a StableDiffusionPipeline; or hub:OWNER/NAME.",
         ),
     ],
     output: Annotated[
@@ -68,10 +69,15 @@ def convert(
       ssdbench convert hub:facebook/DiT-XL-2-256 -o DiT-XL-2-256x256.pt --to official
 
       ssdbench convert last.pt -o student.pt --from repa --to official --heads 6
+
+      ssdbench convert hub:OWNER/NAME -o stable-diffusion-v1-5 --to stable-diffusion
     """
     from ssdbench.cli.placing import appearing_whole, refuse_to_replace
 
     refuse_to_replace(output, force)  # before anything is read or downloaded
+    if to == Target.stable_diffusion:
+        _stable_diffusion(source, output, force)
+        return
     from ssdbench.models.convert import open_checkpoint, write_checkpoint
     from ssdbench.models.layouts import Layout
 
@@ -91,4 +97,21 @@ def convert(
             " downscale_freq_shift to 0 after loading (docs/convert.md)",
             err=True,
         )
+    typer.echo(output)
+
+
+def _stable_diffusion(source: str, output: Path, force: bool) -> None:
+    """Stable Diffusion v1.5 from a folder, the hub or one file, as suites read it."""
+    from ssdbench.cli.placing import appearing_whole
+    from ssdbench.models.pipeline import PARTS, write_pipeline
+    from ssdbench.models.unet_shape import UNetShape
+    from ssdbench.suite.catalog import MODELS
+
+    [shape] = MODELS["SD v1.5"].shapes.values()
+    assert isinstance(shape, UNetShape)
+    with appearing_whole(output, force=force) as new:
+        written = write_pipeline(source, new, shape)
+    lacking = [part for part in PARTS if part not in written]
+    if lacking:
+        typer.echo(f"note: {source} has no {', '.join(lacking)}: put those of the pipeline beside", err=True)
     typer.echo(output)

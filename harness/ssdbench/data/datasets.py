@@ -8,46 +8,31 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench import own
-from ssdbench.data.folders import FolderPixels, list_images
+from ssdbench.data.captioned import coco, described, folder
+from ssdbench.data.images import Images, Pixels
 from ssdbench.errors import InputError
+
+__all__ = [
+    "ASSETS",
+    "FOLDER",
+    "READERS",
+    "Images",
+    "Pixels",
+    "Reader",
+    "data_root",
+    "fit",
+    "load_images",
+    "reader",
+]
 
 ASSETS = Path(__file__).parent.parent / "assets"
 FOLDER = "folder"  # what every folder of images is called: its content says which one it is, not its place
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
-
-
-class Pixels(Protocol):
-    """Images uint8 (N, H, W, C): an array, or something that decodes when it is indexed."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, H, W, C)."""
-        ...
-
-    def __len__(self) -> int:
-        """Count the images."""
-        ...
-
-    def __getitem__(self, which: Any, /) -> NDArray[np.uint8]:
-        """Get the images of a slice or of a list of indices."""
-        ...
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images and their labels, int64 (N,); :data:`ssdbench.data.folders.NO_LABEL` where there is none."""
-
-    pixels: Pixels
-    labels: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -80,11 +65,6 @@ def _fashion_mnist(folder: Path, split: str, resolution: int) -> Images:
     if len(pixels) != len(labels):
         raise InputError(f"{folder}: {len(pixels)} images but {len(labels)} labels in split {split!r}")
     return Images(fit(pixels[..., None], resolution), labels.astype(np.int64))
-
-
-def _folder(root: Path, resolution: int) -> Images:
-    paths, labels = list_images(root)
-    return Images(FolderPixels(paths, resolution), labels)
 
 
 def data_root() -> Path:
@@ -123,6 +103,34 @@ def _fashion_files(folder: Path, split: str) -> list[Path]:
     return [folder / f"{split}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
 
 
+def _coco(split: str, count: int) -> Reader:
+    """COCO in the official layout: ``count`` of its captioned images, or those of a manifest where there is one."""
+
+    def files() -> list[Path]:
+        root = data_root() / "coco"
+        manifest = root / "manifests" / f"{split}.jsonl"
+        return [
+            manifest if manifest.is_file() else root / "annotations" / f"captions_{split}.json",
+            root / split,
+        ]
+
+    return Reader(
+        files,
+        lambda resolution: coco(files()[0], files()[1], resolution, count),
+        f"put captions_{split}.json into $SSDBENCH_DATA/coco/annotations, its images into $SSDBENCH_DATA/coco/{split}"
+        " (https://cocodataset.org/#download)",
+    )
+
+
+def _described(split: str, part: slice = slice(None)) -> Reader:
+    files = _fashion_files(ASSETS / "data", split)
+    return Reader(
+        lambda: files,
+        lambda resolution: described(_fashion_mnist(ASSETS / "data", split, resolution), part),
+        "it comes with the installation: reinstall ssdbench",
+    )
+
+
 READERS: dict[str, Reader] = {
     "fashion-mnist": Reader(
         lambda: _fashion_files(ASSETS / "data", "t10k"),
@@ -141,9 +149,15 @@ READERS: dict[str, Reader] = {
         "https://github.com/zalandoresearch/fashion-mnist into $SSDBENCH_DATA/fashion-mnist, "
         "or install Debian's package dataset-fashion-mnist",
     ),
+    "fashion-captions": _described("t10k"),
+    "fashion-captions-a": _described("reference", slice(0, 5000)),
+    "fashion-captions-b": _described("reference", slice(5000, 10_000)),
+    "coco-2014-train": _coco("train2014", 82_783),
+    "coco-2014": _coco("val2014", 30_000),
+    "coco-2017": _coco("val2017", 5_000),
     "imagenet": Reader(
         lambda: [data_root() / "imagenet" / "train"],
-        lambda resolution: _folder(data_root() / "imagenet" / "train", resolution),
+        lambda resolution: folder(data_root() / "imagenet" / "train", resolution),
         "put ImageNet-1k's training images there, one folder a class (https://image-net.org)",
     ),
 }
@@ -191,7 +205,7 @@ def _own(name: str, resolution: int) -> Images:
 
 
 def _folder_reader(root: Path) -> Reader:
-    return Reader(lambda: [root], lambda resolution: _folder(root, resolution), "it is the suite's own")
+    return Reader(lambda: [root], lambda resolution: folder(root, resolution), "it is the suite's own")
 
 
 def load_images(name: str, resolution: int, path: Path | str | None = None) -> Images:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -15,9 +16,20 @@ def linear_betas(total: int = TRAIN_TIMESTEPS, start: float = 1e-4, end: float =
     return torch.linspace(start, end, total, dtype=torch.float64)
 
 
-def alphas_cumprod(betas: Tensor | None = None) -> Tensor:
-    """Cumulative products of 1 - beta, float64 of shape (T,); DiT's linear schedule by default."""
-    return torch.cumprod(1.0 - (linear_betas() if betas is None else betas), dim=0)
+def scaled_linear_betas(total: int = TRAIN_TIMESTEPS, start: float = 0.00085, end: float = 0.012) -> Tensor:
+    """Latent diffusion's betas, whose square roots are linear (Rombach et al., 2022), float64 of shape (total,).
+
+    The defaults are Stable Diffusion's.
+    """
+    return torch.linspace(start**0.5, end**0.5, total, dtype=torch.float64).square()
+
+
+BETAS: dict[str, Callable[[], Tensor]] = {"linear": linear_betas, "scaled-linear": scaled_linear_betas}
+
+
+def alphas_cumprod(betas: Tensor | str = "linear") -> Tensor:
+    """Cumulative products of 1 - beta, float64 of shape (T,); ``betas`` may be a name out of :data:`BETAS`."""
+    return torch.cumprod(1.0 - (BETAS[betas]() if isinstance(betas, str) else betas), dim=0)
 
 
 def add_noise(x0: Tensor, eps: Tensor, alpha: Tensor | float) -> Tensor:

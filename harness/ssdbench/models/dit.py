@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssdbench.errors import InputError
-from ssdbench.models.conditional import ClassConditional
+from ssdbench.models.conditional import Conditional
 from ssdbench.models.linear import Linear
 from ssdbench.models.shapes import DiTShape
 
@@ -125,7 +125,7 @@ class FinalLayer(nn.Module):
         return self.linear(modulate(self.norm_final(x), shift, scale))  # type: ignore[no-any-return]
 
 
-class DiT(ClassConditional):
+class DiT(Conditional):
     """The diffusion transformer: ``model(x, t, y)`` is a denoiser over class labels.
 
     Args:
@@ -148,7 +148,7 @@ class DiT(ClassConditional):
         self._initialise()
 
     @property
-    def null_label(self) -> Tensor:
+    def null(self) -> Tensor:
         """The label of the unconditional branch, int64 of shape (1,)."""
         return torch.tensor([self.shape.num_classes])
 

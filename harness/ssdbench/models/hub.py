@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ssdbench.errors import InputError
@@ -20,10 +21,8 @@ def fetch(name: str) -> Path:
         InputError: the name is malformed, the hub has no such model, or it cannot be reached and the files are not in
             the cache; the message says how to get them elsewhere.
     """
-    repository, _, revision = name.removeprefix(PREFIX).partition("@")
-    if repository.count("/") != 1 or not all(repository.split("/")):
-        raise InputError(f"{name}: expected {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION")
-    files = _Files(repository, revision or None)
+    repository, revision = _parse(name)
+    files = _Files(repository, revision)
     for folder in _FOLDERS:
         config = files.get(CONFIG, folder)
         if config is None:
@@ -38,6 +37,44 @@ def fetch(name: str) -> Path:
             return config.parent
         raise InputError(files.explain(f"{folder or 'its root'} has {CONFIG} but no weights that can be had"))
     raise InputError(files.explain(f"no {CONFIG} of a model can be had"))
+
+
+def fetch_pipeline(name: str, parts: Sequence[str]) -> Path:
+    """The local folder of a pipeline ``hub:OWNER/NAME`` or ``hub:OWNER/NAME@REVISION``, with these parts of it.
+
+    Of each part only configurations and safetensors in full precision are fetched. HF_HOME and HF_HUB_OFFLINE are
+    obeyed.
+
+    Raises:
+        InputError: the name is malformed, the hub has no such model, or it cannot be reached and the files are not in
+            the cache; the message says how to get them elsewhere.
+    """
+    from huggingface_hub import constants, snapshot_download
+
+    repository, revision = _parse(name)
+    wanted = ["model_index.json"]
+    for part in parts:
+        wanted += [f"{part}/*.json", f"{part}/*.txt", f"{part}/*model.safetensors"]
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # out of reach, no such repository or revision, no access, no space
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{PREFIX}{repository}: cannot be had ({reason}). Looked in the cache {constants.HF_HUB_CACHE}"
+            + ("" if constants.HF_HUB_OFFLINE else f" and at {constants.ENDPOINT}")
+            + ". Set HF_HOME to a cache that has it, unset HF_HUB_OFFLINE where the hub can be reached, or download it"
+            f" elsewhere (hf download {repository} --local-dir FOLDER) and give the folder instead."
+        ) from error
+
+
+def _parse(name: str) -> tuple[str, str | None]:
+    repository, _, revision = name.removeprefix(PREFIX).partition("@")
+    if repository.count("/") != 1 or not all(repository.split("/")):
+        raise InputError(f"{name}: expected {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION")
+    return repository, revision or None
 
 
 class _Files:

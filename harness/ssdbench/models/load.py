@@ -1,10 +1,10 @@
-"""Denoisers by their shape: a DiT, or one of the user's own; loaded for a stage and saved by it."""
+"""Denoisers by their shape: a DiT, a UNet, or one of the user's own; loaded for a stage and saved by it."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -12,16 +12,15 @@ from torch import Tensor, nn
 
 from ssdbench.errors import InputError
 from ssdbench.models.checkpoint import CONFIG, WEIGHTS, load_dit, read_safetensors, save_dit
-from ssdbench.models.conditional import ClassConditional
+from ssdbench.models.conditional import Conditional, FusionPoint
 from ssdbench.models.dit import DiT
 from ssdbench.models.own_model import describe
 from ssdbench.models.shapes import OwnShape, Shape
+from ssdbench.models.unet import UNetDenoiser, build_unet, load_unet, save_unet
+from ssdbench.models.unet_shape import UNetShape
 
-if TYPE_CHECKING:
-    from ssdbench.training.fusion import FusionPoint
 
-
-class OwnDenoiser(ClassConditional):
+class OwnDenoiser(Conditional):
     """A module of the user's own; see :class:`ssdbench.models.own_model.OwnModel` for what it keeps to."""
 
     def __init__(self, module: nn.Module, shape: OwnShape) -> None:
@@ -29,7 +28,7 @@ class OwnDenoiser(ClassConditional):
         self.module, self.shape = module, shape
 
     @property
-    def null_label(self) -> Tensor:
+    def null(self) -> Tensor:
         """The label after the last class, int64 of shape (1,)."""
         return torch.tensor([self.shape.num_classes])
 
@@ -48,14 +47,17 @@ class OwnDenoiser(ClassConditional):
         return self.module(x, t, cond)  # type: ignore[no-any-return]
 
 
-def load_denoiser(path: Path | None, shape: Shape) -> ClassConditional:
+def load_denoiser(path: Path | None, shape: Shape, null: Tensor | None = None) -> Conditional:
     """A denoiser in float32 on the CPU.
 
-    Without a ``path`` a DiT has its initial weights, and a model of the user's own what its function gives it.
+    Without a ``path`` a DiT or UNet has its initial weights, and a model of the user's own what its function gives it.
+    ``null`` is the embedded empty text (1, L, D) of a model that takes texts.
 
     Raises:
         InputError: files are missing or do not fit.
     """
+    if isinstance(shape, UNetShape):
+        return UNetDenoiser(build_unet(shape) if path is None else load_unet(path, shape), shape, null)
     if not isinstance(shape, OwnShape):
         return DiT(shape) if path is None else load_dit(path, shape)
     module = describe(shape.name, shape.resolution).build()
@@ -69,10 +71,13 @@ def load_denoiser(path: Path | None, shape: Shape) -> ClassConditional:
     return OwnDenoiser(module, shape)
 
 
-def save_denoiser(model: ClassConditional, folder: Path, **extra: Any) -> None:
+def save_denoiser(model: Conditional, folder: Path, **extra: Any) -> None:
     """Write what :func:`load_denoiser` made to a folder; ``extra`` goes into its config as it is."""
     if isinstance(model, DiT):
         save_dit(model, folder, **extra)
+        return
+    if isinstance(model, UNetDenoiser):
+        save_unet(model.unet, folder, **extra)
         return
     assert isinstance(model, OwnDenoiser)
     folder.mkdir(parents=True, exist_ok=True)

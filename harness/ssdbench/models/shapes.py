@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from ssdbench.models.unet_shape import UNetShape
+
+Betas = Literal["linear", "scaled-linear"]
+"""A noise schedule of discrete time: DiT's, or Stable Diffusion's; see :mod:`ssdbench.diffusion.schedule`."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,7 @@ class DiTShape:
     num_classes: int = 1000
     learn_sigma: bool = True
     mlp_ratio: float = 4.0
+    betas: ClassVar[Betas] = "linear"
 
     @property
     def tokens(self) -> int:
@@ -58,13 +65,14 @@ class OwnShape:
     num_classes: int
     depth: int
     flops: float = 0.0
+    betas: ClassVar[Betas] = "linear"
 
     def forward_flops(self) -> float:
         """Floating point operations of one forward pass for one sample, as the user gave them."""
         return self.flops
 
 
-Shape = DiTShape | OwnShape
+Shape = DiTShape | OwnShape | UNetShape
 
 # Table 1 of 'Scalable Diffusion Models with Transformers' (Peebles and Xie, 2023): depth, width, heads.
 SIZES: dict[str, tuple[int, int, int]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ssdbench.models.unet_shape import UNetShape
 from ssdbench.plan.graph import Graph
 from ssdbench.plan.needs import Needs
 from ssdbench.plan.sources import Data
@@ -58,6 +59,7 @@ class Chain:
             model, frozen = self._model(vae)
             how = self._sampling(run, model, frozen)
             roles = frozen.role("frozen") if run.fused else {}
+            roles |= self._texts(self.needs.captions)
             shards = self._shards(vae, sampling=how, roles={**model.role("model"), **roles})
         inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
         if self.needs.reference_data is not None:
@@ -86,7 +88,7 @@ class Chain:
         [shard] = self._shards(
             vae,
             sampling=self._sampling(fine, model),
-            roles=model.role("model"),
+            roles={**model.role("model"), **self._texts(self.needs.captions)},
             total=min(TRAJECTORIES, self.run.eval.samples),
         )
         return shard
@@ -189,13 +191,28 @@ class Chain:
         )
         return {"data": self.graph.add(latents)}
 
+    def _texts(self, captions: Data | None) -> dict[str, str]:
+        """The embedded captions as an input, of a model that takes texts."""
+        shape = self.needs.shape
+        if captions is None or not isinstance(shape, UNetShape):
+            return {}
+        spec = EncodeSpec(
+            dataset=captions.name,
+            data=captions.source,
+            resolution=self.run.resolution,
+            images=captions.images,
+            text=self.needs.text,
+            text_values=shape.text_length * shape.text_width,
+        )
+        return {"text": self.graph.add(spec)}
+
     def _synthetic(self, steps: int, vae: _Weights) -> list[str]:
         """Shards of the base model's samples, guided as the run's, from other noise than what is scored."""
         run, model = self.run, self._pretrained(vae)
         return self._shards(
             vae,
             sampling=self._sampling(run.model_copy(update=UNTRAINED | {"nfe": steps}), model),
-            roles=model.role("model"),
+            roles={**model.role("model"), **self._texts(self.needs.learned)},
             total=run.train.synthetic_images or self._drawn(),
             seed=run.seed + SYNTHETIC_SEED,
         )
@@ -238,7 +255,12 @@ class Chain:
             settings |= recipe.model_dump(exclude={"seed"})
             seed = seed if recipe.seed is None else recipe.seed
         spec = TrainSpec(
-            inputs={**self._latents(vae), **start.role("model"), **(roles or {})},
+            inputs={
+                **self._latents(vae),
+                **self._texts(self.needs.learned),
+                **start.role("model"),
+                **(roles or {}),
+            },
             objective=objective,
             shape=self.needs.shape,
             flow=self.needs.facts.flow,

@@ -30,13 +30,14 @@ def digest(paths: Iterable[Path]) -> str:
 
 
 def digest_images(root: Path) -> tuple[str, int]:
-    """SHA-256 over the names and contents of a folder's images, and how many there are.
+    """SHA-256 over the names and contents of a folder's images and their ``.txt`` files, and how many images there are.
 
     Raises:
         InputError: as :func:`ssdbench.data.folders.list_images`, whose images these are.
     """
     images, _ = list_images(root)
-    return _digest([(path.relative_to(root).as_posix(), path) for path in images]), len(images)
+    texts = [text for path in images if (text := path.with_suffix(".txt")).is_file()]
+    return _digest([(path.relative_to(root).as_posix(), path) for path in (*images, *texts)]), len(images)
 
 
 def _below(folder: Path, paths: Iterable[Path]) -> list[tuple[str, Path]]:

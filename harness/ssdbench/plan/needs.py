@@ -54,6 +54,8 @@ class Needs:
         self.weights = self._find(self._weights) if self._needs_weights else None
         self.vae = self._find(self._vae) if self._needs_vae else None
         self.data = self._find(lambda: find_data(dataset)) if self._needs_data else None
+        self.text = self._find(self._text) if self.facts.text is not None and not self.copies else None
+        self.captions, self.learned = self._captions(find_data)
         # Memorised is what the base model was trained on, whatever a variant was trained on since.
         seen = self.facts.dataset if run.eval.memorisation else None
         self.training_data = self._find(lambda: find_data(seen)) if seen is not None else None
@@ -65,7 +67,8 @@ class Needs:
         except Unavailable:
             raise
         except InputError as error:
-            self.missing.append(str(error))
+            if str(error) not in self.missing:
+                self.missing.append(str(error))
             return None
 
     @property
@@ -138,6 +141,20 @@ class Needs:
         if is_own(self.run.model):
             return sources.own_source(self.run.model, self.files)
         return sources.locate(self.facts.weights[self.run.resolution], self.facts.hint)
+
+    def _text(self) -> Source:
+        assert self.facts.text is not None
+        return sources.text_encoder(self.facts.text, self.facts.hint)
+
+    def _captions(self, find_data: Callable[[str], Data]) -> tuple[Data | None, Data | None]:
+        """The captions that are sampled, and those that a training reads; None for a model that takes none."""
+        if self.facts.text is None or self.copies:
+            return None, None
+        named = self.run.eval.captions or self._reference_images()
+        learned = self.data
+        if self.synthetic is not None:  # the base model's samples have the captions that it was trained on
+            learned = self._find(lambda: find_data(self.facts.dataset))
+        return self._find(lambda: sources.captions(named)), learned
 
     def _vae(self) -> Source:
         if self.facts.vae is None:

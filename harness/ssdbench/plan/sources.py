@@ -6,13 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssdbench.data.captions import read_lines
 from ssdbench.data.datasets import ASSETS, FOLDER, data_root, reader
 from ssdbench.errors import InputError
 from ssdbench.metrics.weights import available, network_digest
+from ssdbench.models.parts import ENCODER, TOKENIZER
 from ssdbench.own import is_own, source_file
 from ssdbench.plan.digests import digest, digest_images
 from ssdbench.stages import Source
+from ssdbench.stages.captions import FILE
 from ssdbench.suite.catalog import DATASETS
+
+CAPTION_FILE = ".txt"  # what names of files of captions end in
 
 
 class Missing(InputError):
@@ -104,6 +109,28 @@ def dataset(name: str) -> Data:
     else:
         source, images = Source(digest=digest(files), path=str(files[0].parent)), 0
     return Data(FOLDER, source, images) if own else Data(name, source, DATASETS[name].images)
+
+
+def captions(name: str) -> Data:
+    """Captions: those of a data set, or of a file with one a line.
+
+    Raises:
+        Missing: there is nothing of that name.
+    """
+    if not name.endswith(CAPTION_FILE):
+        return dataset(name)
+    source = own_file(Path(name).expanduser(), "captions")
+    return Data(FILE, source, len(read_lines(Path(source.path))))
+
+
+def text_encoder(text: str, hint: str) -> Source:
+    """The folder at :func:`place` that holds a text encoder and its tokenizer; what else it holds does not count."""
+    root = place(text, hint)
+    parts = [root / part for part in (TOKENIZER, ENCODER)]
+    missing = [str(part) for part in parts if not part.is_dir()]
+    if missing:
+        raise Missing(f"{' and '.join(missing)} missing" + (f": {hint}" if hint else ""))
+    return Source(digest=digest(parts), path=str(root))
 
 
 def network_source(name: str, weights: str | None) -> Source:

@@ -242,7 +242,10 @@ def _best(rows: Sequence[Row], layout: Layout) -> set[tuple[int, str]]:
     Comparable are rows of one side and section, equal in the layout's ``compare`` fields, that were measured
     with the same network, reference and number of samples, none of them by an earlier execution.
     """
-    keys = [*layout.compare, *(name for name in (layout.sides, layout.sections) if name)]
+    keys = [
+        *layout.compare,
+        *(name for name in (None if layout.across else layout.sides, layout.sections) if name),
+    ]
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
         if row.records and not row.outdated:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ssdbench.metrics.names import INCEPTION
 from ssdbench.report.method import UNTRAINED
-from ssdbench.report.published import SAMPLES, PaperTable
+from ssdbench.report.published import PaperTable
 from ssdbench.report.rows import Row
 from ssdbench.suite.catalog import MODELS
 from ssdbench.suite.schema import Pretrain, Train
@@ -149,8 +149,10 @@ def row_notes(row: Row) -> list[str]:
     if row.published is not None and row.records:
         if row.network != INCEPTION:
             notes.append(f"the published figures are of the {INCEPTION} network and not shown")
-        elif row.samples != SAMPLES:
-            notes.append(f"{row.samples:,} samples, where the published figures take {SAMPLES:,}")
+        elif row.published.samples not in (None, row.samples):
+            notes.append(
+                f"{row.samples:,} samples, where the published figures take {row.published.samples:,}"
+            )
     stamps = dict.fromkeys(stamp for record in row.records for stamp in record.stamps)
     return notes + _lacking(row) + list(stamps)
 

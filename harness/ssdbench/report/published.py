@@ -23,7 +23,8 @@ _FAMILIES = {"ddim": "ode", "euler": "ode", "heun": "ode", "ddpm": "sde", "euler
 class PaperRow:
     """One row of one table; ``figures`` are the printed texts, so that 0.80 stays 0.80.
 
-    ``reported``: the paper took the figures over from elsewhere; there is nothing of it to run.
+    ``reported``: the paper took the figures over from elsewhere; there is nothing of it to run. ``reference`` is what
+    they are measured against where a table has several; ``samples``, the images behind them, are None where unsaid.
     """
 
     model: str
@@ -35,6 +36,8 @@ class PaperRow:
     epochs: str | None
     figures: Mapping[str, str]
     reported: bool = False
+    reference: str | None = None
+    samples: int | None = SAMPLES
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,15 @@ class PaperTable:
         return tuple(row for row in self.rows if row.reported)
 
     def find(
-        self, *, model: str, variant: str, sampler: str, nfe: int, resolution: int, data: str = "original"
+        self,
+        *,
+        model: str,
+        variant: str,
+        sampler: str,
+        nfe: int,
+        resolution: int,
+        data: str = "original",
+        reference: str | None = None,
     ) -> PaperRow | None:
         """Return the row printed for these names, or None.
 
@@ -62,6 +73,8 @@ class PaperTable:
         wanted = (model, canonical_variant(variant), sampler_family(sampler), nfe, resolution, data)
         for row in self.rows:
             family = sampler_family(row.sampler)
+            if row.reference not in (None, reference):
+                continue
             if (row.model, row.variant, family, row.nfe, row.resolution, row.data or "original") == wanted:
                 return row
         return None
@@ -83,9 +96,29 @@ def paper_tables() -> dict[str, PaperTable]:
 
 def _table(name: str, body: Mapping[str, Any]) -> PaperTable:
     sections = body.get("groups", [body])
-    # Table 4 prints samplers as columns, not rows of a model.
-    rows = tuple(_row(row) for section in sections for row in section["rows"] if "model" in row)
+    rows = tuple(found for section in sections for row in section["rows"] for found in _rows(row))
     return PaperTable(name=name, title=body["title"], rows=rows, notes=tuple(body.get("notes", ())))
+
+
+def _rows(row: Mapping[str, str]) -> list[PaperRow]:
+    """A row of a model; Table 4 prints FIDs of one model side by side, by sampler, and the distilled model's last."""
+    if "model" in row:
+        return [_row(row)]
+    return [
+        PaperRow(
+            model="SD v1.5",
+            variant="issd" if column == "ours" else "base",
+            sampler="ddim" if column == "ours" else column,
+            nfe=int(row["nfe"]),
+            resolution=512,
+            data=None,
+            epochs=None,
+            figures={} if row[column] == "null" else {"fid": row[column]},
+            reference=row["reference"],
+            samples=None,
+        )
+        for column in ("ddim", "plms", "dpm-solver-2", "ours")
+    ]
 
 
 def _row(row: Mapping[str, str]) -> PaperRow:

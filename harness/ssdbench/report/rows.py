@@ -141,4 +141,5 @@ def _printed(run: ResolvedRun, paper: PaperTable | None) -> PaperRow | None:
         nfe=named.nfe,
         resolution=named.resolution,
         data=named.data,
+        reference=named.reference,
     )

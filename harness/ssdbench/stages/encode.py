@@ -1,10 +1,11 @@
-"""The ``encode`` stage: images of a data set to latents."""
+"""The ``encode`` stage: images of a data set to latents, or its captions to a text encoder's states."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from ssdbench.stages.captions import encode_captions
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON, Source, StageSpec
 
@@ -12,7 +13,10 @@ SHARD, BATCH = 10_000, 100
 
 
 class EncodeSpec(StageSpec):
-    """Role: ``vae`` (a trained autoencoder) unless the source ``vae`` names one; with neither, pixels stay pixels."""
+    """Role: ``vae`` (a trained autoencoder) unless the source ``vae`` names one; with neither, pixels stay pixels.
+
+    With a text encoder, ``text``, the captions of the images are encoded instead.
+    """
 
     KIND: ClassVar[Literal["encode"]] = "encode"
     VERSION: ClassVar[int] = 1
@@ -22,23 +26,31 @@ class EncodeSpec(StageSpec):
     resolution: int
     images: int  # how many the data set holds: the plan's totals need it before the data is read
     vae: Source | None = None
+    text: Source | None = None
+    text_values: int = 0  # numbers in an encoded caption: the plan's totals need them
 
     @property
     def title(self) -> str:
         """Data set and resolution."""
+        if self.text is not None:
+            return f"encode the captions of {self.dataset}"
         return f"encode {self.dataset} at {self.resolution}"
 
     def flops(self) -> float:
-        """A VAE costs roughly the same per pixel at every size."""
+        """A VAE costs roughly the same per pixel at every size, and SD's text encoder as much for a caption."""
         return self.images * self.resolution**2 * 1e5
 
     def disk_bytes(self) -> float:
         """Mean and standard deviation of 4 channels at an eighth of the side at most, a quarter at mini scale."""
+        if self.text is not None:
+            return self.images * 4.0 * self.text_values
         return self.images * 2 * 4 * 4 * (self.resolution / 4) ** 2
 
 
 def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
     """Encode in data order; the artifact is a folder of shards of latents. Scratch keeps the finished ones."""
+    if spec.text is not None:
+        return encode_captions(spec, output, runtime)
     import torch
 
     from ssdbench.data.datasets import load_images

@@ -72,7 +72,10 @@ class Copying(Setting):
 
 
 class SampleSpec(StageSpec):
-    """Roles: ``model``, ``frozen`` (of a fused student) and ``vae``, where the sources do not name them."""
+    """Roles: ``model``, ``frozen`` (of a fused student) and ``vae``, where the sources do not name them.
+
+    ``text`` are the captions to sample, of a model that takes texts.
+    """
 
     KIND: ClassVar[Literal["sample"]] = "sample"
     VERSION: ClassVar[int] = 1
@@ -146,25 +149,28 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
     from ssdbench.diffusion import noise
     from ssdbench.diffusion.denoiser import Counted
     from ssdbench.errors import Interrupted, NotFinite
-    from ssdbench.models.conditional import ClassConditional
+    from ssdbench.models.conditional import Conditional
     from ssdbench.models.load import load_denoiser
     from ssdbench.models.vae import DIT_OFFSET, REPA_OFFSET, open_autoencoder
+    from ssdbench.stages.conditioning import open_conditions
     from ssdbench.stages.solver import fused_times, guided, predicting, solver
     from ssdbench.training.fusion import FusedStudent
 
     how = spec.sampling
     assert how is not None
     dtype = getattr(torch, spec.dtype)
+    conditions = open_conditions(how.shape, inputs)
 
-    def load(folder: Path | None) -> ClassConditional:
-        return load_denoiser(folder, how.shape).eval().requires_grad_(False).to(runtime.device, dtype)
+    def load(folder: Path | None) -> Conditional:
+        model = load_denoiser(folder, how.shape, conditions.null)
+        return model.eval().requires_grad_(False).to(runtime.device, dtype)
 
     model = load(model_folder(how.weights, inputs))
     fused = None
     if how.fused is not None:
         frozen = load(model_folder(how.fused.frozen, inputs, "frozen"))
         fused = FusedStudent(model, frozen, how.fused.layers, how.fused.w, fused_times(how))
-    inner = guided(fused or model, model.null_label, how)
+    inner = guided(fused or model, model.null, how)
     vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device)
     solve = solver(how, spec.seed)
     shape = (how.shape.in_channels, how.shape.input_size, how.shape.input_size)
@@ -179,8 +185,9 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
             fused.reset()
         counted = Counted(predicting(stoppable, how))
         start = noise.normal(shape, spec.seed, "sample/noise", indices).to(runtime.device)
-        labels = noise.integers(how.shape.num_classes, spec.seed, "sample/label", indices)
-        latents = solve(counted, start, labels.to(runtime.device), indices)
+        labels = conditions.drawn(spec.seed, indices)
+        cond = conditions.of(labels).to(runtime.device)
+        latents = solve(counted, start, cond.to(dtype) if cond.is_floating_point() else cond, indices)
         counted.expect(how.nfe)
         facts["nfe"] = counted.nfe
         if not torch.isfinite(latents).all():

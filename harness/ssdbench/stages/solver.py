@@ -51,7 +51,7 @@ def solver(how: Sampling, seed: int) -> Solve:
 
 
 def _discrete(how: Sampling, seed: int) -> Solve:
-    grid, alphas, end = how.timesteps(), alphas_cumprod(), end_of(how.grid)
+    grid, alphas, end = how.timesteps(), alphas_cumprod(how.shape.betas), end_of(how.grid)
 
     def ancestral(denoiser: Denoiser, x: Tensor, cond: Tensor, indices: range) -> Tensor:
         return ddpm(denoiser, x, grid, alphas, cond, end, noise=_step_noise(x, seed, indices))

@@ -75,7 +75,7 @@ def _with_paths(value: Any) -> JSON:
     if isinstance(value, BaseModel):
         return _fields(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
+        return _with_paths(dataclasses.asdict(value))
     if isinstance(value, dict):
         return {k: _with_paths(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

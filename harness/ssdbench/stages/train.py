@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from ssdbench.models.shapes import DiTShape, Shape
+from ssdbench.models.unet_shape import UNetShape
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.sample import model_folder
 from ssdbench.stages.spec import JSON, Setting, Source, StageSpec
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor, nn
-
-    from ssdbench.training.objectives import Objective
 
 
 class Denoise(Setting):
@@ -79,7 +78,8 @@ class Reconstruct(Setting):
 class TrainSpec(StageSpec):
     """Roles: ``data`` and ``model``, which training starts from unless ``weights`` names one or none is.
 
-    ``data`` is a folder of latents; samples of a model, read as latents, are ``data/00000``, ``data/00001``, ...
+    ``text`` are the captions that the data's labels number, of a model that takes texts. ``data`` is a folder of
+    latents; samples of a model, read as latents, are ``data/00000``, ``data/00001``, ...
     """
 
     KIND: ClassVar[Literal["train"]] = "train"
@@ -101,6 +101,10 @@ class TrainSpec(StageSpec):
     grad_clip: float | None = None
     autocast: Literal["bfloat16"] | None = None
     label_dropout: float = 0.1
+    #: train low-rank updates of the attentions instead of all weights, and add them to these at the end
+    lora_rank: int | None = None
+    #: compute hidden states again in the backward pass instead of keeping them
+    gradient_checkpointing: bool = False
     loss_channels: Literal["eps", "all"] = "eps"
     timestep: Literal["per_sample", "per_batch"] = "per_sample"
 
@@ -118,6 +122,8 @@ class TrainSpec(StageSpec):
 
     def disk_bytes(self) -> float:
         """The weights in float32."""
+        if isinstance(self.shape, UNetShape):
+            return 4.0 * self.shape.weights()
         if not isinstance(self.shape, DiTShape):
             return 4e6
         d = self.shape.width
@@ -130,11 +136,12 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
         return _autoencoder(spec, spec.objective, output, runtime)
     import torch
 
-    from ssdbench.data.folders import NO_LABEL
     from ssdbench.data.latents import Latents
     from ssdbench.diffusion.noise import shuffled
-    from ssdbench.errors import InputError
+    from ssdbench.models.adapting import adapt, merge
     from ssdbench.models.load import load_denoiser, save_denoiser
+    from ssdbench.stages.conditioning import open_conditions
+    from ssdbench.stages.objective import grid_of, make_objective, read_features
     from ssdbench.training.alignment import Aligned
     from ssdbench.training.objectives import Batch
 
@@ -142,112 +149,36 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     assert shape is not None
     start = model_folder(spec.weights, inputs)
     torch.manual_seed(spec.seed)  # the initialisation of a model from scratch
-    model = load_denoiser(start, shape)
-    features = _features(inputs["features"]) if "features" in inputs else None
-    objective = _objective(spec, start, runtime.device, 0 if features is None else features.shape[1])
+    conditions = open_conditions(shape, inputs)
+    model = load_denoiser(start, shape, conditions.null)
+    adapt(model, spec.lora_rank, spec.gradient_checkpointing)
+    features = read_features(inputs["features"]) if "features" in inputs else None
+    width = 0 if features is None else features.shape[1]
+    objective = make_objective(spec, start, runtime.device, width, conditions.null)
     model.to(runtime.device)
     samples = [inputs[role] / "samples.safetensors" for role in sorted(inputs) if role.startswith("data/")]
     data = Latents.sampled(samples) if samples else Latents.encoded(inputs["data"])
-    if int(data.labels.max()) >= shape.num_classes:
-        raise InputError(
-            f"the data has labels up to {int(data.labels.max())}, the model takes 0..{shape.num_classes - 1}"
-        )
+    conditions.check(data.labels)
 
     def loss_at(step: int) -> torch.Tensor:
         positions = range(step * spec.batch_size, (step + 1) * spec.batch_size)
         chosen = shuffled(len(data), spec.seed, positions)
         x0, labels = data.draw(chosen, spec.seed, positions)
-        labels = torch.where(labels == NO_LABEL, shape.num_classes, labels)  # the null label
+        cond = conditions.of(labels).to(runtime.device)
         known = None if features is None else features[chosen].to(runtime.device)
-        batch = Batch(x0.to(runtime.device), labels.to(runtime.device), spec.seed, positions, known)
+        batch = Batch(x0.to(runtime.device), cond, spec.seed, positions, known)
         return objective.loss(model, batch)
 
     trained = objective.trained(model) if isinstance(objective, Aligned) else model
     _optimise(spec, trained, loss_at, output, runtime)
+    merge(model)
     prediction = "eps" if spec.flow is None else "v"
-    save_denoiser(model, output / "model", prediction=prediction, **_grid(spec.objective, spec.flow))
+    save_denoiser(model, output / "model", prediction=prediction, **grid_of(spec.objective, spec.flow))
     return {
         "steps": spec.steps,
         "frozen_forwards": objective.frozen_forwards * spec.steps * spec.batch_size,
         "student_forwards": objective.student_forwards * spec.steps * spec.batch_size,
     }
-
-
-def _features(folder: Path) -> Tensor:
-    """Features of the data set's images, float32 (N, K), in data order; a reference holds them in the order drawn."""
-    import torch
-
-    from ssdbench.diffusion.noise import shuffled
-    from ssdbench.metrics.reference import load_reference
-
-    drawn = load_reference(folder / "reference.safetensors").features
-    assert drawn is not None  # a reference stage computes them
-    features = torch.empty(drawn.shape)
-    features[shuffled(len(drawn), 0, range(len(drawn)))] = torch.from_numpy(drawn).float()
-    return features
-
-
-def _grid(
-    setting: Denoise | SelfStep | Progressive | Align | Reconstruct, flow: int | None
-) -> dict[str, JSON]:
-    """The timesteps that a student is for, which its weights carry along; a flow's steps are always equal ones."""
-    from ssdbench.diffusion.grids import walked
-
-    if flow is not None:
-        return {}
-    if isinstance(setting, Progressive):
-        return {"grid": walked(setting.grid, setting.nfe // 2, setting.halvings + 1)}
-    if isinstance(setting, SelfStep):
-        return {"grid": walked(setting.grid, setting.nfe, setting.halvings)}
-    return {}
-
-
-def _objective(spec: TrainSpec, start: Path | None, device: str, features: int) -> Objective:
-    import torch
-
-    from ssdbench.diffusion.grids import end_of, sde_times, walked
-    from ssdbench.diffusion.process import Discrete, LinearFlow, Process
-    from ssdbench.diffusion.schedule import alphas_cumprod
-    from ssdbench.errors import InputError
-    from ssdbench.models.load import load_denoiser
-    from ssdbench.training import objectives
-    from ssdbench.training.alignment import Aligned, projector
-    from ssdbench.training.progressive import ProgressiveDistillation
-
-    process: Process = Discrete(alphas_cumprod()) if spec.flow is None else LinearFlow(spec.flow)
-    shared = objectives.Shared(spec.label_dropout, spec.loss_channels, spec.timestep == "per_batch")
-    setting = spec.objective
-    if isinstance(setting, Align):
-        assert isinstance(spec.shape, DiTShape)
-        torch.manual_seed(spec.seed)
-        head = projector(spec.shape.width, features, setting.width).to(device)
-        return Aligned(process, shared, setting.layer, head, setting.coeff)
-    if not isinstance(setting, SelfStep | Progressive):
-        return objectives.Denoise(process, shared)
-    assert spec.shape is not None
-    if start is None and spec.weights is None:
-        raise InputError(f"the objective {setting.kind} needs a model to start from")
-    frozen = load_denoiser(start, spec.shape).to(device)
-    times: list[float] | list[int]
-    if isinstance(process, LinearFlow):
-        times, end = process.times(setting.nfe), process.clean
-    else:
-        times, end = walked(setting.grid, setting.nfe, setting.halvings), end_of(setting.grid)
-    if isinstance(setting, Progressive):
-        return ProgressiveDistillation(
-            frozen, process, times, shared, setting.weighting, setting.teacher_guidance, end
-        )
-    if isinstance(process, LinearFlow):
-        if setting.grid == "sde":
-            times = sde_times(setting.nfe, 1.0 - process.clean, process.clean)[::-1]
-        times = times[1:]  # where a sampler evaluates: not at the data
-    common = (frozen, process, times, setting.pairs, shared)
-    if setting.kind == "half-step":
-        return objectives.HalfStep(*common, setting.teacher_guidance)
-    if setting.kind == "issd":
-        return objectives.ImplicitSSD(*common, setting.layers, setting.w, setting.teacher_guidance)
-    lam = None if setting.lam == "eq12" else setting.lam
-    return objectives.ExplicitSSD(*common, lam, setting.teacher_guidance)
 
 
 def _autoencoder(spec: TrainSpec, setting: Reconstruct, output: Path, runtime: Runtime) -> dict[str, JSON]:

@@ -12,12 +12,13 @@ from ssdbench.suite.models import MODELS, ModelFacts
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """Training images: how many, of what size, and where they come from."""
+    """Training images: how many, whether they have captions, and where they come from."""
 
     description: str
     images: int
     licence: str
     source: str
+    captions: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class ReferenceFacts:
     held_by: tuple[str, ...] = ()
 
 
+_FASHION, _COCO = "https://github.com/zalandoresearch/fashion-mnist", "https://cocodataset.org"
+
 DATASETS: dict[str, DatasetFacts] = {
     "fashion-mnist": DatasetFacts(
         "the 10,000 images of Fashion-MNIST's test split, vendored; training data at mini scale",
@@ -72,6 +75,30 @@ DATASETS: dict[str, DatasetFacts] = {
         licence="MIT",
         source="https://github.com/zalandoresearch/fashion-mnist (train-images-idx3-ubyte.gz)",
     ),
+    **{
+        name: DatasetFacts(
+            f"{what}, with captions of class, brightness, size and place", images, "MIT", _FASHION, True
+        )
+        for name, what, images in (
+            ("fashion-captions", "the images of fashion-mnist", 10_000),
+            ("fashion-captions-a", "the first half of fashion-mnist-reference", 5000),
+            ("fashion-captions-b", "the second half of fashion-mnist-reference", 5000),
+        )
+    },
+    **{
+        name: DatasetFacts(
+            f"{what}, one caption each, under $SSDBENCH_DATA/coco",
+            images,
+            "CC BY 4.0 (annotations)",
+            _COCO,
+            True,
+        )
+        for name, what, images in (
+            ("coco-2014-train", "the training images of COCO 2014", 82_783),
+            ("coco-2014", "30,000 validation images of COCO 2014", 30_000),
+            ("coco-2017", "the 5,000 validation images of COCO 2017", 5000),
+        )
+    },
     "imagenet": DatasetFacts(
         "ImageNet-1k training images in class folders, under $SSDBENCH_DATA/imagenet/train",
         images=1_281_167,
@@ -139,6 +166,28 @@ REFERENCES: dict[str, ReferenceFacts] = {
         dataset="fashion-mnist-reference",
         held_by=("fashion-mnist-reference", "fashion-mnist-full"),
     ),
+    **{
+        name: ReferenceFacts(
+            f"the 5,000 images of {name}: its captions are what is sampled",
+            resolution=32,
+            images=5000,
+            networks={},
+            dataset=name,
+            held_by=("fashion-mnist-reference", "fashion-mnist-full", name),
+        )
+        for name in ("fashion-captions-a", "fashion-captions-b")
+    },
+    **{
+        name: ReferenceFacts(
+            f"the images of {name}, cropped to squares: its captions are what is sampled",
+            resolution=512,
+            images=images,
+            networks={},
+            dataset=name,
+            held_by=(name,),
+        )
+        for name, images in (("coco-2014", 30_000), ("coco-2017", 5000))
+    },
     "imagenet-256": ReferenceFacts(
         "ADM's ImageNet 256x256 reference batch",
         resolution=256,
@@ -173,6 +222,7 @@ LAYOUTS: dict[str, Fact] = {
     "table1": Fact("IS, FID and sFID by sampler and NFE, under the headings that the rows give as `group`"),
     "table2": Fact("methods and NFE in rows, resolutions side by side"),
     "table3": Fact("methods by NFE, under the headings that the rows give as `group`"),
+    "table4": Fact("FID by NFE, samplers side by side, under the data sets whose captions are sampled"),
     "table5": Fact("rows in the suite's order with their NFE"),
     "table6": Fact("methods of one NFE, with those that the paper only reports"),
     "table7": Fact("IS and FID with NFE and length of training"),

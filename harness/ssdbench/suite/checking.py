@@ -63,3 +63,9 @@ def prediction(model: str) -> str:
     """What a model predicts: eps or v; one of the user's own predicts eps."""
     facts = catalog.MODELS.get(model)
     return "eps" if facts is None else facts.prediction
+
+
+def takes_texts(model: str) -> bool:
+    """Whether a model takes captions and no classes."""
+    facts = catalog.MODELS.get(model)
+    return facts is not None and facts.text is not None

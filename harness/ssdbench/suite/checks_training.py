@@ -5,7 +5,16 @@ from __future__ import annotations
 from ssdbench.diffusion.grids import timesteps, walked
 from ssdbench.errors import InputError
 from ssdbench.suite import catalog
-from ssdbench.suite.checking import Checks, Pairs, halved, kinds_of, prediction, steps_of, visited_by
+from ssdbench.suite.checking import (
+    Checks,
+    Pairs,
+    halved,
+    kinds_of,
+    prediction,
+    steps_of,
+    takes_texts,
+    visited_by,
+)
 from ssdbench.suite.variant import DISTILLED
 
 TRAINING = Checks()
@@ -106,6 +115,47 @@ def _fused(
     return (
         None if trained is None else "a fused student has no trained pairs off its grid: leave out train.nfe"
     )
+
+
+@TRAINING.of("train.lora_rank", "train.gradient_checkpointing", "model")
+def _of_unets(rank: int | None, checkpointing: bool, model: str) -> str | None:
+    if (rank is None and not checkpointing) or takes_texts(model):
+        return None
+    return f"is a setting of UNets, which model {model!r} is not"
+
+
+@TRAINING.of("data", "model", "variant")
+def _captioned(data: str, model: str, variant: str) -> str | None:
+    facts = catalog.DATASETS.get(data)
+    if (
+        facts is None
+        or model not in catalog.MODELS
+        or kinds_of(variant) <= {"base", "real", "reconstruction"}
+    ):
+        return None
+    if takes_texts(model) and not facts.captions:
+        return f"model {model!r} takes texts, and {data!r} has no captions"
+    if facts.captions and not takes_texts(model):
+        return f"model {model!r} takes classes, and the labels of {data!r} are captions"
+    return None
+
+
+@TRAINING.of("eval.captions", "model", "eval.reference", "variant")
+def _captions(captions: str | None, model: str, reference: str, variant: str) -> str | None:
+    if kinds_of(variant) & {"real", "reconstruction"}:
+        return None
+    if not takes_texts(model):
+        return None if captions is None else f"model {model!r} takes no captions"
+    if captions is not None:
+        facts = catalog.DATASETS.get(captions)
+        if captions.endswith(".txt") or "/" in captions or (facts is not None and facts.captions):
+            return None
+        return f"{captions!r} is no captioned data set, no folder (with a /) and no .txt file"
+    of = catalog.REFERENCES.get(reference)
+    data = None if of is None or of.dataset is None else catalog.DATASETS.get(of.dataset)
+    if reference.endswith(".npz") or (of is not None and (data is None or not data.captions)):
+        return f"must be given: model {model!r} takes texts, and the reference {reference!r} has no captions"
+    return None
 
 
 @TRAINING.of("eval.trajectory", "grid", "model", "sampler")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ssdbench.models.shapes import SIZES, DiTShape, Shape, dit_shape
+from ssdbench.models.unet_shape import UNetShape
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,8 @@ class ModelFacts:
     """A denoiser: its shape at each resolution, where its weights and its autoencoder come from.
 
     ``weights`` maps a resolution to a source: ``package:PATH`` (shipped) or ``file:NAME`` (the user puts it into
-    $SSDBENCH_DATA/weights; ``hint`` says how). ``dataset`` is what the data source ``original`` means.
+    $SSDBENCH_DATA/weights; ``hint`` says how). ``text`` is where the text encoder and tokenizer lie of a model that
+    takes captions and no classes. ``dataset`` is what the data source ``original`` means.
     ``flow`` is the time of pure noise of a model that predicts v on the straight path from noise to data; None: it
     predicts eps at timesteps.
     """
@@ -27,6 +29,7 @@ class ModelFacts:
     vae: str | None = None
     vae_hint: str = ""
     dataset: str = "imagenet"
+    text: str | None = None
     flow: Literal[0, 1] | None = None
 
     @property
@@ -53,6 +56,16 @@ _SD_VAE = "file:sd-vae-ft-ema"
 _SD_VAE_HINT = (
     "download stabilityai/sd-vae-ft-ema from the Hugging Face hub into that folder "
     "(huggingface-cli download stabilityai/sd-vae-ft-ema --local-dir FOLDER)"
+)
+
+
+_SD = "stable-diffusion-v1-5"
+_SD_HINT = (
+    f"get it from the Hugging Face hub (ssdbench convert hub:{_SD}/{_SD} -o FOLDER --to stable-diffusion), or put your"
+    f" own pipeline there as save_pretrained writes it; FOLDER is $SSDBENCH_DATA/weights/{_SD}"
+)
+_MINI_UNET = UNetShape(
+    channels=(32, 64), layers=1, text_width=64, text_length=12, heads=4, groups=8, input_size=8
 )
 
 
@@ -138,6 +151,27 @@ MODELS: dict[str, ModelFacts] = {
     "repa-mini": _mini_flow("repa-mini", "SiT with REPA's alignment and time direction", flow=1),
     "dit-mini-grown": _grown("dit-mini"),
     "sit-mini-grown": _grown("sit-mini", flow=0),
+    "sd-mini": ModelFacts(
+        description="text-conditional latent UNet (widths 32 and 64) on Fashion-MNIST with captions",
+        family="sd",
+        shapes={32: _MINI_UNET},
+        weights={32: "package:weights/sd-mini-32"},
+        hint="suites/pretrain-mini-text.yaml trains it",
+        vae="package:weights/vae-mini",
+        dataset="fashion-captions",
+        text="package:weights/text-mini",
+    ),
+    "SD v1.5": ModelFacts(
+        description="Stable Diffusion v1.5 with its own autoencoder and CLIP text encoder",
+        family="sd",
+        shapes={512: UNetShape(channels=(320, 640, 1280, 1280), layers=2, text_width=768)},
+        weights={512: f"file:{_SD}/unet"},
+        hint=_SD_HINT,
+        vae=f"file:{_SD}/vae",
+        vae_hint=_SD_HINT,
+        dataset="coco-2014-train",
+        text=f"file:{_SD}",
+    ),
     **{f"DiT-{size}/{patch}": _dit(size, patch) for size in SIZES for patch in (2, 4, 8)},
     "SiT-XL/2": ModelFacts(
         description="SiT-XL/2 (v-prediction, linear interpolant) on ImageNet latents",

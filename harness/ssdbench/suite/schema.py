@@ -149,6 +149,16 @@ class Train(Frozen):
     label_dropout: Fraction = Field(
         0.1, description="Probability that a label is dropped, the same in all passes."
     )
+    lora_rank: Positive | None = Field(
+        None,
+        description="Train updates of this rank of a UNet's attentions, added to its weights at the end, instead of all"
+        " weights (needs peft); null: all weights.",
+    )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Compute a UNet's hidden states again in the backward pass instead of keeping them: less memory, a"
+        " third more time.",
+    )
     loss_channels: Literal["eps", "all"] = Field("eps", description="Output channels that the loss compares.")
     timestep: Literal["per_sample", "per_batch"] = Field(
         "per_sample", description="Whether each sample draws its own timestep or the batch shares one."
@@ -232,6 +242,11 @@ class Eval(Frozen):
     network: NetworkName = Field("inception", description="Feature network of the metrics.")
     weights: Text | None = Field(
         None, description="File with the network's weights; null: where they usually are."
+    )
+    captions: Text | None = Field(
+        None,
+        description="Of a model that takes texts, the captions that are sampled: a captioned data set, a folder of"
+        " images with .txt files (with a /), or a .txt file with one a line; null: those of the reference's images.",
     )
     trajectory: Positive | None = Field(
         None,

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ssdbench.diffusion.process import Process
 from ssdbench.errors import InputError
-from ssdbench.models.conditional import ClassConditional
+from ssdbench.models.conditional import Conditional
 from ssdbench.models.linear import Linear
 from ssdbench.training.fusion import block_points, recording
 from ssdbench.training.objectives import Batch, Denoise, Shared
@@ -46,7 +46,7 @@ class Aligned:
         """One module that holds the parameters of both, the student's first."""
         return nn.ModuleList([student, self.projector])
 
-    def loss(self, student: ClassConditional, batch: Batch) -> Tensor:
+    def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """The denoising loss minus ``coeff`` times the mean similarity, from one pass.
 
         Raises:

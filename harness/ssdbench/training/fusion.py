@@ -8,23 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ssdbench.errors import InputError
-from ssdbench.models.conditional import ClassConditional
+from ssdbench.models.conditional import Conditional, FusionPoint
 
-
-@dataclass(frozen=True)
-class FusionPoint:
-    """A module, how to read the hidden state from its output, and how to put another in its place."""
-
-    module: nn.Module
-    read: Callable[[Any], Tensor]
-    replace: Callable[[Any, Tensor], Any]
+__all__ = ["FusedStudent", "FusionPoint", "block_points", "fusing", "recording"]
 
 
 def block_points(model: nn.Module, layers: Sequence[int]) -> list[FusionPoint]:
@@ -90,8 +82,8 @@ class FusedStudent:
 
     def __init__(
         self,
-        student: ClassConditional,
-        frozen: ClassConditional,
+        student: Conditional,
+        frozen: Conditional,
         layers: Sequence[int],
         w: float,
         times: Sequence[float] | None = None,

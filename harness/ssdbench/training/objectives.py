@@ -20,7 +20,7 @@ from ssdbench.diffusion.denoiser import Denoiser, Guided
 from ssdbench.diffusion.process import Process, model_time, time_tensor
 from ssdbench.diffusion.schedule import per_sample
 from ssdbench.errors import InputError
-from ssdbench.models.conditional import ClassConditional
+from ssdbench.models.conditional import Conditional
 from ssdbench.training.fusion import block_points, fusing, recording
 
 if TYPE_CHECKING:
@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean samples ``x0`` (B, C, H, W), their labels (B,), and their positions in the endless data order.
+    """Clean samples ``x0`` (B, C, H, W), their conditions, and their positions in the endless data order.
+
+    ``cond`` are class labels (B,) or embedded texts (B, L, D).
 
     ``features``, where an objective wants them, are another network's of the same images: (B, K) or (B, N, K).
     """
 
     x0: Tensor
-    labels: Tensor
+    cond: Tensor
     seed: int
     positions: Sequence[int]
     features: Tensor | None = None
@@ -56,11 +58,12 @@ class Batch:
         return process.draw(self.seed, "train/timestep", positions).expand(len(self.positions))
 
     def dropped(self, p: float, null: Tensor) -> Tensor:
-        """The labels, each replaced by the null label with probability ``p``."""
+        """The conditions, each replaced by the null one with probability ``p``."""
         if p == 0:
-            return self.labels
+            return self.cond
         drop = noise.uniform(self.seed, "train/drop", self.positions) < p
-        return torch.where(drop.to(self.labels.device), null.to(self.labels), self.labels)
+        drop = drop.reshape(-1, *[1] * (self.cond.dim() - 1)).to(self.cond.device)
+        return torch.where(drop, null.to(self.cond), self.cond)
 
 
 class Objective(Protocol):
@@ -70,7 +73,7 @@ class Objective(Protocol):
     frozen_forwards: int
     student_forwards: int
 
-    def loss(self, student: ClassConditional, batch: Batch) -> Tensor:
+    def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """The scalar to minimise."""
         ...
 
@@ -106,11 +109,11 @@ class Denoise:
     def __init__(self, process: Process, shared: Shared) -> None:
         self.process, self.shared = process, shared
 
-    def loss(self, student: ClassConditional, batch: Batch) -> Tensor:
+    def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """Mean squared error of eps. Learned sigma, if any, is left as it is: its loss is not part of Eq. 3."""
         t, noised_by = batch.times(self.process, self.shared.per_batch), batch.noise()
         x_t = self.process.noised(batch.x0, noised_by, t)
-        cond = batch.dropped(self.shared.label_dropout, student.null_label)
+        cond = batch.dropped(self.shared.label_dropout, student.null)
         prediction = student(x_t, model_time(t, x_t), cond)
         c = batch.x0.shape[1]
         return F.mse_loss(prediction[:, :c].float(), self.process.target(batch.x0, noised_by).float())
@@ -135,7 +138,7 @@ class SelfStep:
 
     def __init__(
         self,
-        frozen: ClassConditional,
+        frozen: Conditional,
         process: Process,
         times: Sequence[float],
         pairs: Sequence[int],
@@ -147,7 +150,7 @@ class SelfStep:
                 f"pairs {list(pairs)}: expected indices within 1..{len(times) - 1}, at least one"
             )
         self.frozen = frozen.eval().requires_grad_(False)
-        self.teacher: Denoiser = Guided(frozen, frozen.null_label, teacher_guidance)
+        self.teacher: Denoiser = Guided(frozen, frozen.null, teacher_guidance)
         self.process, self.shared = process, shared
         self.s = time_tensor([times[i] for i in pairs])
         self.t = time_tensor([times[i - 1] for i in pairs])
@@ -161,7 +164,7 @@ class SelfStep:
         which = batch.draws(len(self.s), "train/pair", self.shared.per_batch)
         s, t = self.s[which], self.t[which]
         x_s = self.process.noised(batch.x0, batch.noise(), s)
-        cond = batch.dropped(self.shared.label_dropout, self.frozen.null_label)
+        cond = batch.dropped(self.shared.label_dropout, self.frozen.null)
         return which, s, t, x_s, cond
 
     def midpoints(self) -> list[float]:
@@ -182,7 +185,7 @@ class ExplicitSSD(SelfStep):
 
     def __init__(
         self,
-        frozen: ClassConditional,
+        frozen: Conditional,
         process: Process,
         times: Sequence[float],
         pairs: Sequence[int],
@@ -197,7 +200,7 @@ class ExplicitSSD(SelfStep):
         else:
             self.lam = torch.full((len(pairs),), lam, dtype=torch.float64)
 
-    def loss(self, student: ClassConditional, batch: Batch) -> Tensor:
+    def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """Mean squared distance of the student at (x_s, s) from the mixed target."""
         which, s, t, x_s, cond = self.draw(batch)
         at_s = model_time(s, x_s)
@@ -217,7 +220,7 @@ class HalfStep(SelfStep):
 
     def __init__(
         self,
-        frozen: ClassConditional,
+        frozen: Conditional,
         process: Process,
         times: Sequence[float],
         pairs: Sequence[int],
@@ -227,7 +230,7 @@ class HalfStep(SelfStep):
         super().__init__(frozen, process, times, pairs, shared, teacher_guidance)
         self.u = torch.tensor(self.midpoints(), dtype=torch.float64)
 
-    def loss(self, student: ClassConditional, batch: Batch) -> Tensor:
+    def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """Mean squared distance of the student at (x_s, s) from the frozen model at (x_u, u)."""
         which, s, _, x_s, cond = self.draw(batch)
         u, at_s = self.u[which], model_time(s, x_s)
@@ -246,7 +249,7 @@ class ImplicitSSD(SelfStep):
 
     def __init__(
         self,
-        frozen: ClassConditional,
+        frozen: Conditional,
         process: Process,
         times: Sequence[float],
         pairs: Sequence[int],
@@ -258,7 +261,7 @@ class ImplicitSSD(SelfStep):
         super().__init__(frozen, process, times, pairs, shared, teacher_guidance)
         self.layers, self.w = sorted(layers), w  # states are recorded in the order in which the blocks run
 
-    def loss(self, student: ClassConditional, batch: Batch) -> Tensor:
+    def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """Mean squared distance of the fused student at (x_t, t) from the frozen model there."""
         _, s, t, x_s, cond = self.draw(batch)
         with torch.no_grad():

@@ -12,7 +12,7 @@ from ssdbench.diffusion.grids import student_grid
 from ssdbench.diffusion.process import Process, model_time, time_tensor
 from ssdbench.diffusion.schedule import per_sample
 from ssdbench.errors import InputError
-from ssdbench.models.conditional import ClassConditional
+from ssdbench.models.conditional import Conditional
 from ssdbench.training.objectives import Batch, SelfStep, Shared
 
 Weighting = Literal["snr", "none", "truncated"]
@@ -50,7 +50,7 @@ class ProgressiveDistillation(SelfStep):
 
     def __init__(
         self,
-        frozen: ClassConditional,
+        frozen: Conditional,
         process: Process,
         grid: Sequence[float],
         shared: Shared,
@@ -67,7 +67,7 @@ class ProgressiveDistillation(SelfStep):
         self.first_share = (m - s) / (e - s)  # of the step from s to m in the way from s to e
         self.weight = None if weighting is None else self._weight(weighting)
 
-    def loss(self, student: ClassConditional, batch: Batch) -> Tensor:
+    def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """Weighted mean squared distance of the student at (x_s, s) from the mean slope of the teacher's two steps."""
         which, s, m, x_s, cond = self.draw(batch)
         at_s = model_time(s, x_s)

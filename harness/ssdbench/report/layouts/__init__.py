@@ -8,6 +8,7 @@ from ssdbench.report.layouts.paper import (
     TABLE1,
     TABLE2,
     TABLE3,
+    TABLE4,
     TABLE5,
     TABLE6,
     TABLE7,
@@ -19,7 +20,7 @@ LAYOUTS: dict[str, Layout] = {
     layout.name: layout
     for layout in (
         *(PLAIN, DIAGNOSTICS),
-        *(TABLE1, TABLE2, TABLE3, TABLE5, TABLE6, TABLE7, TABLE8, FIGURE4),
+        *(TABLE1, TABLE2, TABLE3, TABLE4, TABLE5, TABLE6, TABLE7, TABLE8, FIGURE4),
     )
 }
 

@@ -25,6 +25,19 @@ TABLE2 = Layout(
 
 TABLE3 = Layout(name="table3", paper="table3", fields=("nfe", "train"), sections="group", heading="Model")
 
+TABLE4 = Layout(
+    name="table4",
+    paper="table4",
+    fields=(),
+    metrics=("fid",),
+    sides="solver",
+    sections="group",
+    order="suite",
+    compare=("named_nfe",),
+    across=True,
+    heading="NFE",
+)
+
 TABLE5 = Layout(name="table5", paper="table5", fields=("nfe",), order="suite", heading="Model")
 
 TABLE6 = Layout(name="table6", paper="table6", fields=(), order="suite", heading="Model")

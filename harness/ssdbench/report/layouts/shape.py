@@ -41,7 +41,8 @@ class Layout:
     throughout, no training) are left out. ``sides`` puts that field's values side by side; ``sections``
     gives each of its values a heading. Within a section rows keep the suite's order, or go by falling NFE,
     model and method as the paper prints them. The best is sought among rows equal in ``compare``. ``heading``
-    stands over the rows' names. ``chosen``: the metrics are all that is wanted, diagnostics are not added.
+    stands over the rows' names. ``across``: the best is sought among all sides, not within each. ``chosen``: the
+    metrics are all that is wanted, diagnostics are not added.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Layout:
     optional: bool = False
     compare: tuple[str, ...] = ("nfe",)
     heading: str = "Method"
+    across: bool = False
     chosen: bool = False
 
     def showing(self, columns: Sequence[str]) -> Layout:
@@ -129,6 +131,13 @@ def _data(row: Row) -> str:
     return DASH if row.run.variant == "base" else row.run.named.data
 
 
+def _solver(row: Row) -> str:
+    if row.run.variant != "base":
+        return "Ours"
+    sampler = row.run.named.sampler
+    return {"dpm-solver-2": "DPM-Solver-2"}.get(sampler, sampler.upper())
+
+
 def _resolution(row: Row) -> str:
     run = row.run
     named = f"{run.named.resolution}x{run.named.resolution}"
@@ -173,6 +182,8 @@ FIELDS: dict[str, Field] = {
     "model": Field("Model", lambda row: row.run.named.model),
     "group": Field("Group", lambda row: row.run.group or ""),
     "sampler": Field("Sampler", lambda row: sampler_family(row.run.named.sampler).upper()),
+    "solver": Field("Sampler", _solver),
+    "named_nfe": Field("NFE", lambda row: str(row.run.named.nfe), numeric=True),
     "nfe": Field("NFE", _nfe, numeric=True),
     "evaluations": Field("NFE", _evaluations, numeric=True),
     "train": Field("Train", _train, numeric=True),

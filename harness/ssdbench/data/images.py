@@ -1,0 +1,41 @@
+"""What a data set is, once read: images, their labels, and the captions that labels may stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Pixels(Protocol):
+    """Images uint8 (N, H, W, C): an array, or something that decodes when it is indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, C)."""
+        ...
+
+    def __len__(self) -> int:
+        """Count the images."""
+        ...
+
+    def __getitem__(self, which: Any, /) -> NDArray[np.uint8]:
+        """Get the images of a slice or of a list of indices."""
+        ...
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images and their labels, int64 (N,); :data:`ssdbench.data.folders.NO_LABEL` where there is none.
+
+    Of captioned images a label is the number of the image's caption in ``captions``, which are distinct.
+    """
+
+    pixels: Pixels
+    labels: NDArray[np.int64]
+    captions: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)

@@ -1,0 +1,6 @@
+"""The parts of a Stable Diffusion pipeline, folders as ``save_pretrained`` names them. Free of torch."""
+
+from __future__ import annotations
+
+UNET, VAE, TOKENIZER, ENCODER, SCHEDULER = "unet", "vae", "tokenizer", "text_encoder", "scheduler"
+INDEX = "model_index.json"

@@ -1,0 +1,41 @@
+"""Stable Diffusion pipelines from where they are published, to a folder that suites read."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ssdbench.errors import InputError
+from ssdbench.models import hub
+from ssdbench.models.parts import ENCODER, INDEX, SCHEDULER, TOKENIZER, UNET, VAE
+from ssdbench.models.unet import load_unet
+from ssdbench.models.unet_shape import UNetShape
+
+PARTS = (UNET, VAE, ENCODER, TOKENIZER, SCHEDULER)
+
+
+def write_pipeline(source: str, target: Path, shape: UNetShape) -> list[str]:
+    """Write to a new folder what ``source`` has of a pipeline; returns the parts that are there.
+
+    Args:
+        source: a folder that ``save_pretrained`` wrote, of a pipeline; ``hub:OWNER/NAME[@REVISION]``; or a checkpoint
+            in one file, of which the UNet is taken.
+        target: must not exist.
+        shape: of the UNet; what does not fit is refused.
+
+    Raises:
+        InputError: it is missing, malformed, or cannot be had; says what to do.
+    """
+    path = hub.fetch_pipeline(source, PARTS) if source.startswith(hub.PREFIX) else Path(source).expanduser()
+    if path.is_dir():
+        if not (path / UNET).is_dir():
+            raise InputError(f"{path}: expected a pipeline's folder with {UNET}")
+        load_unet(path / UNET, shape)  # which checks it
+        for part in PARTS:
+            if (path / part).is_dir():
+                shutil.copytree(path / part, target / part)
+        if (path / INDEX).is_file():
+            shutil.copyfile(path / INDEX, target / INDEX)
+    else:
+        load_unet(path, shape).save_pretrained(target / UNET, safe_serialization=True)
+    return [part for part in PARTS if (target / part).is_dir()]

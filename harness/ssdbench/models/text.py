@@ -1,0 +1,66 @@
+"""Text encoders in the layout of a Stable Diffusion pipeline: ``tokenizer`` and ``text_encoder`` in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ssdbench.errors import InputError
+from ssdbench.models.compat import prepare_torchvision
+from ssdbench.models.files import CONFIG, load_config
+from ssdbench.models.parts import ENCODER, TOKENIZER
+
+
+class TextEncoder:
+    """Texts to the hidden states that a UNet attends to, as StableDiffusionPipeline makes them.
+
+    Texts are padded and cut to the tokenizer's length; the states are the last layer's, after the final norm.
+
+    Args:
+        folder: holds :data:`TOKENIZER` and :data:`ENCODER`, a CLIPTextModel, as ``save_pretrained`` wrote them.
+        device: where it runs.
+
+    Raises:
+        InputError: a part is missing, cannot be loaded, or is of another kind.
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
+        lacking = [part for part in (TOKENIZER, ENCODER) if not (folder / part).is_dir()]
+        if lacking:
+            raise InputError(f"{folder}: has no folder {' and no '.join(lacking)} of a text encoder")
+        kind = (load_config(folder / ENCODER).get("architectures") or ["nothing"])[0]
+        if kind != "CLIPTextModel":
+            raise InputError(f"{folder / ENCODER / CONFIG}: is of {kind!r}, expected CLIPTextModel")
+        prepare_torchvision()
+        from transformers import AutoTokenizer, CLIPTextModel
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True)
+            self.model = CLIPTextModel.from_pretrained(
+                folder / ENCODER, local_files_only=True, dtype=torch.float32
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise InputError(f"{folder}: cannot be loaded as a text encoder: {error}") from error
+        self.model.eval().requires_grad_(False).to(device)
+        self.device = device
+
+    @torch.no_grad()
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Hidden states, float32 (B, L, D) on the CPU."""
+        tokens = self.tokenizer(
+            list(texts),
+            padding="max_length",
+            max_length=self.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        masked = getattr(self.model.config, "use_attention_mask", False)
+        mask = tokens.attention_mask.to(self.device) if masked else None
+        states: Tensor = self.model(tokens.input_ids.to(self.device), attention_mask=mask)[0]
+        return states.float().cpu()

@@ -1,0 +1,102 @@
+"""What a stage's labels stand for: classes that the model knows by number, or captions that a text encoder has read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ssdbench.data.folders import NO_LABEL
+from ssdbench.data.texts import Texts
+from ssdbench.diffusion import noise
+from ssdbench.errors import InputError
+from ssdbench.models.shapes import Shape
+from ssdbench.models.unet_shape import UNetShape
+
+
+class Conditions(Protocol):
+    """Labels of samples, and what a denoiser takes for labels."""
+
+    @property
+    def null(self) -> Tensor | None:
+        """The embedded empty text (1, L, D); None for classes, whose null label the model knows."""
+        ...
+
+    def drawn(self, seed: int, indices: Sequence[int]) -> Tensor:
+        """The labels of samples, int64 (B,)."""
+        ...
+
+    def of(self, labels: Tensor) -> Tensor:
+        """What the denoiser takes, (B, ...); :data:`NO_LABEL` is the null condition."""
+        ...
+
+    def check(self, labels: Tensor) -> None:
+        """Refuse labels that nothing is known of.
+
+        Raises:
+            InputError: there are any.
+        """
+        ...
+
+
+class Classes:
+    """Labels 0..classes - 1, and the null label after them."""
+
+    null = None
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+
+    def drawn(self, seed: int, indices: Sequence[int]) -> Tensor:
+        """At random, by (seed, index)."""
+        return noise.integers(self.classes, seed, "sample/label", indices)
+
+    def of(self, labels: Tensor) -> Tensor:
+        """The labels themselves."""
+        return torch.where(labels == NO_LABEL, self.classes, labels)
+
+    def check(self, labels: Tensor) -> None:
+        """As :class:`Conditions`."""
+        if int(labels.max()) >= self.classes:
+            raise InputError(
+                f"the data has labels up to {int(labels.max())}, the model takes 0..{self.classes - 1}"
+            )
+
+
+class Captions:
+    """Captions by their numbers; samples take them in the order of the data set, whatever the seed."""
+
+    def __init__(self, texts: Texts) -> None:
+        self.texts, self.null = texts, texts.null
+
+    def drawn(self, seed: int, indices: Sequence[int]) -> Tensor:
+        """The caption of each index."""
+        del seed
+        return self.texts.drawn(indices)
+
+    def of(self, labels: Tensor) -> Tensor:
+        """Embedded texts (B, L, D)."""
+        return self.texts.states(labels)
+
+    def check(self, labels: Tensor) -> None:
+        """As :class:`Conditions`."""
+        if int(labels.max()) >= len(self.texts):
+            raise InputError(
+                f"the data has labels up to {int(labels.max())}, and there are {len(self.texts)} captions"
+            )
+
+
+def open_conditions(shape: Shape, inputs: dict[str, Path]) -> Conditions:
+    """What the labels of a stage mean to a model of this shape; captions are the role ``text``.
+
+    Raises:
+        InputError: a model that takes texts has none.
+    """
+    if not isinstance(shape, UNetShape):
+        return Classes(shape.num_classes)
+    if "text" not in inputs:
+        raise InputError("the model takes texts, and the stage was given no captions")
+    return Captions(Texts(inputs["text"]))
