@@ -26,6 +26,7 @@ from ssdbench.stages import (
     score,
     train,
 )
+from ssdbench.stages.objective import read_features
 from ssdbench.stages.sample import Copying, Guidance, Sampling
 from ssdbench.stages.train import Align, Denoise, Progressive, Reconstruct, SelfStep
 
@@ -324,7 +325,7 @@ def test_alignment_pulls_an_early_block_towards_the_features_of_the_images(
 
     drawn = by_image[shuffled(10_000, 0, range(10_000))]
     save_reference(Reference("toy", None, 1, "toy", 10_000, features=drawn), made / "reference.safetensors")
-    assert torch.equal(train._features(made), torch.from_numpy(by_image))
+    assert torch.equal(read_features(made), torch.from_numpy(by_image))
     spec = TrainSpec(
         objective=Align(kind="align", layer=0, coeff=1.0, width=64),
         shape=SHAPE,

@@ -93,7 +93,8 @@ ROWS = {
     "unknown data": (
         "{variant: base, data: synthetic-0}",
         "8:27: data: unknown data 'synthetic-0' (known: original, fashion-mnist, fashion-mnist-reference,"
-        " fashion-mnist-full, imagenet)",
+        " fashion-mnist-full, fashion-captions, fashion-captions-a, fashion-captions-b, coco-2014-train, coco-2014,"
+        " coco-2017, imagenet)",
     ),
     "unknown network": (
         "{variant: base, eval: {network: inceptoin}}",

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssdbench.diffusion.noise import generator
 from ssdbench.errors import InputError
 
 MANIFEST = ".jsonl"  # what names of manifests end in
@@ -64,6 +63,8 @@ def choose(found: Sequence[Captioned], count: int, seed: int = 0) -> list[Captio
     Raises:
         InputError: there are fewer.
     """
+    from ssdbench.diffusion.noise import generator  # imports torch, which a plan does without
+
     if len(found) < count:
         raise InputError(f"{count:,} captioned images are wanted, and there are {len(found):,}")
     if len(found) == count:
