@@ -25,9 +25,9 @@ SMALL = [
 ]
 
 
-def ssdbench(*arguments: str, check: int = 0) -> subprocess.CompletedProcess[str]:
+def ssdbench(*arguments: str, check: int = 0, timeout: float = 280) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "ssdbench", *arguments], capture_output=True, text=True, timeout=280
+        [sys.executable, "-m", "ssdbench", *arguments], capture_output=True, text=True, timeout=timeout
     )
     assert done.returncode == check, done.stderr[-3000:]
     return done
@@ -66,11 +66,12 @@ def test_the_main_job_fills_its_table_and_never_runs_twice(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # under three minutes on two idle cores
 def test_every_table_and_figure_of_the_paper_fills_at_smoke_scale(tmp_path: Path) -> None:
     """One command runs them all; every row that the paper's tables measure has all its numbers."""
     suites = ("table1", "table2", "table3", "table5", "table6", "table7", "table8", "figure4")
     arguments = (*suites, "--profile", "smoke", "--results", str(tmp_path))
-    ssdbench("run", *arguments)
+    ssdbench("run", *arguments, timeout=580)
     planned = json.loads(ssdbench("plan", *arguments, "--json").stdout)
     assert [one["suite"] for one in planned["suites"]] == list(suites)
     assert planned["cost"]["stages"] == 0
