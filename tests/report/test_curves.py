@@ -45,6 +45,17 @@ def test_a_chain_of_halvings_is_one_curve() -> None:
     assert curves(found) == {"NFE": {"PD": [(5, 6), (10, 4)]}}
 
 
+def test_under_a_heading_a_lambda_of_its_own_at_each_nfe_is_one_curve() -> None:
+    def at(nfe: int, lam: float, **more: str) -> tuple[str, float, dict]:
+        return "issd", nfe + lam, {"nfe": nfe, "train": {"lambda": lam}, **more}
+
+    chain = rows(at(5, 0.1, group="a"), at(10, 0.5, group="a"), at(20, 0.5, group="a"))
+    assert curves(chain) == {"NFE": {"iSSD": [(5, 5.1), (10, 10.5), (20, 20.5)]}}
+    assert curves(rows(at(5, 0.1), at(10, 0.5), at(20, 0.5))) == {"NFE": {"iSSD": [(10, 10.5), (20, 20.5)]}}
+    twice = rows(*(at(nfe, lam, group="a") for nfe in (10, 20) for lam in (0.1, 0.5)))
+    assert len(curves(twice)["NFE"]) == 2
+
+
 def test_lambda_with_the_base_as_a_level() -> None:
     found = rows(
         ("base", 9.0, {"train": {"steps": 7}}),

@@ -111,11 +111,12 @@ def _apart(rows: Iterable[Row]) -> list[tuple[str | None, list[Row]]]:
 
 
 def _chart(axis: _Axis, rows: Sequence[Row], group: str | None) -> Chart | None:
-    placed: dict[str, list[Row]] = {}
-    for row in rows:
-        if axis.place(row) is not None:
-            placed.setdefault(_rest(row.run, axis.dropped), []).append(row)
-    curves = [own for own in placed.values() if len({axis.place(row) for row in own}) > 1]
+    curves = _curves(axis, rows, axis.dropped)
+    if group is not None and axis.axis == "NFE":
+        # Under a heading a method may have a lambda of its own at each NFE, and is one curve.
+        merged = _curves(axis, rows, axis.dropped | {"train.lambda"})
+        if all(len({axis.place(row) for row in own}) == len(own) for own in merged):
+            curves = merged
     if not curves:
         return None
     called = _names([own[0] for own in curves], axis)
@@ -132,6 +133,15 @@ def _chart(axis: _Axis, rows: Sequence[Row], group: str | None) -> Chart | None:
     heading = group or axis.title
     title = f"{heading}: {_setting(first)}" if group is None else heading
     return Chart(title, axis.axis, tuple(series), first.network, axis.log, ticks)
+
+
+def _curves(axis: _Axis, rows: Sequence[Row], dropped: frozenset[str]) -> list[list[Row]]:
+    """Rows that share all settings but the dropped ones, where they have more than one place on the axis."""
+    placed: dict[str, list[Row]] = {}
+    for row in rows:
+        if axis.place(row) is not None:
+            placed.setdefault(_rest(row.run, dropped), []).append(row)
+    return [own for own in placed.values() if len({axis.place(row) for row in own}) > 1]
 
 
 def _setting(row: Row) -> str:
