@@ -101,3 +101,19 @@ def test_naming_and_profile_do_not_make_another_row() -> None:
         gather([Result(named, make_record(named, fd=1.0))]),
     )
     assert len(comparison.pairs) == 1
+
+
+def test_seeds_of_rows_that_differ_in_naming_alone_are_all_compared() -> None:
+    runs = [make_run("issd", seed=seed, label=label) for seed, label in enumerate(["a", "a", "b", "b"])]
+    first, second = (
+        gather([Result(run, make_record(run, fd=fd + run.seed)) for run in runs]) for fd in (100.0, 90.0)
+    )
+    assert len(first) == 2  # labels are kept apart where they are printed
+    found = only(first, second)
+    assert (found.seeds, found.first, found.second) == (4, 101.5, 91.5)
+    # A seed that comes under two names counts once.
+    twice = [
+        *first,
+        *gather([Result(run.model_copy(update={"label": "c"}), make_record(run, fd=0.0)) for run in runs]),
+    ]
+    assert only(twice, second) == found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ssdbench.report.identity import identity, names
 from ssdbench.report.metric import METRICS, MetricColumn
-from ssdbench.report.rows import Row
+from ssdbench.report.rows import Result, Row
 from ssdbench.report.table import Cell, Column, Section, Table
 
 BETTER, WORSE, NOISE, SAME, ONE_SEED, DIFFERENT = (
@@ -65,8 +65,7 @@ class Comparison:
 
 def compare(first: Sequence[Row], second: Sequence[Row]) -> Comparison:
     """Compare the rows of equal settings; rows without any record count as missing."""
-    mine = {identity(row.run): row for row in first if row.records}
-    theirs = {identity(row.run): row for row in second if row.records}
+    mine, theirs = _merged(first), _merged(second)
     order = list(dict.fromkeys([*mine, *theirs]))
     called = dict(zip(order, names([(mine.get(k) or theirs[k]).run for k in order]), strict=True))
     return Comparison(
@@ -74,6 +73,16 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> Comparison:
         tuple(called[key] for key in order if key not in theirs),
         tuple(called[key] for key in order if key not in mine),
     )
+
+
+def _merged(rows: Sequence[Row]) -> dict[str, Row]:
+    """Return the rows with records by identity; of those that differ in naming alone, one of all their seeds."""
+    found: dict[str, dict[int, Result]] = {}
+    for row in rows:
+        for result in row.results:
+            if result.record is not None:
+                found.setdefault(identity(row.run), {}).setdefault(result.run.seed, result)
+    return {key: Row(tuple(seeds.values())) for key, seeds in found.items()}
 
 
 def _pair(name: str, first: Row, second: Row) -> Pair:
