@@ -6,16 +6,21 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ssdbench.models import convert as conversion
 from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.models.layouts import Layout
 from ssdbench.models.sources import read_checkpoint
+from ssdbench.models.unet import load_unet
+from ssdbench.suite import catalog
 from tests.cli.conftest import Command
+from tests.models.sd_toy import SHAPE, write_pipeline
 from tests.models.toy import random_dit, same
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "dit_official_layout.pt"
@@ -109,6 +114,50 @@ def test_force_replaces_no_folder_that_holds_more_than_a_model(
         "home holds more than a model (thesis.tex, ...): not replaced\n",
     )
     assert (workplace / "home/thesis.tex").read_text() == "years"
+
+
+@pytest.fixture
+def pipeline(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A toy of Stable Diffusion, of the shape that the catalog knows."""
+    model = replace(catalog.MODELS["SD v1.5"], shapes={512: SHAPE})
+    monkeypatch.setitem(catalog.MODELS, "SD v1.5", model)
+    return write_pipeline(workplace / "toy")
+
+
+def test_force_replaces_a_pipeline_that_was_written_before(
+    ssdbench: Command, pipeline: Path, workplace: Path
+) -> None:
+    save_file(load_unet(pipeline, SHAPE).state_dict(), workplace / "unet.safetensors")
+    for source in (pipeline, "unet.safetensors", pipeline):  # whole, the UNet alone, and back
+        result = ssdbench("convert", source, "-o", "sd", "--to", "stable-diffusion", "--force")
+        assert (result.exit_code, result.stdout) == (0, "sd\n"), result.stderr
+        whole = source == pipeline
+        assert (workplace / "sd/model_index.json").is_file() == (workplace / "sd/vae").is_dir() == whole
+    result = ssdbench("convert", pipeline, "-o", "sd", "--to", "stable-diffusion")
+    assert (result.exit_code, result.stderr) == (2, "sd exists already\n")
+
+
+@pytest.mark.parametrize("mine", ["notes/thesis.tex", "unet/thesis.tex", "vae/old/config.json"])
+def test_force_replaces_no_pipeline_that_holds_more(
+    ssdbench: Command, pipeline: Path, workplace: Path, mine: str
+) -> None:
+    shutil.copytree(pipeline, workplace / "sd")
+    (workplace / "sd" / mine).parent.mkdir(exist_ok=True)
+    (workplace / "sd" / mine).write_text("years")
+    result = ssdbench("convert", pipeline, "-o", "sd", "--to", "stable-diffusion", "--force")
+    assert result.exit_code == 2
+    assert f"sd holds more than a model ({mine.split('/')[0]}, ...)" in result.stderr
+    assert (workplace / "sd" / mine).read_text() == "years"
+
+
+@pytest.mark.parametrize("option", [("--from", "diffusers"), ("--heads", 4), ("--dtype", "float16")])
+def test_options_that_a_pipeline_has_no_use_for_are_refused(
+    ssdbench: Command, pipeline: Path, workplace: Path, option: tuple[object, ...]
+) -> None:
+    result = ssdbench("convert", pipeline, "-o", "sd", "--to", "stable-diffusion", *option)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"{option[0]}: not with --to stable-diffusion")
+    assert not (workplace / "sd").exists()
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])

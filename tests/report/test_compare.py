@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_ind
 
 from ssdbench.report import compare as c
 from ssdbench.report.markdown import to_markdown
@@ -30,19 +32,48 @@ def only(first: list[Row], second: list[Row]) -> c.Difference:
 
 
 def test_equal_seeds_are_compared_pair_by_pair() -> None:
-    found = only(rows(fd=[100.0, 200.0, 300.0]), rows(fd=[98.0, 199.0, 297.0]))
+    found = only(rows(fd=[100.0, 200.0, 300.0]), rows(fd=[95.0, 196.0, 294.0]))
     assert found.paired
-    assert found.difference == pytest.approx(-2)
-    assert found.error == pytest.approx(1 / math.sqrt(3))  # of -2, -1, -3
+    assert found.difference == pytest.approx(-5)
+    assert found.error == pytest.approx(1 / math.sqrt(3))  # of -5, -4, -6
     assert found.verdict == c.BETTER  # though the seeds themselves are far apart
 
 
 def test_other_seeds_are_compared_by_their_means() -> None:
-    found = only(rows(fd=[99.0, 101.0]), rows(offset=5, fd=[103.0, 105.0]))
+    found = only(rows(fd=[99.0, 101.0]), rows(offset=5, fd=[107.0, 109.0]))
     assert not found.paired
     assert found.error == pytest.approx(math.sqrt(2))  # each mean has variance 2 / 2
     assert found.verdict == c.WORSE
     assert only(rows(fd=[99.0, 101.0]), rows(offset=5, fd=[101.0, 103.0])).verdict == c.NOISE
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"),  # 97.5 % quantiles of Student's t as tables print them
+    [(1, 12.706), (2, 4.303), (4, 2.776), (9, 2.262), (1000, 1.962)],
+)
+def test_the_fewer_the_seeds_the_more_errors_a_difference_has_to_exceed(
+    freedom: int, quantile: float
+) -> None:
+    assert c.verdict(-quantile - 1e-3, 1.0, freedom, higher_is_better=False) == c.BETTER
+    assert c.verdict(-quantile + 1e-3, 1.0, freedom, higher_is_better=False) == c.NOISE
+
+
+@pytest.mark.parametrize("offset", [0, 9])
+def test_noise_is_seldom_more_than_noise(offset: int) -> None:
+    """Of equal distributions one verdict in twenty is wrong, paired or not, with as few as three seeds."""
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(400):
+        old, new = rng.normal(100, 1, (2, 3)).tolist()
+        wrong += only(rows(fd=old), rows(offset=offset, fd=new)).verdict != c.NOISE
+    assert wrong < 400 * 0.1
+
+
+def test_means_of_other_seeds_have_the_degrees_of_freedom_of_welch() -> None:
+    for shift in np.linspace(2, 20, 10):
+        old, new = [1.0, 2.0, 6.0], [shift, shift + 9, shift + 1, shift + 4]
+        counts = ttest_ind(old, new, equal_var=False).pvalue < 0.05
+        assert (only(rows(fd=old), rows(offset=5, fd=new)).verdict == c.WORSE) == counts
 
 
 def test_more_is_better_of_a_score() -> None:
@@ -67,8 +98,8 @@ def test_no_number_is_worse_than_any() -> None:
 )
 def test_swapping_the_sides_swaps_the_verdict(values: list[float], shift: float, higher: bool) -> None:
     error = abs(values[0] - values[1])
-    there = c.verdict(shift, error, higher_is_better=higher)
-    back = c.verdict(-shift, error, higher_is_better=higher)
+    there = c.verdict(shift, error, 2, higher_is_better=higher)
+    back = c.verdict(-shift, error, 2, higher_is_better=higher)
     assert back == {c.BETTER: c.WORSE, c.WORSE: c.BETTER}.get(there, there)
 
 
@@ -101,3 +132,19 @@ def test_naming_and_profile_do_not_make_another_row() -> None:
         gather([Result(named, make_record(named, fd=1.0))]),
     )
     assert len(comparison.pairs) == 1
+
+
+def test_seeds_of_rows_that_differ_in_naming_alone_are_all_compared() -> None:
+    runs = [make_run("issd", seed=seed, label=label) for seed, label in enumerate(["a", "a", "b", "b"])]
+    first, second = (
+        gather([Result(run, make_record(run, fd=fd + run.seed)) for run in runs]) for fd in (100.0, 90.0)
+    )
+    assert len(first) == 2  # labels are kept apart where they are printed
+    found = only(first, second)
+    assert (found.seeds, found.first, found.second) == (4, 101.5, 91.5)
+    # A seed that comes under two names counts once.
+    twice = [
+        *first,
+        *gather([Result(run.model_copy(update={"label": "c"}), make_record(run, fd=0.0)) for run in runs]),
+    ]
+    assert only(twice, second) == found

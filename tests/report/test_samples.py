@@ -1,8 +1,12 @@
 """Samples side by side: what stands where, and that the picture holds the pixels."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from ssdbench.data.pictures import labelled_grid
+from ssdbench.errors import UsageError
 from ssdbench.report.samples import Samples, by_label, by_prompt, by_run
 
 
@@ -27,6 +31,25 @@ def test_figure_3_has_prompts_in_rows_and_samplers_in_columns() -> None:
     cells, rows, columns = by_prompt([("PLMS", plms), ("Ours", ours)], [0, 3])
     assert (rows, columns) == (["a bird", "a cat"], ["PLMS", "Ours"])
     assert np.array_equal(cells[1][1], ours.images[3])  # type: ignore[arg-type]
+
+
+def test_runs_that_were_asked_for_other_things_are_not_drawn_under_one_name() -> None:
+    texts = ("a dog", "a cat", "a bird")
+    one, other = samples(0), replace(samples(1), labels=np.array([2, 0, 2, 1, 1, 2]))
+    for draw in (by_run, by_prompt):
+        with pytest.raises(UsageError, match="sample 4 is 'class 0' in before and 'class 1' in after"):
+            draw([("before", one), ("after", other)], [0, 4])
+        with pytest.raises(UsageError, match="sample 0 is 'a bird' in a and 'a fish' in b"):
+            draw([("a", samples(0, texts)), ("b", samples(1, ("a dog", "a cat", "a fish")))], [0])
+        draw([("before", one), ("after", other)], [0, 1])  # what is drawn is alike
+        # Other numbers of the same texts.
+        swapped = replace(samples(1, texts[::-1]), labels=2 - one.labels)
+        draw([("a", samples(0, texts)), ("b", swapped)], range(6))
+
+
+def test_a_sample_of_no_class_has_no_name() -> None:
+    for captions in (None, ("a dog", "a cat")):
+        assert replace(samples(0, captions), labels=np.full(6, -1)).name(0) == ""
 
 
 def test_every_class_has_a_row_of_its_own() -> None:

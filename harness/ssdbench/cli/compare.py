@@ -35,8 +35,8 @@ def compare(
 ) -> None:
     """Compare two directories of results: rows of the same settings, metric by metric, with a verdict.
 
-    A difference counts as better or worse beyond twice its standard error over the seeds; with one seed there is no
-    verdict. Rows that only one directory has are listed.
+    A difference counts as better or worse if zero is outside its 95 % interval, by Student's t over the seeds; with one
+    seed there is no verdict. Rows that only one directory has are listed.
 
     [bold]Examples[/bold]
 

@@ -73,9 +73,15 @@ def convert(
       ssdbench convert hub:OWNER/NAME -o stable-diffusion-v1-5 --to stable-diffusion
     """
     from ssdbench.cli.placing import appearing_whole, refuse_to_replace
+    from ssdbench.errors import UsageError
 
     refuse_to_replace(output, force)  # before anything is read or downloaded
     if to == Target.stable_diffusion:
+        given = {"--from": origin != Origin.auto, "--heads": heads is not None, "--dtype": dtype is not None}
+        if unused := [option for option, is_given in given.items() if is_given]:
+            raise UsageError(
+                f"{', '.join(unused)}: not with --to stable-diffusion, which copies a pipeline as it is"
+            )
         _stable_diffusion(source, output, force)
         return
     from ssdbench.models.convert import open_checkpoint, write_checkpoint
@@ -103,7 +109,8 @@ def convert(
 def _stable_diffusion(source: str, output: Path, force: bool) -> None:
     """Stable Diffusion v1.5 from a folder, the hub or one file, as suites read it."""
     from ssdbench.cli.placing import appearing_whole
-    from ssdbench.models.pipeline import PARTS, write_pipeline
+    from ssdbench.models.parts import PARTS
+    from ssdbench.models.pipeline import write_pipeline
     from ssdbench.models.unet_shape import UNetShape
     from ssdbench.suite.catalog import MODELS
 

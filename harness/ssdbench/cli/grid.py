@@ -59,11 +59,14 @@ def grid(
       ssdbench grid 3fa9 --shape classes -o classes.png
     """
     from ssdbench.cli.common import open_store
+    from ssdbench.cli.placing import appearing_whole
     from ssdbench.cli.show import find_key
     from ssdbench.data.pictures import labelled_grid
     from ssdbench.errors import UsageError
     from ssdbench.report.samples import Samples, by_label, by_prompt, by_run, read_samples
 
+    if output.suffix.lower() != ".png" or output.is_dir():
+        raise UsageError(f"-o {output}: expected the name of a PNG (.png)")
     store = open_store(results)
     found: list[tuple[str, Samples]] = []
     for text in runs:
@@ -83,8 +86,9 @@ def grid(
         cells, rows, columns = by_label(found[0][1], first)
     else:
         cells, rows, columns = (by_run if shape == Shape.runs else by_prompt)(found, chosen)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    labelled_grid(cells, rows, columns, scale).save(output, optimize=True)
+    picture = labelled_grid(cells, rows, columns, scale)
+    with appearing_whole(output, force=True) as new:
+        picture.save(new, format="PNG", optimize=True)
     typer.echo(output)
 
 

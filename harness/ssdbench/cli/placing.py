@@ -7,8 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ssdbench.errors import UsageError
+from ssdbench.models.parts import INDEX, PARTS, UNET
 
 _OF_A_MODEL = (".safetensors", ".bin", ".index.json", ".md")
+_OF_A_PART = (
+    "scheduler_config.json",
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+)
 
 
 @contextmanager
@@ -55,9 +65,20 @@ def refuse_to_replace(target: Path, force: bool) -> None:
         raise UsageError(f"{target} exists already")
     if target.is_dir():
         others = sorted(
-            path.name
-            for path in target.iterdir()
-            if path.is_dir() or not (path.name == "config.json" or path.name.endswith(_OF_A_MODEL))
+            path.name for path in target.iterdir() if not _of_a_model(path) and not _is_part(path)
         )
         if others:
             raise UsageError(f"{target} holds more than a model ({others[0]}, ...): not replaced")
+
+
+def _of_a_model(path: Path) -> bool:
+    names = ("config.json", INDEX)
+    return not path.is_dir() and (path.name in names or path.name.endswith(_OF_A_MODEL))
+
+
+def _is_part(path: Path) -> bool:
+    """Whether it is a part of a pipeline's folder, and holds nothing else."""
+    whole = (path.parent / INDEX).is_file() or (path.parent / UNET / "config.json").is_file()
+    if not whole or path.name not in PARTS or not path.is_dir():
+        return False
+    return all(_of_a_model(file) or file.name in _OF_A_PART for file in path.iterdir())

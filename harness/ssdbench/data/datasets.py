@@ -104,7 +104,10 @@ def _fashion_files(folder: Path, split: str) -> list[Path]:
 
 
 def _coco(split: str, count: int) -> Reader:
-    """COCO in the official layout: ``count`` of its captioned images, or those of a manifest where there is one."""
+    """COCO in the official layout: ``count`` of its captioned images, or those of a manifest where there is one.
+
+    How many a manifest names is checked where a plan finds it (:mod:`ssdbench.plan.sources`).
+    """
 
     def files() -> list[Path]:
         root = data_root() / "coco"

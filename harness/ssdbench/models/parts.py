@@ -3,4 +3,5 @@
 from __future__ import annotations
 
 UNET, VAE, TOKENIZER, ENCODER, SCHEDULER = "unet", "vae", "tokenizer", "text_encoder", "scheduler"
+PARTS = (UNET, VAE, ENCODER, TOKENIZER, SCHEDULER)
 INDEX = "model_index.json"

@@ -7,11 +7,9 @@ from pathlib import Path
 
 from ssdbench.errors import InputError
 from ssdbench.models import hub
-from ssdbench.models.parts import ENCODER, INDEX, SCHEDULER, TOKENIZER, UNET, VAE
+from ssdbench.models.parts import INDEX, PARTS, UNET
 from ssdbench.models.unet import load_unet
 from ssdbench.models.unet_shape import UNetShape
-
-PARTS = (UNET, VAE, ENCODER, TOKENIZER, SCHEDULER)
 
 
 def write_pipeline(source: str, target: Path, shape: UNetShape) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssdbench.data.captions import read_lines
+from ssdbench.data.captions import MANIFEST, read_lines, read_manifest
 from ssdbench.data.datasets import ASSETS, FOLDER, data_root, reader
 from ssdbench.errors import InputError
 from ssdbench.metrics.weights import available, network_digest
@@ -97,7 +97,12 @@ def dataset_files(name: str) -> list[Path]:
 
 
 def dataset(name: str) -> Data:
-    """A data set and its digest, over every image where it is a folder."""
+    """A data set and its digest, over every image where it is a folder.
+
+    Raises:
+        Missing: not all of its files are there.
+        InputError: a manifest in its place names another number of images.
+    """
     files = dataset_files(name)
     if is_own(name):
         return Data(name, own_source(name), 0)
@@ -107,8 +112,19 @@ def dataset(name: str) -> Data:
         content, images = digest_images(root)
         source = Source(digest=content, path=str(root))
     else:
+        if files[0].suffix == MANIFEST:
+            _check_count(name, files[0])
         source, images = Source(digest=digest(files), path=str(files[0].parent)), 0
     return Data(FOLDER, source, images) if own else Data(name, source, DATASETS[name].images)
+
+
+def _check_count(name: str, manifest: Path) -> None:
+    """Other counts would go unseen: images of a reference are numbered by its count, modulo how many there are."""
+    found, expected = len(read_manifest(manifest)), DATASETS[name].images
+    if found != expected:
+        raise InputError(
+            f"{manifest}: names {found:,} images, expected the {expected:,} of the data set {name!r}"
+        )
 
 
 def captions(name: str) -> Data:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ssdbench.report.identity import identity, names
 from ssdbench.report.metric import METRICS, MetricColumn
-from ssdbench.report.rows import Row
+from ssdbench.report.rows import Result, Row
 from ssdbench.report.table import Cell, Column, Section, Table
 
 BETTER, WORSE, NOISE, SAME, ONE_SEED, DIFFERENT = (
@@ -22,8 +22,8 @@ BETTER, WORSE, NOISE, SAME, ONE_SEED, DIFFERENT = (
 )
 """Verdicts on the second set against the first; ``changed`` of a diagnostic, of which neither way is better."""
 
-INTERVAL = 2.0
-"""Standard errors that a difference has to exceed to count."""
+CONFIDENCE = 0.95
+"""Of the two-sided interval of Student's t that must not hold zero for a difference to count."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ class Comparison:
 
 def compare(first: Sequence[Row], second: Sequence[Row]) -> Comparison:
     """Compare the rows of equal settings; rows without any record count as missing."""
-    mine = {identity(row.run): row for row in first if row.records}
-    theirs = {identity(row.run): row for row in second if row.records}
+    mine, theirs = _merged(first), _merged(second)
     order = list(dict.fromkeys([*mine, *theirs]))
     called = dict(zip(order, names([(mine.get(k) or theirs[k]).run for k in order]), strict=True))
     return Comparison(
@@ -74,6 +73,16 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> Comparison:
         tuple(called[key] for key in order if key not in theirs),
         tuple(called[key] for key in order if key not in mine),
     )
+
+
+def _merged(rows: Sequence[Row]) -> dict[str, Row]:
+    """Return the rows with records by identity; of those that differ in naming alone, one of all their seeds."""
+    found: dict[str, dict[int, Result]] = {}
+    for row in rows:
+        for result in row.results:
+            if result.record is not None:
+                found.setdefault(identity(row.run), {}).setdefault(result.run.seed, result)
+    return {key: Row(tuple(seeds.values())) for key, seeds in found.items()}
 
 
 def _pair(name: str, first: Row, second: Row) -> Pair:
@@ -102,7 +111,11 @@ def _difference(column: MetricColumn, first: Row, second: Row) -> Difference | N
     if paired:
         old, new = {seed: old[seed] for seed in shared}, {seed: new[seed] for seed in shared}
     difference = statistics.fmean(new.values()) - statistics.fmean(old.values())
-    error = _error([new[seed] - old[seed] for seed in shared]) if paired else _unpaired(old, new)
+    error, freedom = (
+        (_error([new[seed] - old[seed] for seed in shared]), len(shared) - 1)
+        if paired
+        else _unpaired(list(old.values()), list(new.values()))
+    )
     return Difference(
         metric=column.name,
         header=column.header(first.network, always_name=False),
@@ -112,7 +125,7 @@ def _difference(column: MetricColumn, first: Row, second: Row) -> Difference | N
         error=error,
         paired=paired,
         seeds=min(len(old), len(new)),
-        verdict=verdict(difference, error, higher_is_better=column.higher_is_better)
+        verdict=verdict(difference, error, freedom, higher_is_better=column.higher_is_better)
         if math.isfinite(difference)
         else _of_no_number(old.values(), new.values()),
     )
@@ -130,9 +143,16 @@ def _error(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) / math.sqrt(len(values))
 
 
-def _unpaired(old: dict[int, float], new: dict[int, float]) -> float | None:
-    errors = [_error(list(values.values())) for values in (old, new)]
-    return None if None in errors else math.hypot(*(error for error in errors if error is not None))
+def _unpaired(old: Sequence[float], new: Sequence[float]) -> tuple[float | None, float]:
+    """Return the standard error of the means' difference and its degrees of freedom (Welch 1947)."""
+    before, after = _error(old), _error(new)
+    if before is None or after is None:
+        return None, 0
+    error = math.hypot(before, after)
+    if error == 0:
+        return error, len(old) + len(new) - 2
+    shares = (before / error) ** 4 / (len(old) - 1), (after / error) ** 4 / (len(new) - 1)
+    return error, 1 / sum(shares)
 
 
 def _of_no_number(old: Iterable[float], new: Iterable[float]) -> str:
@@ -141,13 +161,19 @@ def _of_no_number(old: Iterable[float], new: Iterable[float]) -> str:
     return BETTER if after else WORSE if before else SAME
 
 
-def verdict(difference: float, error: float | None, *, higher_is_better: bool | None) -> str:
-    """Return what can be said of a difference with this standard error: it counts beyond ``INTERVAL`` of them."""
+def verdict(difference: float, error: float | None, freedom: float, *, higher_is_better: bool | None) -> str:
+    """Return what can be said of a difference with this standard error, which has ``freedom`` degrees of freedom.
+
+    It counts where the two-sided t test at ``1 - CONFIDENCE`` rejects zero: beyond 12.7 standard errors for two seeds
+    (pairs of them), 4.3 for three, 2 for many.
+    """
     if difference == 0:
         return SAME
     if error is None:
         return ONE_SEED
-    if not abs(difference) > INTERVAL * error:
+    from scipy.special import stdtrit
+
+    if not abs(difference) > float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error:
         return NOISE
     if higher_is_better is None:
         return DIFFERENT
@@ -170,7 +196,8 @@ def to_table(comparison: Comparison, first: str, second: str) -> Table:
     if any(one.error is not None for one in shown):
         notes.append(
             f"The difference is {second} minus {first} with its standard error over the seeds, taken seed by seed"
-            f" where both have them; it counts beyond {INTERVAL:g} standard errors."
+            f" where both have them; it counts if Student's t for so many seeds puts zero outside the {CONFIDENCE:.0%}"
+            " interval."
         )
     if any(one.error is None and one.verdict == ONE_SEED for one in shown):
         notes.append("One seed: nothing tells by how much such a number differs by chance.")

@@ -25,8 +25,10 @@ class Samples:
     captions: tuple[str, ...] | None = None
 
     def name(self, index: int) -> str:
-        """What sample ``index`` was asked to show."""
+        """What sample ``index`` was asked to show; empty where that was nothing (label -1)."""
         label = int(self.labels[index])
+        if label < 0:
+            return ""
         return self.captions[label] if self.captions is not None else f"class {label}"
 
 
@@ -68,15 +70,38 @@ Grid = tuple[list[list[NDArray[np.uint8] | None]], list[str], list[str]]
 
 
 def by_run(runs: Sequence[tuple[str, Samples]], indices: Sequence[int]) -> Grid:
-    """Figure 1: a row for each run, a column for each sample: the same noise and label in all rows."""
+    """Figure 1: a row for each run, a column for each sample: the same noise and label in all rows.
+
+    Raises:
+        UsageError: the runs were not asked for the same.
+
+    """
     shown = [[samples.images[i] for i in indices] for _, samples in runs]
-    return [list(row) for row in shown], [name for name, _ in runs], [runs[0][1].name(i) for i in indices]
+    return [list(row) for row in shown], [name for name, _ in runs], _shared_names(runs, indices)
 
 
 def by_prompt(runs: Sequence[tuple[str, Samples]], indices: Sequence[int]) -> Grid:
-    """Figure 3: a column for each run, a row for each sample, named by its caption or class."""
+    """Figure 3: a column for each run, a row for each sample, named by its caption or class.
+
+    Raises:
+        UsageError: the runs were not asked for the same.
+
+    """
     rows: list[list[NDArray[np.uint8] | None]] = [[samples.images[i] for _, samples in runs] for i in indices]
-    return rows, [runs[0][1].name(i) for i in indices], [name for name, _ in runs]
+    return rows, _shared_names(runs, indices), [name for name, _ in runs]
+
+
+def _shared_names(runs: Sequence[tuple[str, Samples]], indices: Sequence[int]) -> list[str]:
+    first, reference = runs[0]
+    for name, samples in runs[1:]:
+        for i in indices:
+            ours, theirs = reference.name(i), samples.name(i)
+            if ours != theirs:
+                raise UsageError(
+                    f"sample {i} is {ours or 'of no class'!r} in {first} and {theirs or 'of no class'!r} in {name}:"
+                    " expected runs of one seed and the same captions"
+                )
+    return [reference.name(i) for i in indices]
 
 
 def by_label(samples: Samples, columns: int) -> Grid:

@@ -1,0 +1,40 @@
+"""Data sets as a plan finds them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ssdbench.data.captions import Captioned, write_manifest
+from ssdbench.errors import InputError
+from ssdbench.plan import sources
+from ssdbench.suite import catalog
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A manifest of COCO, where one of 3 images is expected."""
+    monkeypatch.setenv("SSDBENCH_DATA", str(tmp_path))
+    monkeypatch.setitem(catalog.DATASETS, "coco-2017", replace(catalog.DATASETS["coco-2017"], images=3))
+    (tmp_path / "coco/val2017").mkdir(parents=True)
+    (tmp_path / "coco/manifests").mkdir()
+    return tmp_path / "coco/manifests/val2017.jsonl"
+
+
+def write(manifest: Path, count: int) -> None:
+    write_manifest([Captioned(f"{i}.jpg", f"number {i}", i, i) for i in range(count)], manifest)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_manifest_of_another_size_is_refused(manifest: Path, count: int) -> None:
+    write(manifest, count)
+    with pytest.raises(InputError) as caught:
+        sources.dataset("coco-2017")
+    assert (
+        str(caught.value) == f"{manifest}: names {count} images, expected the 3 of the data set 'coco-2017'"
+    )
+
+
+def test_a_manifest_of_the_size_of_the_data_set_takes_its_place(manifest: Path) -> None:
+    write(manifest, 3)
+    assert sources.dataset("coco-2017").images == 3
