@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,6 +218,23 @@ def deep() -> bytes:
     return buffer.getvalue()
 
 
+def deep_colour(kind: int, channels: int) -> bytes:
+    """A PNG of 16 bits a channel, written by hand since Pillow writes none in colour."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+    row = b"\0" + b"\xff\xff" * 4 * channels
+    header = struct.pack(">IIBBBBB", 4, 4, 16, kind, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(row * 4))
+        + chunk(b"IEND", b"")
+    )
+
+
 def two(path: Path, second: bytes) -> None:
     path.mkdir()
     (path / "a.png").write_bytes(png(SAMPLES[0]))
@@ -245,6 +264,7 @@ MALFORMED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "labels": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES, arr_1=np.zeros(3)), "expected 500 whole numbers"),
     "no npz": ("x.npz", lambda p: p.write_text("words"), "is no .npz file"),
     "cut npz": ("x.npz", lambda p: (np.savez(p, arr_0=SAMPLES), cut(p, 900)), "it is cut short"),
+    "a scalar": ("x.npz", lambda p: np.savez(p, arr_0=np.uint8(3)), "'arr_0' is uint8 (), expected uint8 (N, H, W, C)"),
     "no images in it": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES[:0]), "holds no images"),
     "one sample": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES[:1]), "a covariance of 1 samples"),
     "empty folder": ("x", lambda p: p.mkdir(), "no images found"),
@@ -252,6 +272,10 @@ MALFORMED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "broken image": ("x", lambda p: two(p, png(SAMPLES[1])[:60]), "b.png: cannot be decoded as an image"),
     "transparent": ("x", lambda p: two(p, transparent()), "b.png: has transparent pixels"),
     "16 bits": ("x", lambda p: two(p, deep()), "more than 8 bits"),
+    "16 bits in colour": ("x", lambda p: two(p, deep_colour(2, 3)), "b.png: pixels of mode RGB, more than 8 bits"),
+    "16 bits and opaque": ("x", lambda p: two(p, deep_colour(6, 4)), "b.png: pixels of mode RGBA, more than 8 bits"),
+    "16 bits, grey and opaque": ("x", lambda p: two(p, deep_colour(4, 2)), "more than 8 bits"),
+    "16 bits in a PPM": ("x", lambda p: two(p, b"P6 4 4 65535\n" + bytes(96)), "more than 8 bits"),
     "folder of both": ("x", lambda p: (two(p, png(SAMPLES[1])), archive(p / "c.tar", SAMPLES[:3])), "one kind"),
     "cut tar": ("x.tar", lambda p: (archive(p, SAMPLES[:9]), p.write_bytes(p.read_bytes()[:9000])), "it is cut short"),
     "no tar": ("x.tar", lambda p: p.write_bytes(b"words" * 300), "is no plain tar archive"),
@@ -274,6 +298,16 @@ def test_malformed_samples_each_have_a_message(ssdbench: Command, real: Path, ca
     result = ssdbench("eval", name, "--reference", real, *TOY)
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.safetensors"])
+def test_no_images_at_a_resolution(ssdbench: Command, real: Path, name: str) -> None:
+    np.savez("x.npz", arr_0=SAMPLES[:0])
+    save_file({"images": SAMPLES[:0]}, "x.safetensors")
+    for arguments in ((name, "--reference", real), (real, "--reference", "x.safetensors")):
+        result = ssdbench("eval", *arguments, *TOY, "--resolution", 4)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "holds no images" in result.stderr or "0 reference image" in result.stderr
 
 
 def without(key: str) -> Callable[[Path], None]:

@@ -159,8 +159,8 @@ def _npz(path: Path, resolution: int | None) -> ImageSource:
     keys = arrays.names()
     if "arr_0" not in keys and "mu" in keys:
         raise InputError(f"{path} holds statistics ({', '.join(keys)}) and no images: give it as --reference")
-    (count, *_), _ = arrays.header("arr_0")
     next(npz_images(path, 1), None)  # complains of dtype and layout
+    count = arrays.header("arr_0")[0][0]
     labels = None
     if "arr_1" in keys:
         shape, dtype = arrays.header("arr_1")
@@ -175,7 +175,7 @@ def _npz(path: Path, resolution: int | None) -> ImageSource:
 
 def _as_they_are(source: ImageSource, resolution: int | None) -> ImageSource:
     """Arrays are samples as a model made them: they are never resized."""
-    if resolution is not None:
+    if resolution is not None and source.count:
         shape = next(source.batches()).shape
         if shape[1:3] != (resolution, resolution):
             raise InputError(
