@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
 from ssdbench.metrics.inception_score import InceptionScoreStream
-from ssdbench.metrics.intervals import Chosen, frechet_interval, share_interval
+from ssdbench.metrics.intervals import Chosen, chosen_places, frechet_interval, share_interval
 from ssdbench.metrics.kid import kid, kid_interval
 from ssdbench.metrics.precision_recall import precision_recall, precision_recall_intervals
 
@@ -130,6 +130,7 @@ def test_a_choice_of_rows_is_uniform_and_does_not_depend_on_batches():
         counts[chosen.rows()[:, 0].astype(int)] += 1
     thirds = counts.reshape(3, -1).sum(1)
     assert np.abs(thirds - 2000).max() < 4 * np.sqrt(6000 * 2 / 9)
+    np.testing.assert_array_equal(whole.rows()[:, 0], chosen_places(3000, 100, seed))
     few = Chosen(100, 1)
     few.add(rows[:7])
     np.testing.assert_array_equal(few.rows(), rows[:7])

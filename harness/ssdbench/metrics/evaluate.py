@@ -15,13 +15,15 @@ from ssdbench.metrics.intervals import Interval, around, frechet_interval
 from ssdbench.metrics.kid import kid, kid_interval
 from ssdbench.metrics.moments import Moments
 from ssdbench.metrics.names import KID, metric_keys
-from ssdbench.metrics.precision_recall import precision_recall, precision_recall_intervals
+from ssdbench.metrics.precision_recall import (
+    REFERENCE_IMAGES,
+    precision_recall,
+    precision_recall_intervals,
+)
 from ssdbench.metrics.reference import Reference
 
 if TYPE_CHECKING:
     from ssdbench.metrics.networks import FeatureNetwork
-
-REFERENCE_IMAGES = 10_000
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ssdbench.errors import InputError
 from ssdbench.metrics.adm import NpzArrays, npz_images
 from ssdbench.metrics.archives import TAR, tar_members
 from ssdbench.metrics.decoding import Encoded, decoded
+from ssdbench.metrics.intervals import chosen_places
 from ssdbench.own import is_own
 
 BATCH = 100
@@ -57,6 +58,23 @@ class ImageSource:
                     return
 
         labels = None if self.labels is None else self.labels[:count]
+        return replace(self, count=count, batches=batches, labels=labels)
+
+    def chosen(self, count: int) -> ImageSource:
+        """Return ``count`` of the images at random, in their order: those whose features a reference of them keeps."""
+        if count >= self.count:
+            return self
+        places = chosen_places(self.count, count)
+
+        def batches() -> Iterator[NDArray[np.uint8]]:
+            start = 0
+            for batch in self.batches():
+                low, high = np.searchsorted(places, (start, start + len(batch)))
+                if low < high:
+                    yield batch[places[low:high] - start]
+                start += len(batch)
+
+        labels = None if self.labels is None else self.labels[places]
         return replace(self, count=count, batches=batches, labels=labels)
 
 
