@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from tests.cli.conftest import Command, Filled
+from tests.metrics.toy import toy_network
 
 TOY = ("--network", "tests.metrics.toy:toy_network")
 REAL = np.random.default_rng(0).integers(0, 256, (300, 4, 4, 3), dtype=np.uint8)
@@ -112,6 +113,97 @@ def test_metrics_are_chosen_by_name(measured: Callable[..., dict[str, object]], 
     content = measured(real, "--metrics", "recall,fd", "--no-intervals")
     assert list(content["metrics"]) == ["fd", "recall"]  # type: ignore[call-overload]
     assert content["intervals"] == {}
+
+
+@pytest.fixture
+def no_first_network(monkeypatch: pytest.MonkeyPatch, workplace: Path) -> None:
+    """A network that must not be asked for, and an empty torch hub cache."""
+
+    def load(*arguments: object) -> None:
+        raise AssertionError("the first network was loaded")
+
+    monkeypatch.setattr("ssdbench.metrics.networks.load_network", load)
+    monkeypatch.setenv("TORCH_HOME", str(workplace / "hub"))
+
+
+@pytest.fixture
+def toy_dinov2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy in DINOv2's place."""
+    monkeypatch.setattr("ssdbench.metrics.dinov2.load_dinov2", lambda device: toy_network(name="dinov2"))
+
+
+def test_fd_dinov2_alone_needs_no_other_network(
+    ssdbench: Command, real: Path, toy_dinov2: None, no_first_network: None
+) -> None:
+    result = ssdbench("eval", real, "--reference", real, "--metrics", "fd-dinov2", "--json")
+    assert result.exit_code == 0, result.stderr
+    content = json.loads(result.stdout)
+    assert content["network"]["name"] == "dinov2"
+    assert (content["samples"]["count"], content["reference"]["count"]) == (300, 300)
+    assert content["metrics"] == {"fd-dinov2": pytest.approx(0, abs=1e-6)}
+    assert list(content["intervals"]) == ["fd-dinov2"]
+
+
+def test_fd_dinov2_is_the_distance_under_its_network(
+    measured: Callable[..., dict[str, object]], real: Path, toy_dinov2: None
+) -> None:
+    np.savez("a.npz", arr_0=SAMPLES)
+    alone = measured("a.npz", "--metrics", "fd-dinov2")
+    both = measured("a.npz", "--metrics", "fd-dinov2,fd")
+    for part in ("metrics", "intervals"):
+        values: dict[str, object] = both[part]  # type: ignore[assignment]
+        assert list(values) == ["fd", "fd-dinov2"]
+        assert values["fd"] == values["fd-dinov2"], "the same network in both places"
+        assert alone[part] == {"fd-dinov2": values["fd-dinov2"]}
+    assert measured("a.npz", "--metrics", "fd-dinov2", "--no-intervals")["intervals"] == {}
+
+
+@pytest.mark.parametrize("metrics", ["fd-dinov2", "fid,fd-dinov2"])
+def test_without_dinov2_nothing_is_begun(
+    ssdbench: Command, real: Path, no_first_network: None, metrics: str
+) -> None:
+    result = ssdbench("eval", real, "--reference", real, "--metrics", metrics, "--export-npz", "out.npz")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "FD-DINOv2 needs" in result.stderr
+    assert not Path("out.npz").exists()
+
+
+def test_fd_dinov2_against_statistics(ssdbench: Command, real: Path) -> None:
+    assert ssdbench("eval", "--reference", real, *TOY, "--save-reference", "s.safetensors").exit_code == 0
+    arguments = ("eval", real, "--reference", "s.safetensors", *TOY, "--json", "--metrics")
+    content = json.loads(ssdbench(*arguments, "fd,fd-dinov2").stdout)
+    assert content["missing"] == {"fd-dinov2": "the reference has no images"}
+    assert list(content["metrics"]) == ["fd"]
+    alone = ssdbench(*arguments, "fd-dinov2")
+    assert (alone.exit_code, alone.stdout) == (2, "")
+    assert "the reference has no images" in alone.stderr
+
+
+def test_too_few_samples_for_kid(ssdbench: Command, real: Path, no_first_network: None) -> None:
+    result = ssdbench("eval", real, "--reference", real, "--metrics", "kid")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "KID of 300 samples: a subset has 1000" in result.stderr
+
+
+@pytest.mark.parametrize(("count", "what"), [(500, "500 samples"), (1000, "300 reference images")])
+def test_a_kid_that_cannot_be_costs_no_other_metric(
+    ssdbench: Command, real: Path, count: int, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez("a.npz", arr_0=np.resize(SAMPLES, (count, 4, 4, 3)))
+    arguments = ("eval", "a.npz", "--reference", real, *TOY, "--json", "--metrics")
+    result = ssdbench(*arguments, "kid,fd")
+    assert result.exit_code == 0, result.stderr
+    content = json.loads(result.stdout)
+    assert list(content["metrics"]) == ["fd"]
+    assert content["missing"] == {"kid": f"KID of {what}: a subset has 1000"}
+
+    def evaluate(*arguments: object, **more: object) -> None:
+        raise AssertionError("samples were read")
+
+    monkeypatch.setattr("ssdbench.metrics.evaluate.evaluate", evaluate)
+    alone = ssdbench(*arguments, "kid")
+    assert (alone.exit_code, alone.stdout) == (2, "")
+    assert f"KID of {what}" in alone.stderr
 
 
 def test_statistics_alone_say_what_cannot_be_computed(ssdbench: Command, real: Path, workplace: Path) -> None:

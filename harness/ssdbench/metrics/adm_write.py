@@ -37,8 +37,8 @@ def save_adm_reference(
     """Write ``mu, sigma, mu_s, sigma_s`` as ADM's reference files have them, and what this package needs besides.
 
     ``arr_0`` holds up to 10,000 of the images, for ADM's precision and recall: those that ``features`` are of.
-    ``features``, ``radii`` and a description of the network are extra: read here again, they give the same figures to the bit without the images,
-    and statistics of another network than the FID Inception are never taken for its.
+    ``features``, ``radii`` and a description of the network are extra: read here again, they give the same figures
+    to the bit without the images, and statistics of another network than the FID Inception are never taken for its.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, array in reference.arrays("full").items():
