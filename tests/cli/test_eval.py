@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from tests.cli.conftest import Command, Filled
+from tests.metrics.toy import toy_network
 
 TOY = ("--network", "tests.metrics.toy:toy_network")
 REAL = np.random.default_rng(0).integers(0, 256, (300, 4, 4, 3), dtype=np.uint8)
@@ -110,6 +113,97 @@ def test_metrics_are_chosen_by_name(measured: Callable[..., dict[str, object]], 
     content = measured(real, "--metrics", "recall,fd", "--no-intervals")
     assert list(content["metrics"]) == ["fd", "recall"]  # type: ignore[call-overload]
     assert content["intervals"] == {}
+
+
+@pytest.fixture
+def no_first_network(monkeypatch: pytest.MonkeyPatch, workplace: Path) -> None:
+    """A network that must not be asked for, and an empty torch hub cache."""
+
+    def load(*arguments: object) -> None:
+        raise AssertionError("the first network was loaded")
+
+    monkeypatch.setattr("ssdbench.metrics.networks.load_network", load)
+    monkeypatch.setenv("TORCH_HOME", str(workplace / "hub"))
+
+
+@pytest.fixture
+def toy_dinov2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy in DINOv2's place."""
+    monkeypatch.setattr("ssdbench.metrics.dinov2.load_dinov2", lambda device: toy_network(name="dinov2"))
+
+
+def test_fd_dinov2_alone_needs_no_other_network(
+    ssdbench: Command, real: Path, toy_dinov2: None, no_first_network: None
+) -> None:
+    result = ssdbench("eval", real, "--reference", real, "--metrics", "fd-dinov2", "--json")
+    assert result.exit_code == 0, result.stderr
+    content = json.loads(result.stdout)
+    assert content["network"]["name"] == "dinov2"
+    assert (content["samples"]["count"], content["reference"]["count"]) == (300, 300)
+    assert content["metrics"] == {"fd-dinov2": pytest.approx(0, abs=1e-6)}
+    assert list(content["intervals"]) == ["fd-dinov2"]
+
+
+def test_fd_dinov2_is_the_distance_under_its_network(
+    measured: Callable[..., dict[str, object]], real: Path, toy_dinov2: None
+) -> None:
+    np.savez("a.npz", arr_0=SAMPLES)
+    alone = measured("a.npz", "--metrics", "fd-dinov2")
+    both = measured("a.npz", "--metrics", "fd-dinov2,fd")
+    for part in ("metrics", "intervals"):
+        values: dict[str, object] = both[part]  # type: ignore[assignment]
+        assert list(values) == ["fd", "fd-dinov2"]
+        assert values["fd"] == values["fd-dinov2"], "the same network in both places"
+        assert alone[part] == {"fd-dinov2": values["fd-dinov2"]}
+    assert measured("a.npz", "--metrics", "fd-dinov2", "--no-intervals")["intervals"] == {}
+
+
+@pytest.mark.parametrize("metrics", ["fd-dinov2", "fid,fd-dinov2"])
+def test_without_dinov2_nothing_is_begun(
+    ssdbench: Command, real: Path, no_first_network: None, metrics: str
+) -> None:
+    result = ssdbench("eval", real, "--reference", real, "--metrics", metrics, "--export-npz", "out.npz")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "FD-DINOv2 needs" in result.stderr
+    assert not Path("out.npz").exists()
+
+
+def test_fd_dinov2_against_statistics(ssdbench: Command, real: Path) -> None:
+    assert ssdbench("eval", "--reference", real, *TOY, "--save-reference", "s.safetensors").exit_code == 0
+    arguments = ("eval", real, "--reference", "s.safetensors", *TOY, "--json", "--metrics")
+    content = json.loads(ssdbench(*arguments, "fd,fd-dinov2").stdout)
+    assert content["missing"] == {"fd-dinov2": "the reference has no images"}
+    assert list(content["metrics"]) == ["fd"]
+    alone = ssdbench(*arguments, "fd-dinov2")
+    assert (alone.exit_code, alone.stdout) == (2, "")
+    assert "the reference has no images" in alone.stderr
+
+
+def test_too_few_samples_for_kid(ssdbench: Command, real: Path, no_first_network: None) -> None:
+    result = ssdbench("eval", real, "--reference", real, "--metrics", "kid")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "KID of 300 samples: a subset has 1000" in result.stderr
+
+
+@pytest.mark.parametrize(("count", "what"), [(500, "500 samples"), (1000, "300 reference images")])
+def test_a_kid_that_cannot_be_costs_no_other_metric(
+    ssdbench: Command, real: Path, count: int, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez("a.npz", arr_0=np.resize(SAMPLES, (count, 4, 4, 3)))
+    arguments = ("eval", "a.npz", "--reference", real, *TOY, "--json", "--metrics")
+    result = ssdbench(*arguments, "kid,fd")
+    assert result.exit_code == 0, result.stderr
+    content = json.loads(result.stdout)
+    assert list(content["metrics"]) == ["fd"]
+    assert content["missing"] == {"kid": f"KID of {what}: a subset has 1000"}
+
+    def evaluate(*arguments: object, **more: object) -> None:
+        raise AssertionError("samples were read")
+
+    monkeypatch.setattr("ssdbench.metrics.evaluate.evaluate", evaluate)
+    alone = ssdbench(*arguments, "kid")
+    assert (alone.exit_code, alone.stdout) == (2, "")
+    assert f"KID of {what}" in alone.stderr
 
 
 def test_statistics_alone_say_what_cannot_be_computed(ssdbench: Command, real: Path, workplace: Path) -> None:
@@ -216,6 +310,23 @@ def deep() -> bytes:
     return buffer.getvalue()
 
 
+def deep_colour(kind: int, channels: int) -> bytes:
+    """A PNG of 16 bits a channel, written by hand since Pillow writes none in colour."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+    row = b"\0" + b"\xff\xff" * 4 * channels
+    header = struct.pack(">IIBBBBB", 4, 4, 16, kind, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(row * 4))
+        + chunk(b"IEND", b"")
+    )
+
+
 def two(path: Path, second: bytes) -> None:
     path.mkdir()
     (path / "a.png").write_bytes(png(SAMPLES[0]))
@@ -245,6 +356,7 @@ MALFORMED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "labels": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES, arr_1=np.zeros(3)), "expected 500 whole numbers"),
     "no npz": ("x.npz", lambda p: p.write_text("words"), "is no .npz file"),
     "cut npz": ("x.npz", lambda p: (np.savez(p, arr_0=SAMPLES), cut(p, 900)), "it is cut short"),
+    "a scalar": ("x.npz", lambda p: np.savez(p, arr_0=np.uint8(3)), "'arr_0' is uint8 (), expected uint8 (N, H, W, C)"),
     "no images in it": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES[:0]), "holds no images"),
     "one sample": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES[:1]), "a covariance of 1 samples"),
     "empty folder": ("x", lambda p: p.mkdir(), "no images found"),
@@ -252,6 +364,10 @@ MALFORMED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "broken image": ("x", lambda p: two(p, png(SAMPLES[1])[:60]), "b.png: cannot be decoded as an image"),
     "transparent": ("x", lambda p: two(p, transparent()), "b.png: has transparent pixels"),
     "16 bits": ("x", lambda p: two(p, deep()), "more than 8 bits"),
+    "16 bits in colour": ("x", lambda p: two(p, deep_colour(2, 3)), "b.png: pixels of mode RGB, more than 8 bits"),
+    "16 bits and opaque": ("x", lambda p: two(p, deep_colour(6, 4)), "b.png: pixels of mode RGBA, more than 8 bits"),
+    "16 bits, grey and opaque": ("x", lambda p: two(p, deep_colour(4, 2)), "more than 8 bits"),
+    "16 bits in a PPM": ("x", lambda p: two(p, b"P6 4 4 65535\n" + bytes(96)), "more than 8 bits"),
     "folder of both": ("x", lambda p: (two(p, png(SAMPLES[1])), archive(p / "c.tar", SAMPLES[:3])), "one kind"),
     "cut tar": ("x.tar", lambda p: (archive(p, SAMPLES[:9]), p.write_bytes(p.read_bytes()[:9000])), "it is cut short"),
     "no tar": ("x.tar", lambda p: p.write_bytes(b"words" * 300), "is no plain tar archive"),
@@ -274,6 +390,16 @@ def test_malformed_samples_each_have_a_message(ssdbench: Command, real: Path, ca
     result = ssdbench("eval", name, "--reference", real, *TOY)
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.safetensors"])
+def test_no_images_at_a_resolution(ssdbench: Command, real: Path, name: str) -> None:
+    np.savez("x.npz", arr_0=SAMPLES[:0])
+    save_file({"images": SAMPLES[:0]}, "x.safetensors")
+    for arguments in ((name, "--reference", real), (real, "--reference", "x.safetensors")):
+        result = ssdbench("eval", *arguments, *TOY, "--resolution", 4)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "holds no images" in result.stderr or "0 reference image" in result.stderr
 
 
 def without(key: str) -> Callable[[Path], None]:

@@ -2,11 +2,14 @@ import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.adm import NpzArrays, adm_reference, adm_statistics, npz_images
+from ssdbench.metrics.adm_write import save_adm_reference
 from ssdbench.metrics.evaluate import evaluate
 from ssdbench.metrics.reference import make_reference
+from ssdbench.metrics.references import find_reference, reference_images
 from tests.metrics.toy import toy_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (53, 4, 4, 3), dtype=np.uint8)
@@ -71,6 +74,30 @@ def test_images_alone_give_everything_through_any_network(tmp_path):
     assert (reference.network, reference.count) == ("toy", 53)
     ours = make_reference([IMAGES], network, "x.npz")
     assert evaluate([SAMPLES], network, reference) == evaluate([SAMPLES], network, ours)
+
+
+def test_of_many_images_some_at_random_serve_precision_and_recall(tmp_path, monkeypatch):
+    """The same ones however the reference is stored, and those are saved: never the first, which may be one class."""
+    for module in ("adm", "adm_write", "references"):
+        monkeypatch.setattr(f"ssdbench.metrics.{module}.REFERENCE_IMAGES", 20)
+    network = toy_network()
+    np.savez(tmp_path / "x.npz", arr_0=IMAGES)
+    (tmp_path / "folder").mkdir()
+    for i, image in enumerate(IMAGES):
+        Image.fromarray(image).save(tmp_path / f"folder/{i:03}.png")
+    places = [str(tmp_path / name) for name in ("x.npz", "folder")]
+    for place in places:
+        reference = find_reference(place, network)
+        assert (reference.count, len(reference.features), len(reference.radii)) == (53, 20, 20)
+        target = tmp_path / "saved.npz"
+        save_adm_reference(reference, target, reference_images(place))
+        with np.load(target) as file:
+            kept = [int(np.flatnonzero((image == IMAGES).all((1, 2, 3)))[0]) for image in file["arr_0"]]
+            features = make_reference([file["arr_0"]], network, "kept").features
+            np.testing.assert_allclose(file["features"], features, rtol=0, atol=1e-6)
+        assert kept == sorted(set(kept))
+        assert len(kept) == 20
+        assert max(kept) > 40, "not the first"
 
 
 def test_statistics_of_inception_do_not_serve_another_network(tmp_path):

@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
 from ssdbench.metrics.inception_score import InceptionScoreStream
-from ssdbench.metrics.intervals import Chosen, frechet_interval, share_interval
+from ssdbench.metrics.intervals import Chosen, chosen_places, frechet_interval, share_interval
 from ssdbench.metrics.kid import kid, kid_interval
 from ssdbench.metrics.precision_recall import precision_recall, precision_recall_intervals
 
@@ -116,6 +116,31 @@ def test_kids_interval_is_as_wide_as_its_spread(draws):
     assert 0.7 < ratio(values, [(i.high - i.low) / 2 for _, i in found]) < 1.45
 
 
+def test_kids_interval_covers_the_drawing_of_few_subsets():
+    rng = np.random.default_rng(5)
+    mix = rng.normal(size=(D, D)) / D**0.5
+    reference = np.maximum(rng.normal(size=(N, D)) @ mix + 0.3, 0)
+    few = {"subsets": 2, "size": 40}
+    found = []
+    for _ in range(80):
+        rows = np.maximum(rng.normal(size=(N, D)) @ mix * 1.2 + 0.8, 0)
+        value = kid(rows, reference, **few)
+        found.append((value, kid_interval(value, rows, reference, **few)))
+    values = [value for value, _ in found]
+    assert 0.8 < ratio(values, [(i.high - i.low) / 2 for _, i in found]) < 1.35
+    for key in few:
+        assert kid_interval(0, rows, reference, **few | {key: 1000}).high < found[-1][1].high - values[-1]
+
+
+def test_the_default_is_of_the_subsets_that_kid_draws():
+    rng = np.random.default_rng(6)
+    rows, reference = rng.normal(size=(2, 1200, 3))
+    plain = kid_interval(0, rows, reference)
+    assert plain == kid_interval(0, rows, reference, subsets=100, size=1000)
+    without = kid_interval(0, rows, reference, subsets=10**9)
+    assert plain.high / without.high == pytest.approx((1 + 1200 / 100_000) ** 0.5)
+
+
 def test_a_choice_of_rows_is_uniform_and_does_not_depend_on_batches():
     rows = np.arange(3000, dtype=np.float32)[:, None]
     counts = np.zeros(3000)
@@ -130,6 +155,7 @@ def test_a_choice_of_rows_is_uniform_and_does_not_depend_on_batches():
         counts[chosen.rows()[:, 0].astype(int)] += 1
     thirds = counts.reshape(3, -1).sum(1)
     assert np.abs(thirds - 2000).max() < 4 * np.sqrt(6000 * 2 / 9)
+    np.testing.assert_array_equal(whole.rows()[:, 0], chosen_places(3000, 100, seed))
     few = Chosen(100, 1)
     few.add(rows[:7])
     np.testing.assert_array_equal(few.rows(), rows[:7])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,15 @@ import typer
 from ssdbench.cli.counting import counting
 from ssdbench.cli.scores import content_of
 from ssdbench.errors import InputError, UsageError
-from ssdbench.metrics.names import FD_DINOV2, INCEPTION, OPTIONAL, metric_keys
+from ssdbench.metrics.names import FD_DINOV2, INCEPTION, KID, OPTIONAL, metric_keys
 
 if TYPE_CHECKING:
+    from ssdbench.metrics.evaluate import Evaluation
+    from ssdbench.metrics.networks import FeatureNetwork
     from ssdbench.metrics.reference import Reference
     from ssdbench.metrics.sources import ImageSource
+
+_NO_IMAGES = "the reference has no images"
 
 
 @dataclass(frozen=True)
@@ -88,17 +92,62 @@ def carry_out(request: Request) -> dict[str, Any] | None:
         InputError: samples, reference or weights are missing or malformed.
 
     """
+    from ssdbench.metrics.kid import SUBSET, too_few
+
     request.check()
     wanted = request.wanted()
     samples = None if request.samples is None else _samples(request.samples, request)
+    found = None if request.reference is None else _reference_place(request.reference, request)
+    first = [key for key in wanted if key != FD_DINOV2]
+    second = None
+    if (
+        samples is not None and found is not None
+    ):  # what can fail without a pass over images does so before one
+        if wanted == (KID,) and (reason := too_few(samples.count, SUBSET)):
+            raise InputError(reason)
+        if FD_DINOV2 in wanted:
+            second = _dinov2(*found, request, alone=not first)
     if samples is not None and request.export_npz is not None:
         _export(samples, request.export_npz, request.force)
-    if request.reference is None:
+    if found is None:
         return None
+    content = None
+    if first or request.save_reference is not None:
+        content = _first_pass(first, samples, *found, request, alone=second is None)
+    if samples is None or FD_DINOV2 not in wanted:
+        return content
+    if second is None:
+        assert content is not None
+        content["missing"][FD_DINOV2] = _NO_IMAGES
+        return content
+    result = _second_pass(samples, *second, request)
+    added = content_of(result, samples, second[0].count, wanted)
+    if content is None:
+        return added
+    for part in ("metrics", "intervals"):
+        content[part] |= added[part]
+    content["notes"] += result.stamps
+    return content
+
+
+def _first_pass(
+    wanted: list[str],
+    samples: ImageSource | None,
+    place: str,
+    resolution: int | None,
+    request: Request,
+    *,
+    alone: bool,
+) -> dict[str, Any] | None:
+    """Find the reference and save it where that is asked for; measure all but FD-DINOv2, None where nothing is.
+
+    Raises:
+        InputError: besides what is malformed, where no pass follows and none of what is wanted can be had.
+
+    """
     from ssdbench.metrics.networks import load_network
     from ssdbench.metrics.weights import inception_cache
 
-    place, resolution = _reference_place(request.reference, request)
     if request.network == INCEPTION and request.weights is None and not inception_cache().is_file():
         typer.echo(f"the FID Inception's weights are not at {inception_cache()}: fetching them", err=True)
     network = load_network(request.network, request.weights, _device(request.device))
@@ -108,23 +157,23 @@ def carry_out(request: Request) -> dict[str, Any] | None:
         reference = find_reference(place, network, resolution=resolution, progress=progress(None))
     if request.save_reference is not None:
         _save_reference(reference, place, resolution, request)
-    if samples is None:
+    if samples is None or not wanted:
         return None
-    from ssdbench.metrics.evaluate import evaluate
+    from ssdbench.metrics.evaluate import evaluate, lacking
 
+    missing = lacking(reference, samples.count, wanted)
+    if alone and len(missing) == len(wanted):
+        raise InputError("; ".join(dict.fromkeys(missing.values())))
     with counting("samples") as progress:
         result = evaluate(
             samples.batches(),
             network,
             reference,
-            wanted=[key for key in wanted if key != FD_DINOV2],
+            wanted=wanted,
             intervals=request.intervals,
             progress=progress(samples.count),
         )
-    content = content_of(result, samples, reference.count, wanted)
-    if FD_DINOV2 in wanted:
-        _add_dinov2(content, samples, place, resolution, request)
-    return content
+    return content_of(result, samples, reference.count, wanted)
 
 
 def _samples(place: str, request: Request) -> ImageSource:
@@ -204,22 +253,35 @@ def _save_reference(reference: Reference, place: str, resolution: int | None, re
     typer.echo(f"wrote the reference to {target}", err=True)
 
 
-def _add_dinov2(
-    content: dict[str, Any], samples: ImageSource, place: str, resolution: int | None, request: Request
-) -> None:
-    """Measure FD-DINOv2 in a second pass; it needs the reference's images."""
+def _dinov2(
+    place: str, resolution: int | None, request: Request, alone: bool
+) -> tuple[ImageSource, FeatureNetwork] | None:
+    """The reference's images, which FD-DINOv2 needs, and its network; None where there are none of them.
+
+    Raises:
+        InputError: there are none and nothing else is wanted, or the network is not there.
+
+    """
     from ssdbench.metrics.references import reference_images
 
     images = reference_images(place, resolution)
     if images is None:
-        content["missing"][FD_DINOV2] = "the reference has no images"
-        return
-    from ssdbench.metrics.dinov2 import load_dinov2
+        if alone:
+            raise InputError(f"FD-DINOv2: {_NO_IMAGES} ({place})")
+        return None
+    from ssdbench.metrics import dinov2
+
+    return images, dinov2.load_dinov2(_device(request.device))
+
+
+def _second_pass(
+    samples: ImageSource, images: ImageSource, network: FeatureNetwork, request: Request
+) -> Evaluation:
+    """FD-DINOv2, in a pass of its own over both sets of images."""
     from ssdbench.metrics.evaluate import evaluate
     from ssdbench.metrics.features import image_statistics
     from ssdbench.metrics.reference import Reference
 
-    network = load_dinov2(_device(request.device))
     with counting("DINOv2: reference") as progress:
         statistics = image_statistics(images.batches(), network, progress(images.count), keep=2)
     moments = Reference.of(statistics, network, images.name, features=False)
@@ -232,10 +294,12 @@ def _add_dinov2(
             intervals=request.intervals,
             progress=progress(samples.count),
         )
-    content["metrics"][FD_DINOV2] = result.metrics["fd"]
-    if "fd" in result.intervals:
-        content["intervals"][FD_DINOV2] = result.intervals["fd"]._asdict()
-    content["notes"] += [stamp.replace("fd from", "fd-dinov2 from", 1) for stamp in result.stamps]
+    return replace(
+        result,
+        metrics={FD_DINOV2: result.metrics["fd"]},
+        intervals={FD_DINOV2: result.intervals["fd"]} if result.intervals else {},
+        stamps=tuple(stamp.replace("fd from", "fd-dinov2 from", 1) for stamp in result.stamps),
+    )
 
 
 def _device(name: str | None) -> str:

@@ -18,7 +18,7 @@ from ssdbench.errors import InputError
 from ssdbench.metrics.features import Progress, image_statistics
 from ssdbench.metrics.frechet import Gaussian
 from ssdbench.metrics.names import INCEPTION
-from ssdbench.metrics.precision_recall import neighbour_radii
+from ssdbench.metrics.precision_recall import REFERENCE_IMAGES, neighbour_radii
 from ssdbench.metrics.reference import Reference
 
 if TYPE_CHECKING:
@@ -137,8 +137,9 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
     """Read ADM's reference file for a feature network.
 
     The file's statistics serve the FID Inception, for which they were made; its images (``arr_0``), run
-    through the network, give the features of precision and recall, and the moments where statistics are
-    missing. A file of our own writing says its network and holds the features too; its images serve any other.
+    through the network, give the features of precision and recall (of at most 10,000, chosen at random), and the
+    moments where statistics are missing. A file of our own writing says its network and holds the features too;
+    its images serve any other.
 
     Raises InputError when the file has neither statistics that fit the network nor images.
     """
@@ -157,7 +158,9 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
     features = radii = None
     count: int | None = None
     if "arr_0" in NpzArrays(path).names():
-        images = image_statistics(npz_images(path), network, progress)
+        shape, _ = NpzArrays(path).header("arr_0")
+        keep = min(shape[0] if shape else 0, REFERENCE_IMAGES)
+        images = image_statistics(npz_images(path), network, progress, keep=keep)
         features, radii = images.features, neighbour_radii(images.features)
         if pooled is None and spatial is None:
             count = images.count

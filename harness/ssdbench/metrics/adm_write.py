@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from ssdbench.errors import InputError
 from ssdbench.metrics.adm import DESCRIPTION
 from ssdbench.metrics.features import Progress
+from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
 from ssdbench.metrics.reference import Reference
 from ssdbench.metrics.sources import ImageSource
-
-REFERENCE_IMAGES = 10_000
 
 
 def save_samples(source: ImageSource, path: Path, progress: Progress | None = None) -> None:
@@ -37,16 +36,16 @@ def save_adm_reference(
 ) -> None:
     """Write ``mu, sigma, mu_s, sigma_s`` as ADM's reference files have them, and what this package needs besides.
 
-    ``arr_0`` holds up to 10,000 of the images, for ADM's precision and recall. ``features``, ``radii`` and a
-    description of the network are extra: read here again, they give the same figures to the bit without the images,
-    and statistics of another network than the FID Inception are never taken for its.
+    ``arr_0`` holds up to 10,000 of the images, for ADM's precision and recall: those that ``features`` are of.
+    ``features``, ``radii`` and a description of the network are extra: read here again, they give the same figures
+    to the bit without the images, and statistics of another network than the FID Inception are never taken for its.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, array in reference.arrays("full").items():
             _write(archive, name, array)
         _write(archive, DESCRIPTION, np.array(reference.description()))
         if images is not None:
-            _write_images(archive, images.first(REFERENCE_IMAGES), progress)
+            _write_images(archive, images.chosen(REFERENCE_IMAGES), progress)
 
 
 def _write_images(archive: zipfile.ZipFile, source: ImageSource, progress: Progress | None) -> None:

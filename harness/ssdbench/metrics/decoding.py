@@ -89,7 +89,7 @@ def decode(encoded: Encoded, resolution: int | None) -> NDArray[np.uint8]:
     """Return one image as RGB, uint8 (H, W, 3); see ``decoded``."""
     try:
         with Image.open(io.BytesIO(encoded.read())) as image:
-            if image.mode.startswith(_DEEP):
+            if image.mode.startswith(_DEEP) or _cuts(image):
                 raise InputError(
                     f"{encoded.name}: pixels of mode {image.mode}, more than 8 bits; expected 8 bits a channel"
                 )
@@ -102,3 +102,17 @@ def decode(encoded: Encoded, resolution: int | None) -> NDArray[np.uint8]:
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
         reason = str(error).replace(f" {encoded.name!r}", "")
         raise InputError(f"{encoded.name}: cannot be decoded as an image: {reason}") from error
+
+
+def _cuts(image: Image.Image) -> bool:
+    """Whether Pillow would cut deeper channels to 8 bits: it opens 16-bit colour as RGB, and only the tiles tell."""
+    for tile in getattr(image, "tile", ()):
+        found = (
+            tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        )  # a raw mode; of a PPM, the largest value
+        if any(
+            ";16" in value if isinstance(value, str) else tile.codec_name.startswith("ppm") and value > 255
+            for value in found
+        ):
+            return True
+    return False

@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 from ssdbench.metrics.features import SKETCH, ImageStatistics, Progress, image_statistics
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
 from ssdbench.metrics.intervals import Interval, around, frechet_interval
-from ssdbench.metrics.kid import kid, kid_interval
+from ssdbench.metrics.kid import kid, kid_interval, too_few
 from ssdbench.metrics.moments import Moments
 from ssdbench.metrics.names import KID, metric_keys
-from ssdbench.metrics.precision_recall import precision_recall, precision_recall_intervals
+from ssdbench.metrics.precision_recall import (
+    REFERENCE_IMAGES,
+    precision_recall,
+    precision_recall_intervals,
+)
 from ssdbench.metrics.reference import Reference
 
 if TYPE_CHECKING:
     from ssdbench.metrics.networks import FeatureNetwork
-
-REFERENCE_IMAGES = 10_000
 
 
 @dataclass(frozen=True)
@@ -90,17 +92,14 @@ def compare(
     frechet_key, spatial_key, score_key, precision_key, recall_key = keys
     metrics: dict[str, float] = {}
     intervals: dict[str, Interval] = {}
-    missing: dict[str, str] = {}
+    missing = lacking(reference, samples.count, chosen)
     stamps = list(network.stamps)
     spread = samples.spread
     for key, moments, gaussian, rows in (
         (frechet_key, samples.pooled, reference.pooled, _some(samples.features)),
         (spatial_key, samples.spatial, reference.spatial, spread.spatial if spread else None),
     ):
-        if key not in chosen:
-            continue
-        if gaussian is None:
-            missing[key] = f"the reference {reference.data!r} has no statistics for it"
+        if key not in chosen or gaussian is None:
             continue
         sampled = Gaussian(moments.mean, moments.covariance)
         metrics[key] = frechet_distance(sampled, gaussian)
@@ -116,10 +115,8 @@ def compare(
                 "bootstrap over samples, within chunks",
                 lowest=1.0,
             )
-    featured = [key for key in (precision_key, recall_key, KID) if key in chosen]
-    if featured and reference.features is None:
-        missing |= dict.fromkeys(featured, f"the reference {reference.data!r} has no images or features")
-    elif featured:
+    featured = [key for key in (precision_key, recall_key, KID) if key in chosen and key not in missing]
+    if featured:
         assert reference.features is not None
         _from_features(samples, reference, network, featured, metrics, intervals)
         if {precision_key, recall_key} & set(featured) and len(reference.features) < REFERENCE_IMAGES:
@@ -137,6 +134,23 @@ def compare(
         missing,
         {key: value for key, value in intervals.items() if key in chosen},
     )
+
+
+def lacking(reference: Reference, samples: int, wanted: Collection[str]) -> dict[str, str]:
+    """Return which of the wanted metrics so many samples cannot have from this reference, with the reasons."""
+    frechet_key, spatial_key, _, precision_key, recall_key = metric_keys(reference.network)
+    statistics = f"the reference {reference.data!r} has no statistics for it"
+    missing = {
+        key: statistics
+        for key, gaussian in ((frechet_key, reference.pooled), (spatial_key, reference.spatial))
+        if gaussian is None
+    }
+    if reference.features is None:
+        reason = f"the reference {reference.data!r} has no images or features"
+        missing |= dict.fromkeys((precision_key, recall_key, KID), reason)
+    elif few := too_few(samples, len(reference.features)):
+        missing[KID] = few
+    return {key: reason for key, reason in missing.items() if key in wanted}
 
 
 def _from_features(

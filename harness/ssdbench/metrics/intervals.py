@@ -110,6 +110,11 @@ class RecallJackknife:
         )
 
 
+def chosen_places(count: int, size: int, seed: int = 0) -> NDArray[np.int64]:
+    """Return which of ``count`` rows :class:`Chosen` keeps, ascending, int64 (min(count, size),)."""
+    return np.sort(np.argsort(np.random.default_rng(seed).random(count))[:size])
+
+
 class Chosen:
     """A uniform random choice of at most ``size`` rows of a stream of float32 rows, however it is batched."""
 

@@ -38,16 +38,33 @@ def kid(
     return float(np.mean(found))
 
 
-def kid_interval(value: float, samples: NDArray[np.floating], reference: NDArray[np.floating]) -> Interval:
+def kid_interval(
+    value: float,
+    samples: NDArray[np.floating],
+    reference: NDArray[np.floating],
+    *,
+    subsets: int = SUBSETS,
+    size: int = SUBSET,
+) -> Interval:
     """Return the interval of a KID over samples, by the first term of the U-statistic's expansion.
 
-    The variance is 4 Var h / N, with h(x) the mean of k(x, x') over samples less that of k(x, y) over the reference
-    (Serfling 1980, ch. 5), both from at most 5,000 evenly spaced rows.
+    The variance is 4 Var h (1 / N + 1 / (subsets size)), with h(x) the mean of k(x, x') over samples less that of
+    k(x, y) over the reference (Serfling 1980, ch. 5), both from at most 5,000 evenly spaced rows. The second fraction
+    is for the draws: so many rows, drawn from the N, stand for all of them. Where a subset is nearly all of the samples
+    it errs on the wide side.
     """
     x, y = (rows[:: -(-len(rows) // 5000)].astype(np.float32) for rows in (samples, reference))
     h = kernel(x, x).mean(axis=1) - kernel(x, y).mean(axis=1)
-    error = 2 * h.std(ddof=1) / np.sqrt(len(samples))
+    error = 2 * h.std(ddof=1) * np.sqrt(1 / len(samples) + 1 / (subsets * size))
     return around(value, float(error), "U-statistic, over samples")
+
+
+def too_few(samples: int, reference: int, size: int = SUBSET) -> str | None:
+    """Return why there is no KID of so many images, None where there is one."""
+    for count, what in ((samples, "samples"), (reference, "reference images")):
+        if count < size:
+            return f"KID of {count} {what}: a subset has {size}"
+    return None
 
 
 def kernel(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -66,6 +83,5 @@ def _check(samples: NDArray[np.floating], reference: NDArray[np.floating], size:
         raise InputError(
             f"features of shapes {samples.shape} and {reference.shape}: expected (N, D) and (M, D)"
         )
-    for rows, what in ((samples, "samples"), (reference, "reference images")):
-        if len(rows) < size:
-            raise InputError(f"KID of {len(rows)} {what}: a subset has {size}")
+    if reason := too_few(len(samples), len(reference), size):
+        raise InputError(reason)

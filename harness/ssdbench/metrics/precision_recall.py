@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 NEIGHBOURS = 3
+REFERENCE_IMAGES = 10_000  # of a larger reference, so many are chosen at random
 _ROWS = 1000
 
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.features import Progress, image_statistics
+from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
 from ssdbench.metrics.reference import Reference, is_saved_reference, open_reference
 from ssdbench.metrics.sources import ImageSource, open_images
 
 if TYPE_CHECKING:
     from ssdbench.metrics.networks import FeatureNetwork
-
-REFERENCE_IMAGES = 10_000
 
 
 def reference_images(place: str, resolution: int | None = None) -> ImageSource | None:
@@ -56,9 +55,6 @@ def find_reference(
     if images.count < 2:
         raise InputError(f"{images.name}: {images.count} reference image, at least 2 are needed")
     statistics = image_statistics(
-        images.batches(),
-        network,
-        progress,
-        keep=REFERENCE_IMAGES if images.count > REFERENCE_IMAGES else None,
+        images.batches(), network, progress, keep=min(images.count, REFERENCE_IMAGES)
     )
     return Reference.of(statistics, network, images.name)

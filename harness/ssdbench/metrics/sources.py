@@ -15,6 +15,7 @@ from ssdbench.errors import InputError
 from ssdbench.metrics.adm import NpzArrays, npz_images
 from ssdbench.metrics.archives import TAR, tar_members
 from ssdbench.metrics.decoding import Encoded, decoded
+from ssdbench.metrics.intervals import chosen_places
 from ssdbench.own import is_own
 
 BATCH = 100
@@ -57,6 +58,23 @@ class ImageSource:
                     return
 
         labels = None if self.labels is None else self.labels[:count]
+        return replace(self, count=count, batches=batches, labels=labels)
+
+    def chosen(self, count: int) -> ImageSource:
+        """Return ``count`` of the images at random, in their order: those whose features a reference of them keeps."""
+        if count >= self.count:
+            return self
+        places = chosen_places(self.count, count)
+
+        def batches() -> Iterator[NDArray[np.uint8]]:
+            start = 0
+            for batch in self.batches():
+                low, high = np.searchsorted(places, (start, start + len(batch)))
+                if low < high:
+                    yield batch[places[low:high] - start]
+                start += len(batch)
+
+        labels = None if self.labels is None else self.labels[places]
         return replace(self, count=count, batches=batches, labels=labels)
 
 
@@ -159,8 +177,8 @@ def _npz(path: Path, resolution: int | None) -> ImageSource:
     keys = arrays.names()
     if "arr_0" not in keys and "mu" in keys:
         raise InputError(f"{path} holds statistics ({', '.join(keys)}) and no images: give it as --reference")
-    (count, *_), _ = arrays.header("arr_0")
     next(npz_images(path, 1), None)  # complains of dtype and layout
+    count = arrays.header("arr_0")[0][0]
     labels = None
     if "arr_1" in keys:
         shape, dtype = arrays.header("arr_1")
@@ -175,7 +193,7 @@ def _npz(path: Path, resolution: int | None) -> ImageSource:
 
 def _as_they_are(source: ImageSource, resolution: int | None) -> ImageSource:
     """Arrays are samples as a model made them: they are never resized."""
-    if resolution is not None:
+    if resolution is not None and source.count:
         shape = next(source.batches()).shape
         if shape[1:3] != (resolution, resolution):
             raise InputError(
