@@ -443,4 +443,4 @@ def test_several_suites_are_one_plan_and_one_run(
     result = ssdbench("run", suite, twin)
     assert result.exit_code == 0
     assert result.stdout == ssdbench("run", suite).stdout + "\n" + ssdbench("run", twin).stdout
-    assert [sheet.suite for sheet in filled.store.sheets()] == ["tiny", "twin"]
+    assert sorted(sheet.suite for sheet in filled.store.sheets()) == ["tiny", "twin"]
