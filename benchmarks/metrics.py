@@ -250,7 +250,6 @@ def through_the_network(images: int, batch: int, threads: int, rounds: int) -> s
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     module = InceptionTaps()
-    network = inception_network(module, "0" * 64)
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     with tempfile.NamedTemporaryFile(suffix=".pth") as file:
@@ -258,6 +257,7 @@ def through_the_network(images: int, batch: int, threads: int, rounds: int) -> s
         theirs = FeatureExtractorInceptionV3(
             "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=file.name
         )
+    network = inception_network(module, "0" * 64)  # folds the module's batch norms: after it was saved
     pixels = torch.randint(0, 256, (images, 3, 256, 256), dtype=torch.uint8)
 
     def timed(call: Callable[[torch.Tensor], object]) -> float:
