@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from ssdbench.engine import Outcome
-    from ssdbench.plan import Graph
     from ssdbench.report.rows import Reason, Result, Row
     from ssdbench.store import Store
     from ssdbench.suite import Suite
@@ -30,7 +28,7 @@ def measure(
 
     """
     from ssdbench.cli.errors import INTERRUPTED
-    from ssdbench.cli.run import refuse_missing, refuse_nothing
+    from ssdbench.cli.run import reasons, refuse_missing, refuse_nothing
     from ssdbench.engine import make_view, run_graph
     from ssdbench.plan import build, decide
     from ssdbench.plan.present import outdated
@@ -47,20 +45,11 @@ def measure(
         outcome = run_graph(graph, decisions, store, workers=workers, device=device, view=make_view())
         if outcome.interrupted:
             raise typer.Exit(INTERRUPTED)
-        failed = _failed(graph, outcome)
+        failed = reasons(graph, outcome)
         if failed or not (outcome.done or outcome.adopted):
             break
     rows = keyed_rows(suite, collect(graph, store, failed))
     return rows, [f"{reason.detail}: {reason.short}" for reason in failed.values()]
-
-
-def _failed(graph: Graph, outcome: Outcome) -> dict[str, Reason]:
-    from ssdbench.report.rows import Reason
-
-    return {
-        key: Reason(f"failed: {failure.headline}", f"{graph.nodes[key].spec.title}{failure.where}")
-        for key, failure in outcome.failed.items()
-    }
 
 
 def keyed_rows(suite: Suite, results: Sequence[Result]) -> dict[str, Row]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ssdbench.cli.sheets import Planned
     from ssdbench.engine import Outcome
     from ssdbench.plan import Graph
+    from ssdbench.report.rows import Reason
     from ssdbench.store import Store
     from ssdbench.suite import Suite
 
@@ -149,13 +150,19 @@ def _print_tables(
 ) -> None:
     from ssdbench.cli.common import emit
     from ssdbench.report.document import render
+
+    failed = reasons(graph, outcome)
+    emit(render([one.report(store, failed) for one in planned], "json" if as_json else "markdown"))
+
+
+def reasons(graph: Graph, outcome: Outcome) -> dict[str, Reason]:
+    """Return why stages failed, by key, as reports say it."""
     from ssdbench.report.rows import Reason
 
-    failed = {}
-    for key, failure in outcome.failed.items():
-        detail = f"{graph.nodes[key].spec.title}{failure.where}"
-        failed[key] = Reason(f"failed: {failure.headline}", detail)
-    emit(render([one.report(store, failed) for one in planned], "json" if as_json else "markdown"))
+    return {
+        key: Reason(f"failed: {failure.headline}", f"{graph.nodes[key].spec.title}{failure.where}")
+        for key, failure in outcome.failed.items()
+    }
 
 
 def _leave(outcome: Outcome) -> None:
