@@ -21,6 +21,7 @@ def baseline(
         typer.Option("-o", "--output", metavar="FILE", help="By default results/baselines/SUITE.yaml."),
     ] = None,
     results: options.Results = options.DEFAULT_RESULTS,
+    upstream: options.Upstream = None,
     profile: options.Profile = None,
     only: options.Only = None,
     overrides: options.Set = None,
@@ -45,7 +46,7 @@ def baseline(
 
     chosen = [Selection.of(profile, only, overrides, limit, seed) for seed in _numbers(seeds)]
     loaded = with_seeds([one.load(suite) for one in chosen])
-    rows, failed = measure(loaded, open_store(results), workers=workers, device=device)
+    rows, failed = measure(loaded, open_store(results), workers=workers, device=device, upstream=upstream)
     if failed:
         raise StageFailed("\n".join(failed))
     made = make_baseline(

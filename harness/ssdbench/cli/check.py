@@ -24,6 +24,7 @@ def check(
         TableFormat, typer.Option("--format", help="How to write the table.")
     ] = TableFormat.MARKDOWN,
     results: options.Results = options.DEFAULT_RESULTS,
+    upstream: options.Upstream = None,
     profile: options.Profile = None,
     only: options.Only = None,
     overrides: options.Set = None,
@@ -35,6 +36,7 @@ def check(
     """Run a suite and compare it with its baseline; exit code 4 when a metric is worse than it may be.
 
     A result of other code than the present is not accepted: it is computed again, base weights in the store excepted.
+    That goes for what --upstream has too.
     A row of the baseline that has no result fails too. When no row is in the baseline the exit code is 5.
 
     [bold]Examples[/bold]
@@ -63,7 +65,7 @@ def check(
             f"{path}: none of its {len(known.rows)} rows is one of {loaded.name}'s; a row is found by its settings, "
             "weights, data and stage versions; 'ssdbench baseline' measures anew"
         )
-    rows, failed = measure(loaded, open_store(results), workers=workers, device=device)
+    rows, failed = measure(loaded, open_store(results), workers=workers, device=device, upstream=upstream)
     verdicts = check_rows(rows, known, sorted(left_out))
     emit(writer(form.value)(to_table(verdicts)))
     if junit is not None:

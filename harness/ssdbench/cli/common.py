@@ -15,7 +15,8 @@ from ssdbench.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ssdbench.store import Sheet, Store
+    from ssdbench.plan import Graph
+    from ssdbench.store import Sheet, Store, StoreReader
     from ssdbench.suite import Suite
 
 
@@ -66,18 +67,34 @@ class Selection:
         )
 
 
-def open_store(results: Path) -> Store:
-    """Return the store at ``results``; it is created at the first write, not here.
+def open_store(results: str | Path) -> Store:
+    """Return the store in a directory or on a URL; it is created at the first write, not here.
 
     Raises:
-        UsageError: the path is a file.
+        UsageError: the path is a file, or the URL cannot be understood.
 
     """
-    from ssdbench.store import Store
+    from ssdbench.store.places import open_store
 
-    if results.exists() and not results.is_dir():
-        raise UsageError(f"--results {results}: not a directory")
-    return Store(results)
+    return open_store(results)
+
+
+def open_layered(results: str | Path, upstream: str | None, graph: Graph) -> StoreReader:
+    """Return the store, and behind it what ``upstream`` has of a graph's stages; for looking at, not for writing.
+
+    Raises:
+        UsageError: one of them cannot be opened.
+
+    """
+    from ssdbench.store.places import open_upstream
+    from ssdbench.store.upstream import Layered
+
+    store = open_store(results)
+    if upstream is None:
+        return store
+    behind = open_upstream(upstream)
+    behind.look(graph.nodes)
+    return Layered(store, behind)
 
 
 def emit(text: str, output: Path | None = None) -> None:

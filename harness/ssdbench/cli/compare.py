@@ -23,8 +23,8 @@ class TableFormat(StrEnum):
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A directory of results.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one, which is judged against A.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="A directory of results, or its URL.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one, which is judged against A.")],
     form: Annotated[
         TableFormat, typer.Option("--format", help="How to write the table.")
     ] = TableFormat.MARKDOWN,
@@ -55,11 +55,12 @@ def compare(
     if json:
         emit(json_module.dumps(asdict(comparison), indent=2, ensure_ascii=False) + "\n", output)
         return
-    called = (first.name, second.name) if first.name != second.name else (str(first), str(second))
+    names = Path(first).name, Path(second).name
+    called = names if names[0] != names[1] else (first, second)
     emit(writer(form.value)(to_table(comparison, *called)), output)
 
 
-def recorded_rows(results: Path) -> list[Row]:
+def recorded_rows(results: str | Path) -> list[Row]:
     """Return all that was recorded in a directory of results, seeds gathered.
 
     Raises:
@@ -73,16 +74,18 @@ def recorded_rows(results: Path) -> list[Row]:
     from ssdbench.cli.common import open_store
     from ssdbench.errors import InputError, UsageError
     from ssdbench.report.rows import Result, gather
+    from ssdbench.store.places import as_directory
     from ssdbench.suite import EmptySelection, ResolvedRun
 
-    if not results.is_dir():
+    directory = as_directory(results)
+    if directory is not None and not directory.is_dir():
         raise UsageError(f"{results}: there is no such directory of results")
     found = []
     for record in sorted(open_store(results).records(), key=lambda record: record.created):
         try:
             found.append(Result(ResolvedRun.model_validate(record.run), record))
         except ValidationError as error:
-            where = results / "records" / f"{record.key}.json"
+            where = f"{results}/records/{record.key}.json"
             raise InputError(f"{where}: its run cannot be read by this version: {error}") from error
     if not found:
         raise EmptySelection(f"{results} holds no record; 'ssdbench run' makes them")

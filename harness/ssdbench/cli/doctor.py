@@ -29,7 +29,7 @@ def doctor(results: options.Results = options.DEFAULT_RESULTS, json: options.Jso
         typer.echo(f"{name:<{width}}  {text}")
 
 
-def _checks(results: Path) -> Iterator[tuple[str, str]]:
+def _checks(results: str) -> Iterator[tuple[str, str]]:
     import platform
 
     from ssdbench import __version__
@@ -101,13 +101,28 @@ def _found(look: Callable[..., object], *arguments: str) -> str:
     return problem if isinstance(problem, str) else "available"
 
 
-def _store(results: Path) -> Iterator[tuple[str, str]]:
+def _store(results: str) -> Iterator[tuple[str, str]]:
     import os
     import shutil
 
     from ssdbench.cli.common import quantity
+    from ssdbench.store.places import as_directory
+    from ssdbench.store.shared import working_copy
 
-    existing = next(parent for parent in (results.absolute(), *results.absolute().parents) if parent.exists())
-    writable = existing.is_dir() and os.access(existing, os.W_OK)
-    yield "results", f"{results.absolute()} ({'writable' if writable else 'NOT writable'})"
+    place = as_directory(results)
+    if place is None:
+        yield "results", f"{results} ({_found(_reach, results)})"
+        place = working_copy(results)
+        yield "working copy", str(place)
+    existing = next(parent for parent in (place.absolute(), *place.absolute().parents) if parent.exists())
+    if as_directory(results) is not None:
+        writable = existing.is_dir() and os.access(existing, os.W_OK)
+        yield "results", f"{place.absolute()} ({'writable' if writable else 'NOT writable'})"
     yield "disk free", quantity(shutil.disk_usage(existing).free, "B")
+
+
+def _reach(url: str) -> None:
+    """Ask a store on a URL for its list of suites; writes nothing."""
+    from ssdbench.store.remote import Remote
+
+    Remote(url).list("suites")

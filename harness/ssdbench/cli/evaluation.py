@@ -38,7 +38,7 @@ class Request:
     export_npz: Path | None
     intervals: bool
     force: bool
-    results: Path
+    results: str
     device: str | None
 
     def wanted(self) -> tuple[str, ...]:
@@ -186,7 +186,7 @@ def _samples(place: str, request: Request) -> ImageSource:
     return source if request.limit is None else source.first(request.limit)
 
 
-def _run(prefix: str, results: Path) -> ImageSource:
+def _run(prefix: str, results: str) -> ImageSource:
     """The samples of a run in the store."""
     from ssdbench.cli.common import open_store
     from ssdbench.cli.show import find_key
@@ -202,7 +202,7 @@ def _run(prefix: str, results: Path) -> ImageSource:
     lost = [key for key in shards if store.manifest(key) is None]
     if not shards or lost:
         raise UsageError(
-            f"the samples of {prefix} are no longer in {store.root}: run its suite again with 'keep: samples'"
+            f"the samples of {prefix} are no longer in {store.name}: run its suite again with 'keep: samples'"
         )
     for key in shards:
         if problems := store.verify(key):

@@ -90,7 +90,7 @@ def trained(record: Record, store: Store, part: str) -> str:
             raise UsageError("the record does not know its samples: it was written after they were dropped")
         raise UsageError(f"this run trained no {part}: it samples with the weights that its model comes with")
     if store.manifest(found) is None:
-        raise UsageError(f"the weights ({found[:12]}) are no longer in {store.root}; run the suite again")
+        raise UsageError(f"the weights ({found[:12]}) are no longer in {store.name}; run the suite again")
     return found
 
 

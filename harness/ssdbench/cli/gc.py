@@ -30,6 +30,8 @@ def gc(
     from ssdbench.cli.common import open_store, quantity
     from ssdbench.errors import SsdbenchError
     from ssdbench.store.gc import collect, verify_all
+    from ssdbench.store.shared import SharedStore
+    from ssdbench.store.shared_gc import collect_shared
 
     store = open_store(results)
     if verify:
@@ -37,10 +39,13 @@ def gc(
         for problem in problems:
             typer.echo(f"{problem.key[:12]} {problem.kind} ({problem.title}): {problem.text}")
         if problems:
-            raise SsdbenchError(f"{len(problems)} problems in {store.root}; run the suite again to make good")
-        typer.echo(f"every file in {store.root} is as it was committed", err=True)
+            raise SsdbenchError(f"{len(problems)} problems in {store.name}; run the suite again to make good")
+        typer.echo(f"every file in {store.name} is as it was committed", err=True)
         return
-    collected = collect(store, dry_run=dry_run)
+    if isinstance(store, SharedStore):
+        collected = collect_shared(store, dry_run=dry_run)
+    else:
+        collected = collect(store, dry_run=dry_run)
     for path in collected.paths:
         typer.echo(path)
     verb = "would free" if dry_run else "freed"

@@ -18,9 +18,11 @@ _PASSES = 2  # the second makes anew what the first went on with from an older c
 
 
 def measure(
-    suite: Suite, store: Store, *, workers: int | None, device: str | None
+    suite: Suite, store: Store, *, workers: int | None, device: str | None, upstream: str | None = None
 ) -> tuple[dict[str, Row], list[str]]:
     """Run whatever has no result of the present code; return the rows by key, and what failed, a line each.
+
+    What ``upstream`` has of the present code is taken from there.
 
     Raises:
         UsageError: something that a run needs is not on this machine, or nothing can run.
@@ -28,7 +30,7 @@ def measure(
 
     """
     from ssdbench.cli.errors import INTERRUPTED
-    from ssdbench.cli.run import reasons, refuse_missing, refuse_nothing
+    from ssdbench.cli.run import reasons, refuse_missing, refuse_nothing, take
     from ssdbench.engine import make_view, run_graph
     from ssdbench.plan import build, decide
     from ssdbench.plan.present import outdated
@@ -38,6 +40,8 @@ def measure(
     graph = build(suite)
     refuse_missing(graph)
     refuse_nothing(graph)
+    if upstream is not None:
+        take(graph, store, upstream, sources=digest_sources(package_directory()))
     failed: dict[str, Reason] = {}
     for _ in range(_PASSES):
         old = outdated(graph, store, digest_sources(package_directory()))
@@ -74,4 +78,4 @@ def baseline_path(suite: Suite) -> Path:
     from ssdbench.cli.options import DEFAULT_RESULTS
 
     name = suite.name if suite.profile is None else f"{suite.name}.{suite.profile}"
-    return DEFAULT_RESULTS / "baselines" / f"{name}.yaml"
+    return Path(DEFAULT_RESULTS) / "baselines" / f"{name}.yaml"

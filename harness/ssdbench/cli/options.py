@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,8 +32,22 @@ SuiteNames = Annotated[
     typer.Argument(metavar="SUITE", help="Suites' files, or names of those that come with ssdbench."),
 ]
 Results = Annotated[
-    Path,
-    typer.Option("--results", envvar="SSDBENCH_RESULTS", help="Directory of artifacts and records."),
+    str,
+    typer.Option(
+        "--results",
+        metavar="DIR|URL",
+        envvar="SSDBENCH_RESULTS",
+        help="Where artifacts and records are: a directory, or a URL such as s3://bucket/prefix.",
+    ),
+]
+Upstream = Annotated[
+    str | None,
+    typer.Option(
+        "--upstream",
+        metavar="DIR|URL",
+        envvar="SSDBENCH_UPSTREAM",
+        help="A store that finished artifacts are taken from where --results lacks them; it is only read.",
+    ),
 ]
 Profile = Annotated[
     str | None,
@@ -68,4 +81,4 @@ Workers = Annotated[
 ]
 EngineName = Annotated[Engine, typer.Option("--engine", help="Where stages run.")]
 
-DEFAULT_RESULTS = Path("results")
+DEFAULT_RESULTS = "results"

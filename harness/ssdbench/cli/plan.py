@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def plan(
     suites: options.SuiteNames,
     results: options.Results = options.DEFAULT_RESULTS,
+    upstream: options.Upstream = None,
     profile: options.Profile = None,
     only: options.Only = None,
     overrides: options.Set = None,
@@ -44,14 +45,15 @@ def plan(
       ssdbench plan suites/table2.yaml --profile mini --only variant=issd
       ssdbench plan quick --fresh train --json
       ssdbench plan table2 table5 --device-profile a100
+      ssdbench plan quick --upstream s3://team/ssdbench
     """
-    from ssdbench.cli.common import Selection, open_store
+    from ssdbench.cli.common import Selection, open_layered
     from ssdbench.plan import Graph, build, decide
 
     selection = Selection.of(profile, only, overrides, limit, seed)
     loaded = [selection.load(suite) for suite in suites]
     graph = Graph.union(build(suite) for suite in loaded)
-    decisions = decide(graph, open_store(results), {kind.value for kind in fresh or ()})
+    decisions = decide(graph, open_layered(results, upstream, graph), {kind.value for kind in fresh or ()})
     show_plan(loaded, graph, decisions, as_json=json, device_profile=device_profile)
 
 
@@ -130,7 +132,8 @@ def _print_table(suites: Sequence[Suite], graph: Graph, decisions: dict[str, Dec
     for key, node in graph.nodes.items():
         decision = decisions[key]
         style = "bold" if decision.status == "run" else "dim"
-        table.add_row(key[:12], Text(node.spec.title), decision.status, Text(decision.reason), style=style)
+        status = f"{decision.status} (upstream)" if decision.upstream else decision.status
+        table.add_row(key[:12], Text(node.spec.title), status, Text(decision.reason), style=style)
     out.print(table)
     reasons: dict[str, list[PlannedRun]] = {}
     for planned in graph.runs:

@@ -80,12 +80,13 @@ def report(
         raise UsageError("--delta and --no-paper exclude each other: there is nothing to differ from")
     chosen = tuple(name.strip() for name in columns.split(",") if name.strip()) if columns else ()
     selection = Selection.of(profile, only, overrides, limit, seed)
-    sheets = reported_sheets(open_store(results), suites or [], selection)
+    store = open_store(results)
+    sheets = reported_sheets(store, suites or [], selection)
     if figures is not None:
         draw_figures(sheets, figures, paper)
         return
     show = Show(chosen, paper, delta)
-    emit(render(sheets, Format.JSON.value if json else form.value, show, results), output)
+    emit(render(sheets, Format.JSON.value if json else form.value, show, store), output)
 
 
 def draw_figures(sheets: Sequence[SuiteReport], directory: Path, paper: bool) -> None:

@@ -10,7 +10,7 @@ import typer
 from ssdbench.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ssdbench.cli.common import Selection
     from ssdbench.cli.sheets import Planned
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def run(
     suites: options.SuiteNames,
     results: options.Results = options.DEFAULT_RESULTS,
+    upstream: options.Upstream = None,
     profile: options.Profile = None,
     only: options.Only = None,
     overrides: options.Set = None,
@@ -54,23 +55,29 @@ def run(
       ssdbench run quick --set train.steps=50 --limit 500 --results /tmp/try
       ssdbench run quick --fresh score
       ssdbench run table5 table8 figure4 --profile mini
+      ssdbench run quick --results s3://bucket/prefix
+      ssdbench run quick --upstream s3://team/ssdbench
     """
-    from ssdbench.cli.common import Selection, open_store
+    from ssdbench.cli.common import Selection, open_layered, open_store
     from ssdbench.cli.sheets import Planned
     from ssdbench.plan import Graph, decide
 
     selection = Selection.of(profile, only, overrides, limit, seed)
     planned = [Planned.of(selection.load(suite)) for suite in suites]
-    store = open_store(results)
     graph = Graph.union(one.graph for one in planned)
-    decisions = decide(graph, store, {kind.value for kind in fresh or ()})
+    kinds = {kind.value for kind in fresh or ()}
     if dry_run:
         from ssdbench.cli.plan import show_plan
 
+        decisions = decide(graph, open_layered(results, upstream, graph), kinds)
         show_plan([one.suite for one in planned], graph, decisions, as_json=json)
         return
     refuse_missing(graph)
     refuse_nothing(graph)
+    store = open_store(results)
+    if upstream is not None:
+        take(graph, store, upstream, fresh=kinds)
+    decisions = decide(graph, store, kinds)
     from ssdbench.engine import View, make_view, run_graph
 
     view: View = make_view()
@@ -90,6 +97,19 @@ def run(
         f"results are in {results}; 'ssdbench report {named}{where}' prints the {tables} again", err=True
     )
     _leave(outcome)
+
+
+def take(
+    graph: Graph, store: Store, upstream: str, *, fresh: Collection[str] = (), sources: str | None = None
+) -> None:
+    """Take from upstream what the runs need and the store lacks, telling of it on stderr; see ``take_finished``."""
+    from ssdbench.engine.taking import take_finished
+    from ssdbench.store.places import open_upstream
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
+    take_finished(graph, store, open_upstream(upstream), fresh=fresh, sources=sources, say=say)
 
 
 def refuse_missing(graph: Graph) -> None:

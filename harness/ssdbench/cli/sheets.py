@@ -52,7 +52,7 @@ def planned(suites: Sequence[str], store: Store, selection: Selection) -> list[P
             raise UsageError("name the suites that the options are for")
         if not sheets:
             raise EmptySelection(
-                f"nothing was run yet in {store.root}; 'ssdbench run quick' runs a small suite"
+                f"nothing was run yet in {store.name}; 'ssdbench run quick' runs a small suite"
             )
         return [Planned.of(_load(sheet)) for sheet in sheets]
     found: list[Planned] = []

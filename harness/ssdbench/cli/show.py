@@ -58,7 +58,7 @@ def find_key(store: Store, prefix: str, *, records: bool = False) -> str:
     """
     from ssdbench.errors import UsageError
 
-    keys = {path.stem for path in store.records_dir.glob("*.json")}
+    keys = set(store.record_keys())
     if not records:
         keys |= set(store.all_keys())
     found = sorted(key for key in keys if key.startswith(prefix.lower()))
@@ -67,7 +67,7 @@ def find_key(store: Store, prefix: str, *, records: bool = False) -> str:
     kind = "run" if records else "key"
     if not found:
         raise UsageError(
-            f"no {kind} in {store.root} begins with '{prefix}'; 'ssdbench status' lists the runs' keys"
+            f"no {kind} in {store.name} begins with '{prefix}'; 'ssdbench status' lists the runs' keys"
         )
     listed = ", ".join(key[:12] for key in found[:8]) + (", ..." if len(found) > 8 else "")
     raise UsageError(f"{len(found)} {kind}s begin with '{prefix}': {listed}")

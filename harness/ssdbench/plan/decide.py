@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ssdbench.plan.graph import Graph
-from ssdbench.store import Store
+from ssdbench.store import StoreReader
 
 ABSENT = "no artifact yet"
 """The one reason to run that says nothing against what was made from a stage's artifact."""
@@ -17,16 +17,17 @@ ABSENT = "no artifact yet"
 class Decision:
     """``cached``: its artifact serves; ``run``: it has to run; ``unneeded``: what it would be for is there already.
 
-    ``replaces`` names the attempt whose artifact stands but is to be made again.
+    ``replaces`` names the attempt whose artifact stands but is to be made again. ``upstream``: cached there alone.
     """
 
     status: Literal["cached", "run", "unneeded"]
     reason: str
     replaces: str | None = None
+    upstream: bool = False
 
 
 def decide(
-    graph: Graph, store: Store, fresh: Collection[str] = (), outdated: Mapping[str, str] | None = None
+    graph: Graph, store: StoreReader, fresh: Collection[str] = (), outdated: Mapping[str, str] | None = None
 ) -> dict[str, Decision]:
     """A decision for every stage of the graph.
 
@@ -39,7 +40,7 @@ def decide(
     for key in graph.nodes:
         obstacle[key] = _obstacle(graph, store, fresh, outdated or {}, key, obstacle)
     decisions = {
-        key: Decision("cached", "its artifact is in the store")
+        key: _cached(store.upstream_of(key))
         if obstacle[key] is None
         else Decision("unneeded", "everything made from it is in the store")
         for key in graph.nodes
@@ -55,9 +56,15 @@ def decide(
     return decisions
 
 
+def _cached(upstream: str | None) -> Decision:
+    if upstream is None:
+        return Decision("cached", "its artifact is in the store")
+    return Decision("cached", f"its artifact is in {upstream}", upstream=True)
+
+
 def _obstacle(
     graph: Graph,
-    store: Store,
+    store: StoreReader,
     fresh: Collection[str],
     outdated: Mapping[str, str],
     key: str,

@@ -7,13 +7,13 @@ from dataclasses import replace
 from ssdbench.plan.build import build
 from ssdbench.plan.graph import Graph
 from ssdbench.stages import TrainSpec
-from ssdbench.store import Store
+from ssdbench.store import StoreReader
 from ssdbench.suite import Suite
 
 _SELF_STEP = {"ssd", "issd", "half-step", "pd"}
 
 
-def outdated(graph: Graph, store: Store, sources: str) -> dict[str, str]:
+def outdated(graph: Graph, store: StoreReader, sources: str) -> dict[str, str]:
     """Return the stages whose artifact, or whose record, other science sources than ``sources`` made, each with why.
 
     Base weights that are in the store, trained from scratch, are excepted, and so is what they were trained on: they

@@ -16,6 +16,8 @@ from ssdbench.report.table import Table
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ssdbench.store import Store
+
 FORMATS = ("markdown", "text", "latex", "html", "csv", "json")
 
 
@@ -67,7 +69,7 @@ class SuiteReport:
 
 
 def render(
-    reports: Sequence[SuiteReport], form: str, show: Show | None = None, results: Path | None = None
+    reports: Sequence[SuiteReport], form: str, show: Show | None = None, results: Store | Path | None = None
 ) -> str:
     """Return ``reports`` in one of ``FORMATS``.
 

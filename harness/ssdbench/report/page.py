@@ -27,12 +27,12 @@ _BINS = 120  # points of a loss curve, each the mean of the steps in it
 _MAX_CURVES = 12
 
 
-def to_page(reports: Sequence[SuiteReport], show: Show, results: Path | None = None) -> str:
+def to_page(reports: Sequence[SuiteReport], show: Show, results: Store | Path | None = None) -> str:
     """Return the page, which needs nothing else and asks no host for anything.
 
     ``results`` holds the records' pictures and the trainings' losses; what is not there is left out.
     """
-    store = None if results is None else Store(results)
+    store = Store(results) if isinstance(results, Path) else results
     records: dict[str, Record] = {}
     suites = []
     for report in reports:
@@ -185,11 +185,8 @@ def _samples(rows: Sequence[Row], called: Sequence[str], store: Store) -> list[d
     found = []
     for name, row in zip(called, rows, strict=True):
         record = row.records[0]
-        if record.thumbnail is None:
-            continue
-        try:
-            picture = (store.records_dir / Path(record.thumbnail).name).read_bytes()
-        except OSError:
+        picture = store.thumbnail(record)
+        if picture is None:
             continue
         source = "data:image/png;base64," + base64.b64encode(picture).decode()
         found.append({"caption": name, "key": record.key, "source": source})

@@ -46,7 +46,7 @@ def read_samples(record: Record, store: Store) -> Samples:
     keys = [roles[role] for role in sorted(roles) if role.startswith("samples/")]
     if not keys or any(store.manifest(key) is None for key in keys):
         raise UsageError(
-            f"the samples of run {record.key[:12]} are no longer in {store.root}: run its suite with keep: samples"
+            f"the samples of run {record.key[:12]} are no longer in {store.name}: run its suite with keep: samples"
         )
     shards = [load_file(store.directory(key) / "samples.safetensors") for key in keys]
     images, labels = (np.concatenate([shard[name] for shard in shards]) for name in ("images", "labels"))

@@ -10,6 +10,7 @@ from ssdbench.store.manifest import (
     Provenance,
     files_digest,
 )
+from ssdbench.store.reading import StoreReader
 from ssdbench.store.record import Record, StageRecord
 from ssdbench.store.sheets import Sheet
 
@@ -25,6 +26,7 @@ __all__ = [
     "Sheet",
     "StageRecord",
     "Store",
+    "StoreReader",
     "files_digest",
     "now",
 ]

@@ -22,6 +22,7 @@ from ssdbench.store.files import (
 )
 from ssdbench.store.manifest import (
     MIXED,
+    FileEntry,
     InputDigest,
     Manifest,
     Provenance,
@@ -123,16 +124,7 @@ class Store(StoreReader):
             SsdbenchError: the attempt's directory is gone or holds something that is no plain file, or a
                 damaged ``DONE.json`` stands in the way and cannot be moved.
         """
-        if not attempt.path.is_dir():
-            raise SsdbenchError(f"the attempt's directory is gone: {attempt.path}")
-        files = scan_files(attempt.path)
-        for name in files:
-            # safetensors makes files that nobody but their owner can read.
-            give_plain_mode(attempt.path / name, attempt.path)
-            fsync_path(attempt.path / name)
-        for directory in walk_directories(attempt.path):
-            fsync_path(directory)
-        fsync_path(attempt.path.parent)
+        files = _flushed(attempt)
         manifest = Manifest(
             **provenance.model_dump(),
             key=attempt.key,
@@ -147,18 +139,44 @@ class Store(StoreReader):
             started=attempt.started,
             host=attempt.owner.host,
         )
-        data = manifest.model_dump_json(indent=1).encode()
+        return self._stand(attempt, manifest)
+
+    def take(self, attempt: Attempt, manifest: Manifest) -> Manifest:
+        """Make a copy of another store's artifact, which ``attempt`` holds, the key's: as ``commit`` does.
+
+        Its manifest is kept but for the name of the attempt.
+
+        Raises:
+            SsdbenchError: the files are not those of the manifest, or as ``commit`` does.
+        """
+        files = _flushed(attempt, plain=False)
+        if files != manifest.files:
+            wrong = sorted(
+                name for name in files.keys() | manifest.files if files.get(name) != manifest.files.get(name)
+            )
+            raise SsdbenchError(f"{', '.join(wrong[:3])}: not what was committed there")
+        return self._stand(attempt, manifest.model_copy(update={"attempt": attempt.name}))
+
+    def _stand(self, attempt: Attempt, manifest: Manifest) -> Manifest:
+        """Publish a flushed attempt; returns what stands, the loser being removed."""
+        standing = self._publish(attempt, manifest, manifest.model_dump_json(indent=1).encode())
+        if standing.attempt != attempt.name:
+            remove_tree(attempt.path)
+            return standing
+        for name in manifest.files:
+            self._seen[attempt.path / name] = signature_of(attempt.path / name)
+        remove_tree(self.key_dir(attempt.key) / "scratch")
+        return standing
+
+    def _publish(self, attempt: Attempt, manifest: Manifest, data: bytes) -> Manifest:
+        """Create ``DONE.json`` with ``data`` unless there is one; returns the manifest that stands."""
         done = self.key_dir(attempt.key) / "DONE.json"
         while not create_once(done, data):
             winner = self.manifest(attempt.key)
             if winner is not None:
-                remove_tree(attempt.path)
                 return winner
             if done.exists():
                 raise SsdbenchError(f"{done} is not valid and cannot be set aside")
-        for name in files:
-            self._seen[attempt.path / name] = signature_of(attempt.path / name)
-        remove_tree(self.key_dir(attempt.key) / "scratch")
         return manifest
 
     def discard(self, attempt: Attempt) -> None:
@@ -203,13 +221,16 @@ class Store(StoreReader):
         if lease is None:
             return False
         with lease:
-            directory = self.key_dir(key)
-            (directory / "DONE.json").unlink(missing_ok=True)
-            fsync_path(directory)
-            for path in directory.iterdir():
-                if path != lease.path:
-                    remove_tree(path)
+            self._remove_files(key, lease)
         return True
+
+    def _remove_files(self, key: str, lease: leases.Lease) -> None:
+        directory = self.key_dir(key)
+        (directory / "DONE.json").unlink(missing_ok=True)
+        fsync_path(directory)
+        for path in directory.iterdir():
+            if path != lease.path:
+                remove_tree(path)
 
     def clean(self, key: str) -> None:
         """Remove the key's leftovers and all but its last logs; for the holder of its lease."""
@@ -233,3 +254,18 @@ class Store(StoreReader):
     def save_sheet(self, sheet: Sheet) -> Path:
         """Note what is being run, in place of the same suite's and profile's last sheet."""
         return write_sheet(self.suites_dir, sheet, self.root)
+
+
+def _flushed(attempt: Attempt, *, plain: bool = True) -> dict[str, FileEntry]:
+    """Flush all that an attempt wrote; returns its files, which get the usual mode unless they may be links."""
+    if not attempt.path.is_dir():
+        raise SsdbenchError(f"the attempt's directory is gone: {attempt.path}")
+    files = scan_files(attempt.path)
+    for name in files:
+        if plain:  # safetensors makes files that nobody but their owner can read
+            give_plain_mode(attempt.path / name, attempt.path)
+        fsync_path(attempt.path / name)
+    for directory in walk_directories(attempt.path):
+        fsync_path(directory)
+    fsync_path(attempt.path.parent)
+    return files

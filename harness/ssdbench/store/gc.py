@@ -11,9 +11,9 @@ from ssdbench.store.files import is_temporary, remove_tree, tree_bytes
 
 @dataclass(frozen=True)
 class Collected:
-    """What ``collect`` removed, or would remove: paths, and their bytes together."""
+    """What ``collect`` removed, or would remove: paths or URLs, and their bytes together."""
 
-    paths: list[Path]
+    paths: list[Path | str]
     bytes: int
 
 
@@ -32,7 +32,7 @@ def collect(store: Store, *, dry_run: bool = False) -> Collected:
 
     A key whose lease is held is left alone. Finished artifacts, records and sheets stay.
     """
-    paths: list[Path] = []
+    paths: list[Path | str] = []
     total = 0
     for key in store.all_keys():
         lease = None if dry_run else store.lease(key)

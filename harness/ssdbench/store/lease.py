@@ -11,6 +11,7 @@ from types import TracebackType
 
 from pydantic import ValidationError
 
+from ssdbench.errors import SsdbenchError
 from ssdbench.store.files import create_once, make_durable_directory, temporary_beside
 from ssdbench.store.owner import Owner
 
@@ -31,22 +32,33 @@ class Lease:
 
     def _beat(self) -> None:
         while not self._over.wait(self._heartbeat):
-            # A lease that another process took over (this one was suspended, say) is no longer ours to touch.
-            if read_owner(self.path) != self.owner:
-                return
             try:
-                os.utime(self.path)
-            except OSError:
+                # A lease that another process took over (this one was suspended, say) is no longer ours to touch.
+                if not self._is_ours():
+                    return
+                self._touch()
+            except (OSError, SsdbenchError):
                 continue
 
     def release(self) -> None:
-        """Stop the heartbeat and remove the file, unless it has become another process's."""
+        """Stop the heartbeat and remove the lease, unless it has become another process's."""
         if self._over.is_set():
             return
         self._over.set()
         self._thread.join()
-        if read_owner(self.path) == self.owner:
-            self.path.unlink(missing_ok=True)
+        if self._is_ours():
+            self._remove()
+
+    # ---- where the lease is
+
+    def _is_ours(self) -> bool:
+        return read_owner(self.path) == self.owner
+
+    def _touch(self) -> None:
+        os.utime(self.path)
+
+    def _remove(self) -> None:
+        self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Lease:
         return self

@@ -52,6 +52,11 @@ class StoreReader:
         self._seen: dict[Path, Signature] = {}
         self._locks: dict[str, threading.Lock] = {}
 
+    @property
+    def name(self) -> str:
+        """Where the store is, for messages."""
+        return str(self.root)
+
     def key_dir(self, key: str) -> Path:
         """The directory of one spec key, which need not exist.
 
@@ -86,12 +91,16 @@ class StoreReader:
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
-            manifest = _parse_manifest(data, key)
+            manifest = parse_manifest(data, key)
         except ValueError as error:
             self._damaged(key, f"DONE.json is not valid: {error}")
             return None
         self._parsed[key] = (signature, manifest)
         return manifest
+
+    def upstream_of(self, key: str) -> str | None:
+        """Where a finished artifact is if that is not here but upstream; see ``ssdbench.store.upstream``."""
+        return None
 
     def directory(self, key: str) -> Path:
         """The directory that holds a finished artifact's files.
@@ -205,19 +214,32 @@ class StoreReader:
             log.warning("record %s is not valid and will be written again: %s", key[:12], error)
             return None
 
+    def record_keys(self) -> list[str]:
+        """Keys of all records, sorted."""
+        return sorted(path.stem for path in self.records_dir.glob("*.json"))
+
     def records(self) -> Iterator[Record]:
         """Every readable record, by key."""
-        for path in sorted(self.records_dir.glob("*.json")):
-            record = self.read_record(path.stem)
+        for key in self.record_keys():
+            record = self.read_record(key)
             if record is not None:
                 yield record
+
+    def thumbnail(self, record: Record) -> bytes | None:
+        """The PNG of a record's first samples, or None where there is none."""
+        if record.thumbnail is None:
+            return None
+        try:
+            return (self.records_dir / Path(record.thumbnail).name).read_bytes()
+        except OSError:
+            return None
 
     def sheets(self) -> list[Sheet]:
         """What was run on this store, the last first."""
         return read_sheets(self.suites_dir)
 
 
-def _parse_manifest(data: bytes, key: str) -> Manifest:
+def parse_manifest(data: bytes, key: str) -> Manifest:
     """Parse ``DONE.json``; ValueError (pydantic's is one) where it is not a valid manifest of ``key``."""
     content = json.loads(data)
     version = content.get("schema_version") if isinstance(content, dict) else None

@@ -1,0 +1,233 @@
+"""Upstream: another store, never written to, that finished artifacts are taken from where one's own lacks them.
+
+``Layered`` is both stores seen as one, in which an artifact of upstream counts only if everything it was made from
+is as one's own store has it: two executions of a training are never mixed in one row.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ssdbench.errors import SsdbenchError, UsageError
+from ssdbench.store.artifacts import Store
+from ssdbench.store.manifest import Manifest, NewerStore
+from ssdbench.store.reading import StoreReader, parse_manifest
+from ssdbench.store.record import Record, record_path, thumbnail_path
+from ssdbench.store.remote import Remote, RemoteError
+
+log = logging.getLogger(__name__)
+
+
+class Unfit(SsdbenchError):
+    """An artifact of upstream cannot be taken: its files are not there or not what was committed."""
+
+
+class Upstream(ABC):
+    """Where finished artifacts may be taken from; keys are asked for, never listed."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self._manifests: dict[str, Manifest | None] = {}
+
+    def look(self, keys: Iterable[str]) -> None:
+        """Ask for the manifests of these keys, side by side where that helps."""
+        asked = [key for key in dict.fromkeys(keys) if key not in self._manifests]
+        contents = self._read({key: f"{_place(key)}/DONE.json" for key in asked})
+        for key in asked:
+            self._manifests[key] = self._parse(key, contents.get(key))
+
+    def manifest(self, key: str) -> Manifest | None:
+        """The manifest of a finished artifact, or None."""
+        self.look([key])
+        return self._manifests[key]
+
+    def forget(self, key: str) -> None:
+        """Take an artifact as absent from now on."""
+        self._manifests[key] = None
+
+    def record(self, key: str) -> tuple[Record, bytes | None] | None:
+        """A run's record with its PNG, or None where there is no readable one."""
+        names = {"json": record_path(Path("records"), key).as_posix()}
+        data = self._read(names).get("json")
+        try:
+            record = None if data is None else Record.model_validate_json(data)
+        except ValidationError:
+            return None
+        if record is None:
+            return None
+        picture = {"png": thumbnail_path(Path("records"), key).as_posix()}
+        return record, self._read(picture).get("png") if record.thumbnail else None
+
+    def fetch(self, manifest: Manifest, directory: Path) -> None:
+        """Bring an artifact's files into a fresh directory; they may be hard links, and are not verified."""
+        for name in manifest.files:
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._fetch(f"{_place(manifest.key)}/{manifest.attempt}/{name}", target)
+
+    def _parse(self, key: str, data: bytes | None) -> Manifest | None:
+        try:
+            return None if data is None else parse_manifest(data, key)
+        except (ValueError, NewerStore) as error:
+            log.warning("upstream %s: artifact %s is left out: %s", self.name, key[:12], error)
+            return None
+
+    @abstractmethod
+    def _read(self, names: dict[str, str]) -> dict[str, bytes]:
+        """Contents of what exists, under the names' own names."""
+
+    @abstractmethod
+    def _fetch(self, name: str, target: Path) -> None:
+        """Bring one file to a path that does not exist."""
+
+
+class DirectoryUpstream(Upstream):
+    """A store in a directory."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.name = str(root)
+        self._root = root
+
+    def _read(self, names: dict[str, str]) -> dict[str, bytes]:
+        found = {}
+        for own, name in names.items():
+            try:
+                found[own] = (self._root / name).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise UsageError(f"--upstream {self._root / name}: {error.strerror or error}") from error
+        return found
+
+    def _fetch(self, name: str, target: Path) -> None:
+        source = self._root / name
+        if source.is_symlink() or not source.is_file():
+            raise SsdbenchError(f"{source} is not a plain file")
+        try:
+            os.link(source, target)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, target)
+
+
+class RemoteUpstream(Upstream):
+    """A store on a URL; of HTTP no listing is needed."""
+
+    def __init__(self, remote: Remote) -> None:
+        super().__init__()
+        self.name = remote.url
+        self._remote = remote
+
+    def _read(self, names: dict[str, str]) -> dict[str, bytes]:
+        contents = self._remote.read_many(names.values())
+        return {own: contents[name] for own, name in names.items() if name in contents}
+
+    def _fetch(self, name: str, target: Path) -> None:
+        if self._remote.download(name, target) is None:
+            raise SsdbenchError(f"{self.name}/{name}: there is no such object")
+
+
+class Layered(StoreReader):
+    """One's own store, and behind it what upstream has and fits."""
+
+    def __init__(self, own: Store, upstream: Upstream) -> None:
+        super().__init__(own.root)
+        self.own = own
+        self.upstream = upstream
+        self._fits: dict[str, bool] = {}
+
+    @property
+    def name(self) -> str:
+        """Where one's own store is."""
+        return self.own.name
+
+    def manifest(self, key: str) -> Manifest | None:
+        """One's own, else upstream's where it fits."""
+        own = self.own.manifest(key)
+        if own is not None:
+            return own
+        found = self.upstream.manifest(key)
+        return found if found is not None and self._fitting(found) else None
+
+    def upstream_of(self, key: str) -> str | None:
+        """Where a finished artifact is if one's own store lacks it."""
+        if self.own.manifest(key) is None and self.manifest(key) is not None:
+            return self.upstream.name
+        return None
+
+    def stale(self, key: str) -> str | None:
+        """As one's own store says of its own; what comes from upstream is not, or it would not be here."""
+        return self.own.stale(key)
+
+    def aside_reason(self, key: str) -> str | None:
+        """As one's own store says."""
+        return self.own.aside_reason(key)
+
+    def read_record(self, key: str) -> Record | None:
+        """One's own record; upstream's where the artifact is upstream's and the record is of it."""
+        if self.upstream_of(key) is None:
+            return self.own.read_record(key)
+        found = self.upstream.record(key)
+        manifest = self.upstream.manifest(key)
+        return found[0] if found and manifest and found[0].digest == manifest.digest else None
+
+    def take(self, key: str) -> Manifest:
+        """Copy an artifact of upstream into one's own store.
+
+        Raises:
+            Unfit: what is there is not what was committed; it counts as absent from now on.
+        """
+        manifest = self.upstream.manifest(key)
+        if manifest is None:
+            raise Unfit(f"{self.upstream.name}: artifact {key[:12]} is not there")
+        attempt = self.own.begin(key)
+        try:
+            self.upstream.fetch(manifest, attempt.path)
+            return self.own.take(attempt, manifest)
+        except RemoteError:
+            self.own.discard(attempt)
+            raise
+        except SsdbenchError as error:
+            self.own.discard(attempt)
+            self.upstream.forget(key)
+            self._fits.clear()
+            raise Unfit(f"{self.upstream.name}: {manifest.title}: {error}") from error
+        except BaseException:
+            self.own.discard(attempt)
+            raise
+
+    def take_record(self, key: str) -> bool:
+        """Copy the record of a score artifact that was taken; False where upstream has none of that artifact."""
+        own, found = self.own.manifest(key), self.upstream.record(key)
+        if own is None or found is None or found[0].digest != own.digest:
+            return False
+        self.own.write_record(*found)
+        return True
+
+    def _fitting(self, manifest: Manifest) -> bool:
+        """Whether all that an artifact of upstream was made from is as it is here, or, where that is not here, there.
+
+        What is neither here nor there (samples that were dropped) speaks against nothing.
+        """
+        known = self._fits.get(manifest.key)
+        if known is None:
+            direct = {consumed.key: consumed.digest for consumed in manifest.inputs.values()}
+            known = all(
+                found is None or found.digest == digest
+                for key, digest in (manifest.ancestors | direct).items()
+                if (found := self.own.manifest(key) or self.upstream.manifest(key)) is not None
+            )
+            self._fits[manifest.key] = known
+        return known
+
+
+def _place(key: str) -> str:
+    return f"artifacts/{key[:2]}/{key}"
