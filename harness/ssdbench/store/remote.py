@@ -55,6 +55,8 @@ class Remote:
             RemoteError: fsspec does not know the protocol, or lacks a package for it.
         """
         self.url = url.rstrip("/")
+        if "://" not in self.url:
+            raise RemoteError(f"{url}: expected a directory or a URL such as s3://bucket/prefix")
         self.protocol = url.partition("://")[0].lower()
         try:
             import fsspec
