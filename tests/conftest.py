@@ -6,6 +6,7 @@ import logging
 import os
 import pwd
 import threading
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,10 +85,16 @@ def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> S3:
 @pytest.fixture
 def bucket(s3: S3) -> str:
     """The URL of a place in a fresh bucket."""
+    name = f"bucket-{uuid.uuid4().hex[:8]}"
+    urllib.request.urlopen(urllib.request.Request(f"{s3.endpoint}/{name}", method="PUT")).close()
+    return f"s3://{name}/team/results"
+
+
+@pytest.fixture
+def new_clients(s3: S3) -> Iterator[None]:
+    """For tests that change endpoint or credentials: fsspec keeps one client for all, whatever the environment is."""
     import s3fs
 
-    # fsspec keeps one file system for each set of arguments, which names neither endpoint nor credentials.
     s3fs.S3FileSystem.clear_instance_cache()
-    name = f"bucket-{uuid.uuid4().hex[:8]}"
-    s3fs.S3FileSystem().mkdir(name)
-    return f"s3://{name}/team/results"
+    yield
+    s3fs.S3FileSystem.clear_instance_cache()
