@@ -10,7 +10,8 @@ from ssdbench.engine import Outcome, SilentView, run_graph
 from ssdbench.plan.decide import decide
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.store import Store
-from ssdbench.store.remote import Remote, RemoteError
+from ssdbench.store.remote import Remote
+from ssdbench.store.remote_errors import RemoteError
 from ssdbench.store.shared import SharedStore
 
 

@@ -21,7 +21,8 @@ from ssdbench.errors import SsdbenchError
 from ssdbench.store import InputDigest, Manifest, Provenance, Sheet, Store, node, shared_gc
 from ssdbench.store.gc import verify_all
 from ssdbench.store.places import open_store
-from ssdbench.store.remote import Remote, RemoteError
+from ssdbench.store.remote import Remote
+from ssdbench.store.remote_errors import RemoteError
 from ssdbench.store.remote_lease import RemoteLeases
 from ssdbench.store.shared import SharedStore
 
@@ -32,7 +33,11 @@ Machine = Callable[[str], SharedStore]
 
 
 def put(
-    store: Store, key: str, files: dict[str, bytes], inputs: dict[str, Manifest] | None = None
+    store: Store,
+    key: str,
+    files: dict[str, bytes],
+    inputs: dict[str, Manifest] | None = None,
+    kind: str = "sample",
 ) -> Manifest:
     attempt = store.begin(key)
     for name, content in files.items():
@@ -40,7 +45,7 @@ def put(
         (attempt.path / name).write_bytes(content)
     consumed = {role: InputDigest(key=m.key, digest=m.digest) for role, m in (inputs or {}).items()}
     return store.commit(
-        attempt, Provenance(kind="sample", version=1, title="t", spec={}, inputs=consumed, sources="s")
+        attempt, Provenance(kind=kind, version=1, title="t", spec={}, inputs=consumed, sources="s")
     )
 
 
@@ -328,6 +333,23 @@ def test_a_lease_asks_again_what_is_done(machine: Machine) -> None:
     assert second.manifest(KEY) == made
 
 
+def test_what_another_machine_finished_comes_with_its_chain_and_record(machine: Machine) -> None:
+    """Whoever waited for a score writes no record of half a chain in place of the whole one."""
+    first, second = machine("a"), machine("b")
+    assert second.manifest(KEY) is None
+    assert second.record_keys() == []
+    made = put(first, KEY, {"x": b"weights"})
+    samples = put(first, OTHER, {"y": b"samples"}, {"model": made})
+    score = put(first, "ef" * 32, {"z": b"1"}, {"samples/0": samples}, kind="score")
+    first.write_record(a_record(score.key), b"png")
+    lease = second.lease(score.key)
+    assert lease is not None
+    lease.release()
+    assert [second.manifest(found.key) for found in (score, samples, made)] == [score, samples, made]
+    assert second.read_record(score.key) == a_record(score.key)
+    assert second.thumbnail(a_record(score.key)) == b"png"
+
+
 def test_a_server_that_ignores_the_condition_is_refused(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,7 +402,7 @@ def test_places() -> None:
 def test_a_url_that_cannot_create_conditionally_is_no_store() -> None:
     pytest.importorskip("aiohttp")
     with pytest.raises(RemoteError, match="only if it is absent"):
-        open_store("http://127.0.0.1:9/results").lease(KEY)
+        open_store("http://127.0.0.1:9/results")
 
 
 @pytest.mark.usefixtures("new_clients")

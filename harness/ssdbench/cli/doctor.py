@@ -107,7 +107,7 @@ def _store(results: str) -> Iterator[tuple[str, str]]:
 
     from ssdbench.cli.common import quantity
     from ssdbench.store.places import as_directory
-    from ssdbench.store.shared import working_copy
+    from ssdbench.store.shared_reading import working_copy
 
     place = as_directory(results)
     if place is None:

@@ -37,6 +37,7 @@ def take_finished(
         RemoteError: one of the stores cannot be reached.
     """
     upstream.look(graph.nodes)
+    upstream.look_at_records(graph.targets)
     layered = Layered(store, upstream)
     taken: list[str] = []
     while True:

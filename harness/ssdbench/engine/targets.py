@@ -51,5 +51,5 @@ class Targets:
     def _drop(self, key: str) -> None:
         try:
             self._store.remove(key)
-        except OSError as error:
+        except (SsdbenchError, OSError) as error:
             self._view.say(f"{key[:8]}  its images could not be dropped: {error}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ssdbench.errors import UsageError
+from ssdbench.store.remote_errors import RemoteError, explain, is_absent, is_conflict, is_there
 
 CONDITIONAL = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory")
 """Protocols whose fsspec package creates an object only if it is absent, and that in one request.
@@ -30,10 +29,6 @@ _MARKER = "ssdbench-store.json"
 _CONFLICTS = 6  # at most so often is a conditional write repeated that met another one half way
 _REMOVED_AT_ONCE = 1000
 _CHUNK = 1 << 20
-
-
-class RemoteError(UsageError):
-    """A store's URL cannot be understood or reached, or refused what was asked of it."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ class Remote:
             try:
                 found = self._fs.find(self._path(prefix), detail=True)
             except FileNotFoundError as error:
-                if not _is_absent(error):
+                if not is_absent(error):
                     raise
                 found = {}
         start = len(self._base) + 1
@@ -121,7 +116,7 @@ class Remote:
             for path, answer in answers.items():
                 if isinstance(answer, bytes):
                     found[paths[path]] = answer
-                elif not _is_absent(answer):
+                elif not is_absent(answer):
                     raise answer
         return found
 
@@ -132,7 +127,7 @@ class Remote:
             try:
                 self._fs.get_file(self._path(name), str(target))
             except FileNotFoundError as error:
-                if not _is_absent(error):
+                if not is_absent(error):
                     raise
                 return None
             with target.open("rb", buffering=0) as file:
@@ -151,7 +146,7 @@ class Remote:
                     while chunk := file.read(_CHUNK):
                         digest.update(chunk)
             except FileNotFoundError as error:
-                if not _is_absent(error):
+                if not is_absent(error):
                     raise
                 return None
         return digest.hexdigest()
@@ -180,10 +175,10 @@ class Remote:
                     self._fs.pipe_file(self._path(name), data, mode="create")
                 return True
             except RemoteError as error:
-                if _is_there(error.__cause__):
+                if is_there(error.__cause__):
                     return False
                 # Another conditional write or a removal was under way: S3 asks to try again.
-                if not _is_conflict(error.__cause__) or attempt == _CONFLICTS - 1:
+                if not is_conflict(error.__cause__) or attempt == _CONFLICTS - 1:
                     raise
             time.sleep(0.1 * 2**attempt)
         return False
@@ -202,17 +197,20 @@ class Remote:
                         with suppress(FileNotFoundError):
                             self._fs.rm_file(path)
 
-    def prove_conditional(self) -> None:
-        """Make sure that what exists is not created a second time here: two machines would both have finished a stage.
-
-        Raises:
-            RemoteError: the protocol cannot, or the server ignores the condition, as some that resemble S3 do.
-        """
+    def require_conditional(self) -> None:
+        """Refuse a protocol that cannot create an object only if it is absent, in one step (``RemoteError``)."""
         if self.protocol not in CONDITIONAL:
             raise RemoteError(
                 f"{self.url}: {self.protocol}:// cannot create an object only if it is absent, so that two machines "
                 f"could finish one stage; a store takes {', '.join(CONDITIONAL[:-1])} or a directory"
             )
+
+    def prove_conditional(self) -> None:
+        """Make sure that what exists is not created a second time: two machines would both have finished a stage.
+
+        Raises:
+            RemoteError: the server ignores the condition, as some that resemble S3 do.
+        """
         marker = json.dumps({"schema_version": 1}).encode()
         if self.create(_MARKER, marker) and self.create(_MARKER, marker):
             raise RemoteError(
@@ -232,57 +230,7 @@ class Remote:
         except RemoteError:
             raise
         except Exception as error:  # each protocol's package has its own
-            raise RemoteError(f"cannot {what} {self.url}/{name}: {_explain(error)}") from error
-
-
-def _explain(error: BaseException) -> str:
-    """An error of fsspec's or of a package below it, with what to look at."""
-    kinds = {type(one).__name__ for one in _chain(error)}
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if kinds & {"NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError", "ProfileNotFound"}:
-        return f"no credentials were found (AWS_ACCESS_KEY_ID, AWS_PROFILE, ~/.aws, or a role): {error}"
-    if isinstance(error, PermissionError):
-        return f"permission denied (are the credentials the right ones?): {error}"
-    if isinstance(error, FileNotFoundError):
-        return f"no such bucket or place: {error}"
-    if _is_network(kinds) or isinstance(error, ConnectionError | TimeoutError):
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        return f"unreachable{f' (AWS_ENDPOINT_URL is {endpoint})' if endpoint else ''}: {text}"
-    return text
-
-
-def _is_network(kinds: set[str]) -> bool:
-    return any(word in kind for kind in kinds for word in ("Connect", "Timeout", "Endpoint", "DNS"))
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _code(error: BaseException | None) -> str:
-    """The code of S3's answer at the root of an error, if there is one."""
-    for one in _chain(error):
-        response = getattr(one, "response", None)
-        if isinstance(response, dict):
-            return str(response.get("Error", {}).get("Code", ""))
-    return ""
-
-
-def _is_absent(error: BaseException) -> bool:
-    """Whether an object does not exist; that its bucket does not is another thing."""
-    no_bucket = _code(error) == "NoSuchBucket" or "specified bucket does not exist" in str(error)
-    return isinstance(error, FileNotFoundError) and not no_bucket
-
-
-def _is_there(error: BaseException | None) -> bool:
-    """Whether a conditional write failed because the object exists."""
-    return isinstance(error, FileExistsError) or _code(error) in ("PreconditionFailed", "412")
-
-
-def _is_conflict(error: BaseException | None) -> bool:
-    return _code(error) in ("ConditionalRequestConflict", "OperationAborted", "409")
+            raise RemoteError(f"cannot {what} {self.url}/{name}: {explain(error)}") from error
 
 
 def _tag(info: dict[str, Any]) -> str:

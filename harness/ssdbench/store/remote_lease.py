@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ssdbench.store.lease import EXPIRY_SECONDS, HEARTBEAT_SECONDS, Lease
 from ssdbench.store.owner import Owner
-from ssdbench.store.remote import Remote, RemoteError
+from ssdbench.store.remote import Remote
+from ssdbench.store.remote_errors import RemoteError
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,11 @@ class RemoteLeases:
         if seen is None:
             return None
         if time.monotonic() - seen.looked >= min(LOOK_SECONDS, self._expiry / 4):
-            seen = self._look(name)
+            try:
+                seen = self._look(name)
+            except RemoteError as error:
+                # Who waits goes on waiting; whoever starts something will meet the error where it matters.
+                log.warning("%s", error)
         return None if seen is None or self._lapsed(seen) else seen.owner
 
     def acquire(self, name: str, local: Lease) -> RemoteLease | None:

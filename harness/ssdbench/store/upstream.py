@@ -20,7 +20,8 @@ from ssdbench.store.artifacts import Store
 from ssdbench.store.manifest import Manifest, NewerStore
 from ssdbench.store.reading import StoreReader, parse_manifest
 from ssdbench.store.record import Record, record_path, thumbnail_path
-from ssdbench.store.remote import Remote, RemoteError
+from ssdbench.store.remote import Remote
+from ssdbench.store.remote_errors import RemoteError
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Upstream(ABC):
 
     def __init__(self) -> None:
         self._manifests: dict[str, Manifest | None] = {}
+        self._records: dict[str, Record | None] = {}
 
     def look(self, keys: Iterable[str]) -> None:
         """Ask for the manifests of these keys, side by side where that helps."""
@@ -53,18 +55,27 @@ class Upstream(ABC):
         """Take an artifact as absent from now on."""
         self._manifests[key] = None
 
-    def record(self, key: str) -> tuple[Record, bytes | None] | None:
-        """A run's record with its PNG, or None where there is no readable one."""
-        names = {"json": record_path(Path("records"), key).as_posix()}
-        data = self._read(names).get("json")
-        try:
-            record = None if data is None else Record.model_validate_json(data)
-        except ValidationError:
-            return None
-        if record is None:
-            return None
-        picture = {"png": thumbnail_path(Path("records"), key).as_posix()}
-        return record, self._read(picture).get("png") if record.thumbnail else None
+    def look_at_records(self, keys: Iterable[str]) -> None:
+        """Ask for the records of these score keys, side by side where that helps."""
+        asked = [key for key in dict.fromkeys(keys) if key not in self._records]
+        contents = self._read({key: record_path(Path("records"), key).as_posix() for key in asked})
+        for key in asked:
+            try:
+                data = contents.get(key)
+                self._records[key] = None if data is None else Record.model_validate_json(data)
+            except ValidationError:
+                self._records[key] = None
+
+    def record(self, key: str) -> Record | None:
+        """A run's record of the present artifact, or None where there is no readable one."""
+        self.look_at_records([key])
+        record, manifest = self._records[key], self.manifest(key)
+        return record if record and manifest and record.digest == manifest.digest else None
+
+    def thumbnail(self, record: Record) -> bytes | None:
+        """The PNG of a record's first samples, or None where there is none."""
+        place = thumbnail_path(Path("records"), record.key).as_posix()
+        return self._read({"png": place}).get("png") if record.thumbnail else None
 
     def fetch(self, manifest: Manifest, directory: Path) -> None:
         """Bring an artifact's files into a fresh directory; they may be hard links, and are not verified."""
@@ -173,11 +184,7 @@ class Layered(StoreReader):
 
     def read_record(self, key: str) -> Record | None:
         """One's own record; upstream's where the artifact is upstream's and the record is of it."""
-        if self.upstream_of(key) is None:
-            return self.own.read_record(key)
-        found = self.upstream.record(key)
-        manifest = self.upstream.manifest(key)
-        return found[0] if found and manifest and found[0].digest == manifest.digest else None
+        return self.own.read_record(key) if self.upstream_of(key) is None else self.upstream.record(key)
 
     def take(self, key: str) -> Manifest:
         """Copy an artifact of upstream into one's own store.
@@ -207,9 +214,9 @@ class Layered(StoreReader):
     def take_record(self, key: str) -> bool:
         """Copy the record of a score artifact that was taken; False where upstream has none of that artifact."""
         own, found = self.own.manifest(key), self.upstream.record(key)
-        if own is None or found is None or found[0].digest != own.digest:
+        if own is None or found is None or found.digest != own.digest:
             return False
-        self.own.write_record(*found)
+        self.own.write_record(found, self.upstream.thumbnail(found))
         return True
 
     def _fitting(self, manifest: Manifest) -> bool:
