@@ -198,6 +198,17 @@ def test_a_kill_while_sending_leaves_a_whole_artifact_or_none(
     assert {name.split("/")[3] for name in other.remote.list("artifacts")} == {"DONE.json", made.attempt}
 
 
+def test_of_an_artifact_one_file_can_be_brought_alone(machine: Machine) -> None:
+    put(machine("a"), KEY, {"x": b"weights", "loss": b"0.5"})
+    other = machine("b")
+    path = other.file(KEY, "loss")
+    assert path.read_bytes() == b"0.5"
+    assert not (path.parent / "x").exists()
+    assert not other.file(KEY, "other").exists()
+    assert other.directory(KEY) == path.parent
+    assert (path.parent / "x").read_bytes() == b"weights"
+
+
 def test_damage_here_is_mended_and_damage_there_is_told(machine: Machine) -> None:
     store = machine("a")
     made = put(store, KEY, {"x": b"weights", "y": b"more"})

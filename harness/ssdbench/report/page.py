@@ -155,7 +155,7 @@ def _losses(rows: Sequence[Row], called: Sequence[str], store: Store) -> dict[st
     for name, row in zip(called, rows, strict=True):
         for key, stage in row.records[0].stages.items():
             if stage.kind == "train" and key not in curves and store.manifest(key) is not None:
-                points = _binned(store.directory(key) / LOSSES)
+                points = _binned(store.file(key, LOSSES))
                 if len(points) > 1:
                     text = f"{name}: {stage.title}"
                     curves[key] = {"name": text, "points": points, "level": None, "published": False}

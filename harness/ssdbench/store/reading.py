@@ -113,6 +113,14 @@ class StoreReader:
             raise SsdbenchError(f"artifact {key[:12]} is not done")
         return self.key_dir(key) / manifest.attempt
 
+    def file(self, key: str, name: str) -> Path:
+        """One file of a finished artifact, where no other is needed; it need not exist.
+
+        Raises:
+            SsdbenchError: the artifact is not done.
+        """
+        return self.directory(key) / name
+
     def stale(self, key: str) -> str | None:
         """Why a finished artifact no longer fits what it was made from, or None.
 

@@ -157,13 +157,20 @@ class SharedReader(Store):
         Raises:
             SsdbenchError: the artifact is not done, or what is there is not what was committed.
         """
+        return self._bring(key, None)
+
+    def file(self, key: str, name: str) -> Path:
+        """As in a directory; only this file is fetched."""
+        return self._bring(key, name) / name
+
+    def _bring(self, key: str, only: str | None) -> Path:
         directory = super().directory(key)
         manifest = self.manifest(key)
         assert manifest is not None
         with self._fetching.setdefault(key, threading.Lock()):
             for name, entry in manifest.files.items():
                 path = directory / name
-                if path.is_file() and path.stat().st_size == entry.size:
+                if only not in (None, name) or (path.is_file() and path.stat().st_size == entry.size):
                     continue
                 problem = self._fetch(manifest, name)
                 if problem is not None:
