@@ -59,6 +59,12 @@ class Reference:
             raise InputError(f"a reference with features of shape {features.shape}: expected (M, {width})")
         if self.radii is not None and self.radii.shape != features.shape[:1]:
             raise InputError(f"a reference with {self.radii.shape} radii of {features.shape} features")
+        for name, values in (("features", features), ("radii", self.radii)):
+            if values is not None and not np.issubdtype(values.dtype, np.floating):
+                raise InputError(f"a reference whose {name} are {values.dtype}, expected floating point")
+            if values is not None and not np.isfinite(values).all():
+                row = int(np.argwhere(~np.isfinite(values))[0][0])
+                raise InputError(f"a reference whose {name} are not finite, those of image {row} first")
 
     @staticmethod
     def of(

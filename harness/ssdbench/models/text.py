@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ssdbench.diffusion.finite import check_finite
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import CONFIG, load_config
@@ -52,7 +53,11 @@ class TextEncoder:
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Hidden states, float32 (B, L, D) on the CPU."""
+        """Hidden states, float32 (B, L, D) on the CPU.
+
+        Raises:
+            NotFinite: some are NaN or infinite.
+        """
         tokens = self.tokenizer(
             list(texts),
             padding="max_length",
@@ -63,4 +68,6 @@ class TextEncoder:
         masked = getattr(self.model.config, "use_attention_mask", False)
         mask = tokens.attention_mask.to(self.device) if masked else None
         states: Tensor = self.model(tokens.input_ids.to(self.device), attention_mask=mask)[0]
-        return states.float().cpu()
+        found = states.float().cpu()
+        check_finite(found, range(len(found)), f"the hidden states of captions {texts[0]!r}, ...: numbers")
+        return found

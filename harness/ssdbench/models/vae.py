@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ssdbench.diffusion.finite import check_finite
 from ssdbench.errors import InputError
 from ssdbench.models.checkpoint import load_config
 from ssdbench.models.compat import prepare_torchvision
@@ -67,35 +68,52 @@ class Autoencoder:
         self.device = device
 
     @torch.no_grad()
-    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, pixels: Tensor, indices: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """uint8 NHWC -> mean and standard deviation of the scaled latents, float32 (B, C, h, w).
+
+        ``indices`` number the images for messages; by default from 0.
 
         Raises:
             InputError: the images have another number of channels than the autoencoder takes.
+            NotFinite: latents are NaN or infinite; names the images.
         """
         expected = int(self.model.config["in_channels"])
         if pixels.shape[-1] != expected:
             raise InputError(f"the images have {pixels.shape[-1]} channels, the autoencoder takes {expected}")
         posterior = self.model.encode(to_float(pixels).to(self.device)).latent_dist
-        return (posterior.mean * self.scale).cpu(), (posterior.std * self.scale).cpu()
+        mean, std = (posterior.mean * self.scale).cpu(), (posterior.std * self.scale).cpu()
+        for what, values in (("means", mean), ("standard deviations", std)):
+            check_finite(values, indices or range(len(values)), f"the {what} of the latents of images")
+        return mean, std
 
     @torch.no_grad()
-    def decode(self, latents: Tensor, offset: float = DIT_OFFSET) -> Tensor:
-        """Scaled latents (B, C, h, w) -> uint8 NHWC by :func:`to_uint8`."""
+    def decode(
+        self, latents: Tensor, offset: float = DIT_OFFSET, indices: Sequence[int] | None = None
+    ) -> Tensor:
+        """Scaled latents (B, C, h, w) -> uint8 NHWC by :func:`to_uint8`; ``indices`` number them for messages.
+
+        Raises:
+            NotFinite: pixels are NaN or infinite, which uint8 would hide; names the samples.
+        """
         images = self.model.decode(latents.to(self.device) / self.scale).sample
+        check_finite(images, indices or range(len(images)), "the decoded pixels of samples")
         return to_uint8(images, offset).cpu()
 
 
 class Pixels:
     """No autoencoder: the model denoises pixels in [-1, 1]. As :class:`Autoencoder` otherwise."""
 
-    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, pixels: Tensor, indices: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """uint8 NHWC -> float32 (B, C, H, W), and zeros."""
+        del indices  # no message needs them
         images = to_float(pixels)
         return images, torch.zeros_like(images)
 
-    def decode(self, latents: Tensor, offset: float = DIT_OFFSET) -> Tensor:
+    def decode(
+        self, latents: Tensor, offset: float = DIT_OFFSET, indices: Sequence[int] | None = None
+    ) -> Tensor:
         """(B, C, H, W) -> uint8 NHWC by :func:`to_uint8`."""
+        check_finite(latents, indices or range(len(latents)), "the pixels of samples")
         return to_uint8(latents, offset).cpu()
 
 
