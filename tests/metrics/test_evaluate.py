@@ -148,6 +148,6 @@ def test_features_that_are_not_finite_are_an_error(reference):
 
     broken = FeatureNetwork("toy", "0" * 64, DIMS, forward, batch_size=10)
     with pytest.raises(
-        NotFinite, match="logits features of images 0 to 9 .* first image 9, whose feature 2 of"
+        NotFinite, match=r"logits features of images 0 to 9 .* first image 9, whose feature 2 of"
     ):
         evaluate([SAMPLES], broken, reference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from ssdbench.diffusion.finite import check_finite
 from ssdbench.errors import InputError
-from ssdbench.models.checkpoint import load_config
+from ssdbench.models.checkpoint import CONFIG, load_config
 from ssdbench.models.compat import prepare_torchvision
+from ssdbench.models.pretrained import load_pretrained
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -57,14 +59,12 @@ class Autoencoder:
         config = load_config(folder)
         if config.get("_class_name") != "AutoencoderKL":
             raise InputError(f"{folder}: expected an AutoencoderKL, found {config.get('_class_name')!r}")
-        try:
-            self.model = AutoencoderKL.from_pretrained(
-                folder, local_files_only=True, torch_dtype=torch.float32
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(f"{folder}: cannot be loaded as an AutoencoderKL: {error}") from error
+        scale = config.get("scaling_factor")
+        if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
+            raise InputError(f"{folder / CONFIG}: scaling_factor is {scale!r}, expected a positive number")
+        self.model: AutoencoderKL = load_pretrained(AutoencoderKL, config, folder)
         self.model.eval().requires_grad_(False).to(device)
-        self.scale = float(config["scaling_factor"])
+        self.scale = float(scale)
         self.device = device
 
     @torch.no_grad()

@@ -16,7 +16,8 @@ def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     """The norm of all gradients together, a scalar: finite unless one of them is not, or their squares overflow."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     norms = torch._foreach_norm(gradients)
-    return torch.stack([norm.float() for norm in norms]).norm()
+    whole: Tensor = torch.stack([norm.float() for norm in norms]).norm()
+    return whole
 
 
 def check_gradients(model: nn.Module, step: int, loss: float) -> None:

@@ -111,7 +111,7 @@ def optimise(
                 with mixed():
                     culprit = explain_loss(model, loss_at, step)
                 raise NotFinite(
-                    f"the loss is {value} at step {step}: {culprit}; a lower learning rate may help (lr {settings.lr:g})"
+                    f"the loss is {value} at step {step}: {culprit}; lower the learning rate (lr {settings.lr:g})"
                 )
             if not math.isfinite(norm):
                 check_gradients(model, step, value)
