@@ -33,7 +33,7 @@ from ssdbench.suite.validate import validate
 from ssdbench.suite.variant import UNSAMPLED, canonical_variant
 from ssdbench.suite.yaml_nodes import Document, option_document, parse_yaml
 
-_MAX_PROBLEMS = 2000  # after which no more rows are looked at
+_MAX_PROBLEMS = 500  # after which no more rows are looked at
 
 
 @dataclass(frozen=True)

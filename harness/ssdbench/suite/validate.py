@@ -12,7 +12,7 @@ from ssdbench.suite.author import TUPLE_KEYS, Patch, key_of, run_keys
 from ssdbench.suite.problems import INVALID, Problems, describe, did_you_mean, nearest
 from ssdbench.suite.yaml_nodes import Document, Path
 
-MAX_PROBLEMS = 1000  # of a file; each is looked up in it, and nobody reads more
+MAX_PROBLEMS = 200  # of a file; each is looked up in it, and nobody reads more
 
 
 def validate(document: Document, model: type[BaseModel], problems: Problems) -> None:
