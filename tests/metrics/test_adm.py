@@ -5,9 +5,10 @@ import pytest
 from PIL import Image
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.adm import NpzArrays, adm_reference, adm_statistics, npz_images
+from ssdbench.metrics.adm import adm_reference, adm_statistics, npz_images
 from ssdbench.metrics.adm_write import save_adm_reference
 from ssdbench.metrics.evaluate import evaluate
+from ssdbench.metrics.npz import NpzArrays
 from ssdbench.metrics.reference import make_reference
 from ssdbench.metrics.references import find_reference, reference_images
 from tests.metrics.toy import toy_network

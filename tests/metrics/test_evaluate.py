@@ -147,5 +147,7 @@ def test_features_that_are_not_finite_are_an_error(reference):
         return taps
 
     broken = FeatureNetwork("toy", "0" * 64, DIMS, forward, batch_size=10)
-    with pytest.raises(NotFinite, match="logits features of images 0 to 9"):
+    with pytest.raises(
+        NotFinite, match=r"logits features of images 0 to 9 .* first image 9, whose feature 2 of"
+    ):
         evaluate([SAMPLES], broken, reference)

@@ -28,7 +28,7 @@ def coco(source: Path, root: Path, resolution: int, count: int) -> Images:
     chosen = read_manifest(source) if source.suffix == MANIFEST else choose(read_coco(source), count)
     paths = [root / entry.file for entry in chosen]
     present = {path.name for path in root.iterdir()} if root.is_dir() else set()
-    missing = [path for path in paths if path.name not in present]
+    missing = [path for path in paths if path.name not in present]  # file names lead nowhere else
     if missing:
         raise InputError(
             f"{missing[0]}: {source.name} names it and {len(missing) - 1:,} more that are missing"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
+from ssdbench.inputs import is_plain_name, is_text, parse_json, read_json, require_file
 
 MANIFEST = ".jsonl"  # what names of manifests end in
 _CHOICE = "captions/choice"  # the stream of the random choice
@@ -33,10 +34,7 @@ def read_coco(path: Path) -> list[Captioned]:
     Raises:
         InputError: the file cannot be read, or is not in COCO's format; names the entry.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON: {error}") from error
+    content = read_json(path)
     images = _entries(path, content, "images", {"id": int, "file_name": str})
     annotations = _entries(path, content, "annotations", {"id": int, "image_id": int, "caption": str})
     files = {entry["id"]: entry["file_name"] for entry in images}
@@ -87,10 +85,14 @@ def read_manifest(path: Path) -> list[Captioned]:
     found = []
     for number, line in enumerate(_lines(path), start=1):
         try:
-            found.append(Captioned(**json.loads(line)))
+            entry = parse_json(line)
+            found.append(Captioned(**entry))
         except (ValueError, TypeError) as error:
-            expected = ", ".join(Captioned.__dataclass_fields__)
+            expected = ", ".join(_FIELDS)
             raise InputError(f"{path}:{number}: expected an object with {expected}: {error}") from error
+        problem = _problem(entry, _FIELDS)
+        if problem is not None:
+            raise InputError(f"{path}:{number}: {problem}")
     if not found:
         raise InputError(f"{path}: names no images: expected one a line")
     return found
@@ -139,6 +141,8 @@ def numbered(captions: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...
 
 
 def _lines(path: Path) -> list[str]:
+    if path.exists():
+        require_file(path)
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
@@ -150,8 +154,23 @@ def _entries(path: Path, content: Any, name: str, fields: dict[str, type]) -> li
     if not isinstance(listed, list):
         raise InputError(f"{path}: expected a list {name!r}, as in COCO's captions_*.json")
     for i, entry in enumerate(listed):
-        for field, kind in fields.items():
-            value = entry.get(field) if isinstance(entry, dict) else None
-            if not isinstance(value, kind):
-                raise InputError(f"{path}: {name}[{i}].{field} is {value!r}, expected {kind.__name__}")
+        problem = _problem(entry if isinstance(entry, dict) else {}, fields)
+        if problem is not None:
+            raise InputError(f"{path}: {name}[{i}].{problem}")
     return listed
+
+
+_FIELDS: dict[str, type] = {"file": str, "caption": str, "image_id": int, "caption_id": int}
+
+
+def _problem(entry: Mapping[str, Any], fields: Mapping[str, type]) -> str | None:
+    """What is wrong with the first bad field of an entry."""
+    for field, kind in fields.items():
+        value: Any = entry.get(field)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            return f"{field} is {value!r:.200}, expected {kind.__name__}"
+        if field in ("file", "file_name") and not is_plain_name(value):
+            return f"{field} is {value!r:.200}, expected the name of a file in the folder of images"
+        if isinstance(value, str) and not is_text(value):
+            return f"{field} is {value!r:.200}, which is no text in Unicode"
+    return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from ssdbench import own
 from ssdbench.data.captioned import coco, described, folder
 from ssdbench.data.images import Images, Pixels
 from ssdbench.errors import InputError
+from ssdbench.inputs import require_file
 
 __all__ = [
     "ASSETS",
@@ -41,27 +44,47 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     Raises:
         InputError: the file is missing, not IDX, of another type, or shorter or longer than its header says.
     """
+    require_file(path)
     try:
-        raw = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
+        with gzip.open(path) as file:
+            return _read_idx(file, path)
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as gzip: {error}") from error
-    if len(raw) < 4 or raw[:3] != b"\0\0\x08":
+
+
+def _read_idx(file: gzip.GzipFile, path: Path) -> NDArray[np.uint8]:
+    head = file.read(4)
+    if len(head) < 4 or head[:3] != b"\0\0\x08":
         raise InputError(
-            f"{path}: expected an IDX file of unsigned bytes (00 00 08), found {raw[:3].hex(' ')}"
+            f"{path}: expected an IDX file of unsigned bytes (00 00 08), found {head[:3].hex(' ')}"
         )
-    dims = raw[3]
-    if len(raw) < 4 + 4 * dims:
-        raise InputError(f"{path}: the IDX header ends after {len(raw)} bytes, expected {4 + 4 * dims}")
-    shape = struct.unpack(f">{dims}I", raw[4 : 4 + 4 * dims])
-    found, expected = len(raw) - 4 - 4 * dims, int(np.prod(shape, dtype=np.int64))
-    if found != expected:
+    dims = head[3]
+    sizes = file.read(4 * dims)
+    if len(sizes) < 4 * dims:
+        raise InputError(f"{path}: the IDX header ends after {4 + len(sizes)} bytes, expected {4 + 4 * dims}")
+    shape = struct.unpack(f">{dims}I", sizes)
+    expected = math.prod(shape)
+    if dims > _MOST_DIMS or expected > _MOST_BYTES:
+        raise InputError(
+            f"{path}: shape {shape[:8]}, expected {_MOST_DIMS} dimensions and {_MOST_BYTES:,} bytes at most"
+        )
+    data = file.read(expected + 1)  # one more shows what is too long, however much there is of it
+    if len(data) != expected:
+        found = f"{len(data)}" if len(data) < expected else "more"
         raise InputError(f"{path}: shape {shape} needs {expected} bytes of data, found {found}")
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * dims).reshape(shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+_MOST_DIMS, _MOST_BYTES = 8, 1 << 30
 
 
 def _fashion_mnist(folder: Path, split: str, resolution: int) -> Images:
     pixels = read_idx(folder / f"{split}-images-idx3-ubyte.gz")
     labels = read_idx(folder / f"{split}-labels-idx1-ubyte.gz")
+    if pixels.ndim != 3 or labels.ndim != 1 or not pixels.size:
+        raise InputError(
+            f"{folder}: split {split!r} has images {pixels.shape} and labels {labels.shape}: expected (N, H, W), (N,)"
+        )
     if len(pixels) != len(labels):
         raise InputError(f"{folder}: {len(pixels)} images but {len(labels)} labels in split {split!r}")
     return Images(fit(pixels[..., None], resolution), labels.astype(np.int64))

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ssdbench.errors import InputError
+from ssdbench.inputs import require_file
 
 EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp"})
 NO_LABEL = -1
+MAX_PIXELS = 89_478_485
+"""The most pixels of an image, before and within the crop: where Pillow too begins to suspect a decompression bomb."""
+
+MAX_BYTES = 1 << 30  # of an image file
+# Pillow would know more by their content, whatever the name: EPS among them, which starts Ghostscript.
+_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "WEBP")
 
 
 def list_images(root: Path) -> tuple[list[Path], NDArray[np.int64]]:
@@ -26,8 +35,12 @@ def list_images(root: Path) -> tuple[list[Path], NDArray[np.int64]]:
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder of images")
-    classes = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    loose = sorted(path for path in root.iterdir() if _is_image(path, root))
+    try:
+        entries = sorted(root.iterdir())
+    except OSError as error:
+        raise InputError(f"{root}: cannot be listed: {error.strerror or error}") from error
+    classes = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
+    loose = [path for path in entries if _is_image(path, root)]
     if loose and classes:
         raise InputError(
             f"{root}: {len(loose)} images (such as {loose[0].name}) lie beside {len(classes)} class folders; "
@@ -81,11 +94,39 @@ def decode(path: Path, resolution: int) -> NDArray[np.uint8]:
     Raises:
         InputError: it cannot be decoded.
     """
+    require_file(path, MAX_BYTES)
+    with opened_image(path, str(path), resolution) as image:
+        return center_crop(image.convert("RGB"), resolution)
+
+
+@contextmanager
+def opened_image(source: Path | bytes, name: str, resolution: int | None = None) -> Iterator[Image.Image]:
+    """An image of a known format and a size that memory has room for, also when cropped to ``resolution``.
+
+    Raises:
+        InputError: it is none, or whatever Pillow says while it is open, about the file called ``name``.
+    """
     try:
-        with Image.open(path) as image:
-            return center_crop(image.convert("RGB"), resolution)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
-        raise InputError(f"{path}: cannot be decoded as an image: {error}") from error
+        with Image.open(
+            io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS
+        ) as image:
+            short, long = sorted(image.size)
+            if short * long > MAX_PIXELS:
+                raise InputError(
+                    f"{name}: {image.width}x{image.height} pixels, expected at most {MAX_PIXELS:,} in all"
+                )
+            if resolution is not None and resolution**2 * long > MAX_PIXELS * short:
+                raise InputError(
+                    f"{name}: {image.width}x{image.height} pixels, too narrow to be resized and cropped to {resolution}"
+                )
+            yield image
+    except InputError:
+        raise
+    except (
+        Exception
+    ) as error:  # Pillow and its decoders raise a dozen types, all about the content of the file
+        reason = str(error).replace(f" {name!r}", "") or type(error).__name__
+        raise InputError(f"{name}: cannot be decoded as an image: {reason}") from error
 
 
 def center_crop(image: Image.Image, size: int) -> NDArray[np.uint8]:

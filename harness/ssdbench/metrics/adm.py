@@ -2,99 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from ssdbench.data.folders import MAX_PIXELS
 from ssdbench.errors import InputError
 from ssdbench.metrics.features import Progress, image_statistics
 from ssdbench.metrics.frechet import Gaussian
 from ssdbench.metrics.names import INCEPTION
+from ssdbench.metrics.npz import NpzArrays
 from ssdbench.metrics.precision_recall import REFERENCE_IMAGES, neighbour_radii
-from ssdbench.metrics.reference import Reference
+from ssdbench.metrics.reference import Reference, described
 
 if TYPE_CHECKING:
     from ssdbench.metrics.networks import FeatureNetwork
 
 DESCRIPTION = "ssdbench"  # the array that says which network a reference of our own writing is of
+_MOST = 10_000_000  # images
 _STATISTICS = (("mu", "sigma"), ("mu_s", "sigma_s"))
-
-
-@dataclass(frozen=True)
-class NpzArrays:
-    """An ``.npz`` file, read array by array, never unpickled; complaints are InputErrors with the path."""
-
-    path: Path
-
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the arrays, in the file's order."""
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                return tuple(name.removesuffix(".npy") for name in archive.namelist())
-        except FileNotFoundError as error:
-            raise InputError(f"there is no file {self.path}") from error
-        except (zipfile.BadZipFile, OSError) as error:
-            raise InputError(f"{self.path} is no .npz file, or it is cut short: {error}") from error
-
-    def header(self, key: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-        """Return an array's shape and dtype without reading its values."""
-        with self._open(key) as file:
-            return self._header(file, key)
-
-    def array(self, key: str) -> NDArray[np.generic]:
-        """Return a whole array."""
-        with self._open(key) as file:
-            try:
-                array: NDArray[np.generic] = npy.read_array(file, allow_pickle=False)
-            except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-                raise InputError(f"{self.path}: {key!r} cannot be read: {error}") from error
-            return array
-
-    def rows(self, key: str, size: int) -> Iterator[NDArray[np.generic]]:
-        """Yield an array's rows in blocks of ``size`` (the last may be shorter) without holding the whole."""
-        with self._open(key) as file:
-            shape, dtype = self._header(file, key)
-            row_bytes = dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
-            for start in range(0, shape[0], size):
-                count = min(size, shape[0] - start)
-                try:
-                    block = file.read(count * row_bytes)
-                except (EOFError, zipfile.BadZipFile, zlib.error) as error:
-                    raise InputError(f"{self.path}: {key!r} is damaged after row {start}: {error}") from error
-                if len(block) != count * row_bytes:
-                    raise InputError(
-                        f"{self.path}: {key!r} ends within row {start + len(block) // row_bytes}"
-                    )
-                yield np.frombuffer(block, dtype=dtype).reshape(count, *shape[1:])
-
-    def _open(self, key: str) -> IO[bytes]:
-        keys = self.names()
-        if key not in keys:
-            raise InputError(f"{self.path}: no array {key!r}; found {', '.join(keys) or 'nothing'}")
-        return zipfile.ZipFile(self.path).open(f"{key}.npy")
-
-    def _header(self, file: IO[bytes], key: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-        try:
-            version = npy.read_magic(file)
-            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, fortran, dtype = read(file)
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(f"{self.path}: {key!r} is no array: {error}") from error
-        if dtype.hasobject:
-            raise InputError(
-                f"{self.path}: {key!r} holds pickled objects (dtype {dtype}), which are not read"
-            )
-        if fortran and len(shape) > 1:
-            raise InputError(f"{self.path}: {key!r} is in Fortran order, expected C order")
-        return shape, dtype
 
 
 def npz_images(path: Path, size: int = 1000) -> Iterator[NDArray[np.uint8]]:
@@ -109,6 +38,8 @@ def npz_images(path: Path, size: int = 1000) -> Iterator[NDArray[np.uint8]]:
         raise InputError(expected)
     if shape[3] not in (1, 3):
         raise InputError(expected + ("; this looks like NCHW" if shape[1] in (1, 3) else ""))
+    if not 0 < shape[1] * shape[2] <= MAX_PIXELS or shape[0] > _MOST:
+        raise InputError(f"{expected}, 1 to {MAX_PIXELS:,} pixels an image, and at most {_MOST:,} images")
     for block in arrays.rows("arr_0", size):
         yield block.astype(np.uint8, copy=False)
 
@@ -143,12 +74,12 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
 
     Raises InputError when the file has neither statistics that fit the network nor images.
     """
-    described = DESCRIPTION in NpzArrays(path).names()
-    if described:
+    own_file = DESCRIPTION in NpzArrays(path).names()
+    if own_file:
         own = _own_reference(path)
         if own.made_with(network) or "arr_0" not in NpzArrays(path).names():
             return own
-    pooled, spatial = adm_statistics(path) if network.name == INCEPTION and not described else (None, None)
+    pooled, spatial = adm_statistics(path) if network.name == INCEPTION and not own_file else (None, None)
     for gaussian, width, key in (
         (pooled, network.dims.pooled, "mu"),
         (spatial, network.dims.spatial, "mu_s"),
@@ -182,16 +113,9 @@ def _own_reference(path: Path) -> Reference:
     pooled, spatial = adm_statistics(path)
     keys = arrays.names()
     features, radii = (arrays.array(key) if key in keys else None for key in ("features", "radii"))
-    try:
-        return Reference(
-            **json.loads(str(arrays.array(DESCRIPTION))),
-            pooled=pooled,
-            spatial=spatial,
-            features=features,  # type: ignore[arg-type]  # checked by its shape
-            radii=radii,  # type: ignore[arg-type]
-        )
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} is no reference that this version reads: {error}") from error
+    return described(
+        str(arrays.array(DESCRIPTION)), path, pooled=pooled, spatial=spatial, features=features, radii=radii
+    )
 
 
 def _floats(arrays: NpzArrays, key: str, dimensions: int) -> NDArray[np.float64]:

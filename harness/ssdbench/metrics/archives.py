@@ -6,8 +6,9 @@ import tarfile
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from ssdbench.data.folders import EXTENSIONS
+from ssdbench.data.folders import EXTENSIONS, MAX_BYTES
 from ssdbench.errors import InputError
+from ssdbench.inputs import require_file
 from ssdbench.metrics.decoding import Encoded
 
 TAR = ".tar"
@@ -19,11 +20,16 @@ def tar_members(path: Path) -> list[Encoded]:
     Raises:
         InputError: it is no plain tar archive, is cut short, holds links, or no image.
     """
-    size = path.stat().st_size
+    size = require_file(path)
+    end = -1
     found: list[tuple[tuple[str, ...], Encoded]] = []
     try:
         with tarfile.open(path, "r:") as archive:
             for member in archive:
+                # A size below zero would lead back to headers that were read before, again and again.
+                if member.size < 0 or member.offset <= end:
+                    raise InputError(f"{path}: {member.name!r:.200} has a size of {member.size} bytes")
+                end = member.offset
                 parts = tuple(part for part in PurePosixPath(member.name).parts if part != ".")
                 hidden = any(part.startswith(".") for part in parts)
                 if not parts or hidden or PurePosixPath(member.name).suffix.lower() not in EXTENSIONS:
@@ -32,11 +38,21 @@ def tar_members(path: Path) -> list[Encoded]:
                     raise InputError(f"{path}: {member.name} is a link to {member.linkname}: expected files")
                 if not member.isfile():
                     continue
+                if member.issparse():
+                    raise InputError(f"{path}: {member.name} is stored as a sparse file: expected plain ones")
                 if member.offset_data + member.size > size:
                     raise InputError(f"{path} is cut short within {member.name}")
+                if member.size > MAX_BYTES:
+                    raise InputError(
+                        f"{path}: {member.name} has {member.size:,} bytes, expected {MAX_BYTES:,} at most"
+                    )
                 read = partial(_read, path, member.offset_data, member.size)
                 found.append((parts, Encoded(f"{path}:{member.name}", "/".join(parts[:-1]), read)))
-    except tarfile.TarError as error:
+    except InputError:
+        raise
+    except (
+        Exception
+    ) as error:  # tarfile raises what its parts do: ValueError, RecursionError, OverflowError, ...
         raise InputError(f"{path} is no plain tar archive, or it is cut short: {error}") from error
     if not found:
         raise InputError(f"{path}: no images found (looked for {', '.join(sorted(EXTENSIONS))})")

@@ -103,11 +103,20 @@ def taps_of(batches: Iterable[NDArray[np.uint8]], network: FeatureNetwork) -> It
             arrays = TapArrays(*(tap.cpu().numpy() for tap in taps))
             for name, values in zip(taps._fields, arrays, strict=True):
                 if not np.isfinite(values).all():
-                    raise NotFinite(
-                        f"the {name} features of images {done} to {done + len(images) - 1} are not finite"
-                    )
+                    raise NotFinite(_culprit(name, values, done))
             done += len(images)
             yield arrays
+
+
+def _culprit(tap: str, values: NDArray[np.float32], first: int) -> str:
+    """Say which features (n, D) are not finite of the images that are numbered from ``first``."""
+    rows, columns = np.nonzero(~np.isfinite(values))
+    image, column = int(rows[0]), int(columns[0])
+    return (
+        f"the {tap} features of images {first} to {first + len(values) - 1} are not finite:"
+        f" {len(np.unique(rows))} of them, first image {first + image}, whose feature {column} of {values.shape[1]} is"
+        f" {values[image, column]}"
+    )
 
 
 class StatisticsStream:

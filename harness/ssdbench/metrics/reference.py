@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
+from ssdbench.inputs import parse_json, require_file
 from ssdbench.metrics.features import ImageStatistics, Progress, image_statistics
 from ssdbench.metrics.frechet import Gaussian
 from ssdbench.metrics.moments import chunk_moments
@@ -59,6 +60,12 @@ class Reference:
             raise InputError(f"a reference with features of shape {features.shape}: expected (M, {width})")
         if self.radii is not None and self.radii.shape != features.shape[:1]:
             raise InputError(f"a reference with {self.radii.shape} radii of {features.shape} features")
+        for name, values in (("features", features), ("radii", self.radii)):
+            if values is not None and not np.issubdtype(values.dtype, np.floating):
+                raise InputError(f"a reference whose {name} are {values.dtype}, expected floating point")
+            if values is not None and not np.isfinite(values).all():
+                row = int(np.argwhere(~np.isfinite(values))[0][0])
+                raise InputError(f"a reference whose {name} are not finite, those of image {row} first")
 
     @staticmethod
     def of(
@@ -170,6 +177,8 @@ def is_saved_reference(path: Path) -> bool:
     """Whether a file says of itself that ``save_reference`` wrote it."""
     from safetensors import SafetensorError, safe_open
 
+    if not path.is_file():  # opening a pipe would wait for its other end
+        return False
     try:
         with safe_open(path, framework="numpy") as file:
             return FORMAT in (file.metadata() or {})
@@ -182,37 +191,74 @@ def load_reference(path: Path) -> Reference:
 
     Raises InputError for a file that is missing, is no such reference, or whose arrays do not fit each other.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except FileNotFoundError as error:
-        raise InputError(f"there is no reference at {path}") from error
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is no safetensors file: {error}") from error
+    metadata, arrays = _stored(path)
     if FORMAT not in metadata:
         found = ", ".join(sorted(metadata)) or "none"
         raise InputError(f"{path} is no reference: metadata {found}, expected {FORMAT}")
     features = arrays.get("features")
-    if "mu" in arrays and "sigma" not in arrays and features is not None:
-        arrays["sigma"] = chunk_moments(features).covariance
     try:
-        return Reference(
-            **json.loads(metadata[FORMAT]),
-            pooled=_gaussian(arrays, "mu", "sigma"),
-            spatial=_gaussian(arrays, "mu_s", "sigma_s"),
-            features=features,
-            radii=arrays.get("radii"),
-        )
+        if "mu" in arrays and "sigma" not in arrays and features is not None:
+            arrays["sigma"] = chunk_moments(features).covariance
+        pooled, spatial = _gaussian(arrays, "mu", "sigma"), _gaussian(arrays, "mu_s", "sigma_s")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no reference that this version reads: {error}") from error
+    return described(
+        metadata[FORMAT], path, pooled=pooled, spatial=spatial, features=features, radii=arrays.get("radii")
+    )
+
+
+def described(text: str, path: Path, **arrays: Any) -> Reference:
+    """Return the reference in a file that says ``text`` of itself, as ``Reference.description`` does.
+
+    Raises InputError for another description, or arrays that do not fit it.
+    """
+    try:
+        fields = parse_json(text)
+        if not isinstance(fields, dict):
+            raise ValueError(f"its description is {text:.200}, expected an object")
+        if different := fields.keys() ^ _DESCRIBED.keys():
+            found = ", ".join(sorted(f"{name!r:.50}" for name in different)[:10])
+            raise ValueError(f"its description lacks, or has beyond {', '.join(_DESCRIBED)}: {found}")
+        for name, kinds in _DESCRIBED.items():
+            if not isinstance(fields[name], kinds) or isinstance(fields[name], bool):
+                raise ValueError(f"{name} is {fields[name]!r:.200}")
+        return Reference(**fields, **arrays)
+    except (TypeError, ValueError) as error:
         raise InputError(f"{path} is no reference that this version reads: {error}") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
+_DESCRIBED: Mapping[str, tuple[type, ...]] = {
+    "network": (str,),
+    "network_digest": (str, type(None)),
+    "revision": (int,),
+    "data": (str,),
+    "count": (int, type(None)),
+}
+
+
+def _stored(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.floating]]]:
+    """Return the metadata and the arrays of a safetensors file."""
+    from safetensors import safe_open
+
+    if not path.exists():
+        raise InputError(f"there is no reference at {path}")
+    require_file(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            return file.metadata() or {}, arrays
+    except Exception as error:  # numpy has no type for some of safetensors', and says so in its own ways
+        raise InputError(f"{path} is no safetensors file: {error}") from error
+
+
 def _gaussian(arrays: dict[str, NDArray[np.floating]], mean: str, covariance: str) -> Gaussian | None:
     if mean not in arrays:
         return None
+    for name in (mean, covariance):
+        if not np.issubdtype(arrays[name].dtype, np.floating):
+            raise InputError(f"{name!r} is {arrays[name].dtype}, expected floating point")
     return Gaussian(arrays[mean].astype(np.float64), arrays[covariance].astype(np.float64))

@@ -23,7 +23,7 @@ def reference_images(place: str, resolution: int | None = None) -> ImageSource |
     """
     path = Path(place).expanduser()
     if path.is_file() and path.suffix == ".npz":
-        from ssdbench.metrics.adm import NpzArrays
+        from ssdbench.metrics.npz import NpzArrays
 
         if "arr_0" not in NpzArrays(path).names():
             return None

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.data.datasets import READERS, load_images
-from ssdbench.data.folders import EXTENSIONS, is_hidden
+from ssdbench.data.folders import EXTENSIONS, MAX_PIXELS, is_hidden
 from ssdbench.errors import InputError
-from ssdbench.metrics.adm import NpzArrays, npz_images
+from ssdbench.inputs import require_file
+from ssdbench.metrics.adm import npz_images
 from ssdbench.metrics.archives import TAR, tar_members
 from ssdbench.metrics.decoding import Encoded, decoded
 from ssdbench.metrics.intervals import chosen_places
+from ssdbench.metrics.npz import NpzArrays
 from ssdbench.own import is_own
 
 BATCH = 100
@@ -121,11 +123,13 @@ def open_images(place: str, resolution: int | None = None) -> ImageSource:
 
 def open_shards(files: Sequence[Path], name: str) -> ImageSource:
     """Open our own shards (``images`` uint8 NHWC, ``labels``), in the order given."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     count = 0
+    first: tuple[int, ...] | None = None
     labels: list[NDArray[np.int64]] = []
     for file in files:
+        require_file(file)
         try:
             with safe_open(file, framework="numpy") as tensors:
                 if "images" not in tensors.keys():  # noqa: SIM118 - no mapping
@@ -138,10 +142,24 @@ def open_shards(files: Sequence[Path], name: str) -> ImageSource:
                     raise InputError(
                         f"{file}: 'images' is {part.get_dtype()} {tuple(part.get_shape())}, expected U8 (N, H, W, C)"
                     )
-                count += part.get_shape()[0]
+                shape = tuple(part.get_shape())
+                first = first or shape[1:]
+                if shape[3] not in (1, 3) or shape[1:] != first or not 0 < shape[1] * shape[2] <= MAX_PIXELS:
+                    raise InputError(
+                        f"{file}: 'images' has the shape {shape}, expected (N, H, W, C) with C = 1 or 3 and at most"
+                        f" {MAX_PIXELS:,} pixels, in every shard as in the first, {first}"
+                    )
+                count += shape[0]
                 if "labels" in tensors.keys():  # noqa: SIM118
-                    labels.append(tensors.get_tensor("labels"))
-        except (SafetensorError, OSError) as error:
+                    own = tensors.get_tensor("labels")
+                    if own.shape != shape[:1] or not np.issubdtype(own.dtype, np.integer):
+                        raise InputError(
+                            f"{file}: 'labels' is {own.dtype} {own.shape}, expected {shape[0]} whole numbers"
+                        )
+                    labels.append(own)
+        except InputError:
+            raise
+        except Exception as error:  # numpy has no type for some of safetensors', and says so in its own ways
             raise InputError(f"{file} is no safetensors file, or it is cut short: {error}") from error
 
     def batches() -> Iterator[NDArray[np.uint8]]:
@@ -156,6 +174,7 @@ def open_shards(files: Sequence[Path], name: str) -> ImageSource:
 
 
 def _file(path: Path, resolution: int | None) -> ImageSource:
+    require_file(path)
     name = path.name.lower()
     if name.endswith(".npz"):
         return _npz(path, resolution)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.dit import sincos_2d
-from ssdbench.models.official import misfits, refuse, tensors_of
+from ssdbench.models.official import impossible, misfits, refuse, tensors_of
 from ssdbench.models.shapes import DiTShape
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def shape_from(config: Mapping[str, Any], path: Path) -> DiTShape:
     if not problems and numbers["sample_size"] % numbers["patch_size"]:
         problems.append(f"sample_size {numbers['sample_size']} is no multiple of patch_size")
     refuse(problems, path / "config.json")
-    return DiTShape(
+    shape = DiTShape(
         width=numbers["num_attention_heads"] * numbers["attention_head_dim"],
         depth=numbers["num_layers"],
         heads=numbers["num_attention_heads"],
@@ -119,6 +119,8 @@ def shape_from(config: Mapping[str, Any], path: Path) -> DiTShape:
         num_classes=numbers["num_embeds_ada_norm"],
         learn_sigma=numbers["out_channels"] != numbers["in_channels"],
     )
+    refuse(impossible(shape), path / "config.json")
+    return shape
 
 
 def config_for(shape: DiTShape) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ssdbench.errors import InputError
+from ssdbench.inputs import is_plain_name, read_json, require_file
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 # What diffusers looks for in a folder, in the order of preference.
@@ -33,10 +34,7 @@ def load_json(path: Path) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read, or holds something else.
     """
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object, found {type(content).__name__}")
     return content
@@ -49,9 +47,10 @@ def load_config(folder: Path) -> dict[str, Any]:
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file."""
+    require_file(path)
     try:
         tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, KeyError) as error:  # KeyError: a type that torch has not
         raise InputError(f"{path}: cannot be read as safetensors: {error}") from error
     return tensors
 
@@ -70,6 +69,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     # Mapped, not read: of a training checkpoint only a quarter is used. Older files are no zip archives, and torch
     # takes a path that is so named for safetensors.
     mapped = zipfile.is_zipfile(path) and path.suffix != ".safetensors"
+    if not mapped and tarfile.is_tarfile(path):
+        raise InputError(f"{path}: is in the oldest of torch's formats, a tar archive, which is not read")
     try:
         with _training_arguments(), path.open("rb") as file:
             source = str(path) if mapped else file
@@ -84,7 +85,27 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{path}: expected tensors by name, or a mapping that has them under 'ema'; found {_keys(state)}"
         )
+    problem = _unreal(state, path.stat().st_size)
+    if problem is not None:
+        raise InputError(f"{path}: {problem}")
     return {str(name): value for name, value in state.items()}
+
+
+def _unreal(state: Mapping[Any, Tensor], size: int) -> str | None:
+    """Why these are not plain tensors of a file of ``size`` bytes, but, written out, much more than it holds."""
+    total = 0
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            return f"{name} is {tensor.layout} on {tensor.device}, expected a plain tensor"
+        if tensor.nbytes > tensor.untyped_storage().nbytes():
+            return f"{name} has shape {tuple(tensor.shape)}, more than the file holds of it"
+        total += tensor.nbytes
+    if total > _SHARED * size:
+        return f"its tensors are {total:,} bytes together, and the file has {size:,}"
+    return None
+
+
+_SHARED = 4  # by this, tensors that share their memory may be more than their file
 
 
 def read_folder(folder: Path) -> dict[str, Tensor]:
@@ -114,7 +135,7 @@ def shards(path: Path) -> list[str]:
         return [path.name]
     names = load_json(path).get("weight_map")
     if not isinstance(names, dict) or not all(
-        isinstance(name, str) and Path(name).name == name for name in names.values()
+        isinstance(name, str) and is_plain_name(name) for name in names.values()
     ):
         raise InputError(f"{path}: expected 'weight_map' from tensors to files in the same folder")
     return sorted(set(names.values()))
@@ -137,6 +158,8 @@ def _some(names: list[str], most: int = 8) -> str:
 
 def _is_safetensors(path: Path) -> bool:
     """Whether the file begins as safetensors do: the header's length in 8 bytes, then a JSON object."""
+    if path.exists():  # else the message is the system's
+        require_file(path)
     try:
         with path.open("rb") as file:
             head = file.read(9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -78,6 +79,11 @@ def infer_shape(state: Mapping[str, Tensor], path: Path, heads: int | None = Non
         for name, dimensions in _TELLING.items()
         if name in state and state[name].dim() != dimensions
     ]
+    problems += [
+        f"{name} has shape {tuple(state[name].shape)}, expected no side of 0"
+        for name in _TELLING
+        if name in state and not state[name].numel()
+    ]
     refuse(problems, path)
     width, channels, patch, patch_across = state["x_embedder.proj.weight"].shape
     tokens = state["pos_embed"].shape[1]
@@ -95,7 +101,7 @@ def infer_shape(state: Mapping[str, Tensor], path: Path, heads: int | None = Non
         )
     refuse(problems, path)
     depth = _depth(state)
-    return DiTShape(
+    shape = DiTShape(
         width=width,
         depth=depth,
         heads=_heads(width, depth, heads, path),
@@ -106,6 +112,46 @@ def infer_shape(state: Mapping[str, Tensor], path: Path, heads: int | None = Non
         learn_sigma=per_channel == 2.0,
         mlp_ratio=_ratio(state["blocks.0.mlp.fc1.weight"].shape[0], width),
     )
+    refuse(impossible(shape), path)
+    return shape
+
+
+def impossible(shape: DiTShape) -> list[str]:
+    """What makes a shape one of which no DiT can be, or should be built to see: a line each."""
+    whole = dataclasses.asdict(shape)
+    problems = [
+        f"{name} is {whole[name]}, expected 1 to {most:,}"
+        for name, most in _MOST.items()
+        if not 1 <= whole[name] <= most
+    ]
+    if not 0 < shape.mlp_ratio <= _MOST_RATIO:
+        problems.append(f"mlp_ratio is {shape.mlp_ratio}, expected above 0 and at most {_MOST_RATIO}")
+    if problems:
+        return problems
+    if shape.width % 4 or shape.width % shape.heads:
+        problems.append(f"width is {shape.width}, expected a multiple of 4 and of the {shape.heads} heads")
+    if shape.input_size % shape.patch_size:
+        problems.append(
+            f"input_size is {shape.input_size}, expected a multiple of patch_size {shape.patch_size}"
+        )
+    elif shape.tokens * shape.width > _MOST_TABLE:
+        problems.append(
+            f"{shape.tokens:,} tokens of width {shape.width:,} are a position embedding of more than {_MOST_TABLE:,}"
+        )
+    return problems
+
+
+# Far beyond any published model, and small enough to be laid out without content in seconds.
+_MOST = {
+    "width": 65_536,
+    "depth": 1_000,
+    "heads": 65_536,
+    "patch_size": 1_024,
+    "input_size": 65_536,
+    "in_channels": 65_536,
+    "num_classes": 100_000_000,
+}
+_MOST_RATIO, _MOST_TABLE = 1_000.0, 1 << 26
 
 
 def tensors_of(shape: DiTShape) -> dict[str, Tensor]:
@@ -117,6 +163,11 @@ def tensors_of(shape: DiTShape) -> dict[str, Tensor]:
 def misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
     """What keeps ``state`` from filling ``own``: tensors missing, unknown and misshapen, a line each."""
     problems = [f"missing {name} {tuple(own[name].shape)}" for name in own if name not in state]
+    problems += [
+        f"{name} is {state[name].dtype}, expected floating point"
+        for name in own
+        if name in state and own[name].is_floating_point() and not state[name].is_floating_point()
+    ]
     problems += [f"unknown {name}" for name in state if name not in own]
     problems += [
         f"{name} has shape {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ssdbench.errors import InputError
+from ssdbench.inputs import require_file
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import CONFIG
+from ssdbench.models.official import refuse
 from ssdbench.models.parts import UNET
 from ssdbench.models.unet_shape import UNetShape
 
@@ -27,8 +31,9 @@ def read_unet(path: Path, shape: UNetShape) -> UNet2DConditionModel:
     """
     from ssdbench.models.unet import unet_config
 
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: there is no such checkpoint")
+    require_file(path)
     prepare_torchvision()
     from diffusers import UNet2DConditionModel
 
@@ -38,8 +43,24 @@ def read_unet(path: Path, shape: UNetShape) -> UNet2DConditionModel:
         config.parent.mkdir()
         config.write_text(json.dumps({"_class_name": "UNet2DConditionModel", **unet_config(shape)}))
         try:
-            return UNet2DConditionModel.from_single_file(
+            model = _blank(UNet2DConditionModel).from_single_file(
                 str(path), config=folder, subfolder=UNET, local_files_only=True, torch_dtype=torch.float32
             )
         except Exception as error:  # diffusers and the readers below it raise a dozen types about the file
             raise InputError(f"{path}: cannot be loaded as a UNet of Stable Diffusion: {error}") from error
+    refuse([f"missing {name}" for name, p in model.named_parameters() if p.is_meta or p.isnan().all()], path)
+    model.__class__ = UNet2DConditionModel
+    return model  # type: ignore[no-any-return]
+
+
+def _blank(kind: Any) -> Any:
+    """The class, its weights initialised as NaN: diffusers leaves what the file lacks as it was, and says nothing."""
+
+    class Blank(kind):  # type: ignore[misc]
+        @functools.wraps(kind.__init__)  # whose arguments diffusers looks at
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            for parameter in self.parameters():
+                parameter.detach().fill_(math.nan)
+
+    return Blank

@@ -13,7 +13,15 @@ from ssdbench.errors import InputError
 from ssdbench.models.diffusers_dit import CLASSES, read_diffusers
 from ssdbench.models.files import CONFIG, listing, load_config, load_json, read_folder, read_tensors
 from ssdbench.models.layouts import Layout
-from ssdbench.models.official import from_repa, infer_shape, layout_of, misfits, refuse, tensors_of
+from ssdbench.models.official import (
+    from_repa,
+    impossible,
+    infer_shape,
+    layout_of,
+    misfits,
+    refuse,
+    tensors_of,
+)
 from ssdbench.models.shapes import DiTShape
 
 OWN_CLASS = "DiT"
@@ -126,4 +134,6 @@ def _own_shape(config: dict[str, Any], folder: Path) -> DiTShape:
         if name in config and type(config[name]) not in kinds[str(entry.type)]
     ]
     refuse(problems, folder)
-    return DiTShape(**{name: config[name] for name in fields if name in config})
+    shape = DiTShape(**{name: config[name] for name in fields if name in config})
+    refuse(impossible(shape), folder / CONFIG)
+    return shape

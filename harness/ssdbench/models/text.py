@@ -8,10 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ssdbench.diffusion.finite import check_finite
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import CONFIG, load_config
+from ssdbench.models.official import refuse
 from ssdbench.models.parts import ENCODER, TOKENIZER
+from ssdbench.models.pretrained import implausible, unloaded
 
 
 class TextEncoder:
@@ -31,9 +34,12 @@ class TextEncoder:
         lacking = [part for part in (TOKENIZER, ENCODER) if not (folder / part).is_dir()]
         if lacking:
             raise InputError(f"{folder}: has no folder {' and no '.join(lacking)} of a text encoder")
-        kind = (load_config(folder / ENCODER).get("architectures") or ["nothing"])[0]
+        config = load_config(folder / ENCODER)
+        kinds = config.get("architectures")
+        kind = kinds[0] if isinstance(kinds, list) and kinds else "nothing"
         if kind != "CLIPTextModel":
             raise InputError(f"{folder / ENCODER / CONFIG}: is of {kind!r}, expected CLIPTextModel")
+        refuse(list(implausible(config)), folder / ENCODER / CONFIG)
         prepare_torchvision()
         from transformers import AutoTokenizer, CLIPTextModel
         from transformers.utils import logging
@@ -41,18 +47,26 @@ class TextEncoder:
         logging.disable_progress_bar()
 
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True)
-            self.model = CLIPTextModel.from_pretrained(
-                folder / ENCODER, local_files_only=True, dtype=torch.float32
+            self.tokenizer = AutoTokenizer.from_pretrained(
+                folder / TOKENIZER, local_files_only=True, trust_remote_code=False
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            self.model, found = CLIPTextModel.from_pretrained(
+                folder / ENCODER, local_files_only=True, dtype=torch.float32, output_loading_info=True
+            )
+        except Exception as error:  # transformers and tokenizers raise a dozen types about the files
             raise InputError(f"{folder}: cannot be loaded as a text encoder: {error}") from error
+        # Published encoders store the positions' numbers too, which later versions make anew.
+        refuse(unloaded(found, ("position_ids",)), folder / ENCODER)
         self.model.eval().requires_grad_(False).to(device)
         self.device = device
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Hidden states, float32 (B, L, D) on the CPU."""
+        """Hidden states, float32 (B, L, D) on the CPU.
+
+        Raises:
+            NotFinite: some are NaN or infinite.
+        """
         tokens = self.tokenizer(
             list(texts),
             padding="max_length",
@@ -63,4 +77,6 @@ class TextEncoder:
         masked = getattr(self.model.config, "use_attention_mask", False)
         mask = tokens.attention_mask.to(self.device) if masked else None
         states: Tensor = self.model(tokens.input_ids.to(self.device), attention_mask=mask)[0]
-        return states.float().cpu()
+        found = states.float().cpu()
+        check_finite(found, range(len(found)), f"the hidden states of captions {texts[0]!r}, ...: numbers")
+        return found

@@ -16,6 +16,7 @@ from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.conditional import Conditional, FusionPoint
 from ssdbench.models.files import CONFIG, listing, load_config
 from ssdbench.models.parts import UNET
+from ssdbench.models.pretrained import load_pretrained
 from ssdbench.models.unet_shape import UNetShape
 
 if TYPE_CHECKING:
@@ -130,12 +131,8 @@ def load_unet(path: Path, shape: UNetShape | None = None) -> UNet2DConditionMode
             f"{folder / CONFIG}: is of a {config.get('_class_name')!r}, expected UNet2DConditionModel"
         )
     _check(config, shape, folder)
-    try:
-        return UNet2DConditionModel.from_pretrained(
-            folder, local_files_only=True, torch_dtype=torch.float32, low_cpu_mem_usage=False
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{folder}: cannot be loaded as a UNet2DConditionModel: {error}") from error
+    found: UNet2DConditionModel = load_pretrained(UNet2DConditionModel, config, folder)
+    return found
 
 
 def _check(config: dict[str, Any], shape: UNetShape | None, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ssdbench.diffusion.finite import check_finite
 from ssdbench.errors import InputError
-from ssdbench.models.checkpoint import load_config
+from ssdbench.models.checkpoint import CONFIG, load_config
 from ssdbench.models.compat import prepare_torchvision
+from ssdbench.models.pretrained import load_pretrained
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -56,46 +59,61 @@ class Autoencoder:
         config = load_config(folder)
         if config.get("_class_name") != "AutoencoderKL":
             raise InputError(f"{folder}: expected an AutoencoderKL, found {config.get('_class_name')!r}")
-        try:
-            self.model = AutoencoderKL.from_pretrained(
-                folder, local_files_only=True, torch_dtype=torch.float32
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(f"{folder}: cannot be loaded as an AutoencoderKL: {error}") from error
+        scale = config.get("scaling_factor")
+        if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
+            raise InputError(f"{folder / CONFIG}: scaling_factor is {scale!r}, expected a positive number")
+        self.model: AutoencoderKL = load_pretrained(AutoencoderKL, config, folder)
         self.model.eval().requires_grad_(False).to(device)
-        self.scale = float(config["scaling_factor"])
+        self.scale = float(scale)
         self.device = device
 
     @torch.no_grad()
-    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, pixels: Tensor, indices: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """uint8 NHWC -> mean and standard deviation of the scaled latents, float32 (B, C, h, w).
+
+        ``indices`` number the images for messages; by default from 0.
 
         Raises:
             InputError: the images have another number of channels than the autoencoder takes.
+            NotFinite: latents are NaN or infinite; names the images.
         """
         expected = int(self.model.config["in_channels"])
         if pixels.shape[-1] != expected:
             raise InputError(f"the images have {pixels.shape[-1]} channels, the autoencoder takes {expected}")
         posterior = self.model.encode(to_float(pixels).to(self.device)).latent_dist
-        return (posterior.mean * self.scale).cpu(), (posterior.std * self.scale).cpu()
+        mean, std = (posterior.mean * self.scale).cpu(), (posterior.std * self.scale).cpu()
+        for what, values in (("means", mean), ("standard deviations", std)):
+            check_finite(values, indices or range(len(values)), f"the {what} of the latents of images")
+        return mean, std
 
     @torch.no_grad()
-    def decode(self, latents: Tensor, offset: float = DIT_OFFSET) -> Tensor:
-        """Scaled latents (B, C, h, w) -> uint8 NHWC by :func:`to_uint8`."""
+    def decode(
+        self, latents: Tensor, offset: float = DIT_OFFSET, indices: Sequence[int] | None = None
+    ) -> Tensor:
+        """Scaled latents (B, C, h, w) -> uint8 NHWC by :func:`to_uint8`; ``indices`` number them for messages.
+
+        Raises:
+            NotFinite: pixels are NaN or infinite, which uint8 would hide; names the samples.
+        """
         images = self.model.decode(latents.to(self.device) / self.scale).sample
+        check_finite(images, indices or range(len(images)), "the decoded pixels of samples")
         return to_uint8(images, offset).cpu()
 
 
 class Pixels:
     """No autoencoder: the model denoises pixels in [-1, 1]. As :class:`Autoencoder` otherwise."""
 
-    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, pixels: Tensor, indices: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """uint8 NHWC -> float32 (B, C, H, W), and zeros."""
+        del indices  # no message needs them
         images = to_float(pixels)
         return images, torch.zeros_like(images)
 
-    def decode(self, latents: Tensor, offset: float = DIT_OFFSET) -> Tensor:
+    def decode(
+        self, latents: Tensor, offset: float = DIT_OFFSET, indices: Sequence[int] | None = None
+    ) -> Tensor:
         """(B, C, H, W) -> uint8 NHWC by :func:`to_uint8`."""
+        check_finite(latents, indices or range(len(latents)), "the pixels of samples")
         return to_uint8(latents, offset).cpu()
 
 

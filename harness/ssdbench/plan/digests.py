@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ssdbench.data.folders import is_hidden, list_images
+from ssdbench.inputs import require_file
 from ssdbench.store.files import sha256_file
 
 _SMALL_BYTES = 16 << 20  # below this, a file alone is read faster than the memory is opened
@@ -51,12 +52,13 @@ def _below(folder: Path, paths: Iterable[Path]) -> list[tuple[str, Path]]:
 def _digest(entries: list[tuple[str, Path]]) -> str:
     total = hashlib.sha256()
     for (name, _), content in zip(entries, _contents([file for _, file in entries]), strict=True):
-        total.update(f"{name}\0{content}\n".encode())
+        # Names that are not UTF-8 are on disk as bytes; these are they.
+        total.update(f"{name}\0{content}\n".encode(errors="surrogateescape"))
     return total.hexdigest()
 
 
 def _contents(files: list[Path]) -> list[str]:
-    if sum(file.stat().st_size for file in files) < _SMALL_BYTES:
+    if sum(require_file(file) for file in files) < _SMALL_BYTES:
         return [sha256_file(file) for file in files]
     memory = _Memory()
     try:
@@ -75,7 +77,10 @@ class _Memory:
             self._database = _open()
 
     def digest(self, file: Path) -> str:
-        status, path = file.stat(), str(file.resolve())
+        status, path = (
+            file.stat(),
+            str(file.resolve()).encode(errors="surrogateescape").decode(errors="backslashreplace"),
+        )
         found = self._find(path, status.st_size, status.st_mtime_ns)
         if found is None:
             found = sha256_file(file)

@@ -10,9 +10,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ssdbench.errors import InputError, UsageError
+from ssdbench.inputs import require_file
 from ssdbench.report.identity import names
 from ssdbench.report.metric import METRICS
 from ssdbench.report.rows import Measured, Row
+from ssdbench.suite.find import read_text
+from ssdbench.suite.problems import Problems
+from ssdbench.suite.yaml_nodes import dump_yaml, parse_yaml
 
 CONFIDENCE = 0.9995
 """Probability that an unchanged metric of a new seed stays within its tolerance."""
@@ -24,6 +28,8 @@ _HEADER = """\
 # Written by `ssdbench baseline`; checked by `ssdbench check`. A metric may be worse than its value by the larger of its
 # absolute tolerance and its relative one times the value. Tolerances may be edited; keys name what was measured.
 """
+
+_SHOWN = 20  # problems
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -73,9 +79,7 @@ class Baseline(_Frozen):
 
     def text(self) -> str:
         """Return the baseline as YAML."""
-        import yaml
-
-        return _HEADER + yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=120)
+        return _HEADER + dump_yaml(self.model_dump(mode="json"))
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -85,19 +89,20 @@ def read_baseline(path: Path) -> Baseline:
         InputError: there is none, or it is malformed; names the file, the place, and what was expected.
 
     """
-    import yaml
-
+    if not path.exists():
+        raise InputError(f"{path}: no baseline: there is no such file; 'ssdbench baseline' writes one")
+    require_file(path)
+    problems = Problems(str(path))
+    document = parse_yaml(read_text(path), str(path), problems)
+    if len(problems):
+        first = [str(problem) for problem in problems][:_SHOWN]
+        raise InputError(f"{path}: it is not YAML of a baseline:\n" + "\n".join(first))
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: no baseline: {error.strerror}; 'ssdbench baseline' writes one") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: it is not YAML: {error}") from None
-    try:
-        return Baseline.model_validate(content)
+        return Baseline.model_validate(document.data)
     except ValidationError as error:
-        lines = (f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors())
-        raise InputError(f"{path}: it is no baseline: {'; '.join(lines)}") from None
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors()]
+        more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+        raise InputError(f"{path}: it is no baseline: {'; '.join(lines[:_SHOWN])}{more}") from None
 
 
 def make_baseline(

@@ -71,8 +71,9 @@ def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runti
                 raise Interrupted(
                     "stopped while encoding; the next run goes on after the last finished shard"
                 )
-            moments.append(vae.encode(torch.from_numpy(images.pixels[i : min(i + BATCH, stop)])))
-            runtime.report(min(i + BATCH, stop), len(images), "images")
+            indices = range(i, min(i + BATCH, stop))
+            moments.append(vae.encode(torch.from_numpy(images.pixels[i : indices.stop]), indices))
+            runtime.report(indices.stop, len(images), "images")
         mean, std = (torch.cat(parts) for parts in zip(*moments, strict=True))
         save_shard(runtime.scratch, shard, mean, std, torch.from_numpy(images.labels[start:stop]))
     for shard in range(len(shards)):

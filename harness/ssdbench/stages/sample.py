@@ -123,14 +123,15 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     import torch
     from safetensors.torch import save_file
 
+    from ssdbench.stages.batches import halving
+
     parts: list[dict[str, torch.Tensor]] = []
     facts: dict[str, JSON] = {}
     produce = _sampler(spec, inputs, runtime, facts) if spec.sampling else _copier(spec, inputs, runtime)
     with torch.inference_mode():
-        for first in range(spec.start, spec.start + spec.count, BATCH):
-            indices = range(first, min(first + BATCH, spec.start + spec.count))
-            parts.append(produce(indices))
-            runtime.report(indices[-1] + 1 - spec.start, spec.count, "images")
+        for indices, part in halving(produce, range(spec.start, spec.start + spec.count), BATCH):
+            parts.append(part)
+            runtime.report(indices.stop - spec.start, spec.count, "images")
     merged = {name: torch.cat([part[name] for part in parts]).contiguous() for name in parts[0]}
     save_file(merged, output / "samples.safetensors")
     return facts
@@ -148,7 +149,8 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
 
     from ssdbench.diffusion import noise
     from ssdbench.diffusion.denoiser import Counted
-    from ssdbench.errors import Interrupted, NotFinite
+    from ssdbench.diffusion.finite import Finite, check_finite
+    from ssdbench.errors import Interrupted
     from ssdbench.models.conditional import Conditional
     from ssdbench.models.load import load_denoiser
     from ssdbench.models.vae import DIT_OFFSET, REPA_OFFSET, open_autoencoder
@@ -183,18 +185,16 @@ def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts:
     def produce(indices: range) -> dict[str, torch.Tensor]:
         if fused is not None:
             fused.reset()
-        counted = Counted(predicting(stoppable, how))
+        eps = "eps" if how.flow is None else "v"
+        counted = Counted(Finite(predicting(stoppable, how), eps, indices, how.nfe))
         start = noise.normal(shape, spec.seed, "sample/noise", indices).to(runtime.device)
         labels = conditions.drawn(spec.seed, indices)
         cond = conditions.of(labels).to(runtime.device)
         latents = solve(counted, start, cond.to(dtype) if cond.is_floating_point() else cond, indices)
         counted.expect(how.nfe)
         facts["nfe"] = counted.nfe
-        if not torch.isfinite(latents).all():
-            raise NotFinite(
-                f"the latents of samples {indices[0]}..{indices[-1]} are not finite after sampling"
-            )
-        images = vae.decode(latents, REPA_OFFSET if how.flow == 1 else DIT_OFFSET)
+        check_finite(latents, indices, "the latents x of samples", " after the last step")
+        images = vae.decode(latents, REPA_OFFSET if how.flow == 1 else DIT_OFFSET, indices)
         return {"images": images, "labels": labels, "latents": latents.cpu()}
 
     return produce
@@ -216,7 +216,7 @@ def _copier(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime) -> _Pro
         chosen = shuffled(len(images), spec.seed, indices)
         pixels = torch.from_numpy(images.pixels[chosen])
         if vae is not None:
-            pixels = vae.decode(vae.encode(pixels)[0])
+            pixels = vae.decode(vae.encode(pixels, chosen)[0], indices=indices)
         return {"images": pixels, "labels": torch.from_numpy(images.labels[chosen])}
 
     return produce

@@ -82,7 +82,7 @@ def _distinct(seeds: list[int]) -> list[int]:
     return seeds
 
 
-Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)]
+Seeds = Annotated[list[Seed], Field(min_length=1, max_length=10_000), AfterValidator(_distinct)]
 
 _OPTIONAL: dict[type[Frozen], type[Frozen]] = {Eval: _optional(Eval, "EvalPatch", {})}
 
@@ -227,7 +227,7 @@ class ProfileFile(Frozen):
     )
     samplers: dict[str, str] = Field(default_factory=dict, description="Samplers and what they become.")
     override: Patch | None = Field(None, description="Settings of every run, over the suite's own.")
-    rules: list[Rule] = Field(
+    rules: Annotated[list[Rule], Field(max_length=1000)] = Field(
         default_factory=list, description="Settings of some runs, in order, over `override`."
     )
     limits: Limits | None = Field(None, description="Upper bounds for every run.")

@@ -42,8 +42,11 @@ def find_suite(name: str | Path) -> Path:
         UsageError: there is none; the message suggests the nearest name.
     """
     path = Path(name)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:  # a name that is too long, say
+        raise UsageError(f"{str(name)[:200]}: there is no such suite: {error.strerror}") from None
     bare = path.name.removesuffix(".yaml").removesuffix(".yml")
     known = list_suites()
     # A path into some other directory that does not exist is a mistake, not another suite's name.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ssdbench.suite.author import Patch, SuiteFile
 from ssdbench.suite.checks import impossible
-from ssdbench.suite.expand import Row, rows
+from ssdbench.suite.expand import MAX_RUNS, Row, rows
 from ssdbench.suite.find import display, find_suite, read_text
 from ssdbench.suite.layers import (
     DEFAULTS,
@@ -32,6 +32,8 @@ from ssdbench.suite.select import parse_only, select
 from ssdbench.suite.validate import validate
 from ssdbench.suite.variant import UNSAMPLED, canonical_variant
 from ssdbench.suite.yaml_nodes import Document, option_document, parse_yaml
+
+_MAX_PROBLEMS = 500  # after which no more rows are looked at
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _load(
     data = document.data if isinstance(document.data, dict) else {}
     chosen = _profile(profile, document, path, problems)
     resolver = _Resolver(document, chosen, given, limit, seed, problems)
-    runs = [run for row in rows(document, problems) for run in resolver.resolve(row)] if data else []
+    runs = resolver.resolve_all(rows(document, problems)) if data else []
     problems.raise_any()
     return Suite(
         name=data["suite"],
@@ -189,6 +191,17 @@ class _Resolver:
         count = len(self._repeats)
         more = "" if count == 1 else f", and {count - 1} more repeat others"
         return [f"{again}: the same run as {first}{more}"]
+
+    def resolve_all(self, listed: Iterable[Row]) -> list[ResolvedRun]:
+        """All rows' runs; what is beyond ``MAX_RUNS``, or comes after too many problems, is left."""
+        found: list[ResolvedRun] = []
+        for row in listed:
+            found += self.resolve(row)
+            if len(found) > MAX_RUNS:
+                self._problems.add(row.mark, "seeds", f"more than {MAX_RUNS:,} runs with their seeds")
+            if len(found) > MAX_RUNS or len(self._problems) > _MAX_PROBLEMS:
+                break
+        return found
 
     def resolve(self, row: Row) -> list[ResolvedRun]:
         """The row's runs, one a seed; none if there is a problem."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationInfo,
@@ -22,14 +23,14 @@ from ssdbench.suite import catalog
 from ssdbench.suite.problems import did_you_mean
 from ssdbench.suite.variant import KINDS, VARIANT_PATTERN, canonical_variant
 
-SYNTHETIC_PATTERN = r"^synthetic-([1-9][0-9]*)$"
+SYNTHETIC_PATTERN = r"^synthetic-([1-9][0-9]{0,3})$"
 FILE_PATTERN = r"^.*(/.*|\.npz)$"
 FOLDER_PATTERN = r"^.*/.*$"
 
 
 def synthetic_steps(name: str) -> int | None:
     """N of the data source ``synthetic-N``, images that the base model made in N steps; None for any other name."""
-    match = re.fullmatch(SYNTHETIC_PATTERN, name)
+    match = re.fullmatch(SYNTHETIC_PATTERN, name)  # of four digits at most: no grid has more than 1,000 steps
     return int(match[1]) if match else None
 
 
@@ -78,17 +79,19 @@ def _variant(text: str) -> str:
         raise PydanticCustomError("variant", "{text}", {"text": str(error)}) from None
 
 
-ModelName = Annotated[str, _known("model", catalog.MODELS, OWN_PATTERN)]
-SamplerName = Annotated[str, _known("sampler", catalog.SAMPLERS, OWN_PATTERN)]
+_Name = Annotated[str, Field(max_length=500)]
+
+ModelName = Annotated[_Name, _known("model", catalog.MODELS, OWN_PATTERN)]
+SamplerName = Annotated[_Name, _known("sampler", catalog.SAMPLERS, OWN_PATTERN)]
 DataName = Annotated[
-    str, _known("data", ("original", *catalog.DATASETS), SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN)
+    _Name, _known("data", ("original", *catalog.DATASETS), SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN)
 ]
-GridName = Annotated[str, _known("grid", catalog.GRIDS)]
-NetworkName = Annotated[str, _known("network", catalog.NETWORKS, OWN_PATTERN)]
-ReferenceName = Annotated[str, _known("reference", catalog.REFERENCES, FILE_PATTERN)]
+GridName = Annotated[_Name, _known("grid", catalog.GRIDS)]
+NetworkName = Annotated[_Name, _known("network", catalog.NETWORKS, OWN_PATTERN)]
+ReferenceName = Annotated[_Name, _known("reference", catalog.REFERENCES, FILE_PATTERN)]
 LayoutName = Annotated[str, _known("layout", catalog.LAYOUTS)]
 VariantText = Annotated[
-    str,
+    _Name,
     AfterValidator(_variant),
     WithJsonSchema(
         {

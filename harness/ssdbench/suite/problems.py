@@ -79,8 +79,13 @@ class Problems:
         raise SuiteError([str(problem) for problem in ordered])
 
 
+_LONGEST_SLIP = 200  # characters; comparing longer names takes long, and none is known
+
+
 def nearest(name: str, known: Iterable[object]) -> str | None:
     """The known name that ``name`` is most likely a slip of the pen for, or None."""
+    if len(name) > _LONGEST_SLIP:
+        return None
     folded = {str(k).casefold(): str(k) for k in known}
     match = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     return folded[match[0]] if match else None

@@ -56,12 +56,15 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, le=10**12)]
+Evaluations = Annotated[int, Field(ge=0, le=10_000)]
+Side = Annotated[int, Field(ge=1, le=16_384)]
+Images = Annotated[int, Field(ge=1, le=10_000_000)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(gt=0)]
-Index = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, le=1e30)]
+Index = Annotated[int, Field(ge=0, le=10**12)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[
     str,
@@ -124,7 +127,7 @@ class Train(Frozen):
             " the last that sampling reaches), or a list of i between 1 and NFE - 1.",
         )
     )
-    nfe: Positive | None = Field(
+    nfe: Annotated[Evaluations, Field(ge=1)] | None = Field(
         None,
         description="Distil on the grid of so many evaluations, not the run's own: how a student does off its grid."
         " For a progressively distilled one, the evaluations that its variant ends at.",
@@ -138,7 +141,7 @@ class Train(Frozen):
         description="Weight of progressive distillation's loss in x0-space: by snr, by 1 (none), or by max(snr, 1);"
         " null: the plain distance of predictions, which is snr for eps.",
     )
-    synthetic_images: Positive | None = Field(
+    synthetic_images: Images | None = Field(
         None,
         description="How many images data synthetic-N consists of; null: as many as the model's own data set, or as the"
         " training draws if that is fewer.",
@@ -235,7 +238,9 @@ class Autoencoder(Frozen):
 class Eval(Frozen):
     """What is generated and how it is scored."""
 
-    samples: Annotated[int, Field(ge=2)] = Field(50_000, description="Images to generate and score.")
+    samples: Annotated[int, Field(ge=2, le=10_000_000)] = Field(
+        50_000, description="Images to generate and score."
+    )
     reference: ReferenceName = Field(
         description="Reference statistics: a known name, an .npz file or a folder."
     )
@@ -248,7 +253,7 @@ class Eval(Frozen):
         description="Of a model that takes texts, the captions that are sampled: a captioned data set, a folder of"
         " images with .txt files (with a /), or a .txt file with one a line; null: those of the reference's images.",
     )
-    trajectory: Positive | None = Field(
+    trajectory: Annotated[Evaluations, Field(ge=1)] | None = Field(
         None,
         description="Also measure how far the first samples end from those that the base model reaches in so many"
         " DDIM steps from the same noise and label; null: do not.",
@@ -266,8 +271,8 @@ class Run(Frozen):
         description="What is measured: base, ssd, issd, 'pd 20-10', ..., or a chain as 'pd 20-10 + issd'."
     )
     sampler: SamplerName = Field("ddim", description="Sampler: a known name or package.module:function.")
-    nfe: Index = Field(description="Number of function evaluations (of the denoiser) for one sample.")
-    resolution: Positive = Field(description="Side of the images in pixels.")
+    nfe: Evaluations = Field(description="Number of function evaluations (of the denoiser) for one sample.")
+    resolution: Side = Field(description="Side of the images in pixels.")
     data: DataName = Field(
         "original",
         description="Training data of the variant: original (the model's own), synthetic-N (the base's, in"

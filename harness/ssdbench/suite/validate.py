@@ -12,6 +12,8 @@ from ssdbench.suite.author import TUPLE_KEYS, Patch, key_of, run_keys
 from ssdbench.suite.problems import INVALID, Problems, describe, did_you_mean, nearest
 from ssdbench.suite.yaml_nodes import Document, Path
 
+MAX_PROBLEMS = 200  # of a file; each is looked up in it, and nobody reads more
+
 
 def validate(document: Document, model: type[BaseModel], problems: Problems) -> None:
     """Check ``document.data`` against ``model``; every mistake becomes a problem and its value ``INVALID``.
@@ -26,6 +28,11 @@ def validate(document: Document, model: type[BaseModel], problems: Problems) -> 
     except ValidationError as failure:
         seen: set[Path] = set()
         for error in failure.errors(include_url=False):
+            if len(seen) >= MAX_PROBLEMS:
+                text = f"and {failure.error_count() - MAX_PROBLEMS:,} more problems like these"
+                problems.add(document.mark(), "", text)
+                document.data = INVALID
+                return
             path = _data_path(document.data, error)
             if path in seen:
                 continue  # a union's second opinion on the same value

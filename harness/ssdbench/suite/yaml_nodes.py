@@ -120,6 +120,11 @@ def parse_yaml(text: str, file: str, problems: Problems) -> Document:
             Mark(file=file, line=1, column=1), "", f"the file has more than {MAX_CHARACTERS:,} characters"
         )
         return Document(file, None, INVALID)
+    directive = _TAG_DIRECTIVE.search(text)
+    if directive is not None:
+        line = text.count("\n", 0, directive.start()) + 1
+        problems.add(Mark(file=file, line=line, column=1), "", "not valid here: a %TAG directive")
+        return Document(file, None, INVALID)
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -135,6 +140,10 @@ def parse_yaml(text: str, file: str, problems: Problems) -> Document:
     if root is None:
         return Document(file, None, None)
     return Document(file, root, _Builder(file, problems).build(root))
+
+
+# A handle may stand for megabytes, again for every tag that it is used in.
+_TAG_DIRECTIVE = re.compile(r"^%TAG", re.MULTILINE)
 
 
 class _TooLargeError(Exception):
@@ -181,11 +190,11 @@ class _Builder:
 
     def _mapping(self, node: Node) -> dict[str | int, Any]:
         data: dict[str | int, Any] = {}
-        merged: dict[str | int, Any] = {}
+        merges: list[dict[str | int, Any]] = []
         lines: dict[str | int, int] = {}
         for key_node, value_node in node.value:
             if key_node.tag == _TAG + "merge":
-                merged = {**self._merge(value_node), **merged}
+                merges += self._merge(value_node)
                 continue
             key = self._scalar(key_node) if isinstance(key_node, ScalarNode) else None
             if isinstance(key, bool) or not isinstance(key, (str, int)):
@@ -196,18 +205,24 @@ class _Builder:
                 continue
             lines[key] = key_node.start_mark.line + 1
             data[key] = self._value(value_node)
-        return {**merged, **data} if merged else data
-
-    def _merge(self, node: Node) -> dict[str | int, Any]:
-        sources = node.value if isinstance(node, SequenceNode) else [node]
+        if not merges:
+            return data
         merged: dict[str | int, Any] = {}
+        for inherited in reversed(merges):  # the first holds; in place, since there may be thousands
+            merged.update(inherited)
+        return {**merged, **data}
+
+    def _merge(self, node: Node) -> list[dict[str | int, Any]]:
+        sources = node.value if isinstance(node, SequenceNode) else [node]
+        found = []
         for source in sources:
             if not isinstance(source, MappingNode):
                 self._add(source, "'<<' merges a mapping or a list of mappings")
                 continue
             value = self._value(source)
-            merged = {**value, **merged} if isinstance(value, dict) else merged
-        return merged
+            if isinstance(value, dict):
+                found.append(value)
+        return found
 
     def _bad_tag(self, node: Node) -> Any:
         self._add(node, f"the tag {_short(node.tag)} is not allowed in a suite")
@@ -233,14 +248,18 @@ class _Builder:
         return INVALID
 
 
-def _lookup(node: MappingNode, part: str | int, depth: int = 0) -> tuple[Node, Node] | None:
+def _lookup(node: MappingNode, part: str | int, seen: set[int] | None = None) -> tuple[Node, Node] | None:
+    seen = set() if seen is None else seen
+    if id(node) in seen:  # merged by several ways, or by itself
+        return None
+    seen.add(id(node))
     for key, value in node.value:
         if isinstance(key, ScalarNode) and key.value == str(part):
             return key, value
     for key, value in node.value:
-        if key.tag == _TAG + "merge" and depth < MAX_DEPTH:
+        if key.tag == _TAG + "merge":
             for source in value.value if isinstance(value, SequenceNode) else [value]:
-                found = _lookup(source, part, depth + 1) if isinstance(source, MappingNode) else None
+                found = _lookup(source, part, seen) if isinstance(source, MappingNode) else None
                 if found is not None:
                     return found
     return None

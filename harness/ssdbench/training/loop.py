@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ssdbench.errors import Interrupted, NotFinite
+from ssdbench.training.finite import check_gradients, check_parameters, explain_loss, gradient_norm
 
 CHECKPOINT, LOSSES = "checkpoint.pt", "loss.jsonl"
 CHECKPOINT_SHARE = 30  # checkpoints are at least so many times apart as writing one takes
@@ -75,7 +76,7 @@ def optimise(
     at the same thread count), because all that a step draws depends on the step alone.
 
     Raises:
-        NotFinite: the loss is NaN or infinite; names the step.
+        NotFinite: the loss, a gradient or in the end a parameter is NaN or infinite; names the step and the tensor.
         Interrupted: ``watch.stopping()``; the checkpoint is written first.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -84,6 +85,10 @@ def optimise(
     start = _resume(scratch, trained, optimiser, average, device)
     every = max(1, settings.steps // 500)
     due = time.monotonic() + checkpoint_seconds
+
+    def mixed() -> torch.autocast:
+        return torch.autocast(device.split(":")[0], torch.bfloat16, enabled=settings.autocast is not None)
+
     model.train()
     with (scratch / LOSSES).open("a") as log:
         for step in range(start, settings.steps):
@@ -96,15 +101,20 @@ def optimise(
                 due = time.monotonic() + max(checkpoint_seconds, CHECKPOINT_SHARE * (time.monotonic() - now))
             for group in optimiser.param_groups:
                 group["lr"] = settings.rate(step)
-            with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=settings.autocast is not None):
+            with mixed():
                 loss = loss_at(step)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise NotFinite(
-                    f"the loss is {value} at step {step}: lower the learning rate (lr {settings.lr:g})"
-                )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            # Only now, so that a GPU is waited for once a step.
+            value, norm = loss.item(), gradient_norm(trained).item()
+            if not math.isfinite(value):
+                with mixed():
+                    culprit = explain_loss(model, loss_at, step)
+                raise NotFinite(
+                    f"the loss is {value} at step {step}: {culprit}; lower the learning rate (lr {settings.lr:g})"
+                )
+            if not math.isfinite(norm):
+                check_gradients(model, step, value)
             if settings.grad_clip is not None:
                 torch.nn.utils.clip_grad_norm_(trained, settings.grad_clip)
             optimiser.step()
@@ -115,9 +125,11 @@ def optimise(
             if step % every == 0 or step == settings.steps - 1:
                 log.write(json.dumps({"step": step, "loss": value, "lr": settings.rate(step)}) + "\n")
             watch.report(step + 1, settings.steps, "steps", loss=value)
+    check_parameters(model, settings.steps - 1)
     with torch.no_grad():
         for parameter, mean in zip(trained, average, strict=False):
             parameter.copy_(mean)
+    check_parameters(model, settings.steps - 1)
     model.eval()
 
 

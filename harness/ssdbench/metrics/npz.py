@@ -1,0 +1,136 @@
+"""Arrays in ``.npz`` files: read one by one, never unpickled, and never more than the file can hold."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from ssdbench.errors import InputError
+from ssdbench.inputs import require_file
+
+WHOLE_BYTES = 1 << 30  # of an array that is held whole, at most
+_DEFLATES = 1100  # deflate makes of a byte 1,032 at most
+BLOCK_BYTES = 1 << 28  # of the rows that are held together, at most; one row may be larger
+
+
+@dataclass(frozen=True)
+class NpzArrays:
+    """An ``.npz`` file, read array by array, never unpickled; complaints are InputErrors with the path."""
+
+    path: Path
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the arrays, in the file's order."""
+        with self._archive() as archive:
+            return tuple(name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy"))
+
+    def header(self, key: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+        """Return an array's shape and dtype without reading its values."""
+        with self._open(key) as (file, member):
+            return self._header(file, member, key)
+
+    def array(self, key: str) -> NDArray[np.generic]:
+        """Return a whole array, of at most ``WHOLE_BYTES``."""
+        with self._open(key) as (file, member):
+            shape, dtype = self._header(file, member, key)
+            size = math.prod(shape) * dtype.itemsize
+            if size > WHOLE_BYTES:
+                raise InputError(
+                    f"{self.path}: {key!r} is {dtype} {shape}, of {size:,} bytes; expected {WHOLE_BYTES:,} at most"
+                )
+            block = file.read(size)
+            if len(block) != size:
+                raise InputError(f"{self.path}: {key!r} ends after {len(block):,} of {size:,} bytes")
+            return np.frombuffer(block, dtype).reshape(shape).copy() if block else np.empty(shape, dtype)
+
+    def rows(self, key: str, size: int) -> Iterator[NDArray[np.generic]]:
+        """Yield an array's rows in blocks of at most ``size`` and ``BLOCK_BYTES`` without holding the whole."""
+        with self._open(key) as (file, member):
+            shape, dtype = self._header(file, member, key)
+            row_bytes = dtype.itemsize * math.prod(shape[1:])
+            if not row_bytes:
+                raise InputError(f"{self.path}: {key!r} is {dtype} {shape}, whose rows hold nothing")
+            size = max(1, min(size, BLOCK_BYTES // row_bytes))
+            for start in range(0, shape[0], size):
+                count = min(size, shape[0] - start)
+                try:
+                    block = file.read(count * row_bytes)
+                except Exception as error:  # as in _open
+                    raise InputError(f"{self.path}: {key!r} is damaged after row {start}: {error}") from error
+                if len(block) != count * row_bytes:
+                    raise InputError(
+                        f"{self.path}: {key!r} ends within row {start + len(block) // row_bytes}"
+                    )
+                yield np.frombuffer(block, dtype=dtype).reshape(count, *shape[1:])
+
+    @contextmanager
+    def _archive(self) -> Iterator[zipfile.ZipFile]:
+        if not self.path.exists():
+            raise InputError(f"there is no file {self.path}")
+        require_file(self.path)
+        try:
+            archive = zipfile.ZipFile(self.path)
+        except Exception as error:  # zipfile raises what its parts do: struct.error, UnicodeDecodeError, ...
+            raise InputError(f"{self.path} is no .npz file, or it is cut short: {error}") from error
+        with archive:
+            yield archive
+
+    @contextmanager
+    def _open(self, key: str) -> Iterator[tuple[IO[bytes], int]]:
+        keys = self.names()
+        if key not in keys:
+            raise InputError(f"{self.path}: no array {key!r}; found {', '.join(keys)[:500] or 'nothing'}")
+        with self._archive() as archive:
+            info = archive.getinfo(f"{key}.npy")
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise InputError(f"{self.path}: {key!r} is compressed in another way than numpy's")
+            if (
+                info.file_size > _DEFLATES * info.compress_size
+                or info.compress_size > self.path.stat().st_size
+            ):
+                raise InputError(
+                    f"{self.path}: {key!r} claims {info.file_size:,} bytes, more than the file can hold"
+                )
+            try:
+                file = archive.open(info)
+            except Exception as error:  # another header within, a password, an unknown compression
+                raise InputError(f"{self.path}: {key!r} cannot be read: {error}") from error
+            with file:
+                try:
+                    yield file, info.file_size
+                except InputError:
+                    raise
+                except Exception as error:
+                    raise InputError(f"{self.path}: {key!r} cannot be read: {error}") from error
+
+    def _header(self, file: IO[bytes], member: int, key: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+        """Read the header of an array in a member of so many bytes, which must be enough for its shape."""
+        try:
+            version = npy.read_magic(file)
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, fortran, dtype = read(file)
+        except (
+            Exception
+        ) as error:  # numpy parses a literal: SyntaxError, RecursionError and MemoryError among others
+            raise InputError(f"{self.path}: {key!r} is no array: {error}") from error
+        if dtype.hasobject:
+            raise InputError(
+                f"{self.path}: {key!r} holds pickled objects (dtype {dtype}), which are not read"
+            )
+        if fortran and len(shape) > 1:
+            raise InputError(f"{self.path}: {key!r} is in Fortran order, expected C order")
+        if any(isinstance(side, bool) or side < 0 for side in shape):
+            raise InputError(f"{self.path}: {key!r} has the shape {shape}")
+        held, row = member - file.tell(), math.prod(shape[1:]) * dtype.itemsize
+        if shape and held < shape[0] * row:
+            raise InputError(f"{self.path}: {key!r} ends within row {held // row} of {shape[0]:,}")
+        return shape, dtype
