@@ -8,6 +8,7 @@ the rounds.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import math
 import os
 import platform
@@ -118,6 +119,7 @@ def prepare(threads: int, device: str) -> Call:
     """Set torch up as a worker does, say on what it runs, and return what waits for the device."""
     import torch
 
+    keep_memory()
     torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     if device.startswith("cuda"):
@@ -125,6 +127,17 @@ def prepare(threads: int, device: str) -> Call:
         return lambda: torch.cuda.synchronize(device)
     print(f"torch {torch.__version__}, {processor()}, {threads} thread(s), load {os.getloadavg()[0]:.1f}\n")
     return lambda: None
+
+
+def keep_memory() -> None:
+    """Have glibc keep what is freed, as a worker's environment does: else every large tensor is made of new pages."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mmap_max, trim_threshold = -4, -1  # malloc.h
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, 2**31 - 1)
 
 
 def processor() -> str:
