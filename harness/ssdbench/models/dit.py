@@ -54,7 +54,8 @@ class PatchEmbed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, N, D), tokens in row-major order."""
-        return self.proj(x).flatten(2).transpose(1, 2)  # type: ignore[no-any-return]
+        # Contiguous, since the blocks keep the layout that they are given, and in this one every norm copies.
+        return self.proj(x).flatten(2).transpose(1, 2).contiguous()  # type: ignore[no-any-return]
 
 
 class Attention(nn.Module):

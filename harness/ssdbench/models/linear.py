@@ -24,12 +24,16 @@ class Linear(nn.Linear):
         """(..., in) -> (..., out)."""
         if not _applies(x, self.weight):
             return F.linear(x, self.weight, self.bias)
+        if not torch.is_grad_enabled():  # where the function that keeps what the gradients need is all overhead
+            return _product(x, self.weight, self.bias)
         return _Product.apply(x, self.weight, self.bias, False)  # type: ignore[no-any-return,no-untyped-call]
 
     def gelu(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out), with a tanh-approximated GELU on the result."""
         if not _applies(x, self.weight):
             return F.gelu(F.linear(x, self.weight, self.bias), approximate="tanh")
+        if not torch.is_grad_enabled():
+            return _product(x, self.weight, self.bias, "gelu")
         return _Product.apply(x, self.weight, self.bias, True)  # type: ignore[no-any-return,no-untyped-call]
 
 

@@ -1,0 +1,193 @@
+"""Images a second of guided DDIM: ours, diffusers' ``DiTPipeline`` and a plain loop: ``python benchmarks/sampling.py``.
+
+All three sides sample the same model (random weights, none of them zero) at the same timesteps (``even``), batch,
+precision and threads, with guidance of scale 1.5, from latents to decoded images; the autoencoder is one of a single
+narrow block, so that what is timed is the denoiser and the loop around it. First each side's images are compared:
+the plain loop's at the timed settings, diffusers' on the grid ``leading`` (its ``DDIMScheduler`` steps to t - 1000 / N
+whatever the timesteps are) with all channels guided, as its pipeline does it.
+
+``--device cuda`` takes the published sizes instead, at 32 and 64 latents a side, with several batch sizes, and prints
+the memory that our side takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paired  # beside this file
+import torch
+from plain_dit import PlainDiT, plain_ddim
+from torch import Tensor, nn
+
+from ssdbench.diffusion.denoiser import Counted, Guided, Prediction
+from ssdbench.diffusion.grids import timesteps
+from ssdbench.diffusion.samplers import ddim
+from ssdbench.diffusion.schedule import alphas_cumprod
+from ssdbench.models.compat import prepare_torchvision
+from ssdbench.models.diffusers_dit import build_diffusers, use_official_timesteps
+from ssdbench.models.dit import DiT
+from ssdbench.models.shapes import DiTShape, dit_shape
+
+NFE, SCALE, CHANNELS = 10, 1.5, 3
+OURS, DIFFUSERS, PLAIN = "ours", "diffusers", "plain loop"
+
+
+# 1,000 classes also where the shape is mini's: DiTPipeline's null label is 1000, whatever the model.
+CASES = {
+    "mini, 16 tokens": (DiTShape(128, 6, 4, input_size=8, learn_sigma=False), (50,)),
+    "mini, 64 tokens": (DiTShape(128, 6, 4, input_size=16, learn_sigma=False), (25,)),
+    "DiT-S/2, 256 tokens": (dit_shape("S", 2), (2,)),
+}
+CASES_CUDA = {
+    f"DiT-{size}/2, latent {side}": (dit_shape(size, 2, side), (8, 32, 128))
+    for size in ("S", "B", "L", "XL")
+    for side in (32, 64)
+}
+
+
+@dataclass
+class Sides:
+    """The three programs around one set of weights; each returns images (B, 3, H, W) in [0, 1]."""
+
+    model: DiT
+    plain: PlainDiT
+    pipeline: Any
+    noise: Tensor
+    labels: Tensor
+
+    @classmethod
+    def build(cls, shape: DiTShape, batch: int, device: str, dtype: torch.dtype) -> Sides:
+        torch.manual_seed(0)
+        model = DiT(shape)
+        for name, parameter in model.named_parameters():
+            if name != "pos_embed":
+                nn.init.normal_(parameter, std=0.02)
+        plain = PlainDiT(shape)
+        plain.load_state_dict(model.state_dict())
+        pipeline = _pipeline(model, shape)
+        for module in (model, plain, pipeline.transformer, pipeline.vae):
+            nn.Module.to(module.eval().requires_grad_(False), device, dtype)
+        noise = torch.randn(batch, shape.in_channels, shape.input_size, shape.input_size)
+        labels = torch.arange(batch) * 7 % shape.num_classes
+        return cls(model, plain, pipeline, noise.to(device, dtype), labels.to(device))
+
+    def ours(self, grid: str = "even", channels: int | None = CHANNELS) -> Tensor:
+        with torch.inference_mode():
+            counted = Counted(Prediction(Guided(self.model, self.model.null, SCALE, channels)))
+            latents = ddim(counted, self.noise, timesteps(grid, NFE), alphas_cumprod("linear"), self.labels)
+            counted.expect(NFE)
+            return self.decoded(latents)
+
+    def plainly(self) -> Tensor:
+        null = self.model.shape.num_classes
+        with torch.no_grad():
+            return self.decoded(
+                plain_ddim(
+                    self.plain,
+                    self.noise,
+                    self.labels,
+                    timesteps("even", NFE),
+                    alphas_cumprod("linear"),
+                    null,
+                    SCALE,
+                    CHANNELS,
+                )
+            )
+
+    def diffusers(self, spacing: str = "linspace") -> Tensor:
+        self.pipeline.scheduler.register_to_config(timestep_spacing=spacing)
+        generator = _Given(self.noise)
+        with generator:
+            images = self.pipeline(
+                self.labels.tolist(), guidance_scale=SCALE, num_inference_steps=NFE, output_type="np"
+            ).images
+        return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+    def decoded(self, latents: Tensor) -> Tensor:
+        vae = self.pipeline.vae
+        images = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample
+        return (images / 2 + 0.5).clamp(0, 1).float().cpu()  # type: ignore[no-any-return]
+
+
+class _Given:
+    """Inside, the pipeline starts from this noise instead of drawing its own."""
+
+    def __init__(self, noise: Tensor) -> None:
+        self.noise = noise
+
+    def __enter__(self) -> None:
+        from diffusers.pipelines.dit import pipeline_dit
+
+        self.module, self.drawn = pipeline_dit, pipeline_dit.randn_tensor
+        self.module.randn_tensor = lambda *_, **__: self.noise
+
+    def __exit__(self, *_: object) -> None:
+        self.module.randn_tensor = self.drawn
+
+
+def _pipeline(model: DiT, shape: DiTShape) -> Any:
+    prepare_torchvision()
+    from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline
+
+    vae = AutoencoderKL(block_out_channels=(4,), norm_num_groups=1, mid_block_add_attention=False)
+    transformer = build_diffusers(model.state_dict(), shape, Path("random weights"))
+    use_official_timesteps(transformer)
+    scheduler = DDIMScheduler(clip_sample=False)
+    pipeline = DiTPipeline(transformer=transformer, vae=vae, scheduler=scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def differences(sides: Sides) -> tuple[float, float]:
+    """Largest difference of images in [0, 1]: diffusers' on ``leading``, all channels guided; the plain loop's."""
+    theirs = sides.diffusers("leading") - sides.ours("leading", None)
+    return float(theirs.abs().max()), float((sides.plainly() - sides.ours()).abs().max())
+
+
+def chosen(cuda: bool, only: str) -> Iterator[tuple[str, DiTShape, int]]:
+    for name, (shape, batches) in (CASES_CUDA if cuda else CASES).items():
+        if only in name:
+            yield from ((f"{name}, batch {batch}", shape, batch) for batch in batches)
+
+
+def main() -> None:
+    parser = paired.with_torch(paired.parser(__doc__, rounds=9, budget=25.0))
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--only", default="", help="part of the name of a case")
+    options = parser.parse_args()
+    settle = paired.prepare(options.threads, options.device)
+    cuda = options.device.startswith("cuda")
+    rows, bars = [], {}
+    for name, shape, batch in chosen(cuda, options.only):
+        sides = Sides.build(shape, batch, options.device, getattr(torch, options.dtype))
+        by_diffusers, by_plain = differences(sides)
+        contestants: dict[str, Callable[[], object]] = {
+            OURS: sides.ours,
+            DIFFUSERS: sides.diffusers,
+            PLAIN: sides.plainly,
+        }
+        found = paired.measure(
+            contestants, options.rounds, budget=options.budget, clock=options.clock, settle=settle
+        )
+        row = [name, *(f"{batch / found.of(side).middle:.2f}" for side in contestants)]
+        for side in (DIFFUSERS, PLAIN):
+            bars[f"{side}: {name}"] = found.ratio(side, OURS)
+            row.append(f"{found.ratio(side, OURS):.2f}")
+        row += [f"{by_diffusers:.0e}, {by_plain:.0e}", str(found.count)]
+        if cuda:
+            torch.cuda.reset_peak_memory_stats(options.device)
+            sides.ours()
+            row.append(f"{torch.cuda.max_memory_allocated(options.device) / 2**20:.0f}")
+        rows.append(row)
+        print(" ".join(row), flush=True)
+    header = ["images/s", OURS, DIFFUSERS, PLAIN, "to diffusers", "to the plain loop", "differences", "rounds"]
+    print("\n" + paired.table(header + (["MiB, ours"] if cuda else []), rows))
+    if options.plot:
+        paired.plot(options.plot, "times as fast", bars, target=1.3)
+
+
+if __name__ == "__main__":
+    main()
