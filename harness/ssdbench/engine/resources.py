@@ -54,33 +54,42 @@ def visible_gpus() -> list[str]:
     ]
 
 
-def check_request(workers: int | None, device: str | None) -> None:
+def check_request(workers: int | None, device: str | None, threads: int | None = None) -> None:
     """Check the form of what ``slots`` takes.
 
     Raises:
-        UsageError: an unknown device, or ``workers`` below 1.
+        UsageError: an unknown device, or ``workers`` or ``threads`` below 1.
     """
-    if workers is not None and workers < 1:
-        raise UsageError(f"the number of workers must be at least 1, not {workers}")
+    for name, number in (("workers", workers), ("threads a stage", threads)):
+        if number is not None and number < 1:
+            raise UsageError(f"the number of {name} must be at least 1, not {number}")
     if device is not None and re.fullmatch(r"cpu|mps|cuda(:\d+)?", device) is None:
         raise UsageError(f"unknown device '{device}'; known are cpu, cuda, cuda:N and mps")
 
 
-def slots(workers: int | None, device: str | None) -> list[Slot]:
+def share(count: int, workers: int | None = None, threads: int | None = None) -> tuple[int, int]:
+    """Divide ``count`` cores: how many workers, and how many threads each.
+
+    By default there are as many workers as fit, at most 4, and each has count // workers threads.
+    """
+    workers = workers or max(1, min(count // (threads or 1), MAX_WORKERS))
+    return workers, threads or max(1, count // workers)
+
+
+def slots(workers: int | None, device: str | None, threads: int | None = None) -> list[Slot]:
     """Slots for CPU stages, and one a GPU where there are GPUs to use.
 
     Args:
-        workers: CPU slots, by default as many as cores but at most 4; each has cores // workers threads.
+        workers: CPU slots; None for the default of ``share``.
         device: ``cpu``, ``cuda`` (every visible GPU), ``cuda:N`` (the Nth visible one), ``mps``; None for the
             GPUs that are visible, if any.
+        threads: CPU threads of every slot; None for the default of ``share``.
 
     Raises:
-        UsageError: the device is none of these or is not there, or ``workers`` is below 1.
+        UsageError: the device is none of these or is not there, or ``workers`` or ``threads`` is below 1.
     """
-    check_request(workers, device)
-    count = cores()
-    workers = workers or min(count, MAX_WORKERS)
-    threads = max(1, count // workers)
+    check_request(workers, device, threads)
+    workers, threads = share(cores(), workers, threads)
     found = [Slot(f"cpu {i}", "cpu", threads, gpu=False, visible="") for i in range(workers)]
     if device == "cpu":
         return found
