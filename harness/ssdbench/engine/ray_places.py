@@ -12,7 +12,7 @@ import ray
 
 from ssdbench.engine.node import Circumstances, Errand
 from ssdbench.engine.ray_worker import RayHost, RayWorker
-from ssdbench.engine.resources import Slot, share
+from ssdbench.engine.resources import Slot, default_threads, room_on
 from ssdbench.errors import UsageError
 from ssdbench.store.sources import digest_sources, package_directory
 
@@ -33,8 +33,8 @@ class RayPlaces:
     ) -> None:
         nodes = _nodes()
         self._workers = workers
-        self._threads = threads or default_threads(nodes)
-        self.gpus = device != "cpu" and capacity(nodes, self._threads, True)[True] > 0
+        self._threads = threads or default_threads(_resources(nodes))
+        self.gpus = device != "cpu" and room_on(_resources(nodes), self._threads, True)[True] > 0
         if device == "cuda" and not self.gpus:
             raise UsageError(f"--device cuda: no node of the Ray cluster has a GPU and {self._threads} CPUs")
         self._room = self._measure(nodes)
@@ -49,7 +49,7 @@ class RayPlaces:
         self._looked = time.monotonic()
 
     def _measure(self, nodes: Sequence[Mapping[str, Any]]) -> dict[bool, int]:
-        room = capacity(nodes, self._threads, self.gpus)
+        room = room_on(_resources(nodes), self._threads, self.gpus)
         if self._workers is not None:
             room[False] = min(room[False], self._workers)
         return room
@@ -124,23 +124,6 @@ class RayPlaces:
         """End the actors, and with them whatever still runs in them."""
         for host in [*self._idle, *self._busy.values()]:
             host.kill()
-
-
-def capacity(nodes: Sequence[Mapping[str, Any]], threads: int, gpus: bool) -> dict[bool, int]:
-    """How many stages nodes, as ``ray.nodes()`` describes them, have room for: with a GPU (True) and without."""
-    room = {True: 0, False: 0}
-    for resources in _resources(nodes):
-        fitting = int(resources.get("CPU", 0)) // threads
-        with_gpu = min(fitting, int(resources.get("GPU", 0))) if gpus else 0
-        room[True] += with_gpu
-        room[False] += fitting - with_gpu
-    return room
-
-
-def default_threads(nodes: Sequence[Mapping[str, Any]]) -> int:
-    """Threads that the local engine would give a stage on the smallest node that has CPUs at all."""
-    cpus = [count for resources in _resources(nodes) if (count := int(resources.get("CPU", 0)))]
-    return share(min(cpus, default=1))[1]
 
 
 def _nodes() -> list[dict[str, Any]]:

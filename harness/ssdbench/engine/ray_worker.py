@@ -18,7 +18,7 @@ from ssdbench.worker import Failed, Finished, Job, Progress
 
 
 class RayHost:
-    """An actor and what is known of it: its node once it runs, whether it is over, since when (monotonic) it is idle."""
+    """An actor: its node, once it runs; whether it is over; and since when, in monotonic seconds, it is idle."""
 
     def __init__(self, slot: Slot, circumstances: Circumstances) -> None:
         options = _ACTOR.options(

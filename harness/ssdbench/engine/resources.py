@@ -6,6 +6,7 @@ import math
 import os
 import re
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -105,3 +106,25 @@ def slots(workers: int | None, device: str | None, threads: int | None = None) -
                 f"device '{device}' is not available: no such GPU is visible to this installation"
             )
     return found + [Slot(f"gpu {name}", "cuda", threads, gpu=True, visible=name) for name in gpus]
+
+
+def room_on(nodes: Sequence[Mapping[str, float]], threads: int, gpus: bool) -> dict[bool, int]:
+    """How many stages a cluster has room for, with a GPU (True) and without.
+
+    Args:
+        nodes: how many CPUs (``CPU``) and GPUs (``GPU``) each node has.
+        threads: CPUs that a stage takes.
+        gpus: whether stages take GPUs, one each; the CPUs beside a GPU are then kept for it.
+    """
+    room = {True: 0, False: 0}
+    for node in nodes:
+        fitting = int(node.get("CPU", 0)) // threads
+        with_gpu = min(fitting, int(node.get("GPU", 0))) if gpus else 0
+        room[True] += with_gpu
+        room[False] += fitting - with_gpu
+    return room
+
+
+def default_threads(nodes: Sequence[Mapping[str, float]]) -> int:
+    """Threads that ``slots`` would by default give a stage on the smallest node that has CPUs at all."""
+    return share(min((count for node in nodes if (count := int(node.get("CPU", 0)))), default=1))[1]
