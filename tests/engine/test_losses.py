@@ -19,7 +19,6 @@ from ssdbench.plan.decide import decide
 from ssdbench.store import Store
 from ssdbench.worker import Failed, Finished, Job, Progress
 
-
 TELLING = 0.21  # seconds a step: a worker tells of no more than five a second
 
 
