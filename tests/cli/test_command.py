@@ -84,7 +84,7 @@ try:
     app(["run", {str(suite)!r}])
 except SystemExit as exit:
     assert not exit.code, exit.code
-heavy = {{"torch", "pandas", "scipy", "diffusers"}} & set(sys.modules)
+heavy = {{"torch", "pandas", "scipy", "diffusers", "ray"}} & set(sys.modules)
 sys.exit(f"imported: {{heavy}}" if heavy else 0)
 """
     done = python(code, suite.parent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -444,3 +445,30 @@ def test_several_suites_are_one_plan_and_one_run(
     assert result.exit_code == 0
     assert result.stdout == ssdbench("run", suite).stdout + "\n" + ssdbench("run", twin).stdout
     assert sorted(sheet.suite for sheet in filled.store.sheets()) == ["tiny", "twin"]
+
+
+def test_ray_is_asked_for_only_where_something_is_to_run(
+    ssdbench: Command, filled: Filled, suite: Path
+) -> None:
+    pytest.importorskip("ray")
+    assert ssdbench("run", suite, "--engine", "ray", "--ray-address", "127.0.0.2:9").exit_code == 0
+    result = ssdbench("run", suite, "--engine", "ray", "--ray-address", "127.0.0.2:9", "--fresh", "score")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("no Ray cluster at 127.0.0.2:9: ")
+    assert "ray start --head" in result.stderr
+
+
+def test_ray_that_is_not_installed_is_2_with_the_remedy(
+    ssdbench: Command, suite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("ssdbench.engine.ray")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = ssdbench("run", suite, "--engine", "ray")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "--engine ray needs Ray: pip install 'ssdbench[ray]'\n"
+
+
+def test_an_address_of_ray_without_ray_is_2(ssdbench: Command, suite: Path) -> None:
+    result = ssdbench("run", suite, "--ray-address", "10.0.0.1:6379")
+    assert (result.exit_code, result.stderr) == (2, "--ray-address goes with --engine ray\n")

@@ -58,3 +58,39 @@ def test_a_cpu_build_of_torch_uses_no_gpu(machine: pytest.MonkeyPatch) -> None:
     machine.setenv("CUDA_VISIBLE_DEVICES", "0")
     machine.setattr(resources.metadata, "version", lambda name: "2.9.0+cpu")
     assert not any(slot.gpu for slot in resources.slots(None, None))
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "expected"),
+    [(None, 8, (2, 8)), (None, 1, (4, 1)), (3, 2, (3, 2)), (None, 99, (1, 99))],
+)
+def test_threads_can_be_asked_for(
+    machine: pytest.MonkeyPatch, workers: int | None, threads: int, expected: tuple[int, int]
+) -> None:
+    found = resources.slots(workers, "cpu", threads)
+    assert (len(found), found[0].threads) == expected
+
+
+NODES = [{"CPU": 16.0, "GPU": 8.0}, {"CPU": 4.0, "memory": 1e9}, {"memory": 1e9}]
+
+
+@pytest.mark.parametrize(
+    ("threads", "gpus", "expected"),
+    [
+        (1, True, {True: 8, False: 8 + 4}),
+        (4, True, {True: 4, False: 1}),  # the CPUs for a fifth GPU are not there
+        (4, False, {True: 0, False: 5}),
+        (5, True, {True: 3, False: 0}),
+        (17, True, {True: 0, False: 0}),
+    ],
+)
+def test_a_cluster_has_room_where_a_node_has_all_that_a_stage_takes(
+    threads: int, gpus: bool, expected: dict[bool, int]
+) -> None:
+    assert resources.room_on(NODES, threads, gpus) == expected
+
+
+def test_threads_on_a_cluster_are_those_of_its_smallest_node(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(resources, "cores", lambda: 12)
+    nodes = [{"CPU": 64.0}, {"CPU": 12.0}, {"GPU": 1.0}]
+    assert resources.default_threads(nodes) == resources.slots(None, "cpu")[0].threads == 3

@@ -99,3 +99,17 @@ def test_durations_read_well(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(("value", "text"), [(0.01234, "0.0123"), (4.561, "4.56"), (1234.4, "1234")])
 def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert format_number(value) == text
+
+
+def test_where_a_worker_runs_is_shown_once_it_is_known() -> None:
+    lines: list[str] = []
+    plain = PlainView(lines.append, Clock())
+    rich = RichView(Console(file=io.StringIO(), width=120), Clock())
+    for view in (plain, rich):
+        view.started(KEY, "train issd", "ray cpu 0")
+        view.placed(KEY, "node-3 (ab12cd)")
+    assert lines[-1] == f"       {KEY[:8]}  on node-3 (ab12cd)"
+    stream = io.StringIO()
+    Console(file=stream, width=120).print(rich.render())
+    assert "node-3 (ab12cd)" in stream.getvalue()
+    assert "ray cpu" not in stream.getvalue()

@@ -22,6 +22,7 @@ class Engine(StrEnum):
     """Where stages run."""
 
     LOCAL = "local"
+    RAY = "ray"
 
 
 SuiteName = Annotated[
@@ -79,6 +80,20 @@ Device = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, metavar="N", help="Stages at a time; by default by cores.")
 ]
-EngineName = Annotated[Engine, typer.Option("--engine", help="Where stages run.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, metavar="N", help="CPU threads a stage; equal ones give equal bits."),
+]
+EngineName = Annotated[
+    Engine, typer.Option("--engine", help="Where stages run: this machine, or a Ray cluster.")
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="Head of the Ray cluster; by default RAY_ADDRESS, or the cluster that this machine is part of.",
+    ),
+]
 
 DEFAULT_RESULTS = "results"

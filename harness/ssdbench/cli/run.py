@@ -10,7 +10,7 @@ import typer
 from ssdbench.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from ssdbench.cli.common import Selection
     from ssdbench.cli.sheets import Planned
@@ -35,6 +35,8 @@ def run(
     device: options.Device = None,
     engine: options.EngineName = options.Engine.LOCAL,
     workers: options.Workers = None,
+    threads: options.Threads = None,
+    ray_address: options.RayAddress = None,
     tensorboard: Annotated[
         Path | None,
         typer.Option("--tensorboard", metavar="DIR", help="Also log the losses for TensorBoard, into DIR."),
@@ -57,6 +59,8 @@ def run(
       ssdbench run table5 table8 figure4 --profile mini
       ssdbench run quick --results s3://bucket/prefix
       ssdbench run quick --upstream s3://team/ssdbench
+      ssdbench run suites/table2.yaml --engine ray --results /shared/results
+      ssdbench run suites/table2.yaml --engine ray --ray-address 10.0.0.1:6379 --threads 4
     """
     from ssdbench.cli.common import Selection, open_layered, open_store
     from ssdbench.cli.sheets import Planned
@@ -78,8 +82,9 @@ def run(
     if upstream is not None:
         take(graph, store, upstream, fresh=kinds)
     decisions = decide(graph, store, kinds)
-    from ssdbench.engine import View, make_view, run_graph
+    from ssdbench.engine import View, make_view
 
+    run_graph = _engine(engine, ray_address)
     view: View = make_view()
     if tensorboard is not None:
         from ssdbench.engine.tensorboard import TensorBoardView
@@ -87,7 +92,7 @@ def run(
         view = TensorBoardView(view, tensorboard)
     for one in planned:
         _remember(one.suite, selection, store)
-    outcome = run_graph(graph, decisions, store, workers=workers, device=device, view=view)
+    outcome = run_graph(graph, decisions, store, workers=workers, device=device, threads=threads, view=view)
     _summary(graph, outcome)
     _print_tables(planned, graph, store, outcome, as_json=json)
     named = " ".join(suites)
@@ -110,6 +115,32 @@ def take(
         typer.echo(line, err=True)
 
     take_finished(graph, store, open_upstream(upstream), fresh=fresh, sources=sources, say=say)
+
+
+def _engine(engine: options.Engine, ray_address: str | None) -> Callable[..., Outcome]:
+    """Return what runs a graph on an engine.
+
+    Raises:
+        UsageError: it is not installed, or an option is another engine's.
+
+    """
+    from ssdbench.errors import UsageError
+
+    if engine is options.Engine.LOCAL:
+        from ssdbench.engine import run_graph
+
+        if ray_address is not None:
+            raise UsageError("--ray-address goes with --engine ray")
+        return run_graph
+    from functools import partial
+
+    try:
+        from ssdbench.engine.ray import run_graph_on_ray
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "ray":
+            raise
+        raise UsageError("--engine ray needs Ray: pip install 'ssdbench[ray]'") from None
+    return partial(run_graph_on_ray, address=ray_address)
 
 
 def refuse_missing(graph: Graph) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -18,11 +19,27 @@ from ssdbench.worker import EVENT, EXIT_INTERRUPTED, THREAD_VARIABLES, Failed, F
 WORKER = (sys.executable, "-m", "ssdbench.worker")
 
 
+class WorkerLost(Exception):
+    """The machine under a worker failed, not the stage; the message says which."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a worker runs, once that is known: the machine's name for people, and its cluster's for it."""
+
+    place: str
+    node: str
+
+
 class WorkerProcess(Protocol):
     """A started worker."""
 
-    def events(self) -> Iterator[Progress | Finished | Failed]:
-        """Yield what the worker tells, until it ends."""
+    def events(self) -> Iterator[Placed | Progress | Finished | Failed]:
+        """Yield what the worker tells, until it ends.
+
+        Raises:
+            WorkerLost: its machine is gone, and its end will never be known.
+        """
         ...
 
     def wait(self) -> int:

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -54,33 +55,42 @@ def visible_gpus() -> list[str]:
     ]
 
 
-def check_request(workers: int | None, device: str | None) -> None:
+def check_request(workers: int | None, device: str | None, threads: int | None = None) -> None:
     """Check the form of what ``slots`` takes.
 
     Raises:
-        UsageError: an unknown device, or ``workers`` below 1.
+        UsageError: an unknown device, or ``workers`` or ``threads`` below 1.
     """
-    if workers is not None and workers < 1:
-        raise UsageError(f"the number of workers must be at least 1, not {workers}")
+    for name, number in (("workers", workers), ("threads a stage", threads)):
+        if number is not None and number < 1:
+            raise UsageError(f"the number of {name} must be at least 1, not {number}")
     if device is not None and re.fullmatch(r"cpu|mps|cuda(:\d+)?", device) is None:
         raise UsageError(f"unknown device '{device}'; known are cpu, cuda, cuda:N and mps")
 
 
-def slots(workers: int | None, device: str | None) -> list[Slot]:
+def share(count: int, workers: int | None = None, threads: int | None = None) -> tuple[int, int]:
+    """Divide ``count`` cores: how many workers, and how many threads each.
+
+    By default there are as many workers as fit, at most 4, and each has count // workers threads.
+    """
+    workers = workers or max(1, min(count // (threads or 1), MAX_WORKERS))
+    return workers, threads or max(1, count // workers)
+
+
+def slots(workers: int | None, device: str | None, threads: int | None = None) -> list[Slot]:
     """Slots for CPU stages, and one a GPU where there are GPUs to use.
 
     Args:
-        workers: CPU slots, by default as many as cores but at most 4; each has cores // workers threads.
+        workers: CPU slots; None for the default of ``share``.
         device: ``cpu``, ``cuda`` (every visible GPU), ``cuda:N`` (the Nth visible one), ``mps``; None for the
             GPUs that are visible, if any.
+        threads: CPU threads of every slot; None for the default of ``share``.
 
     Raises:
-        UsageError: the device is none of these or is not there, or ``workers`` is below 1.
+        UsageError: the device is none of these or is not there, or ``workers`` or ``threads`` is below 1.
     """
-    check_request(workers, device)
-    count = cores()
-    workers = workers or min(count, MAX_WORKERS)
-    threads = max(1, count // workers)
+    check_request(workers, device, threads)
+    workers, threads = share(cores(), workers, threads)
     found = [Slot(f"cpu {i}", "cpu", threads, gpu=False, visible="") for i in range(workers)]
     if device == "cpu":
         return found
@@ -96,3 +106,25 @@ def slots(workers: int | None, device: str | None) -> list[Slot]:
                 f"device '{device}' is not available: no such GPU is visible to this installation"
             )
     return found + [Slot(f"gpu {name}", "cuda", threads, gpu=True, visible=name) for name in gpus]
+
+
+def room_on(nodes: Sequence[Mapping[str, float]], threads: int, gpus: bool) -> dict[bool, int]:
+    """How many stages a cluster has room for, with a GPU (True) and without.
+
+    Args:
+        nodes: how many CPUs (``CPU``) and GPUs (``GPU``) each node has.
+        threads: CPUs that a stage takes.
+        gpus: whether stages take GPUs, one each; the CPUs beside a GPU are then kept for it.
+    """
+    room = {True: 0, False: 0}
+    for node in nodes:
+        fitting = int(node.get("CPU", 0)) // threads
+        with_gpu = min(fitting, int(node.get("GPU", 0))) if gpus else 0
+        room[True] += with_gpu
+        room[False] += fitting - with_gpu
+    return room
+
+
+def default_threads(nodes: Sequence[Mapping[str, float]]) -> int:
+    """Threads that ``slots`` would by default give a stage on the smallest node that has CPUs at all."""
+    return share(min((count for node in nodes if (count := int(node.get("CPU", 0)))), default=1))[1]

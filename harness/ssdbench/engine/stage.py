@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssdbench.engine.outcome import Failure
-from ssdbench.engine.process import WorkerProcess, describe_exit
+from ssdbench.engine.process import Placed, WorkerLost, WorkerProcess, describe_exit
 from ssdbench.engine.resources import Slot
 from ssdbench.errors import SsdbenchError
 from ssdbench.plan.graph import Node
@@ -44,6 +44,13 @@ class BadInput:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """The machine under the worker failed; another may do better."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Stopped:
     """Stopped on request."""
 
@@ -51,11 +58,11 @@ class Stopped:
 StartWorker = Callable[[Path, Path, Slot], WorkerProcess]
 """From a job's file, a log and a slot to a running worker."""
 
-Result = Committed | Elsewhere | BadInput | Stopped | Failure
+Result = Committed | Elsewhere | BadInput | Lost | Stopped | Failure
 
 
 class StageThread(threading.Thread):
-    """Runs one stage and hands its result to ``finished``; ``told`` gets the worker's progress.
+    """Runs one stage and hands its result to ``finished``; ``told`` gets the worker's progress and where it runs.
 
     Both are called on this thread, as is ``start``. ``replaces`` names an attempt that is to be made anew.
     """
@@ -68,7 +75,7 @@ class StageThread(threading.Thread):
         *,
         start: StartWorker,
         replaces: str | None,
-        told: Callable[[str, Progress], None],
+        told: Callable[[str, Progress | Placed], None],
         finished: Callable[[str, Result], None],
     ) -> None:
         super().__init__(name=f"stage {node.key[:8]}", daemon=True)
@@ -101,6 +108,8 @@ class StageThread(threading.Thread):
         result: Result
         try:
             result = self._attempt()
+        except WorkerLost as lost:
+            result = Stopped() if self._stopping.is_set() else Lost(str(lost))
         except SsdbenchError as error:
             result = Failure(str(error), None)
         except OSError as error:
@@ -189,7 +198,7 @@ class StageThread(threading.Thread):
             worker.kill() if self._killed else worker.terminate()
         try:
             for event in worker.events():
-                if isinstance(event, Progress):
+                if isinstance(event, Progress | Placed):
                     self._told(self.node.key, event)
                 else:
                     answer = event

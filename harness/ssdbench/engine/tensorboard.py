@@ -40,6 +40,10 @@ class TensorBoardView:
         self._titles[key] = f"{re.sub(r'[^A-Za-z0-9.]+', '-', title)}-{key[:8]}"
         self._view.started(key, title, place)
 
+    def placed(self, key: str, place: str) -> None:
+        """Pass it on."""
+        self._view.placed(key, place)
+
     def progress(self, key: str, progress: Progress) -> None:
         """Write the numbers, at the step that they are of; a stage without any has no run."""
         numbers = {name: value for name, value in progress.values.items() if isinstance(value, float)}

@@ -56,6 +56,9 @@ class View(Protocol):
     def started(self, key: str, title: str, place: str) -> None:
         """A stage's worker is about to start on a slot."""
 
+    def placed(self, key: str, place: str) -> None:
+        """A stage's worker runs, on a machine of which no more than the slot's name was known before."""
+
     def progress(self, key: str, progress: Progress) -> None:
         """A worker told how far it is."""
 
@@ -150,6 +153,9 @@ class SilentView:
     def started(self, key: str, title: str, place: str) -> None:
         """Show nothing."""
 
+    def placed(self, key: str, place: str) -> None:
+        """Show nothing."""
+
     def progress(self, key: str, progress: Progress) -> None:
         """Show nothing."""
 
@@ -183,6 +189,10 @@ class PlainView:
         now = self._clock()
         self._running[key] = _Running(title, place, now, shown=now)
         self._write(f"start  {key[:8]}  {title}")
+
+    def placed(self, key: str, place: str) -> None:
+        """Say where a stage runs."""
+        self._write(f"       {key[:8]}  on {place}")
 
     def progress(self, key: str, progress: Progress) -> None:
         """Say how far a stage is, if the last such line is ten seconds old."""
@@ -233,6 +243,11 @@ class RichView:
     def started(self, key: str, title: str, place: str) -> None:
         """Add a row."""
         self._running[key] = _Running(title, place, self._clock())
+
+    def placed(self, key: str, place: str) -> None:
+        """Show the machine instead of the slot."""
+        if key in self._running:
+            self._running[key].place = place
 
     def progress(self, key: str, progress: Progress) -> None:
         """Update a row."""

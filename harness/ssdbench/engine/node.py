@@ -1,0 +1,201 @@
+"""One stage's worker on a node of a cluster: what runs beside it there, and tells the engine about it.
+
+Nothing here knows which cluster it is: the engine calls ``NodeWorker``'s methods over it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssdbench.engine.launch import Launcher
+from ssdbench.engine.process import Placed, WorkerProcess
+from ssdbench.engine.resources import Slot
+from ssdbench.errors import InputError, SsdbenchError
+from ssdbench.store.files import walk_files
+from ssdbench.store.sources import digest_sources, package_directory
+from ssdbench.worker import EXIT_KNOWN, Failed, Finished, Job, Progress
+
+JOB_SECONDS = 10.0  # how long a node may take to see what was written elsewhere under a new name
+OUTPUT_SECONDS = 65.0  # and how long in a directory that it has read before: NFS keeps one for up to a minute
+_POLL_SECONDS = 0.2
+_WATCH_SECONDS = 2.0
+
+# Variables of the engine's process that say where things lie or how a stage runs, and are to be the same on a node.
+PASSED_ON = (
+    "HF_DATASETS_CACHE",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_HUB_OFFLINE",
+    "SSDBENCH_CHECKPOINT_SECONDS",
+    "SSDBENCH_DATA",
+    "TORCH_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A worker's exit code, and the ``sizes`` of its output."""
+
+    code: int
+    files: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What of the engine's process is to be the same for its workers on a node."""
+
+    directory: Path
+    environment: Mapping[str, str]
+    command: Sequence[str] | None = None
+
+    @classmethod
+    def here(cls, command: Sequence[str] | None = None) -> Circumstances:
+        """This process's; ``command`` starts a worker, None for the package's own."""
+        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        return cls(Path.cwd(), environment, command)
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A job for a node; the paths are on the shared directory. ``sources`` are those the engine will say were used."""
+
+    job: Path
+    log: Path
+    slot: Slot
+    sources: str
+
+
+class Host:
+    """Runs errands on a node, one after another. ``terminate`` is called beside ``run``, in another thread.
+
+    When this process ends, so do its workers. ``name`` is the node's for people, ``node`` its cluster's for it.
+    """
+
+    def __init__(self, name: str, node: str, circumstances: Circumstances) -> None:
+        self._name, self._node = name, node
+        self._launcher = Launcher(circumstances.command)
+        self._lock = threading.Lock()
+        self._running: tuple[Path, WorkerProcess] | None = None
+        os.environ.update(circumstances.environment)
+        if circumstances.directory.is_dir():  # where modules of the user's own are looked for
+            os.chdir(circumstances.directory)
+
+    def run(self, errand: Errand) -> Iterator[Placed | Progress | Finished | Failed | Ended]:
+        """Yield where the worker runs, what it tells, and last how it ended, also where it could not be started."""
+        try:
+            if digest_sources(package_directory()) != errand.sources:
+                raise InputError(
+                    f"node {self._name} has other sources of ssdbench ({package_directory()}) than the machine that "
+                    "runs the engine: install the same version on both"
+                )
+            with prepared(errand.job, self._name) as job:
+                yield from self._work(errand, job)
+        except (SsdbenchError, OSError) as error:
+            yield Failed(type=type(error).__name__, message=str(error))
+            yield Ended(EXIT_KNOWN, {})
+
+    def terminate(self, job: Path) -> None:
+        """Ask the worker of a job to stop, if it runs."""
+        with self._lock:
+            if self._running is not None and self._running[0] == job:
+                self._running[1].terminate()
+
+    def _work(self, errand: Errand, path: Path) -> Iterator[Placed | Progress | Finished | Failed | Ended]:
+        output = Job.model_validate_json(path.read_bytes()).output
+        process = self._launcher.start(path, errand.log, errand.slot)
+        with self._lock:
+            self._running = errand.job, process
+        over = threading.Event()
+        threading.Thread(
+            target=_end_with, args=(output, process, over), name="output watch", daemon=True
+        ).start()
+        yield Placed(self._name, self._node)
+        try:
+            yield from process.events()
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            over.set()
+            with self._lock:
+                self._running = None
+            code = process.wait()
+        yield Ended(code, sizes(output))
+
+
+@contextlib.contextmanager
+def prepared(job: Path, node: str) -> Iterator[Path]:
+    """Have a job's inputs and output where a worker on this node can use them; gives the job file to run.
+
+    On a shared directory nothing has to be moved; it has to be the same one. What a store that is no directory needs is
+    to be done here: inputs fetched before, the output brought back after, by a job file that names the copies.
+
+    Raises:
+        InputError: the job or its output cannot be seen from here.
+    """
+    if not _appears(job.is_file, JOB_SECONDS):
+        raise InputError(
+            f"{job} cannot be seen from node {node}: --results must be in a directory that every node has at the same "
+            "path"
+        )
+    yield job
+
+
+def sizes(directory: Path) -> dict[str, int]:
+    """Size in bytes of every file under a directory, by relative POSIX path; without hidden ones, as NFS makes them."""
+    files = [path for path in walk_files(directory) if not path.name.startswith(".")]
+    return {path.relative_to(directory).as_posix(): path.lstat().st_size for path in files}
+
+
+def await_files(directory: Path, files: Mapping[str, int], node: str) -> None:
+    """Wait until what a node wrote can be seen from here.
+
+    Raises:
+        InputError: after 65 s it still cannot.
+    """
+
+    def complete() -> bool:
+        try:
+            return sizes(directory) == files
+        except OSError:  # what was listed is gone
+            return False
+
+    if not _appears(complete, OUTPUT_SECONDS):
+        raise InputError(
+            f"what node {node} wrote to {directory} cannot be seen from here: --results must be in a directory that "
+            "every node has at the same path"
+        )
+
+
+def _appears(look: Callable[[], bool], seconds: float) -> bool:
+    """Whether what is looked for is there, now or within some seconds."""
+    deadline = time.monotonic() + seconds
+    while not look():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _end_with(output: Path, process: WorkerProcess, over: threading.Event) -> None:
+    """End a worker whose output directory is gone.
+
+    The engine removes it when it has given this node up for lost and lets another do the work: a node that is alive all
+    the same must not write to the stage's scratch beside it.
+    """
+    while not over.wait(_WATCH_SECONDS):
+        try:
+            gone = not output.is_dir()
+        except OSError:  # the file server does not answer
+            continue
+        if gone:
+            process.kill()
+            return
