@@ -93,9 +93,9 @@ class _LocalRun:
         self._view = view
         self._launcher = Launcher(command)
         self._board = Board(graph, decisions, store)
-        # Looking for GPUs may take a second, which a run with nothing to do need not spend.
-        self._free = slots(workers, device) if self._board.pending else []
-        self._gpus = any(slot.gpu for slot in self._free)
+        self._request = workers, device
+        self._free: list[Slot] = []
+        self._gpus = False
         self._running: dict[str, StageThread] = {}
         self._not_before: dict[str, float] = {}
         # A SimpleQueue may be put to from a signal handler.
@@ -110,6 +110,9 @@ class _LocalRun:
             if self._board.state[target] is State.CACHED:
                 self._targets.settle(target, anew=False)
         if self._board.pending:
+            # Looking for GPUs may take a second, which a run with nothing to do need not spend.
+            self._free = slots(*self._request)
+            self._gpus = any(slot.gpu for slot in self._free)
             with taken(lambda: self._inbox.put(_Signalled()), signal.SIGINT, signal.SIGTERM):
                 self._view.open(self._counts())
                 try:
