@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,7 +25,7 @@ def graph() -> Graph:
     ]
     inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
     score = graph.add(ScoreSpec(inputs=inputs, network="n", weights=SOURCE, reference=SOURCE, samples=2000))
-    graph.runs.append(PlannedRun(run=None, target=score))  # type: ignore[arg-type]
+    graph.runs.append(PlannedRun(run=SimpleNamespace(keep="samples"), target=score))  # type: ignore[arg-type]
     return graph
 
 
