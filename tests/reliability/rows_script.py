@@ -1,4 +1,4 @@
-"""One ``run_graph`` of stages without learning, in its own process: ``rows_script.py STORE LEDGER STEP_SECONDS KEEP``."""
+"""One ``run_graph`` of stages without learning: ``rows_script.py STORE LEDGER STEP_SECONDS KEEP``."""
 
 from __future__ import annotations
 

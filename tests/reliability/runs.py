@@ -55,6 +55,11 @@ class Run:
     root: Path
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    log: Path = Path()
+
+    def __post_init__(self) -> None:
+        if self.log == Path():
+            self.log = self.root.with_suffix(".log")
 
     def start(self, **hooks: str) -> subprocess.Popen[str]:
         """Start it in a process group of its own; stderr goes to ``log``."""
@@ -71,10 +76,6 @@ class Run:
                 start_new_session=True,
                 env=here,
             )
-
-    @property
-    def log(self) -> Path:
-        return self.root.with_suffix(".log")
 
     def finish(self, code: int = 0, **hooks: str) -> str:
         """Run it to its end and return its stdout."""
@@ -117,8 +118,8 @@ class Run:
 
 
 def rows_run(root: Path, *, step_seconds: float = 0.0, keep: str = "samples", **environment: str) -> Run:
-    """A run of ``rows_script``, with its ledger beside its store."""
-    ledger = str(root.with_suffix(".ledger"))
+    """A run of ``rows_script``."""
+    ledger = os.devnull
     return Run(root, [sys.executable, str(ROWS), str(root), ledger, str(step_seconds), keep], environment)
 
 
@@ -177,5 +178,5 @@ class Witness:
         assert verify_all(store) == []
         assert collect(store).paths == []
         committed = {store.directory(key) for key in store.all_keys() if store.manifest(key) is not None}
-        assert {path for path in self.run.root.glob("artifacts/??/*/attempt-*")} == committed
+        assert set(self.run.root.glob("artifacts/??/*/attempt-*")) == committed
         assert list(self.run.root.rglob("LEASE")) == []

@@ -33,7 +33,9 @@ runs:
 """
 
 
-def survive(make: Callable[[Path], Run], moments: list[Moment], place: Path, expected: dict[str, object]) -> int:
+def survive(
+    make: Callable[[Path], Run], moments: list[Moment], place: Path, expected: dict[str, object]
+) -> int:
     """Kill at each moment, on one store as long as that is not done; returns the number of kills."""
     kills, store = 0, 0
     run, fresh = make(place / f"store{store}"), True

@@ -191,6 +191,10 @@ class StageThread(threading.Thread):
             return Stopped()
         if self._lease_lost:
             return Elsewhere(str(store.holder(attempt.key) or "another process"))
+        # Another run, which keeps no images, may have dropped what the worker was reading.
+        checked = self._check_inputs()
+        if isinstance(checked, BadInput):
+            return checked
         return Failure(_message(answer, code, spec.LOWER), log_path)
 
     def _watch(self, worker: WorkerProcess) -> tuple[Finished | Failed | None, int]:

@@ -155,11 +155,15 @@ def acquire(path: Path, root: Path, heartbeat: float | None = None) -> Lease | N
 def _clear(path: Path, now: float) -> bool:
     """Move a lapsed lease out of the way; False where a live one had come in its place meanwhile."""
     moved = temporary_beside(path)
+    seen = _last_sign.pop(path, None)
     try:
         path.rename(moved)
     except FileNotFoundError:
         return True
     try:
+        owner = read_owner(moved)
+        if seen is not None and owner is not None and seen[:2] == (owner.token, moved.stat().st_mtime_ns):
+            _last_sign[moved] = seen  # what was looked at before, under another name
         if holder(moved, now) is None:
             return True
         # Between the look and the rename another process took over: give it back what was moved.
@@ -167,4 +171,5 @@ def _clear(path: Path, now: float) -> bool:
             os.link(moved, path)
         return False
     finally:
+        _last_sign.pop(moved, None)
         moved.unlink(missing_ok=True)

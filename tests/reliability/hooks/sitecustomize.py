@@ -13,6 +13,7 @@ import re
 import signal
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 _ROOT = os.environ.get("RELIABILITY_ROOT", "")
@@ -33,11 +34,15 @@ def _plain(path: str) -> str:
     return re.sub(r"\.\d+$", ".PID", path)
 
 
+def _open_path(descriptor: int) -> str:
+    return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+
 def _meet(operation: str, path: Any, directory: Any = -1) -> None:
     if isinstance(directory, int) and directory >= 0:
-        path = f"{os.readlink(f'/proc/self/fd/{directory}')}/{os.fsdecode(path)}"
+        path = f"{_open_path(directory)}/{os.fsdecode(path)}"
     elif isinstance(path, int):
-        path = os.readlink(f"/proc/self/fd/{path}")
+        path = _open_path(path)
     else:
         path = os.fsdecode(path)
     if not path.startswith(_ROOT + "/"):
