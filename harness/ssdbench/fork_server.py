@@ -101,8 +101,9 @@ def _keep(server: int, job: Path, events: int, log: int, status: int, *, run: Ca
 
 def _leave(code: int) -> None:
     """End this process without tearing the interpreter down, which takes a fork with all its modules over a second."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the log may lie on a disk that is full
+            stream.flush()
     os._exit(code)
 
 

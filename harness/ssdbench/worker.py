@@ -2,12 +2,13 @@
 
 The job file is a ``Job``. Events go to the process's stdout, one JSON object a line (``Progress``,
 ``Finished``, ``Failed``); whatever a body prints goes to stderr, which the engine makes the log. Exit codes:
-0 done, 3 a known error (its message is an event), 1 an unknown one (its traceback is in the log), 130 stopped
-on request.
+0 done, 3 a known error or one of the machine's (its message is an event), 1 an unknown one, 130 stopped on
+request; of the machine's and the unknown the traceback is in the log.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
@@ -17,6 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, BinaryIO, Literal
@@ -24,7 +26,8 @@ from typing import Annotated, Any, BinaryIO, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from ssdbench import __version__
-from ssdbench.errors import Interrupted, SsdbenchError
+from ssdbench.errors import Interrupted, SsdbenchError, UsageError
+from ssdbench.faults import OUT_OF_MEMORY, disk_fault, memory_fault
 from ssdbench.stages.runtime import Runtime
 
 EXIT_OK, EXIT_UNKNOWN, EXIT_KNOWN, EXIT_INTERRUPTED = 0, 1, 3, 130
@@ -123,14 +126,17 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
         stopping.set()
 
     signal.signal(signal.SIGTERM, stop)
+    place = job_path
     try:
         job = Job.model_validate_json(job_path.read_bytes())
+        place = job.output
         prepare(job)
         runtime = Runtime(
             scratch=job.scratch,
             device=job.device,
             threads=job.threads,
-            checkpoint_seconds=float(os.environ.get("SSDBENCH_CHECKPOINT_SECONDS", "5")),
+            checkpoint_seconds=_setting("SSDBENCH_CHECKPOINT_SECONDS", 5.0, least=0.0),
+            sample_batch=int(_setting("SSDBENCH_SAMPLE_BATCH", 0, least=1)) or None,
             report=_Reporter(events),
             stopping=stopping.is_set,
         )
@@ -147,15 +153,44 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
     except Interrupted:
         return EXIT_INTERRUPTED
     except SsdbenchError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
         events.send(Failed(type=type(error).__name__, message=str(error)))
+        with suppress(OSError):  # the log may lie on the disk that is full
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return EXIT_KNOWN
     except Exception as error:
-        traceback.print_exc()
-        events.send(Failed(type=type(error).__name__, message=str(error)))
-        return EXIT_UNKNOWN
+        failed, code = _describe(error, place)
+        events.send(failed)
+        with suppress(OSError):
+            traceback.print_exc()
+        return code
     events.send(finished)
     return EXIT_OK
+
+
+def _describe(error: Exception, place: Path) -> tuple[Failed, int]:
+    if (fault := memory_fault(error)) is not None:
+        return Failed(type=OUT_OF_MEMORY, message=fault), EXIT_KNOWN
+    if (fault := disk_fault(error, place)) is not None:
+        return Failed(type=type(error).__name__, message=fault), EXIT_KNOWN
+    return Failed(type=type(error).__name__, message=str(error)), EXIT_UNKNOWN
+
+
+def _setting(name: str, default: float, *, least: float) -> float:
+    """A number from the environment.
+
+    Raises:
+        UsageError: it is no number, or less than ``least``.
+    """
+    text = os.environ.get(name, "")
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value < math.inf:
+        raise UsageError(f"{name} is {text!r}; expected a number that is at least {least:g}")
+    return value
 
 
 class _Events:

@@ -110,6 +110,21 @@ def test_what_is_missing_is_listed_before_any_work(
     assert not (workplace / "results").exists()
 
 
+def test_what_will_not_fit_is_refused_unless_told_otherwise(
+    ssdbench: Command, suite: Path, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cost = json.loads(ssdbench("plan", suite, "--json").stdout)["cost"]
+    usage = shutil.disk_usage(suite.parent)
+    for free, code in ((int(cost["disk_peak"]) + 1, 0), (int(cost["disk_peak"]) - 1, 2)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: usage._replace(free=free))
+        assert ssdbench("run", suite).exit_code == code
+    result = ssdbench("run", suite)
+    assert result.stdout == ""
+    assert "--no-disk-check" in result.stderr
+    assert ssdbench("plan", suite).exit_code == 0
+    assert ssdbench("run", suite, "--no-disk-check").exit_code == 0
+
+
 def test_a_run_that_is_not_available_does_not_stop_the_others(
     ssdbench: Command, filled: Filled, suite: Path
 ) -> None:
@@ -364,6 +379,12 @@ def test_gc_verifies_and_collects(ssdbench: Command, filled: Filled) -> None:
     broken = ssdbench("gc", "--verify")
     assert broken.exit_code == 1
     assert key[:12] in broken.stdout
+    assert "--set-aside" in broken.stderr
+    assert filled.store.manifest(key) is not None
+    assert ssdbench("gc", "--set-aside").exit_code == 2
+    assert ssdbench("gc", "--verify", "--set-aside").exit_code == 1
+    assert filled.store.manifest(key) is None
+    assert ssdbench("gc", "--verify", "--set-aside").exit_code == 0
 
 
 def test_results_must_be_a_directory(ssdbench: Command, suite: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,7 +25,7 @@ def graph() -> Graph:
     ]
     inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
     score = graph.add(ScoreSpec(inputs=inputs, network="n", weights=SOURCE, reference=SOURCE, samples=2000))
-    graph.runs.append(PlannedRun(run=None, target=score))  # type: ignore[arg-type]
+    graph.runs.append(PlannedRun(run=SimpleNamespace(keep="samples"), target=score))  # type: ignore[arg-type]
     return graph
 
 
@@ -148,3 +149,24 @@ def test_totals_count_what_runs(graph: Graph, tmp_path: Path) -> None:
         finish(graph, store, key)
     total = cost(graph, decide(graph, store))
     assert (total.stages, total.images, total.cached) == (2, 1000, 2)
+
+
+def test_images_that_are_dropped_need_room_one_run_at_a_time(tmp_path: Path) -> None:
+    """What must fit: everything that stays, and of the runs that keep no images the largest one's."""
+    graph = Graph()
+    shard_bytes = []
+    for i, (keep, shards) in enumerate((("samples", 1), ("grid", 2), ("grid", 3))):
+        keys = [
+            graph.add(SampleSpec(resolution=32, vae=SOURCE, seed=i, start=j * 1000, count=1000))
+            for j in range(shards)
+        ]
+        shard_bytes.append(shards * 1000 * 32 * 32 * 3)
+        inputs = {f"samples/{j:05d}": key for j, key in enumerate(keys)}
+        score = graph.add(
+            ScoreSpec(inputs=inputs, network="n", weights=SOURCE, reference=SOURCE, samples=100)
+        )
+        graph.runs.append(PlannedRun(run=SimpleNamespace(keep=keep), target=score))  # type: ignore[arg-type]
+    total = cost(graph, decide(graph, Store(tmp_path)))
+    scores = 3 * 2e5
+    assert total.disk_bytes == sum(shard_bytes) + scores
+    assert total.disk_peak == shard_bytes[0] + shard_bytes[2] + scores

@@ -120,7 +120,9 @@ def test_live_lease_moved_by_mistake_is_put_back(store: Store, monkeypatch: pyte
     assert theirs is not None
     seen = iter([None])
     holder = leases.holder
-    monkeypatch.setattr(leases, "holder", lambda at: next(seen, "over") if at == path else holder(at))
+    monkeypatch.setattr(
+        leases, "holder", lambda at, now: next(seen, "over") if at == path else holder(at, now)
+    )
     assert leases.acquire(path, store.root) is None
     monkeypatch.undo()
     assert store.holder(KEY) == theirs.owner

@@ -10,7 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ssdbench.errors import SsdbenchError, SuiteError
+from ssdbench.errors import SsdbenchError, SuiteError, UsageError
+from ssdbench.faults import disk_fault
 
 INTERRUPTED = 130
 
@@ -35,6 +36,9 @@ class Verb(TyperCommand):
         except Exception as error:
             if ctx.find_root().params.get("debug"):
                 raise
+            if isinstance(error, OSError) and error.filename and (fault := disk_fault(error, Path())):
+                typer.echo(fault, err=True)
+                raise typer.Exit(UsageError.exit_code) from error
             typer.echo(f"internal error: {type(error).__name__}: {error}\n{_keep_traceback()}", err=True)
             raise typer.Exit(1) from error
 

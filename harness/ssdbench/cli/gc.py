@@ -16,30 +16,45 @@ def gc(
         bool,
         typer.Option("--verify", help="Remove nothing; check every file of every artifact."),
     ] = False,
+    set_aside: Annotated[
+        bool,
+        typer.Option(
+            "--set-aside", help="With --verify: take damaged artifacts back, for the next run to make."
+        ),
+    ] = False,
 ) -> None:
     """Remove what dead or finished work left behind; artifacts, records and running work stay.
 
     With --verify nothing is removed: every file is compared with its artifact's manifest, and the exit code
-    is 1 when one does not match.
+    is 1 when one does not match. A run looks at what it consumes, and makes that again where it is damaged; what
+    nothing has to read just now is made again once --set-aside has taken it back.
 
     [bold]Examples[/bold]
 
       ssdbench gc --dry-run
       ssdbench gc --verify --results /data/results
+      ssdbench gc --verify --set-aside
     """
     from ssdbench.cli.common import open_store, quantity
-    from ssdbench.errors import SsdbenchError
+    from ssdbench.errors import SsdbenchError, UsageError
     from ssdbench.store.gc import collect, verify_all
     from ssdbench.store.shared import SharedStore
     from ssdbench.store.shared_gc import collect_shared
 
     store = open_store(results)
+    if set_aside and not verify:
+        raise UsageError("--set-aside goes with --verify, which finds what is damaged")
     if verify:
-        problems = verify_all(store)
+        problems = verify_all(store, set_aside=set_aside)
         for problem in problems:
             typer.echo(f"{problem.key[:12]} {problem.kind} ({problem.title}): {problem.text}")
         if problems:
-            raise SsdbenchError(f"{len(problems)} problems in {store.name}; run the suite again to make good")
+            mend = (
+                "run the suites again"
+                if set_aside
+                else "'--verify --set-aside' lets the next run make it again"
+            )
+            raise SsdbenchError(f"{len(problems)} problems in {store.name}; {mend}")
         typer.echo(f"every file in {store.name} is as it was committed", err=True)
         return
     if isinstance(store, SharedStore):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -53,8 +54,9 @@ def plan(
     selection = Selection.of(profile, only, overrides, limit, seed)
     loaded = [selection.load(suite) for suite in suites]
     graph = Graph.union(build(suite) for suite in loaded)
-    decisions = decide(graph, open_layered(results, upstream, graph), {kind.value for kind in fresh or ()})
-    show_plan(loaded, graph, decisions, as_json=json, device_profile=device_profile)
+    store = open_layered(results, upstream, graph)
+    decisions = decide(graph, store, {kind.value for kind in fresh or ()})
+    show_plan(loaded, graph, decisions, as_json=json, place=store.root, device_profile=device_profile)
 
 
 def show_plan(
@@ -63,14 +65,18 @@ def show_plan(
     decisions: dict[str, Decision],
     *,
     as_json: bool,
+    place: Path,
     device_profile: str | None = None,
 ) -> None:
-    """Print the plan to stdout, as a table or as JSON."""
+    """Print the plan to stdout, as a table or as JSON; ``place`` is where results would be written."""
     from ssdbench.cli.common import console, emit_json
     from ssdbench.plan import cost
     from ssdbench.plan.cost import device_hours
 
     total = cost(graph, decisions)
+    lack = lacking_room(total, place)
+    if lack is not None:
+        typer.echo(f"{lack}; 'ssdbench run' would refuse to start", err=True)
     hours = None if device_profile is None else device_hours(total.flops, device_profile)
     if as_json:
         told = _as_json(suites, graph, decisions, total)
@@ -147,6 +153,20 @@ def _print_table(suites: Sequence[Suite], graph: Graph, decisions: dict[str, Dec
         f"{total.train_steps:,} optimisation steps, {total.images:,} samples, "
         f"{quantity(total.flops, 'FLOP')}, {quantity(total.disk_bytes, 'B')} on disk",
         markup=False,
+    )
+
+
+def lacking_room(total: Cost, place: Path) -> str | None:
+    """Say how much more room the results need at ``place`` than there is, or None where they fit."""
+    from ssdbench.cli.common import quantity
+    from ssdbench.faults import free_bytes
+
+    free = free_bytes(place)
+    if free is None or total.disk_peak <= free:
+        return None
+    return (
+        f"{total.stages} stages need about {quantity(total.disk_peak, 'B')} on the disk of {place}, "
+        f"which has {quantity(free, 'B')} free"
     )
 
 

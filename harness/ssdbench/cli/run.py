@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ssdbench.cli.common import Selection
     from ssdbench.cli.sheets import Planned
     from ssdbench.engine import Outcome
-    from ssdbench.plan import Graph
+    from ssdbench.plan import Cost, Graph
     from ssdbench.report.rows import Reason
     from ssdbench.store import Store
     from ssdbench.suite import Suite
@@ -41,6 +41,12 @@ def run(
         Path | None,
         typer.Option("--tensorboard", metavar="DIR", help="Also log the losses for TensorBoard, into DIR."),
     ] = None,
+    disk_check: Annotated[
+        bool,
+        typer.Option(
+            "--disk-check/--no-disk-check", help="Refuse to start where the results will not fit on the disk."
+        ),
+    ] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and stop, as 'plan' does.")
     ] = False,
@@ -64,7 +70,7 @@ def run(
     """
     from ssdbench.cli.common import Selection, open_layered, open_store
     from ssdbench.cli.sheets import Planned
-    from ssdbench.plan import Graph, decide
+    from ssdbench.plan import Graph, cost, decide
 
     selection = Selection.of(profile, only, overrides, limit, seed)
     planned = [Planned.of(selection.load(suite)) for suite in suites]
@@ -73,8 +79,9 @@ def run(
     if dry_run:
         from ssdbench.cli.plan import show_plan
 
-        decisions = decide(graph, open_layered(results, upstream, graph), kinds)
-        show_plan([one.suite for one in planned], graph, decisions, as_json=json)
+        layered = open_layered(results, upstream, graph)
+        decisions = decide(graph, layered, kinds)
+        show_plan([one.suite for one in planned], graph, decisions, as_json=json, place=layered.root)
         return
     refuse_missing(graph)
     refuse_nothing(graph)
@@ -82,6 +89,8 @@ def run(
     if upstream is not None:
         take(graph, store, upstream, fresh=kinds)
     decisions = decide(graph, store, kinds)
+    if disk_check:
+        refuse_full_disk(cost(graph, decisions), store.root)
     from ssdbench.engine import View, make_view
 
     run_graph = _engine(engine, ray_address)
@@ -90,8 +99,9 @@ def run(
         from ssdbench.engine.tensorboard import TensorBoardView
 
         view = TensorBoardView(view, tensorboard)
+    work = any(decision.status == "run" for decision in decisions.values())
     for one in planned:
-        _remember(one.suite, selection, store)
+        _remember(one.suite, selection, store, needed=work)
     outcome = run_graph(graph, decisions, store, workers=workers, device=device, threads=threads, view=view)
     _summary(graph, outcome)
     _print_tables(planned, graph, store, outcome, as_json=json)
@@ -177,23 +187,55 @@ def refuse_nothing(graph: Graph) -> None:
         raise UsageError(f"none of the {len(graph.runs)} runs can be run:\n{lines}")
 
 
-def _remember(suite: Suite, selection: Selection, store: Store) -> None:
-    """Keep with the results what was run, for ``report`` and ``status``."""
+def refuse_full_disk(total: Cost, place: Path) -> None:
+    """Refuse to start what cannot end for want of room.
+
+    Raises:
+        UsageError: says how much is needed, how much there is, and what helps.
+
+    """
+    from ssdbench.cli.plan import lacking_room
+    from ssdbench.errors import UsageError
+
+    lack = lacking_room(total, place)
+    if lack is not None:
+        raise UsageError(
+            f"{lack}\nnothing was run; 'ssdbench gc' frees what dead runs left, 'keep: grid' in a suite drops images"
+            " once they are scored, --results names another disk, and --no-disk-check starts all the same"
+        )
+
+
+def _remember(suite: Suite, selection: Selection, store: Store, *, needed: bool) -> None:
+    """Keep with the results what was run, for ``report`` and ``status``.
+
+    Raises:
+        UsageError: the store cannot be written to and that is ``needed``.
+
+    """
+    from ssdbench.errors import UsageError
+    from ssdbench.faults import disk_fault
     from ssdbench.store import Sheet, now
 
-    store.save_sheet(
-        Sheet(
-            suite=suite.name,
-            path=str(Path(suite.source).resolve()),
-            text=suite.text,
-            profile=suite.profile,
-            overrides=list(selection.overrides),
-            only=selection.only,
-            limit=selection.limit,
-            seed=selection.seed,
-            run_at=now(),
-        )
+    sheet = Sheet(
+        suite=suite.name,
+        path=str(Path(suite.source).resolve()),
+        text=suite.text,
+        profile=suite.profile,
+        overrides=list(selection.overrides),
+        only=selection.only,
+        limit=selection.limit,
+        seed=selection.seed,
+        run_at=now(),
     )
+    try:
+        store.save_sheet(sheet)
+    except OSError as error:
+        reason = disk_fault(error, store.suites_dir) or str(error)
+        if needed:
+            raise UsageError(
+                f"the results cannot be written: {reason}; --results names another place"
+            ) from error
+        typer.echo(f"not noted as the last run: {reason}", err=True)
 
 
 def _print_tables(

@@ -25,10 +25,14 @@ def save_shard(folder: Path, index: int, mean: Tensor, std: Tensor, labels: Tens
     """Write a shard, whole or not at all: ``mean`` and ``std`` float32 (B, C, h, w), ``labels`` int64 (B,)."""
     tensors = {"mean": mean.contiguous(), "std": std.contiguous(), "labels": labels.contiguous()}
     partial = folder / f"{shard_name(index)}.{os.getpid()}"
-    save_file(tensors, partial)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(folder / shard_name(index))
+    try:
+        save_file(tensors, partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(folder / shard_name(index))
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 class Rows:

@@ -92,6 +92,21 @@ class Board:
         """Note that the stage did not run and still has to."""
         self._set(key, State.WAITING)
 
+    def serves(self, key: str) -> bool:
+        """Whether the stage's artifact stands and is not to be made anew, whoever made it."""
+        if self.state[key] is not State.WAITING:
+            return self.state[key] in (State.CACHED, State.DONE)
+        standing = self._store.manifest(key)
+        return (
+            standing is not None
+            and standing.attempt != self.replaces.get(key)
+            and self._store.stale(key) is None
+        )
+
+    def spare(self, key: str) -> None:
+        """Note that nothing needs the stage any more."""
+        self._set(key, State.UNNEEDED)
+
     def finish(self, key: str) -> None:
         """Note that the stage's artifact stands; what was made from other content is opened again.
 

@@ -149,6 +149,8 @@ class Loop:
                 return
             if self._not_before.get(key, now) > now or self._held_elsewhere(key, now):
                 continue
+            if self._overtaken(key):
+                continue
             slot = self._places.take(gpu)
             if slot is not None:
                 self._start(key, slot)
@@ -177,6 +179,19 @@ class Loop:
         if key not in self._not_before:
             self._view.say(f"{key[:8]}  {self._graph.nodes[key].spec.title}: waiting for {holder}")
         self._not_before[key] = now + _RETRY_SECONDS
+        return True
+
+    def _overtaken(self, key: str) -> bool:
+        """Whether another process has meanwhile finished all that the stage is for, and perhaps dropped its images."""
+        users = self._board.users(key)
+        if not users or self._store.manifest(key) is not None or not all(map(self._board.serves, users)):
+            return False
+        self._board.spare(key)
+        for user in users:
+            if self._board.state[user] is State.WAITING:
+                self._board.finish(user)
+                self._outcome.adopted.append(user)
+                self._targets.settle(user, anew=False)
         return True
 
     # ---- what a result means

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from ssdbench.engine.outcome import Failure
 from ssdbench.engine.process import Placed, WorkerLost, WorkerProcess, describe_exit
 from ssdbench.engine.resources import Slot
 from ssdbench.errors import SsdbenchError
+from ssdbench.faults import OUT_OF_MEMORY, disk_fault, memory_fault
 from ssdbench.plan.graph import Node
 from ssdbench.store import Attempt, InputDigest, Manifest, Measured, Provenance, Store
 from ssdbench.store.sources import digest_sources, git_commit, package_directory
@@ -88,6 +90,7 @@ class StageThread(threading.Thread):
         self._finished = finished
         self._stopping = threading.Event()
         self._killed = False
+        self._lease_lost = False
         self._worker: WorkerProcess | None = None
 
     def stop(self) -> None:
@@ -103,6 +106,12 @@ class StageThread(threading.Thread):
         if self._worker is not None:
             self._worker.kill()
 
+    def _give_up(self) -> None:
+        """End the worker because another process has taken the stage over, this one having been suspended."""
+        self._lease_lost = True
+        if self._worker is not None:
+            self._worker.kill()
+
     def run(self) -> None:
         """Run the stage; whatever goes wrong becomes a result."""
         result: Result
@@ -113,7 +122,7 @@ class StageThread(threading.Thread):
         except SsdbenchError as error:
             result = Failure(str(error), None)
         except OSError as error:
-            result = Failure(f"the store: {error}", None)
+            result = Failure(_refused(error, self._store.root), None)
         except Exception as error:
             log.exception("stage %s", self.node.key[:12])
             result = Failure(f"internal error: {type(error).__name__}: {error}", None)
@@ -125,6 +134,7 @@ class StageThread(threading.Thread):
         if lease is None:
             return Elsewhere(str(store.holder(key) or "another process"))
         with lease:
+            lease.on_loss = self._give_up
             done = store.manifest(key)
             if done is not None:
                 reason = "it is made anew" if done.attempt == self._replaces else store.stale(key)
@@ -188,14 +198,20 @@ class StageThread(threading.Thread):
             return Committed(elsewhere, here=False)
         if self._stopping.is_set():
             return Stopped()
-        return Failure(_message(answer, code), log_path)
+        if self._lease_lost:
+            return Elsewhere(str(store.holder(attempt.key) or "another process"))
+        # Another run, which keeps no images, may have dropped what the worker was reading.
+        checked = self._check_inputs()
+        if isinstance(checked, BadInput):
+            return checked
+        return Failure(_message(answer, code, spec.LOWER), log_path)
 
     def _watch(self, worker: WorkerProcess) -> tuple[Finished | Failed | None, int]:
         answer: Finished | Failed | None = None
         self._worker = worker
         # A stop may have come between the start of the process and the line above.
-        if self._stopping.is_set():
-            worker.kill() if self._killed else worker.terminate()
+        if self._stopping.is_set() or self._lease_lost:
+            worker.kill() if self._killed or self._lease_lost else worker.terminate()
         try:
             for event in worker.events():
                 if isinstance(event, Progress | Placed):
@@ -228,7 +244,17 @@ class StageThread(threading.Thread):
         return Committed(manifest, here=manifest.attempt == attempt.name)
 
 
-def _message(answer: Finished | Failed | None, code: int) -> str:
+def _refused(error: OSError, root: Path) -> str:
+    """What of the store went wrong, and where."""
+    return disk_fault(error, root) or memory_fault(error) or f"the store at {root}: {error}"
+
+
+def _message(answer: Finished | Failed | None, code: int, lower: str) -> str:
+    """Why a worker failed; of memory, what makes it take less of it."""
+    less = f"; lower {lower}, or" if lower else "; lower"
+    less += " the number of stages at a time (--workers)"
     if not isinstance(answer, Failed):
-        return describe_exit(code)
+        return describe_exit(code) + (less if code == -signal.SIGKILL else "")
+    if answer.type == OUT_OF_MEMORY:
+        return answer.message + less
     return answer.message if code == EXIT_KNOWN else f"{answer.type}: {answer.message}"

@@ -7,6 +7,7 @@ from ssdbench.engine.outcome import Failure, Outcome
 from ssdbench.engine.records import droppable, record_missing, write_record
 from ssdbench.engine.view import View
 from ssdbench.errors import SsdbenchError
+from ssdbench.faults import disk_fault
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.store import Store
 
@@ -36,10 +37,13 @@ class Targets:
         if planned is None:
             return
         if anew or record_missing(self._store, key):
+            if not anew and not self._whole(key):
+                return
             try:
                 write_record(self._graph, planned, self._store, set(self._outcome.done))
             except (SsdbenchError, OSError, ValueError) as error:
-                failure = Failure(f"its record could not be written: {error}", None)
+                reason = disk_fault(error, self._store.records_dir) or str(error)
+                failure = Failure(f"its record could not be written: {reason}", None)
                 self._outcome.failed[key] = failure
                 self._view.say(f"{key[:8]}  failed: {failure}")
                 return
@@ -48,8 +52,21 @@ class Targets:
                 if self._store.manifest(source) is not None:
                     self._drop(source)
 
+    def _whole(self, key: str) -> bool:
+        """Whether a score that was cached is as it was committed; a damaged one is set aside and made again."""
+        manifest = self._store.manifest(key)
+        problems = self._store.verify(key)
+        if manifest is None or not problems:
+            return True
+        self._store.set_aside(key, manifest.attempt, "; ".join(problems[:3]))
+        self._view.say(f"{key[:8]}  {manifest.title} has to be made again: {problems[0]}")
+        return not self._board.reopen(key)
+
     def _drop(self, key: str) -> None:
         try:
             self._store.remove(key)
         except (SsdbenchError, OSError) as error:
-            self._view.say(f"{key[:8]}  its images could not be dropped: {error}")
+            reason = (disk_fault(error, self._store.root) if isinstance(error, OSError) else None) or str(
+                error
+            )
+            self._view.say(f"{key[:8]}  its images could not be dropped: {reason}")

@@ -35,7 +35,7 @@ def device_hours(flops: float, profile: str) -> float:
 
 @dataclass(frozen=True)
 class Cost:
-    """Totals over the stages that have to run."""
+    """Totals over the stages that have to run; ``disk_peak`` is what of ``disk_bytes`` must be there at once."""
 
     stages: int
     cached: int
@@ -43,6 +43,7 @@ class Cost:
     images: int
     flops: float
     disk_bytes: float
+    disk_peak: float
 
 
 def cost(graph: Graph, decisions: Mapping[str, Decision]) -> Cost:
@@ -55,4 +56,27 @@ def cost(graph: Graph, decisions: Mapping[str, Decision]) -> Cost:
         images=sum(spec.count for spec in specs if isinstance(spec, SampleSpec)),
         flops=sum(spec.flops() for spec in specs),
         disk_bytes=sum(spec.disk_bytes() for spec in specs),
+        disk_peak=_peak(graph, decisions),
+    )
+
+
+def _peak(graph: Graph, decisions: Mapping[str, Decision]) -> float:
+    """Bytes that must be free at least: what stays, the images of one run that keeps none, and one stage's scratch.
+
+    More runs than one may have their images on disk at a time: it is a lower bound, to refuse by.
+    """
+    running = {key: graph.nodes[key].spec for key, one in decisions.items() if one.status == "run"}
+    samples = {key for key, spec in running.items() if isinstance(spec, SampleSpec)}
+    chains = {
+        run.target: set(graph.chain(run.target)) & samples for run in graph.runs if run.target is not None
+    }
+    kept = {
+        key for run in graph.runs if run.target and run.run.keep == "samples" for key in chains[run.target]
+    }
+    passing = (sum(running[key].disk_bytes() for key in chain - kept) for chain in chains.values())
+    stays = sum(spec.disk_bytes() for key, spec in running.items() if key not in samples - kept)
+    return (
+        stays
+        + max(passing, default=0.0)
+        + max((spec.scratch_bytes() for spec in running.values()), default=0.0)
     )

@@ -16,13 +16,15 @@ class Runtime:
     """Circumstances of an execution; none of them changes the result.
 
     ``scratch`` outlives attempts: training keeps its checkpoint there, written every ``checkpoint_seconds`` or, where
-    writing takes long, more rarely. ``report(done, total, unit, **values)`` may be
-    called as often as one likes. A body that can stop early asks ``stopping()`` and raises Interrupted.
+    writing takes long, more rarely. ``sample_batch`` images, 100 unless set, are sampled at a time.
+    ``report(done, total, unit, **values)`` may be called as often as one likes. A body that can stop early asks
+    ``stopping()`` and raises Interrupted.
     """
 
     scratch: Path
     device: str = "cpu"
     threads: int = 1
     checkpoint_seconds: float = 5.0
+    sample_batch: int | None = None
     report: Callable[..., None] = field(default=_silent)
     stopping: Callable[[], bool] = field(default=lambda: False)

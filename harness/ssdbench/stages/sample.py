@@ -79,6 +79,7 @@ class SampleSpec(StageSpec):
 
     KIND: ClassVar[Literal["sample"]] = "sample"
     VERSION: ClassVar[int] = 1
+    LOWER: ClassVar[str] = "SSDBENCH_SAMPLE_BATCH (images at a time, 100 by default)"
 
     sampling: Sampling | None = None
     copying: Copying | None = None
@@ -127,9 +128,10 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
 
     parts: list[dict[str, torch.Tensor]] = []
     facts: dict[str, JSON] = {}
+    batch = runtime.sample_batch or BATCH
     produce = _sampler(spec, inputs, runtime, facts) if spec.sampling else _copier(spec, inputs, runtime)
     with torch.inference_mode():
-        for indices, part in halving(produce, range(spec.start, spec.start + spec.count), BATCH):
+        for indices, part in halving(produce, range(spec.start, spec.start + spec.count), batch):
             parts.append(part)
             runtime.report(indices.stop - spec.start, spec.count, "images")
     merged = {name: torch.cat([part[name] for part in parts]).contiguous() for name in parts[0]}

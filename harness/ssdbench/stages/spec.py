@@ -35,6 +35,7 @@ class StageSpec(Setting):
     KIND: ClassVar[Literal["train", "encode", "sample", "reference", "score"]]
     VERSION: ClassVar[int]
     GPU: ClassVar[bool] = True  # whether a GPU, where there is one, should run it
+    LOWER: ClassVar[str] = ""  # what of a user's makes the stage take less memory
 
     inputs: dict[str, str] = Field(default_factory=dict)
 
@@ -49,6 +50,10 @@ class StageSpec(Setting):
 
     def disk_bytes(self) -> float:
         """Size of the artifact, roughly."""
+        return 0.0
+
+    def scratch_bytes(self) -> float:
+        """What the stage needs on disk beside its artifact while it runs, roughly."""
         return 0.0
 
     def canonical(self) -> dict[str, JSON]:

@@ -84,6 +84,7 @@ class TrainSpec(StageSpec):
 
     KIND: ClassVar[Literal["train"]] = "train"
     VERSION: ClassVar[int] = 1
+    LOWER: ClassVar[str] = "train.batch_size (which makes it another run)"
 
     objective: Denoise | SelfStep | Progressive | Align | Reconstruct = Field(discriminator="kind")
     shape: Shape | None = None
@@ -128,6 +129,10 @@ class TrainSpec(StageSpec):
             return 4e6
         d = self.shape.width
         return 4.0 * self.shape.depth * 18 * d * d
+
+    def scratch_bytes(self) -> float:
+        """Two checkpoints, while one replaces the other: weights, AdamW's two moments, and the average if any."""
+        return 2 * (4 if self.ema else 3) * self.disk_bytes()
 
 
 def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:

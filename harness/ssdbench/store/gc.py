@@ -73,13 +73,21 @@ def _garbage(store: Store, key: str) -> list[Path]:
     return found
 
 
-def verify_all(store: Store) -> list[Problem]:
-    """Read every finished artifact and compare it with its manifest; changes nothing."""
+def verify_all(store: Store, *, set_aside: bool = False) -> list[Problem]:
+    """Read every finished artifact and compare it with its manifest.
+
+    Args:
+        store: whose artifacts to read.
+        set_aside: take damaged artifacts back, so that the next run that needs them makes them again. One that
+            merely has a hidden file too many is not damaged. Without it nothing changes.
+    """
     problems: list[Problem] = []
     for key in store.all_keys():
         manifest = store.manifest(key)
-        if manifest is not None:
-            problems += [
-                Problem(key, manifest.kind, manifest.title, text) for text in store.verify(key, strict=True)
-            ]
+        if manifest is None:
+            continue
+        found = store.verify(key, strict=True)
+        problems += [Problem(key, manifest.kind, manifest.title, text) for text in found]
+        if set_aside and found and (damage := store.verify(key)):
+            store.set_aside(key, manifest.attempt, "; ".join(damage[:3]))
     return problems

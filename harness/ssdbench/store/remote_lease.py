@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ssdbench.store.lease import EXPIRY_SECONDS, HEARTBEAT_SECONDS, Lease
+from ssdbench.store.lease import BEATS, Lease, expiry_seconds
 from ssdbench.store.owner import Owner
 from ssdbench.store.remote import Remote
 from ssdbench.store.remote_errors import RemoteError
@@ -62,9 +62,9 @@ class RemoteLease(Lease):
         finally:
             self._local.release()
 
-    def _is_ours(self) -> bool:
+    def _found(self) -> Owner | None:
         content = _parse(self._remote.read(self._name))
-        return content is not None and content.owner == self.owner
+        return None if content is None else content.owner
 
     def _touch(self) -> None:
         self._beats += 1
@@ -75,14 +75,12 @@ class RemoteLease(Lease):
 
 
 class RemoteLeases:
-    """The leases of one store, as this process has seen them. For several threads."""
+    """The leases of one store, as this process has seen them; seconds as ``Lease``'s. For several threads."""
 
-    def __init__(
-        self, remote: Remote, heartbeat: float = HEARTBEAT_SECONDS, expiry: float = EXPIRY_SECONDS
-    ) -> None:
+    def __init__(self, remote: Remote, heartbeat: float | None = None, expiry: float | None = None) -> None:
         self._remote = remote
-        self._heartbeat = heartbeat
-        self._expiry = expiry
+        self._expiry = expiry_seconds() if expiry is None else expiry
+        self._heartbeat = self._expiry / BEATS if heartbeat is None else heartbeat
         self._seen: dict[str, _Seen] = {}
         self._lock = threading.Lock()
 

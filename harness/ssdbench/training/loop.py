@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,6 +99,7 @@ def optimise(
                 raise Interrupted(f"stopped at step {step}; the next run goes on from there")
             if (now := time.monotonic()) > due:
                 log.flush()
+                os.fsync(log.fileno())  # no checkpoint may outlive the losses before it
                 _save(scratch, step, trained, optimiser, average)
                 due = time.monotonic() + max(checkpoint_seconds, CHECKPOINT_SHARE * (time.monotonic() - now))
             for group in optimiser.param_groups:
@@ -147,11 +150,15 @@ def _save(
         "average": average,
     }
     partial = scratch / f"{CHECKPOINT}.{os.getpid()}"
-    with partial.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(scratch / CHECKPOINT)
+    try:
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(scratch / CHECKPOINT)
+    except BaseException:
+        partial.unlink(missing_ok=True)  # a full disk would stay full of it
+        raise
 
 
 def _resume(
@@ -163,10 +170,18 @@ def _resume(
 ) -> int:
     """Load the checkpoint, cut the loss log back to it, and return the step to go on from."""
     path, log = scratch / CHECKPOINT, scratch / LOSSES
-    if not path.is_file():
+    for cut_short in scratch.glob(f"{CHECKPOINT}.*"):
+        cut_short.unlink(missing_ok=True)
+    state: dict[str, Any] | None = None
+    if path.is_file():
+        try:
+            state = torch.load(path, map_location=device, weights_only=True)
+        except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            print(f"{path} cannot be read, training starts anew: {error}", file=sys.stderr)
+            path.unlink()
+    if state is None:
         log.unlink(missing_ok=True)
         return 0
-    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     with torch.no_grad():
         for parameter, value in zip(trained, state["parameters"], strict=True):
             parameter.copy_(value)
@@ -175,8 +190,11 @@ def _resume(
     optimiser.load_state_dict(state["optimiser"])
     step = int(state["step"])
     lines = log.read_text().splitlines(keepends=True) if log.is_file() else []
-    # A kill can cut the last line short; whatever is not a whole record of an earlier step goes.
-    log.write_text("".join(line for line in lines if _step_of(line) < step))
+    # A kill can cut the last line short; whatever is not a whole record of an earlier step goes. The file is replaced:
+    # whoever was suspended while this process took the stage over, and writes on, does not write into it.
+    kept = scratch / f"{LOSSES}.{os.getpid()}"
+    kept.write_text("".join(line for line in lines if _step_of(line) < step))
+    kept.replace(log)
     return step
 
 
