@@ -14,10 +14,11 @@ from ssdbench.errors import InputError, UsageError
 from ssdbench.report.baseline import CONFIDENCE, Baseline, Expected, make_baseline, read_baseline, tolerance
 from ssdbench.report.check import check_rows, judge
 from ssdbench.report.junit import to_junit
+from ssdbench.report.paired import undistilled
 from ssdbench.report.rows import Measured, Reason, Result, Row, gather
 from tests.report.make import make_record, make_run
 
-KEYS = {"base": "a" * 64, "issd": "b" * 64}
+KEYS = {"base": "a" * 64, "issd": "b" * 64, "ssd": "c" * 64}
 
 
 def row(variant: str, values: list[float], reason: Reason | None = None, **more: float) -> Row:
@@ -58,6 +59,47 @@ def test_the_false_alarms_are_as_rare_as_promised() -> None:
         assert measured.spread is not None
         alarms += values[5] - measured.mean > tolerance(measured, (measured.spread / measured.mean, 4))
     assert alarms <= 8  # 2.5 are expected
+
+
+def test_enough_seeds_take_their_own_spread() -> None:
+    values = [100.0, 103.0, 98.0, 101.0, 99.0, 100.5, 102.0, 97.0]
+    made = baseline(base=row("base", values), ssd=row("ssd", [50.0, 100.0] * 4)).rows
+    expected = stats.t.ppf(CONFIDENCE, 7) * np.std(values, ddof=1) * math.sqrt(1 + 1 / 8)
+    assert made[0].metrics["fid"].absolute == pytest.approx(expected, rel=0.01)
+
+
+def test_what_two_rows_share_by_chance_cancels_in_their_ratio() -> None:
+    luck = [1.0, 1.2, 0.9, 1.1, 0.8, 1.05, 0.95, 1.15]
+    base = row("base", [100 * factor for factor in luck])
+    distilled = row("issd", [90 * factor for factor in luck])
+    made = baseline(base=base, issd=distilled)
+    assert (made.rows[0].against, made.rows[0].paired) == (None, {})
+    assert made.rows[1].against == KEYS["base"]
+    assert made.rows[1].paired["fid"].value == pytest.approx(0.9)
+    assert made.rows[1].paired["fid"].tolerance == pytest.approx(0.0045)
+    # A seed with luck of its own: the metrics alone cannot tell, their ratio can.
+    lucky = {KEYS["base"]: row("base", [100.0]), KEYS["issd"]: row("issd", [91.0])}
+    checked = check_rows(lucky, made)
+    assert [one.status for one in checked.rows[1].metrics if one.metric == "fid"] == ["ok", "regression"]
+    assert "ratio to the base" in checked.failures[0]
+    lucky[KEYS["issd"]] = row("issd", [90.2])
+    assert check_rows(lucky, made).passed
+
+
+def test_a_ratio_needs_its_base() -> None:
+    made = baseline(base=row("base", [100.0, 101.0]), issd=row("issd", [90.0, 91.0]))
+    alone = check_rows({KEYS["issd"]: row("issd", [90.0])}, made, [KEYS["base"]])
+    assert alone.passed
+    assert [one.header for one in alone.rows[0].metrics if "ratio" in one.header] == []
+    assert not check_rows({KEYS["issd"]: row("issd", [90.0])}, made).passed
+
+
+def test_a_row_stands_beside_what_it_was_distilled_from() -> None:
+    rows = {
+        name: row(name, [1.0])
+        for name in ("base", "issd", "pretrain", "pretrain + issd", "pd 20-10 + issd", "real")
+    }
+    assert undistilled(rows) == {"issd": "base", "pretrain + issd": "pretrain"}
 
 
 def test_one_seed_makes_no_baseline() -> None:

@@ -13,6 +13,7 @@ from ssdbench.errors import InputError, UsageError
 from ssdbench.inputs import require_file
 from ssdbench.report.identity import names
 from ssdbench.report.metric import METRICS
+from ssdbench.report.paired import ratios, undistilled
 from ssdbench.report.rows import Measured, Row
 from ssdbench.suite.find import read_text
 from ssdbench.suite.problems import Problems
@@ -21,12 +22,16 @@ from ssdbench.suite.yaml_nodes import dump_yaml, parse_yaml
 CONFIDENCE = 0.9995
 """Probability that an unchanged metric of a new seed stays within its tolerance."""
 
+ENOUGH = 8
+"""From so many seeds on a row's own spread is taken as it is."""
+
 FLOOR = 0.005
 """Relative tolerance at the least: other processors round otherwise, and a training carries that on."""
 
 _HEADER = """\
 # Written by `ssdbench baseline`; checked by `ssdbench check`. A metric may be worse than its value by the larger of its
-# absolute tolerance and its relative one times the value. Tolerances may be edited; keys name what was measured.
+# absolute tolerance and its relative one times the value; `paired` are ratios to another row's value of the same seed.
+# Tolerances may be edited; keys name what was measured.
 """
 
 _SHOWN = 20  # problems
@@ -53,7 +58,11 @@ class Expected(_Frozen):
 
 
 class BaselineRow(_Frozen):
-    """One row; ``key`` is its score stage's with seed 0, and what finds it again."""
+    """One row; ``key`` is its score stage's with seed 0, and what finds it again.
+
+    ``paired`` holds the metrics as ratios, seed by seed, to those of the row whose key is ``against``: what this one
+    was distilled from. Both start from the same noise, so that ratios spread less than the metrics do.
+    """
 
     name: str
     key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -62,6 +71,8 @@ class BaselineRow(_Frozen):
     network: str
     reference: str
     metrics: dict[str, Expected]
+    against: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    paired: dict[str, Expected] = {}
 
 
 class Baseline(_Frozen):
@@ -110,15 +121,18 @@ def make_baseline(
 ) -> Baseline:
     """Return the baseline of measured rows, by their keys.
 
-    The tolerance of a metric is the one-sided prediction interval of one new seed, t(CONFIDENCE) s sqrt(1 + 1/n). As
-    few seeds tell little of a spread, s is the row's own or, if that is larger, the relative spread pooled over all
-    rows measured alike, whose degrees of freedom t has.
+    The tolerance of a metric is the one-sided prediction interval of one new seed, t(CONFIDENCE) s sqrt(1 + 1/n) with
+    the row's own spread s. As few seeds tell little of a spread, that of fewer than ``ENOUGH`` is, if it is larger, the
+    relative spread pooled over all rows measured alike, whose degrees of freedom t has.
 
     Raises:
         UsageError: a row has fewer than two seeds with a record, or a metric that is not finite.
 
     """
-    pooled = _pooled(list(rows.values()))
+    against = undistilled(rows)
+    beside = {key: ratios(rows[key], rows[base]) for key, base in against.items()}
+    pooled = _pooled([(row, row.metrics) for row in rows.values()])
+    pooled_ratios = _pooled([(rows[key], found) for key, found in beside.items()])
     called = names([row.run for row in rows.values()])
     made = [
         BaselineRow(
@@ -128,7 +142,9 @@ def make_baseline(
             samples=row.samples,
             network=row.network,
             reference=row.reference,
-            metrics=_expected(name, row, pooled),
+            metrics=_expected(name, row, row.metrics, pooled),
+            against=against.get(key),
+            paired=_expected(name, row, beside.get(key, {}), pooled_ratios),
         )
         for name, (key, row) in zip(called, rows.items(), strict=True)
     ]
@@ -153,11 +169,11 @@ def _likes(metric: str, row: Row) -> _Likes:
     return (metric, row.network, row.reference, row.samples)
 
 
-def _pooled(rows: Sequence[Row]) -> dict[_Likes, tuple[float, int]]:
+def _pooled(rows: Sequence[tuple[Row, Mapping[str, Measured]]]) -> dict[_Likes, tuple[float, int]]:
     """Return relative standard deviation and degrees of freedom, pooled over rows measured alike."""
     sums: dict[_Likes, tuple[float, int]] = {}
-    for row in rows:
-        for name, measured in row.metrics.items():
+    for row, metrics in rows:
+        for name, measured in metrics.items():
             if measured.spread is not None and measured.mean:
                 total, freedom = sums.get(_likes(name, row), (0.0, 0))
                 more = measured.n - 1
@@ -166,11 +182,13 @@ def _pooled(rows: Sequence[Row]) -> dict[_Likes, tuple[float, int]]:
     return {like: (math.sqrt(total / freedom), freedom) for like, (total, freedom) in sums.items()}
 
 
-def _expected(name: str, row: Row, pooled: Mapping[_Likes, tuple[float, int]]) -> dict[str, Expected]:
+def _expected(
+    name: str, row: Row, metrics: Mapping[str, Measured], pooled: Mapping[_Likes, tuple[float, int]]
+) -> dict[str, Expected]:
     if len(row.records) < 2:
         raise UsageError(f"{name}: a baseline needs at least two seeds, {len(row.records)} has a record")
     found = {}
-    for metric, measured in row.metrics.items():
+    for metric, measured in metrics.items():
         column = METRICS[metric]
         if column.higher_is_better is None:
             continue
@@ -190,7 +208,11 @@ def tolerance(measured: Measured, pooled: tuple[float, int]) -> float:
     from scipy.stats import t
 
     relative, freedom = pooled
-    spread = max(measured.spread or 0.0, relative * abs(measured.mean))
+    spread = measured.spread or 0.0
+    if measured.n < ENOUGH:
+        spread = max(spread, relative * abs(measured.mean))
+    else:
+        freedom = measured.n - 1
     return float(t.ppf(CONFIDENCE, freedom)) * spread * math.sqrt(1 + 1 / measured.n)
 
 

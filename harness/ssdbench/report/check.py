@@ -10,7 +10,8 @@ from typing import Literal
 from ssdbench.report.baseline import Baseline, BaselineRow, Expected
 from ssdbench.report.identity import names
 from ssdbench.report.metric import METRICS
-from ssdbench.report.rows import NOT_RUN, Row
+from ssdbench.report.paired import ratios
+from ssdbench.report.rows import NOT_RUN, Measured, Row
 from ssdbench.report.table import Cell, Column, Section, Table
 
 Status = Literal["ok", "better", "regression", "missing"]
@@ -93,11 +94,12 @@ def check_rows(rows: Mapping[str, Row], baseline: Baseline, left_out: Sequence[s
     known = {row.key: row for row in baseline.rows}
     fresh = [row.run for key, row in rows.items() if key not in known]
     wanted = [row for row in baseline.rows if row.key in rows or row.key not in left_out]
-    checked = tuple(_check_row(row, rows.get(row.key)) for row in wanted)
+    checked = tuple(_check_row(row, rows) for row in wanted)
     return Check(baseline.suite, checked, tuple(names(fresh)))
 
 
-def _check_row(expected: BaselineRow, row: Row | None) -> CheckedRow:
+def _check_row(expected: BaselineRow, rows: Mapping[str, Row]) -> CheckedRow:
+    row = rows.get(expected.key)
     if row is None:
         gone = "the suite has no such row any more, or what it is made of (settings, weights, data, versions) changed"
         return CheckedRow(expected.name, problem=f"missing: {gone}")
@@ -108,14 +110,23 @@ def _check_row(expected: BaselineRow, row: Row | None) -> CheckedRow:
         return CheckedRow(expected.name, problem=f"no result: {story}")
     if (row.samples, row.network) != (expected.samples, expected.network):
         return CheckedRow(expected.name, problem=f"{row.samples} samples by {row.network} cannot be compared")
-    metrics = tuple(_check(name, one, row) for name, one in expected.metrics.items())
-    return CheckedRow(expected.name, metrics, seconds=sum(record.seconds for record in row.records))
+    checked = [_check(name, one, row, row.metrics) for name, one in expected.metrics.items()]
+    # Where the other row was not selected or has no result, which it fails for itself, there is nothing to divide by.
+    base = rows.get(expected.against or "")
+    if base is not None and len(base.records) == len(base.results):
+        beside = ratios(row, base)
+        checked += [
+            _check(name, one, row, beside, ", ratio to the base") for name, one in expected.paired.items()
+        ]
+    return CheckedRow(expected.name, tuple(checked), seconds=sum(record.seconds for record in row.records))
 
 
-def _check(name: str, expected: Expected, row: Row) -> Checked:
+def _check(
+    name: str, expected: Expected, row: Row, metrics: Mapping[str, Measured], suffix: str = ""
+) -> Checked:
     column = METRICS.get(name)
-    measured = row.metrics.get(name)
-    header = name if column is None else column.header(row.network)
+    measured = metrics.get(name)
+    header = (name if column is None else column.header(row.network)) + suffix
     if measured is None:
         return Checked(name, header, expected, None, "missing")
     return Checked(name, header, expected, measured.mean, judge(measured.mean, expected))
