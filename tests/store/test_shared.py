@@ -193,6 +193,7 @@ def test_a_kill_while_sending_leaves_a_whole_artifact_or_none(
     # Housekeeping leaves what may be somebody's work, and removes it once it is old.
     assert not [path for path in shared_gc.collect_shared(machine("c")).paths if str(path).startswith("s3:")]
     monkeypatch.setattr(shared_gc, "_QUIET_SECONDS", -60.0)
+    monkeypatch.setattr(shared_gc, "_at_work", lambda part: False)  # as if this process were gone, too
     removed = shared_gc.collect_shared(machine("c"))
     assert {str(path).split("/")[-2] for path in removed.paths} == {path.name for path in lost}
     assert {name.split("/")[3] for name in other.remote.list("artifacts")} == {"DONE.json", made.attempt}
