@@ -50,17 +50,16 @@ def read_unet(path: Path, shape: UNetShape) -> UNet2DConditionModel:
             raise InputError(f"{path}: cannot be loaded as a UNet of Stable Diffusion: {error}") from error
     refuse([f"missing {name}" for name, p in model.named_parameters() if p.is_meta or p.isnan().all()], path)
     model.__class__ = UNet2DConditionModel
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _blank(kind: Any) -> Any:
     """The class, its weights initialised as NaN: diffusers leaves what the file lacks as it was, and says nothing."""
 
-    class Blank(kind):  # type: ignore[misc]
-        @functools.wraps(kind.__init__)  # whose arguments diffusers looks at
-        def __init__(self, *arguments: Any, **named: Any) -> None:
-            super().__init__(*arguments, **named)
-            for parameter in self.parameters():
-                parameter.detach().fill_(math.nan)
+    @functools.wraps(kind.__init__)  # whose arguments diffusers looks at
+    def initialise(self: Any, *arguments: Any, **named: Any) -> None:
+        kind.__init__(self, *arguments, **named)
+        for parameter in self.parameters():
+            parameter.detach().fill_(math.nan)
 
-    return Blank
+    return type("Blank", (kind,), {"__init__": initialise})
