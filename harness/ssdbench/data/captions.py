@@ -169,7 +169,7 @@ def _problem(entry: Mapping[str, Any], fields: Mapping[str, type]) -> str | None
         value: Any = entry.get(field)
         if not isinstance(value, kind) or isinstance(value, bool):
             return f"{field} is {value!r:.200}, expected {kind.__name__}"
-        if field in ("file", "file_name") and not is_plain_name(value):
+        if field in ("file", "file_name") and not is_plain_name(str(value)):
             return f"{field} is {value!r:.200}, expected the name of a file in the folder of images"
         if isinstance(value, str) and not is_text(value):
             return f"{field} is {value!r:.200}, which is no text in Unicode"

@@ -44,23 +44,27 @@ def read_unet(path: Path, shape: UNetShape) -> UNet2DConditionModel:
         config.write_text(json.dumps({"_class_name": "UNet2DConditionModel", **unet_config(shape)}))
         try:
             model = _blank(UNet2DConditionModel).from_single_file(
-                str(path), config=folder, subfolder=UNET, local_files_only=True, torch_dtype=torch.float32
+                str(path),
+                config=folder,
+                subfolder=UNET,
+                local_files_only=True,
+                torch_dtype=torch.float32,
+                low_cpu_mem_usage=False,
             )
         except Exception as error:  # diffusers and the readers below it raise a dozen types about the file
             raise InputError(f"{path}: cannot be loaded as a UNet of Stable Diffusion: {error}") from error
-    refuse([f"missing {name}" for name, p in model.named_parameters() if p.is_meta or p.isnan().all()], path)
+    refuse([f"missing {name}" for name, p in model.named_parameters() if p.isnan().all()], path)
     model.__class__ = UNet2DConditionModel
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _blank(kind: Any) -> Any:
     """The class, its weights initialised as NaN: diffusers leaves what the file lacks as it was, and says nothing."""
 
-    class Blank(kind):  # type: ignore[misc]
-        @functools.wraps(kind.__init__)  # whose arguments diffusers looks at
-        def __init__(self, *arguments: Any, **named: Any) -> None:
-            super().__init__(*arguments, **named)
-            for parameter in self.parameters():
-                parameter.detach().fill_(math.nan)
+    @functools.wraps(kind.__init__)  # whose arguments diffusers looks at
+    def initialise(self: Any, *arguments: Any, **named: Any) -> None:
+        kind.__init__(self, *arguments, **named)
+        for parameter in self.parameters():
+            parameter.detach().fill_(math.nan)
 
-    return Blank
+    return type(kind.__name__, (kind,), {"__init__": initialise})
