@@ -73,7 +73,9 @@ def start_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any
     monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
     monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("RAY_worker_niceness", "0")  # by default 15, with which a busy machine hardly starts one
+    monkeypatch.setenv(
+        "RAY_worker_niceness", "0"
+    )  # by default 15, with which a busy machine hardly starts one
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     # A dead node is noticed within seconds.
     noticing = {
