@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -60,38 +64,48 @@ class Meddling(Recording):
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Three nodes of one CPU each, on the loopback interface; a dead one is noticed within seconds."""
+def start_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Start a cluster of nodes with so many CPUs each, the head first, on the loopback interface."""
     from ray._private import ray_constants
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    # Ray's own way to take 127.0.0.1 as it stands.
+    # Ray's own way to take 127.0.0.1 as it stands: for this process, and for those that it starts.
     monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv(
+        "RAY_worker_niceness", "0"
+    )  # by default 15, with which a busy machine hardly starts one
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    # A dead node is noticed within seconds.
     noticing = {
         "health_check_initial_delay_ms": 0,
         "health_check_period_ms": 1000,
         "health_check_failure_threshold": 5,
     }
-    node = {"num_cpus": 1, "node_ip_address": "127.0.0.1"}
-    began, started = time.monotonic(), Cluster()
-    try:
+    cluster = Cluster()
+
+    def start(*cpus: int) -> Any:
+        began = time.monotonic()
+        head: dict[str, Any] = {"include_dashboard": False, "_system_config": noticing}
         try:
-            started.add_node(**node, include_dashboard=False, _system_config=noticing)
-            for _ in range(2):
-                started.add_node(**node)
+            for number, count in enumerate(cpus):
+                cluster.add_node(num_cpus=count, node_ip_address="127.0.0.1", **(head if number == 0 else {}))
         except Exception as error:
             pytest.skip(f"no Ray cluster can be started here: {error}")
         took = time.monotonic() - began
         if took > START_SECONDS:
             pytest.skip(f"a Ray cluster took {took:.0f} s to start, over {START_SECONDS:.0f} s")
-        yield started
-    finally:
-        started.shutdown()
+        return cluster
+
+    yield start
+    cluster.shutdown()
 
 
-def test_a_cluster_that_loses_a_node_does_what_one_machine_does(cluster: Any, tmp_path: Path) -> None:
+def test_a_cluster_that_loses_a_node_does_what_one_machine_does(
+    start_cluster: Callable[..., Any], tmp_path: Path
+) -> None:
+    cluster = start_cluster(1, 1, 1)
     ledger = tmp_path / "ledger"
     built = Rows(ledger=str(ledger), steps=6, step_seconds=0.25)
     for name in "ab":
@@ -154,6 +168,38 @@ def test_a_cluster_that_loses_a_node_does_what_one_machine_does(cluster: Any, tm
     # What was interrupted or lost went on from its checkpoint, which at worst is a step behind.
     assert all(steps[f"{title} 1"] == 1 for title in titles)
     assert steps.total() - 6 * len(titles) <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)  # some two minutes on two idle cores
+def test_a_real_suite_whose_training_loses_its_node_gives_the_same_bits(
+    start_cluster: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The command itself on ``quick``: every file of every artifact, and every metric, as the local engine's."""
+    cluster = start_cluster(0, 1, 1, 1)
+    command = [sys.executable, "-m", "ssdbench", "run", "quick", "--profile", "smoke", "--threads", "1"]
+    command += ["--only", "variant=issd", "--set", "train.steps=200", "--limit", "2000"]
+    local, remote = tmp_path / "local", tmp_path / "remote"
+    on_ray = ["--engine", "ray", "--ray-address", cluster.address, "--results", str(remote)]
+    environment = os.environ | {"SSDBENCH_CHECKPOINT_SECONDS": "0"}
+    told = tmp_path / "log"
+    with told.open("wb") as stderr:
+        process = subprocess.Popen(
+            [*command, *on_ray], env=environment, stdout=subprocess.PIPE, stderr=stderr
+        )
+    while not (found := list(remote.glob("artifacts/*/*/scratch/checkpoint.pt"))):
+        assert process.poll() is None, told.read_text()
+        time.sleep(0.05)
+    key = found[0].parent.parent.name[:8]
+    (place,) = re.findall(rf"{key}  on .*\((\w+)\)", told.read_text())
+    (node,) = [node for node in cluster.worker_nodes if node.node_id.startswith(place)]
+    cluster.remove_node(node, allow_graceful=False)
+    table, _ = process.communicate()
+    assert process.returncode == 0, told.read_text()
+    assert re.search(r"train issd.*: lost with node .* it is tried again \(1 of 3\)", told.read_text())
+    alone = subprocess.run([*command, "--results", str(local)], capture_output=True, check=True)
+    assert table == alone.stdout
+    assert content(Store(remote)) == content(Store(local))
 
 
 def _node(place: str) -> str:

@@ -73,7 +73,10 @@ class RayWorker:
                 return
             host.dead = True
             if getattr(error, "actor_init_failed", False):
-                raise SsdbenchError(f"a node cannot start a worker: {_reason(error)}") from error
+                last = str(error).strip().splitlines()[-1]
+                raise SsdbenchError(
+                    f"a node cannot start a worker; is ssdbench installed on all? ({last})"
+                ) from error
             raise WorkerLost(f"lost with node {host.place or '(not yet known)'}: {_reason(error)}") from error
 
     def wait(self) -> int:
