@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -19,7 +20,7 @@ from ssdbench.store.gc import collect, verify_all
 
 HOOKS = Path(__file__).with_name("hooks")
 ROWS = Path(__file__).with_name("rows_script.py")
-DEADLINE = 280.0
+DEADLINE = 1200.0  # a test without `slow` has five minutes in all
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ class Moment:
 
     def __str__(self) -> str:
         return f"{self.nth} {self.operation}"
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Kill the process's group in the end, where it has not ended by itself."""
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @dataclass
@@ -79,8 +90,8 @@ class Run:
 
     def finish(self, code: int = 0, **hooks: str) -> str:
         """Run it to its end and return its stdout."""
-        process = self.start(**hooks)
-        out, _ = process.communicate(timeout=DEADLINE)
+        with ended(self.start(**hooks)) as process:
+            out, _ = process.communicate(timeout=DEADLINE)
         assert process.returncode == code, self.log.read_text()
         return out
 
@@ -92,22 +103,20 @@ class Run:
 
     def killed_at(self, moment: Moment) -> bool:
         """Run it until the moment; False where it came to its end without."""
-        process = self.start(root=str(self.root), kill=str(moment))
-        process.communicate(timeout=DEADLINE)
+        with ended(self.start(root=str(self.root), kill=str(moment))) as process:
+            process.communicate(timeout=DEADLINE)
         assert process.returncode in (0, -signal.SIGKILL), self.log.read_text()
         return process.returncode != 0
 
     def killed_after(self, line: str, seconds: float) -> bool:
         """Run it until its log has a line, and so many seconds longer; False where it ended before."""
-        process = self.start()
-        deadline = time.monotonic() + DEADLINE
-        while process.poll() is None and re.search(line, self.log.read_text()) is None:
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.01)
-        if process.poll() is None:
-            time.sleep(seconds)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        with ended(self.start()) as process:
+            deadline = time.monotonic() + DEADLINE
+            while process.poll() is None and re.search(line, self.log.read_text()) is None:
+                assert time.monotonic() < deadline, self.log.read_text()
+                time.sleep(0.01)
+            if process.poll() is None:
+                time.sleep(seconds)
         process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), self.log.read_text()
         return process.returncode != 0

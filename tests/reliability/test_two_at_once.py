@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from places import on_host
 from rows_script import COMMAND, rows
-from runs import DEADLINE, Run, Witness, content, rows_run
+from runs import DEADLINE, Run, Witness, content, ended, rows_run
 
 from ssdbench.engine import SilentView, run_graph
 from ssdbench.errors import UsageError
@@ -76,16 +76,17 @@ def test_a_dead_host_is_waited_for_until_its_lease_lapses(tmp_path: Path, finish
     slow = rows_run(root, step_seconds=1000.0, SSDBENCH_LEASE_SECONDS="2")
     far = replace(slow, command=on_host("far", slow.command), log=tmp_path / "far.log")
     here = rows_run(root, SSDBENCH_LEASE_SECONDS="2")
-    dying = far.start()
-    wait_for(far.log, "start .* base")
-    while not list(root.rglob("LEASE")):
-        time.sleep(0.02)
-    living = here.start()
-    wait_for(here.log, r"base: waiting for process \d+ on far")
-    assert here.started() == set()
-    os.killpg(dying.pid, signal.SIGKILL)
-    dying.communicate()
-    living.communicate(timeout=DEADLINE)
+    with ended(far.start()) as dying:
+        wait_for(far.log, "start .* base")
+        while not list(root.rglob("LEASE")):
+            time.sleep(0.02)
+        living = here.start()
+        with ended(living):
+            wait_for(here.log, r"base: waiting for process \d+ on far")
+            assert here.started() == set()
+            os.killpg(dying.pid, signal.SIGKILL)
+            dying.communicate()
+            living.communicate(timeout=DEADLINE)
     assert living.returncode == 0, here.log.read_text()
     Witness(here, {}).look()
     assert content(root) == content(finished)

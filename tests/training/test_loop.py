@@ -10,7 +10,7 @@ from ssdbench.errors import InputError, Interrupted, NotFinite
 from ssdbench.models.dit import DiT
 from ssdbench.models.shapes import DiTShape
 from ssdbench.training.fusion import block_points, fusing, recording
-from ssdbench.training.loop import LOSSES, Optimisation, optimise
+from ssdbench.training.loop import CHECKPOINT, LOSSES, Optimisation, optimise
 
 
 @dataclass
@@ -73,6 +73,26 @@ def test_a_log_cut_in_the_middle_of_a_line_is_mended(tmp_path: Path) -> None:
     optimise(model, loss_at, SETTINGS, scratch=tmp_path, watch=Watcher())
     steps = [json.loads(line)["step"] for line in (tmp_path / LOSSES).read_text().splitlines()]
     assert steps == list(range(30))
+
+
+@pytest.mark.parametrize("keep", [0, 100, -1])
+def test_a_checkpoint_cut_short_is_begun_anew_and_what_a_kill_left_goes(tmp_path: Path, keep: int) -> None:
+    whole, loss_at = problem()
+    (tmp_path / "whole").mkdir()
+    optimise(whole, loss_at, SETTINGS, scratch=tmp_path / "whole", watch=Watcher())
+    model, loss_at = problem()
+    with pytest.raises(Interrupted):
+        optimise(model, loss_at, SETTINGS, scratch=tmp_path, watch=Watcher(9))
+    checkpoint = tmp_path / CHECKPOINT
+    checkpoint.write_bytes(checkpoint.read_bytes()[:keep])
+    (tmp_path / f"{CHECKPOINT}.12345").write_bytes(b"half of one")
+    model, loss_at = problem()
+    watch = Watcher()
+    optimise(model, loss_at, SETTINGS, scratch=tmp_path, watch=watch)
+    assert watch.done == list(range(1, 31))
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in whole.state_dict().items())
+    assert (tmp_path / LOSSES).read_text() == (tmp_path / "whole" / LOSSES).read_text()
+    assert not list(tmp_path.glob(f"{CHECKPOINT}.*"))
 
 
 def test_a_loss_that_is_not_finite_stops_at_its_step(tmp_path: Path) -> None:

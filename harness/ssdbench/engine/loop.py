@@ -184,7 +184,9 @@ class Loop:
     def _overtaken(self, key: str) -> bool:
         """Whether another process has meanwhile finished all that the stage is for, and perhaps dropped its images."""
         users = self._board.users(key)
-        if not users or self._store.manifest(key) is not None or not all(map(self._board.serves, users)):
+        # What was to run although all that uses it was cached from the start is to run for a reason of its own.
+        meanwhile = any(self._board.state[user] in (State.WAITING, State.DONE) for user in users)
+        if not meanwhile or self._store.manifest(key) is not None or not all(map(self._board.serves, users)):
             return False
         self._board.spare(key)
         for user in users:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -176,7 +177,10 @@ def _resume(
     if path.is_file():
         try:
             state = torch.load(path, map_location=device, weights_only=True)
-        except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+            # torch seeks before the start of a file whose end is cut off; other errors are the disk's, not the file's.
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
             print(f"{path} cannot be read, training starts anew: {error}", file=sys.stderr)
             path.unlink()
     if state is None:
