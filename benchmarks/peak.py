@@ -121,7 +121,16 @@ def main() -> None:
             ]
         )
         print(" ".join(rows[-1]), flush=True)
-    header = ["GFLOP/s", "GFLOP an image", "forward", "torch's best", "oneDNN's best", "peak", "share", "rounds"]
+    header = [
+        "GFLOP/s",
+        "GFLOP an image",
+        "forward",
+        "torch's best",
+        "oneDNN's best",
+        "peak",
+        "share",
+        "rounds",
+    ]
     print("\n" + paired.table(header, rows))
     if options.plot:
         paired.plot(options.plot, "share of the measured peak", bars, target=0.9)

@@ -116,5 +116,9 @@ def plain_ddim(
         x0 = (x - (1 - now).sqrt() * out[:, :c]) / now.sqrt()
         eps = (x - now.sqrt() * x0) / (1 - now).sqrt()
         noise, sigma = torch.randn_like(x), torch.zeros_like(now)
-        x = x0 * then.sqrt() + (1 - then - sigma**2).sqrt() * eps + (at != 0).float().view(ones) * sigma * noise
+        x = (
+            x0 * then.sqrt()
+            + (1 - then - sigma**2).sqrt() * eps
+            + (at != 0).float().view(ones) * sigma * noise
+        )
     return x[: len(z)]

@@ -183,7 +183,16 @@ def main() -> None:
             row.append(f"{torch.cuda.max_memory_allocated(options.device) / 2**20:.0f}")
         rows.append(row)
         print(" ".join(row), flush=True)
-    header = ["images/s", OURS, DIFFUSERS, PLAIN, "to diffusers", "to the plain loop", "differences", "rounds"]
+    header = [
+        "images/s",
+        OURS,
+        DIFFUSERS,
+        PLAIN,
+        "to diffusers",
+        "to the plain loop",
+        "differences",
+        "rounds",
+    ]
     print("\n" + paired.table(header + (["MiB, ours"] if cuda else []), rows))
     if options.plot:
         paired.plot(options.plot, "times as fast", bars, target=1.3)

@@ -113,7 +113,9 @@ def main() -> None:
             clock=options.clock,
             settle=settle,
         )
-        parts = [sum(third) for third in zip(*(found.seconds[p] for p in (FROZEN, STUDENT, ADAMW)), strict=True)]
+        parts = [
+            sum(third) for third in zip(*(found.seconds[p] for p in (FROZEN, STUDENT, ADAMW)), strict=True)
+        ]
         whole = paired.Rounds({**found.seconds, "parts": parts})
         for objective in ("ssd", "issd"):
             ratio = whole.ratio(objective, "parts")
