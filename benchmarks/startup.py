@@ -30,6 +30,12 @@ def call(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     parser = paired.parser(__doc__, rounds=7, budget=45.0)
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "children"),
+        default="wall",
+        help="children: what the processes compute",
+    )
     parser.add_argument("--suite", default="quick")
     parser.add_argument("--profile", default="smoke")
     parser.add_argument("--store", type=Path, help="results to use; made where it is not there")
@@ -48,7 +54,7 @@ def main() -> None:
             f"run {options.suite}, all done": (*COMMAND, "run", options.suite, *where),
         }
         contestants = {name: partial(call, arguments) for name, arguments in calls.items()}
-        found = paired.measure(contestants, options.rounds, budget=options.budget)
+        found = paired.measure(contestants, options.rounds, budget=options.budget, clock=options.clock)
     finally:
         if options.store is None:
             shutil.rmtree(store, ignore_errors=True)
@@ -62,7 +68,9 @@ def main() -> None:
         for name in contestants
     ]
     print(f"{paired.processor()}, load {os.getloadavg()[0]:.1f}, {found.count} rounds\n")
-    print(paired.table(["whole process", "median", "10th to 90th", "of `import torch`"], rows))
+    print(
+        paired.table([f"whole process, {options.clock}", "median", "10th to 90th", "of `import torch`"], rows)
+    )
     if options.plot:
         paired.plot(
             options.plot,

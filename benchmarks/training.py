@@ -77,11 +77,11 @@ def contestants(shape: DiTShape, batch: int, device: str) -> dict[str, Callable[
             student.zero_grad(set_to_none=True)
             student(x, t, labels)[:, : shape.in_channels].square().mean().backward()
 
-    optimiser = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=0.0)
-
-    def adamw() -> None:  # after forward_and_backward, whose gradients it takes
-        for p in student.parameters():
-            if p.requires_grad and p.grad is None:
+    def adamw() -> None:  # with the making of its state, which the loop does too, and any gradients
+        trained = [p for p in student.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0)
+        for p in trained:
+            if p.grad is None:
                 p.grad = torch.zeros_like(p)
         for _ in range(STEPS):
             optimiser.step()

@@ -24,9 +24,8 @@ class Linear(nn.Linear):
         """(..., in) -> (..., out)."""
         if not _applies(x, self.weight):
             return F.linear(x, self.weight, self.bias)
-        if (
-            not torch.is_grad_enabled()
-        ):  # where the function that keeps what the gradients need is all overhead
+        # Without gradients, what the function keeps for them is all overhead.
+        if not torch.is_grad_enabled():
             return _product(x, self.weight, self.bias)
         return _Product.apply(x, self.weight, self.bias, False)  # type: ignore[no-any-return,no-untyped-call]
 
