@@ -66,6 +66,9 @@ Device = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, metavar="N", help="Stages at a time; by default by cores.")
 ]
+GpusPerStage = Annotated[
+    int, typer.Option("--gpus-per-stage", min=1, metavar="N", help="GPUs that one training takes together.")
+]
 EngineName = Annotated[Engine, typer.Option("--engine", help="Where stages run.")]
 
 DEFAULT_RESULTS = Path("results")

@@ -34,6 +34,7 @@ def run(
     device: options.Device = None,
     engine: options.EngineName = options.Engine.LOCAL,
     workers: options.Workers = None,
+    gpus_per_stage: options.GpusPerStage = 1,
     tensorboard: Annotated[
         Path | None,
         typer.Option("--tensorboard", metavar="DIR", help="Also log the losses for TensorBoard, into DIR."),
@@ -80,7 +81,9 @@ def run(
         view = TensorBoardView(view, tensorboard)
     for one in planned:
         _remember(one.suite, selection, store)
-    outcome = run_graph(graph, decisions, store, workers=workers, device=device, view=view)
+    outcome = run_graph(
+        graph, decisions, store, workers=workers, device=device, view=view, gpus_per_stage=gpus_per_stage
+    )
     _summary(graph, outcome)
     _print_tables(planned, graph, store, outcome, as_json=json)
     named = " ".join(suites)

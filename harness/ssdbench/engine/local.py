@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ssdbench.engine.board import Board, State
 from ssdbench.engine.launch import Launcher
 from ssdbench.engine.outcome import Failure, Outcome
-from ssdbench.engine.resources import Slot, check_request, slots
+from ssdbench.engine.resources import check_gpus, check_request, slots, together
 from ssdbench.engine.signals import taken
 from ssdbench.engine.stage import BadInput, Committed, Elsewhere, Result, StageThread, Stopped
 from ssdbench.engine.targets import Targets
@@ -35,6 +35,7 @@ def run_graph(
     device: str | None = None,
     view: View,
     command: Sequence[str] | None = None,
+    gpus_per_stage: int = 1,
 ) -> Outcome:
     """Run what was decided to run, and write the record of every run whose score stage is done.
 
@@ -50,12 +51,13 @@ def run_graph(
         device: see ``slots``.
         view: told of everything that happens.
         command: starts a worker when a job file's path is appended to it; None for this package's own.
+        gpus_per_stage: how many GPUs a training takes.
 
     Raises:
-        UsageError: the device is unknown or not there.
+        UsageError: the device is unknown or not there, or has fewer GPUs than a stage is to take.
     """
     check_request(workers, device)
-    return _LocalRun(graph, decisions, store, workers, device, view, command).run()
+    return _LocalRun(graph, decisions, store, workers, device, view, command, gpus_per_stage).run()
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class _LocalRun:
         device: str | None,
         view: View,
         command: Sequence[str] | None,
+        gpus_per_stage: int,
     ) -> None:
         self._graph = graph
         self._store = store
@@ -96,6 +99,9 @@ class _LocalRun:
         # Looking for GPUs may take a second, which a run with nothing to do need not spend.
         self._free = slots(workers, device) if self._board.pending else []
         self._gpus = any(slot.gpu for slot in self._free)
+        self._gpus_per_stage = gpus_per_stage
+        if self._board.pending:
+            check_gpus(self._free, gpus_per_stage)
         self._running: dict[str, StageThread] = {}
         self._not_before: dict[str, float] = {}
         # A SimpleQueue may be put to from a signal handler.
@@ -156,13 +162,17 @@ class _LocalRun:
         if self._outcome.interrupted or not self._free:
             return
         now = time.monotonic()
+        reserved = False  # GPUs, for a stage that takes several and goes before those below
         for key in self._board.ready():
             if self._not_before.get(key, now) > now or self._held_elsewhere(key, now):
                 continue
-            slot = self._slot_for(key)
-            if slot is None:
+            gpu, count = self._place_of(key)
+            free = [slot for slot in self._free if slot.gpu == gpu][:count]
+            if len(free) < count or (gpu and reserved):
+                reserved = reserved or gpu
                 continue
-            self._free.remove(slot)
+            slot = together(free)
+            self._free = [other for other in self._free if other not in free]
             self._board.start(key)
             thread = StageThread(
                 self._graph.nodes[key],
@@ -179,9 +189,11 @@ class _LocalRun:
             if not self._free:
                 return
 
-    def _slot_for(self, key: str) -> Slot | None:
-        gpu = self._gpus and self._graph.nodes[key].spec.GPU
-        return next((slot for slot in self._free if slot.gpu == gpu), None)
+    def _place_of(self, key: str) -> tuple[bool, int]:
+        """Whether a stage runs on GPUs, and how many slots it takes."""
+        spec = self._graph.nodes[key].spec
+        gpu = self._gpus and spec.GPU
+        return gpu, self._gpus_per_stage if gpu and spec.SHARED else 1
 
     def _held_elsewhere(self, key: str, now: float) -> bool:
         """Whether another process works on the stage; the wait for it is told once."""
@@ -198,7 +210,7 @@ class _LocalRun:
 
     def _ended(self, key: str, result: Result) -> None:
         thread = self._running.pop(key)
-        self._free.append(thread.slot)
+        self._free += thread.slot.parts or (thread.slot,)
         self._free.sort(key=lambda slot: slot.name)
         if isinstance(result, Committed):
             self._committed(key, result)

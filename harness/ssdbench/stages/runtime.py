@@ -18,6 +18,9 @@ class Runtime:
     ``scratch`` outlives attempts: training keeps its checkpoint there, written every ``checkpoint_seconds`` or, where
     writing takes long, more rarely. ``report(done, total, unit, **values)`` may be
     called as often as one likes. A body that can stop early asks ``stopping()`` and raises Interrupted.
+
+    Where ``ranks`` processes execute the stage together, this is number ``rank``, ``device`` is its own, and
+    ``meeting`` is a file by which they find each other; number 0 writes the output.
     """
 
     scratch: Path
@@ -26,3 +29,6 @@ class Runtime:
     checkpoint_seconds: float = 5.0
     report: Callable[..., None] = field(default=_silent)
     stopping: Callable[[], bool] = field(default=lambda: False)
+    rank: int = 0
+    ranks: int = 1
+    meeting: Path | None = None

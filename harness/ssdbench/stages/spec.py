@@ -35,6 +35,7 @@ class StageSpec(Setting):
     KIND: ClassVar[Literal["train", "encode", "sample", "reference", "score"]]
     VERSION: ClassVar[int]
     GPU: ClassVar[bool] = True  # whether a GPU, where there is one, should run it
+    SHARED: ClassVar[bool] = False  # whether several GPUs can run it together
 
     inputs: dict[str, str] = Field(default_factory=dict)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ssdbench.errors import Interrupted, NotFinite
+from ssdbench.training.ranks import ALONE, Ranks
 
 CHECKPOINT, LOSSES = "checkpoint.pt", "loss.jsonl"
 CHECKPOINT_SHARE = 30  # checkpoints are at least so many times apart as writing one takes
@@ -68,43 +70,51 @@ def optimise(
     watch: Watch,
     device: str = "cpu",
     checkpoint_seconds: float = 5.0,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Minimise ``loss_at(step)`` over the model's parameters, in place; the averaged weights replace them at the end.
 
     Goes on from ``scratch/checkpoint.pt`` when there is one, bit for bit as if it had never stopped (on the CPU,
     at the same thread count), because all that a step draws depends on the step alone.
 
+    Of several ``ranks`` each gives its addend of the loss, gradients are added up, and all take the same steps; the
+    first one writes, and another number of them may go on from its checkpoint.
+
     Raises:
         NotFinite: the loss is NaN or infinite; names the step.
-        Interrupted: ``watch.stopping()``; the checkpoint is written first.
+        Interrupted: ``watch.stopping()``, of any rank; the checkpoint is written first.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay)
     average = [p.detach().clone() for p in trained] if settings.ema else []
     start = _resume(scratch, trained, optimiser, average, device)
+    ranks.agree(start)
+    if ranks.first:
+        _cut_log(scratch / LOSSES, start)
     every = max(1, settings.steps // 500)
     due = time.monotonic() + checkpoint_seconds
     model.train()
-    with (scratch / LOSSES).open("a") as log:
+    with _log(scratch / LOSSES, ranks.first) as write:
         for step in range(start, settings.steps):
-            if watch.stopping():
-                _save(scratch, step, trained, optimiser, average)
+            if ranks.any(watch.stopping()):
+                if ranks.first:
+                    _save(scratch, step, trained, optimiser, average)
                 raise Interrupted(f"stopped at step {step}; the next run goes on from there")
-            if (now := time.monotonic()) > due:
-                log.flush()
+            if ranks.first and (now := time.monotonic()) > due:
                 _save(scratch, step, trained, optimiser, average)
                 due = time.monotonic() + max(checkpoint_seconds, CHECKPOINT_SHARE * (time.monotonic() - now))
             for group in optimiser.param_groups:
                 group["lr"] = settings.rate(step)
             with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=settings.autocast is not None):
                 loss = loss_at(step)
-            value = loss.item()
+            value = ranks.sum(loss.detach())
             if not math.isfinite(value):
                 raise NotFinite(
                     f"the loss is {value} at step {step}: lower the learning rate (lr {settings.lr:g})"
                 )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            ranks.add_gradients(trained)
             if settings.grad_clip is not None:
                 torch.nn.utils.clip_grad_norm_(trained, settings.grad_clip)
             optimiser.step()
@@ -113,7 +123,7 @@ def optimise(
                 decay = min(settings.ema, (1 + step) / (10 + step))
                 torch._foreach_lerp_(average, [p.detach() for p in trained], 1 - decay)
             if step % every == 0 or step == settings.steps - 1:
-                log.write(json.dumps({"step": step, "loss": value, "lr": settings.rate(step)}) + "\n")
+                write(json.dumps({"step": step, "loss": value, "lr": settings.rate(step)}) + "\n")
             watch.report(step + 1, settings.steps, "steps", loss=value)
     with torch.no_grad():
         for parameter, mean in zip(trained, average, strict=False):
@@ -149,10 +159,9 @@ def _resume(
     average: list[Tensor],
     device: str,
 ) -> int:
-    """Load the checkpoint, cut the loss log back to it, and return the step to go on from."""
-    path, log = scratch / CHECKPOINT, scratch / LOSSES
+    """Load the checkpoint and return the step to go on from."""
+    path = scratch / CHECKPOINT
     if not path.is_file():
-        log.unlink(missing_ok=True)
         return 0
     state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     with torch.no_grad():
@@ -161,11 +170,24 @@ def _resume(
         for mean, value in zip(average, state["average"], strict=True):
             mean.copy_(value)
     optimiser.load_state_dict(state["optimiser"])
-    step = int(state["step"])
+    return int(state["step"])
+
+
+def _cut_log(log: Path, step: int) -> None:
+    """Cut the loss log back to what was before ``step``."""
     lines = log.read_text().splitlines(keepends=True) if log.is_file() else []
     # A kill can cut the last line short; whatever is not a whole record of an earlier step goes.
     log.write_text("".join(line for line in lines if _step_of(line) < step))
-    return step
+
+
+@contextlib.contextmanager
+def _log(path: Path, writes: bool) -> Iterator[Callable[[str], object]]:
+    """Append lines to the loss log, which a kill cuts at a line; or, of all ranks but the first, do not."""
+    if not writes:
+        yield lambda line: None
+        return
+    with path.open("a", buffering=1) as log:
+        yield log.write
 
 
 def _step_of(line: str) -> float:
