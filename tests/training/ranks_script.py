@@ -76,7 +76,9 @@ class Watch:
         return self.stop_at is not None and self.done >= self.stop_at
 
 
-def train(case: str, scratch: Path, ranks: Ranks, stop_at: int | None = None) -> tuple[list[float], nn.Module]:
+def train(
+    case: str, scratch: Path, ranks: Ranks, stop_at: int | None = None
+) -> tuple[list[float], nn.Module]:
     """Train; returns the losses of the log, and what was optimised."""
     scratch.mkdir(parents=True, exist_ok=True)
     _, trained, loss_at = problem(case, ranks)
