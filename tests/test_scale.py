@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -29,7 +30,8 @@ FEW = "nfe=4|20"  # of ten numbers of evaluations
 
 def benchmark() -> ModuleType:
     spec = importlib.util.spec_from_file_location("benchmark_of_scale", BENCHMARK)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -47,6 +49,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     suite = load_suite(directory / "scale.yaml")
     assert (len(suite.runs), suite.runs[0].keep) == (300, "grid")
     scale.fill(Store(directory / "results"), build(suite), directory / "scale.yaml")
+    with mock.patch("os.fsync"):
+        work(suite, directory / "results")  # which drops the samples, as the run that made them would have
     return directory
 
 
@@ -98,20 +102,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
 
 def test_files_are_read_once_however_many_runs_there_are(done: Path, counted: Counter[str]) -> None:
     few = load_suite(done / "scale.yaml", only=FEW)
-    stages = len(build(few).nodes)
     counted.clear()
     work(few, done / "results")
-    digests = counted["digests"]
-    # The first run of all dropped the samples; what is read is what stands.
-    standing = sum(Store(done / "results").manifest(key) is not None for key in build(few).nodes)
-    assert standing == stages - 2 * len(few.runs)
+    digests = counted["digests"]  # of weights and data, whoever shares them
     counted.clear()
     every = load_suite(done / "scale.yaml")
     work(every, done / "results")
-    again = dict(counted)
-    counted.clear()
-    work(every, done / "results")
-    assert again["digests"] == counted["digests"] == digests  # weights and data, whoever shares them
+    assert counted["digests"] == digests
     assert counted["keys"] == 5 * len(every.runs)  # latents, training, two shards, score
     assert counted["manifests"] == 1 + 2 * len(every.runs)  # latents; trainings and scores
     assert counted["records"] == len(every.runs)
@@ -120,7 +117,7 @@ def test_files_are_read_once_however_many_runs_there_are(done: Path, counted: Co
 def test_five_times_the_runs_are_five_times_the_calls(done: Path) -> None:
     few, every = (load_suite(done / "scale.yaml", only=only) for only in (FEW, None))
     assert 5 * len(few.runs) == len(every.runs)
-    work(every, done / "results")  # drops the samples, and fills what is remembered for good
+    work(every, done / "results")  # fills what is remembered for good
     small = calls_of(lambda: work(few, done / "results"))
     large = calls_of(lambda: work(every, done / "results"))
     assert large <= 5.1 * small
