@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ssdbench.collector import collector_paused
 from ssdbench.engine.board import Board, State
 from ssdbench.engine.launch import Launcher
 from ssdbench.engine.outcome import Failure, Outcome
@@ -112,9 +113,10 @@ class _LocalRun:
 
     def run(self) -> Outcome:
         """Do it all."""
-        for target in self._graph.targets:
-            if self._board.state[target] is State.CACHED:
-                self._targets.settle(target, anew=False)
+        with collector_paused():  # reads a record a run
+            for target in self._graph.targets:
+                if self._board.state[target] is State.CACHED:
+                    self._targets.settle(target, anew=False)
         if self._board.pending:
             with taken(lambda: self._inbox.put(_Signalled()), signal.SIGINT, signal.SIGTERM):
                 self._view.open(self._counts())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ssdbench.collector import collector_paused
 from ssdbench.errors import UsageError
 from ssdbench.report.build import build
 from ssdbench.report.layouts import find_layout
@@ -70,6 +71,7 @@ class SuiteReport:
         return build(rows, layout, name=self.name, title=self.heading, paper=paper, delta=show.delta)
 
 
+@collector_paused()
 def render(
     reports: Sequence[SuiteReport], form: str, show: Show | None = None, results: Path | None = None
 ) -> str:
