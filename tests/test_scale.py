@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
-from unittest import mock
 
 import pytest
 
@@ -25,6 +25,7 @@ from ssdbench.store.record import Record
 from ssdbench.suite import Suite, load_suite
 
 BENCHMARK = Path(__file__).resolve().parents[1] / "benchmarks" / "scale.py"
+RUNS = 300
 FEW = "nfe=4|20"  # of ten numbers of evaluations
 
 
@@ -39,18 +40,19 @@ def benchmark() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a suite of 300 runs that keep no images, and a store in which all are done."""
+    """A directory with a suite of runs that keep no images, and a store in which all are done."""
     directory, scale = tmp_path_factory.mktemp("scale"), benchmark()
-    scale.write_suite(directory / "scale.yaml", 300, 1)
-    text = (directory / "scale.yaml").read_text()
-    (directory / "scale.yaml").write_text(
-        text.replace("  resolution: 32\n", "  resolution: 32\n  keep: grid\n")
-    )
-    suite = load_suite(directory / "scale.yaml")
-    assert (len(suite.runs), suite.runs[0].keep) == (300, "grid")
-    scale.fill(Store(directory / "results"), build(suite), directory / "scale.yaml")
-    with mock.patch("os.fsync"):
-        work(suite, directory / "results")  # which drops the samples, as the run that made them would have
+    scale.write_suite(directory / "scale.yaml", RUNS, 1)
+    text = (directory / "scale.yaml").read_text().replace("samples: 2000", "samples: 1000")  # one shard
+    text = text.replace("  resolution: 32\n", "  resolution: 32\n  keep: grid\n")
+    (directory / "scale.yaml").write_text(text)
+    suite, store = load_suite(directory / "scale.yaml"), Store(directory / "results")
+    assert (len(suite.runs), suite.runs[0].keep) == (RUNS, "grid")
+    graph = build(suite)
+    scale.fill(store, graph, directory / "scale.yaml")
+    for key, node in graph.nodes.items():
+        if node.spec.KIND == "sample":
+            shutil.rmtree(store.key_dir(key))  # which the run that made it has dropped
     return directory
 
 
@@ -109,7 +111,7 @@ def test_files_are_read_once_however_many_runs_there_are(done: Path, counted: Co
     every = load_suite(done / "scale.yaml")
     work(every, done / "results")
     assert counted["digests"] == digests
-    assert counted["keys"] == 5 * len(every.runs)  # latents, training, two shards, score
+    assert counted["keys"] == 4 * len(every.runs)  # latents, training, shard, score
     assert counted["manifests"] == 1 + 2 * len(every.runs)  # latents; trainings and scores
     assert counted["records"] == len(every.runs)
 
