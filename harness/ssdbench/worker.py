@@ -32,6 +32,9 @@ from ssdbench.stages.runtime import Runtime
 
 EXIT_OK, EXIT_UNKNOWN, EXIT_KNOWN, EXIT_INTERRUPTED = 0, 1, 3, 130
 
+RANK_VARIABLE, MEETING_VARIABLE = "SSDBENCH_RANK", "SSDBENCH_MEETING"
+"""Which of a job's processes this is, and the file by which they find each other."""
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 _REPORT_INTERVAL = 0.2
@@ -43,7 +46,10 @@ class _Message(BaseModel):
 
 
 class Job(_Message):
-    """What to execute, where its inputs lie and where its output goes; the engine writes it."""
+    """What to execute, where its inputs lie and where its output goes; the engine writes it.
+
+    ``ranks`` processes execute it together, started by :mod:`ssdbench.ranks`, on as many GPUs where ``device`` is one.
+    """
 
     kind: str
     spec: dict[str, JsonValue]
@@ -52,6 +58,7 @@ class Job(_Message):
     scratch: Path
     device: str
     threads: int
+    ranks: int = 1
 
 
 class Progress(_Message):
@@ -118,7 +125,7 @@ def prepare_torch(job: Job) -> None:
 def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = execute) -> int:
     """Execute one job and return the process's exit code."""
     events = _Events()
-    _die_with_parent()
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine decides what Ctrl-C means
     stopping = threading.Event()
 
@@ -131,14 +138,18 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
         job = Job.model_validate_json(job_path.read_bytes())
         place = job.output
         prepare(job)
+        rank, meeting = int(os.environ.get(RANK_VARIABLE, 0)), os.environ.get(MEETING_VARIABLE)
         runtime = Runtime(
             scratch=job.scratch,
-            device=job.device,
+            device=f"cuda:{rank}" if job.ranks > 1 and job.device == "cuda" else job.device,
             threads=job.threads,
             checkpoint_seconds=_setting("SSDBENCH_CHECKPOINT_SECONDS", 5.0, least=0.0),
             sample_batch=int(_setting("SSDBENCH_SAMPLE_BATCH", 0, least=1)) or None,
             report=_Reporter(events),
             stopping=stopping.is_set,
+            rank=rank,
+            ranks=job.ranks,
+            meeting=None if meeting is None else Path(meeting),
         )
         started = time.monotonic()
         facts = execute(job, runtime)
@@ -147,7 +158,7 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
             seconds=time.monotonic() - started,
             peak_rss_mb=_peak_rss_mb(),
             peak_gpu_mb=_peak_gpu_mb(),
-            device=_device_name(job.device),
+            device=_device_name(runtime),
             versions=_versions(),
         )
     except Interrupted:
@@ -222,7 +233,7 @@ class _Reporter:
         self._events.send(Progress(done=done, total=total, unit=unit, values=values))
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End with the engine, however it ends: asked of the kernel on Linux, seen as EOF on stdin elsewhere."""
     _ask_for_death_signal()
     # A parent that died before the line above sent no signal, but its end of the pipe is closed. Standard
@@ -264,11 +275,11 @@ def _peak_gpu_mb() -> float | None:
     return float(torch.cuda.max_memory_allocated()) / 2**20
 
 
-def _device_name(device: str) -> str:
-    torch = sys.modules.get("torch")
-    if torch is None or not device.startswith("cuda"):
-        return device
-    return f"cuda ({torch.cuda.get_device_name(device)})"
+def _device_name(runtime: Runtime) -> str:
+    torch, name = sys.modules.get("torch"), runtime.device
+    if torch is not None and name.startswith("cuda"):
+        name = f"cuda ({torch.cuda.get_device_name(name)})"
+    return name if runtime.ranks == 1 else f"{runtime.ranks} x {name}"
 
 
 def _versions() -> dict[str, str]:

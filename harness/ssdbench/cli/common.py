@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ssdbench.store import Sheet, Store, StoreReader
     from ssdbench.suite import Suite
 
+MANY_LINES = 1000
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -123,6 +125,30 @@ def console(*, stderr: bool) -> Console:
 
     plain = Console(stderr=stderr, highlight=False)
     return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=200, soft_wrap=True)
+
+
+def print_table(
+    title: str, headings: Sequence[str], lines: Sequence[Sequence[str]], styles: Sequence[str] = ()
+) -> None:
+    """Write a table for people to stdout; ``styles`` are rich's, one a line.
+
+    One of thousands of lines is aligned and no more: rich takes a millisecond a line.
+    """
+    if len(lines) > MANY_LINES:
+        columns = zip(headings, *lines, strict=True)
+        widths = [max(map(len, column)) for column in columns]
+        body = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in ([*headings], *lines))
+        emit("\n".join((title, *body)))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for line, style in zip(lines, styles or [""] * len(lines), strict=True):
+        table.add_row(*map(Text, line), style=style)
+    console(stderr=False).print(table)
 
 
 def quantity(value: float, unit: str, step: float = 1000.0) -> str:

@@ -84,6 +84,9 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, metavar="N", help="CPU threads a stage; equal ones give equal bits."),
 ]
+GpusPerStage = Annotated[
+    int, typer.Option("--gpus-per-stage", min=1, metavar="N", help="GPUs that one training takes together.")
+]
 EngineName = Annotated[
     Engine, typer.Option("--engine", help="Where stages run: this machine, or a Ray cluster.")
 ]

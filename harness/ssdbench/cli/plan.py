@@ -125,22 +125,17 @@ def _as_json(
 
 
 def _print_table(suites: Sequence[Suite], graph: Graph, decisions: dict[str, Decision], total: Cost) -> None:
-    from rich.table import Table
-    from rich.text import Text
+    from ssdbench.cli.common import console, print_table, quantity
 
-    from ssdbench.cli.common import console, quantity
-
-    out = console(stderr=False)
     titles = "\n".join(f"{suite.name}: {suite.title}" for suite in suites)
-    table = Table(title=Text(titles), title_justify="left")
-    for heading in ("key", "stage", "", "why"):
-        table.add_column(heading, overflow="fold")
+    lines = []
     for key, node in graph.nodes.items():
         decision = decisions[key]
-        style = "bold" if decision.status == "run" else "dim"
         status = f"{decision.status} (upstream)" if decision.upstream else decision.status
-        table.add_row(key[:12], Text(node.spec.title), status, Text(decision.reason), style=style)
-    out.print(table)
+        lines.append((key[:12], node.spec.title, status, decision.reason))
+    styles = ["bold" if decisions[key].status == "run" else "dim" for key in graph.nodes]
+    print_table(titles, ("key", "stage", "", "why"), lines, styles)
+    out = console(stderr=False)
     reasons: dict[str, list[PlannedRun]] = {}
     for planned in graph.runs:
         for reason in planned.missing or filter(None, [planned.unavailable]):

@@ -37,6 +37,7 @@ def run(
     workers: options.Workers = None,
     threads: options.Threads = None,
     ray_address: options.RayAddress = None,
+    gpus_per_stage: options.GpusPerStage = 1,
     tensorboard: Annotated[
         Path | None,
         typer.Option("--tensorboard", metavar="DIR", help="Also log the losses for TensorBoard, into DIR."),
@@ -93,7 +94,7 @@ def run(
         refuse_full_disk(cost(graph, decisions), store.root)
     from ssdbench.engine import View, make_view
 
-    run_graph = _engine(engine, ray_address)
+    run_graph = _engine(engine, ray_address, gpus_per_stage)
     view: View = make_view()
     if tensorboard is not None:
         from ssdbench.engine.tensorboard import TensorBoardView
@@ -127,13 +128,15 @@ def take(
     take_finished(graph, store, open_upstream(upstream), fresh=fresh, sources=sources, say=say)
 
 
-def _engine(engine: options.Engine, ray_address: str | None) -> Callable[..., Outcome]:
+def _engine(engine: options.Engine, ray_address: str | None, gpus_per_stage: int) -> Callable[..., Outcome]:
     """Return what runs a graph on an engine.
 
     Raises:
         UsageError: it is not installed, or an option is another engine's.
 
     """
+    from functools import partial
+
     from ssdbench.errors import UsageError
 
     if engine is options.Engine.LOCAL:
@@ -141,9 +144,9 @@ def _engine(engine: options.Engine, ray_address: str | None) -> Callable[..., Ou
 
         if ray_address is not None:
             raise UsageError("--ray-address goes with --engine ray")
-        return run_graph
-    from functools import partial
-
+        return partial(run_graph, gpus_per_stage=gpus_per_stage)
+    if gpus_per_stage > 1:
+        raise UsageError("--gpus-per-stage goes with --engine local; on Ray every stage has one GPU")
     try:
         from ssdbench.engine.ray import run_graph_on_ray
     except ModuleNotFoundError as error:

@@ -77,7 +77,7 @@ def _state(report: SuiteReport, seconds: dict[str, float]) -> dict[str, Any]:
     done = sum(row["state"] == "done" for row in rows)
     return {
         "suite": report.name,
-        "title": report.table.title,
+        "title": report.heading,
         "done": done,
         "runs": len(rows),
         "stage_seconds": sum(seconds.values()),
@@ -86,22 +86,16 @@ def _state(report: SuiteReport, seconds: dict[str, float]) -> dict[str, Any]:
 
 
 def _print(state: dict[str, Any]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from ssdbench.cli.common import console
+    from ssdbench.cli.common import console, print_table
     from ssdbench.engine.view import format_seconds
 
-    table = Table(title=Text(f"{state['suite']}: {state['title']}"), title_justify="left")
-    for heading in ("key", "run", "state", "time"):
-        table.add_column(heading, overflow="fold")
+    lines = []
     for row in state["rows"]:
         text = row["state"] + (f": {row['detail']}" if row["detail"] else "")
         seconds = format_seconds(row["seconds"]) if row["seconds"] is not None else ""
-        table.add_row((row["key"] or "")[:12], Text(row["run"]), Text(text), seconds)
-    out = console(stderr=False)
-    out.print(table)
-    out.print(
+        lines.append(((row["key"] or "")[:12], row["run"], text, seconds))
+    print_table(f"{state['suite']}: {state['title']}", ("key", "run", "state", "time"), lines)
+    console(stderr=False).print(
         f"{state['done']} of {state['runs']} runs done, {format_seconds(state['stage_seconds'])} of stages",
         markup=False,
     )

@@ -69,10 +69,10 @@ class Board:
         """Whether any stage still waits."""
         return bool(self._waiting)
 
-    def unfinished(self) -> list[str]:
-        """Stages that may still run, now or once a failure is mended."""
+    def wanted(self, key: str) -> bool:
+        """Whether a stage that consumes this one's artifact may still run, now or once a failure is mended."""
         over = (State.CACHED, State.DONE, State.UNNEEDED)
-        return [key for key, state in self.state.items() if state not in over]
+        return any(self.state[user] not in over for user in self._users[key])
 
     def ready(self) -> list[str]:
         """Stages whose inputs are all there, the head of the longest remaining path first."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ssdbench.engine.fork import ForkServer
-from ssdbench.engine.process import WORKER, OwnProcess, WorkerProcess
+from ssdbench.engine.process import RANKS, WORKER, OwnProcess, WorkerProcess
 from ssdbench.engine.resources import Slot
 from ssdbench.store.sources import digest_sources, package_directory
 
@@ -17,7 +17,8 @@ class Launcher:
     """Starts workers for one run of the engine.
 
     Workers on the CPU are forked, on Linux. A GPU's are not: whether CUDA survives a fork hangs on the imports.
-    A ``command`` of one's own starts every worker from nothing.
+    Nor are those of a stage that several processes execute together. A ``command`` of one's own starts every worker
+    from nothing.
     """
 
     def __init__(self, command: Sequence[str] | None = None) -> None:
@@ -28,6 +29,8 @@ class Launcher:
 
     def start(self, job: Path, log: Path, slot: Slot) -> WorkerProcess:
         """Start a worker for a job's file on a slot; its log is appended to ``log``."""
+        if slot.ranks > 1:
+            return OwnProcess(self._command or RANKS, job, log, slot)
         if self._command is not None or slot.gpu or sys.platform != "linux":
             return OwnProcess(self._command or WORKER, job, log, slot)
         with self._lock:

@@ -9,7 +9,7 @@ from ssdbench.engine.launch import Launcher
 from ssdbench.engine.loop import Loop
 from ssdbench.engine.outcome import Outcome
 from ssdbench.engine.process import WorkerProcess
-from ssdbench.engine.resources import Slot, check_request, slots
+from ssdbench.engine.resources import Slot, check_gpus, check_request, slots, together
 from ssdbench.engine.view import View
 from ssdbench.plan.decide import Decision
 from ssdbench.plan.graph import Graph
@@ -26,6 +26,7 @@ def run_graph(
     threads: int | None = None,
     view: View,
     command: Sequence[str] | None = None,
+    gpus_per_stage: int = 1,
 ) -> Outcome:
     """Run what was decided to run, and write the record of every run whose score stage is done.
 
@@ -42,22 +43,34 @@ def run_graph(
         threads: CPU threads a stage; None for the default of ``slots``.
         view: told of everything that happens.
         command: starts a worker when a job file's path is appended to it; None for this package's own.
+        gpus_per_stage: how many GPUs a training takes.
 
     Raises:
-        UsageError: the device is unknown or not there.
+        UsageError: the device is unknown or not there, or has fewer GPUs than a stage is to take.
     """
     check_request(workers, device, threads)
-    return Loop(graph, decisions, store, view, lambda: LocalPlaces(workers, device, threads, command)).run()
+
+    def places() -> LocalPlaces:
+        return LocalPlaces(workers, device, threads, command, gpus_per_stage)
+
+    return Loop(graph, decisions, store, view, places).run()
 
 
 class LocalPlaces:
     """This machine's slots: see :class:`ssdbench.engine.places.Places`."""
 
     def __init__(
-        self, workers: int | None, device: str | None, threads: int | None, command: Sequence[str] | None
+        self,
+        workers: int | None,
+        device: str | None,
+        threads: int | None,
+        command: Sequence[str] | None,
+        gpus_per_stage: int = 1,
     ) -> None:
         self._launcher = Launcher(command)
         self._free = slots(workers, device, threads)
+        check_gpus(self._free, gpus_per_stage)
+        self._gpus_per_stage = gpus_per_stage
         self.gpus = any(slot.gpu for slot in self._free)
 
     @property
@@ -73,16 +86,18 @@ class LocalPlaces:
         """None: what is busy becomes free."""
         return None
 
-    def take(self, gpu: bool) -> Slot | None:
-        """Take the first free slot of its kind."""
-        slot = next((slot for slot in self._free if slot.gpu == gpu), None)
-        if slot is not None:
-            self._free.remove(slot)
-        return slot
+    def take(self, gpu: bool, shared: bool) -> Slot | None:
+        """Take the first free slot of its kind, or as many as a stage that GPUs can share is to have."""
+        count = self._gpus_per_stage if gpu and shared else 1
+        free = [slot for slot in self._free if slot.gpu == gpu][:count]
+        if len(free) < count:
+            return None
+        self._free = [slot for slot in self._free if slot not in free]
+        return together(free)
 
     def give(self, slot: Slot) -> None:
         """Free a slot."""
-        self._free.append(slot)
+        self._free += slot.parts or (slot,)
         self._free.sort(key=lambda slot: slot.name)
 
     def start(self, job: Path, log: Path, slot: Slot) -> WorkerProcess:

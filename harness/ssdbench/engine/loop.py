@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ssdbench.collector import collector_paused
 from ssdbench.engine.board import Board, State
 from ssdbench.engine.outcome import Failure, Outcome
 from ssdbench.engine.places import Places
@@ -81,9 +82,10 @@ class Loop:
         Raises:
             UsageError: there is nowhere to run anything.
         """
-        for target in self._graph.targets:
-            if self._board.state[target] is State.CACHED:
-                self._targets.settle(target, anew=False)
+        with collector_paused():  # reads a record a run
+            for target in self._graph.targets:
+                if self._board.state[target] is State.CACHED:
+                    self._targets.settle(target, anew=False)
         if self._board.pending:
             self._places = self._open_places()
             with taken(lambda: self._inbox.put(_Signalled()), signal.SIGINT, signal.SIGTERM):
@@ -138,22 +140,26 @@ class Loop:
         if self._outcome.interrupted:
             return
         now = time.monotonic()
+        reserved = False  # GPUs, for a stage that waits for several and goes before those below
         for key in self._board.ready():
-            gpu = self._places.gpus and self._graph.nodes[key].spec.GPU
+            spec = self._graph.nodes[key].spec
+            gpu = self._places.gpus and spec.GPU
             lacking = self._places.lacking(gpu)
             if lacking is not None:
-                self._view.say(f"{key[:8]}  {self._graph.nodes[key].spec.title}: failed: {lacking}")
+                self._view.say(f"{key[:8]}  {spec.title}: failed: {lacking}")
                 self._fail(key, Failure(lacking, None))
                 continue
             if self._places.full:
                 return
             if self._not_before.get(key, now) > now or self._held_elsewhere(key, now):
                 continue
-            if self._overtaken(key):
+            if self._overtaken(key) or (gpu and reserved):
                 continue
-            slot = self._places.take(gpu)
+            slot = self._places.take(gpu, spec.SHARED)
             if slot is not None:
                 self._start(key, slot)
+            else:
+                reserved = reserved or gpu
 
     def _start(self, key: str, slot: Slot) -> None:
         self._board.start(key)

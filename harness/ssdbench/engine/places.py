@@ -28,8 +28,8 @@ class Places(Protocol):
         """Why a stage will get no slot even when all others are over, or None while there is hope."""
         ...
 
-    def take(self, gpu: bool) -> Slot | None:
-        """Take a free slot, one with a GPU or one without."""
+    def take(self, gpu: bool, shared: bool) -> Slot | None:
+        """Take a free slot, one with a GPU or one without; of several GPUs only where a stage can be ``shared``."""
         ...
 
     def give(self, slot: Slot) -> None:

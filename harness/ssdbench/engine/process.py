@@ -17,6 +17,7 @@ from ssdbench.engine.resources import Slot
 from ssdbench.worker import EVENT, EXIT_INTERRUPTED, THREAD_VARIABLES, Failed, Finished, Progress
 
 WORKER = (sys.executable, "-m", "ssdbench.worker")
+RANKS = (sys.executable, "-m", "ssdbench.ranks")
 
 
 class WorkerLost(Exception):

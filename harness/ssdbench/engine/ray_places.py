@@ -88,7 +88,7 @@ class RayPlaces:
         what = f"a GPU and {self._threads} CPUs" if gpu else f"{self._threads} CPUs"
         return f"no node of the Ray cluster has {what} any more"
 
-    def take(self, gpu: bool) -> Slot | None:
+    def take(self, gpu: bool, shared: bool = False) -> Slot | None:
         """Take room for a stage."""
         used = self._used[gpu]
         if len(used) >= self._room[gpu]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -144,20 +144,25 @@ def _counted_nfe(manifests: Iterable[Manifest], planned: int) -> int:
     return counted
 
 
-def droppable(graph: Graph, planned: PlannedRun, unfinished: Iterable[str]) -> Iterator[str]:
+def kept(graph: Graph) -> set[str]:
+    """Keys of all that stands behind the runs that keep their images."""
+    runs = (planned for planned in graph.runs if planned.target is not None and planned.run.keep == "samples")
+    return {key for planned in runs if planned.target is not None for key in graph.chain(planned.target)}
+
+
+def droppable(
+    graph: Graph, planned: PlannedRun, keeping: Collection[str], wanted: Callable[[str], bool]
+) -> Iterator[str]:
     """Sample stages of a run whose record is written, that keeps no images, and that nothing else needs.
 
     Args:
         graph: the graph.
         planned: the run.
-        unfinished: keys of the stages that may still run, now or after a failure is mended.
+        keeping: what :func:`kept` says of the graph.
+        wanted: whether a stage that consumes the artifact of a key may still run.
     """
     if planned.run.keep == "samples" or planned.target is None:
         return
-    candidates = {key for key in graph.chain(planned.target) if graph.nodes[key].spec.KIND == "sample"}
-    for key in unfinished:
-        candidates -= set(graph.nodes[key].inputs.values())
-    for other in graph.runs:
-        if candidates and other.target is not None and other.run.keep == "samples":
-            candidates -= set(graph.chain(other.target))
-    yield from sorted(candidates)
+    for key in sorted(graph.chain(planned.target)):
+        if graph.nodes[key].spec.KIND == "sample" and key not in keeping and not wanted(key):
+            yield key

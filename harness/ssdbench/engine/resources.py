@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -18,13 +18,32 @@ MAX_WORKERS = 4
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one worker. ``visible`` is its CUDA_VISIBLE_DEVICES, None to leave the variable alone."""
+    """A place for one worker. ``visible`` is its CUDA_VISIBLE_DEVICES, None to leave the variable alone.
+
+    One made of several ``parts`` is for a stage that as many processes execute together.
+    """
 
     name: str
     device: str
     threads: int
     gpu: bool
     visible: str | None = None
+    parts: tuple[Slot, ...] = ()
+
+    @property
+    def ranks(self) -> int:
+        """How many processes execute a stage here."""
+        return len(self.parts) or 1
+
+
+def together(parts: Sequence[Slot]) -> Slot:
+    """One slot made of several alike, or the only one as it is."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    visible = ",".join(part.visible or "" for part in parts) if first.gpu else first.visible
+    name = f"{first.name.partition(' ')[0]} {'+'.join(part.name.partition(' ')[2] for part in parts)}"
+    return replace(first, name=name, visible=visible, parts=tuple(parts))
 
 
 def cores() -> int:
@@ -128,3 +147,16 @@ def room_on(nodes: Sequence[Mapping[str, float]], threads: int, gpus: bool) -> d
 def default_threads(nodes: Sequence[Mapping[str, float]]) -> int:
     """Threads that ``slots`` would by default give a stage on the smallest node that has CPUs at all."""
     return share(min((count for node in nodes if (count := int(node.get("CPU", 0)))), default=1))[1]
+
+
+def check_gpus(found: Sequence[Slot], gpus_per_stage: int) -> None:
+    """Check that a stage can have so many GPUs.
+
+    Raises:
+        UsageError: there are fewer, or the number is below 1.
+    """
+    gpus = sum(slot.gpu for slot in found)
+    if gpus_per_stage < 1:
+        raise UsageError(f"the number of GPUs per stage must be at least 1, not {gpus_per_stage}")
+    if gpus_per_stage > max(1, gpus):
+        raise UsageError(f"--gpus-per-stage {gpus_per_stage}: {gpus} GPUs are there to be used")

@@ -185,6 +185,7 @@ class StageThread(threading.Thread):
             scratch=scratch.resolve(),
             device=self.slot.device,
             threads=self.slot.threads,
+            ranks=self.slot.ranks,
         )
         job_path = log_path.with_suffix(".json")
         job_path.write_text(job.model_dump_json(indent=1), encoding="utf-8")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from ssdbench.engine.board import Board
 from ssdbench.engine.outcome import Failure, Outcome
-from ssdbench.engine.records import droppable, record_missing, write_record
+from ssdbench.engine.records import droppable, kept, record_missing, write_record
 from ssdbench.engine.view import View
 from ssdbench.errors import SsdbenchError
 from ssdbench.faults import disk_fault
@@ -48,9 +50,13 @@ class Targets:
                 self._view.say(f"{key[:8]}  failed: {failure}")
                 return
         if planned.run.keep != "samples":
-            for source in droppable(self._graph, planned, self._board.unfinished()):
+            for source in droppable(self._graph, planned, self._kept, self._board.wanted):
                 if self._store.manifest(source) is not None:
                     self._drop(source)
+
+    @cached_property
+    def _kept(self) -> set[str]:
+        return kept(self._graph)
 
     def _whole(self, key: str) -> bool:
         """Whether a score that was cached is as it was committed; a damaged one is set aside and made again."""

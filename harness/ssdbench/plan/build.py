@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from functools import cache
-
+from ssdbench.collector import collector_paused
 from ssdbench.errors import InputError
-from ssdbench.plan import sources
 from ssdbench.plan.chain import Chain
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.plan.needs import Needs
-from ssdbench.plan.sources import Unavailable
+from ssdbench.plan.sources import Finder, Unavailable
 from ssdbench.suite import Suite
 
 
+@collector_paused()
 def build(suite: Suite) -> Graph:
     """The graph of all runs of a suite. A run that cannot run here has no target, and says why."""
     graph = Graph()
-    find_data = cache(sources.dataset)  # many rows share a data set, which may have a million files
+    finder = Finder()
     for run in suite.runs:
         try:
-            needs = Needs(run, find_data)
+            needs = Needs(run, finder)
         except Unavailable as error:
             graph.runs.append(PlannedRun(run, unavailable=str(error)))
             continue

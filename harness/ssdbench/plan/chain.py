@@ -14,6 +14,9 @@ from ssdbench.stages.sample import SHARD, Copying, Sampling
 from ssdbench.stages.train import Align, Denoise, Progressive, Reconstruct, SelfStep
 from ssdbench.suite import Pretrain, ResolvedRun
 from ssdbench.suite.catalog import DATASETS, REFERENCES
+from ssdbench.suite.schema import Train
+
+_SETTINGS = tuple(name for name in TrainSpec.model_fields if name in Train.model_fields)
 
 Objective = Denoise | SelfStep | Progressive | Align
 
@@ -247,7 +250,7 @@ class Chain:
         recipe: Pretrain | None = None,
     ) -> _Weights:
         train = self.run.train
-        settings = {name: getattr(train, name) for name in TrainSpec.model_fields if hasattr(train, name)}
+        settings = {name: getattr(train, name) for name in _SETTINGS}
         if isinstance(objective, Progressive):
             settings |= {"steps": train.pd_steps or train.steps, "lr": train.pd_lr or train.lr}
         seed = self.run.seed

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
+from ssdbench.collector import collector_paused
 from ssdbench.plan.graph import Graph
-from ssdbench.store import StoreReader
+from ssdbench.store import Manifest, StoreReader
 
 ABSENT = "no artifact yet"
 """The one reason to run that says nothing against what was made from a stage's artifact."""
@@ -26,6 +28,7 @@ class Decision:
     upstream: bool = False
 
 
+@collector_paused()
 def decide(
     graph: Graph, store: StoreReader, fresh: Collection[str] = (), outdated: Mapping[str, str] | None = None
 ) -> dict[str, Decision]:
@@ -36,21 +39,20 @@ def decide(
     What only feeds finished stages is not needed, so that samples that were dropped after scoring are not made again;
     one that was set aside is no such.
     """
+    manifest = cache(store.manifest)  # each is looked at by all that was made from it
     obstacle: dict[str, str | None] = {}
     for key in graph.nodes:
-        obstacle[key] = _obstacle(graph, store, fresh, outdated or {}, key, obstacle)
+        obstacle[key] = _obstacle(graph, store, manifest, fresh, outdated or {}, key, obstacle)
+    unneeded = Decision("unneeded", "everything made from it is in the store")
     decisions = {
-        key: _cached(store.upstream_of(key))
-        if obstacle[key] is None
-        else Decision("unneeded", "everything made from it is in the store")
-        for key in graph.nodes
+        key: _cached(store.upstream_of(key)) if obstacle[key] is None else unneeded for key in graph.nodes
     }
     stack = graph.targets
     while stack:
         key = stack.pop()
         reason = obstacle[key]
         if reason is not None and decisions[key].status != "run":
-            standing = store.manifest(key)
+            standing = manifest(key)
             decisions[key] = Decision("run", reason, standing.attempt if standing else None)
             stack.extend(graph.nodes[key].inputs.values())
     return decisions
@@ -65,6 +67,7 @@ def _cached(upstream: str | None) -> Decision:
 def _obstacle(
     graph: Graph,
     store: StoreReader,
+    manifest: Callable[[str], Manifest | None],
     fresh: Collection[str],
     outdated: Mapping[str, str],
     key: str,
@@ -77,7 +80,7 @@ def _obstacle(
     for source in node.inputs.values():
         if before[source] not in (None, ABSENT):
             return f"made from a stage that runs again ({graph.nodes[source].spec.KIND})"
-    if store.manifest(key) is None:
+    if manifest(key) is None:
         aside = store.aside_reason(key)
         return f"its artifact was set aside: {aside}" if aside else ABSENT
-    return store.stale(key) or outdated.get(key)
+    return store.stale(key, manifest) or outdated.get(key)

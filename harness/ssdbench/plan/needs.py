@@ -10,8 +10,7 @@ from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
 from ssdbench.models.own_model import describe, shape_of
 from ssdbench.own import is_own
-from ssdbench.plan import sources
-from ssdbench.plan.sources import Data, Unavailable
+from ssdbench.plan.sources import Data, Finder, Unavailable
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun
 from ssdbench.suite.catalog import MODELS, REFERENCES, ModelFacts
@@ -31,8 +30,8 @@ class Needs:
         Unavailable: this version cannot run it.
     """
 
-    def __init__(self, run: ResolvedRun, find_data: Callable[[str], Data]) -> None:
-        self.run = run
+    def __init__(self, run: ResolvedRun, finder: Finder) -> None:
+        self.run, self._finder = run, finder
         self.missing: list[str] = []
         self.steps = parse_variant(run.variant)
         self.kinds = {step.kind for step in self.steps}
@@ -43,22 +42,22 @@ class Needs:
             raise Unavailable(f"model {run.model!r} has no autoencoder to reconstruct images with")
         dataset = self._dataset()
         self.shape = self.facts.shapes[run.resolution]
-        self.network = self._find(lambda: sources.network_source(run.eval.network, run.eval.weights))
+        self.network = self._find(lambda: self._finder.network_source(run.eval.network, run.eval.weights))
         self.reference, self.reference_data = None, None
         if (named := self._named_reference()) is not None:
             self.reference = self._find(named)
         else:
-            self.reference_data = self._find(lambda: find_data(self._reference_images()))
+            self.reference_data = self._find(lambda: self._finder.dataset(self._reference_images()))
         own = is_own(run.sampler)
-        self.sampler = self._find(lambda: sources.own_source(run.sampler)) if own else None
+        self.sampler = self._find(lambda: self._finder.own_source(run.sampler)) if own else None
         self.weights = self._find(self._weights) if self._needs_weights else None
         self.vae = self._find(self._vae) if self._needs_vae else None
-        self.data = self._find(lambda: find_data(dataset)) if self._needs_data else None
+        self.data = self._find(lambda: self._finder.dataset(dataset)) if self._needs_data else None
         self.text = self._find(self._text) if self.facts.text is not None and not self.copies else None
-        self.captions, self.learned = self._captions(find_data)
+        self.captions, self.learned = self._captions()
         # Memorised is what the base model was trained on, whatever a variant was trained on since.
         seen = self.facts.dataset if run.eval.memorisation else None
-        self.training_data = self._find(lambda: find_data(seen)) if seen is not None else None
+        self.training_data = self._find(lambda: self._finder.dataset(seen)) if seen is not None else None
 
     def _find(self, source: Callable[[], _Found]) -> _Found | None:
         """The source, or None and a note of what is missing or cannot be read."""
@@ -122,9 +121,9 @@ class Needs:
                     f"reference {name!r} holds images of {facts.resolution} pixels, the run's have {wanted}"
                 )
             shipped = facts.networks.get(network)
-            return None if shipped is None else lambda: sources.locate(shipped, facts.hint)
+            return None if shipped is None else lambda: self._finder.locate(shipped, facts.hint)
         path = Path(name).expanduser()
-        return None if path.is_dir() else lambda: sources.own_file(path, "reference")
+        return None if path.is_dir() else lambda: self._finder.own_file(path, "reference")
 
     def _reference_images(self) -> str:
         """The images that a reference without a file for the network is computed from."""
@@ -139,24 +138,24 @@ class Needs:
 
     def _weights(self) -> Source:
         if is_own(self.run.model):
-            return sources.own_source(self.run.model, self.files)
-        return sources.locate(self.facts.weights[self.run.resolution], self.facts.hint)
+            return self._finder.own_source(self.run.model, self.files)
+        return self._finder.locate(self.facts.weights[self.run.resolution], self.facts.hint)
 
     def _text(self) -> Source:
         assert self.facts.text is not None
-        return sources.text_encoder(self.facts.text, self.facts.hint)
+        return self._finder.text_encoder(self.facts.text, self.facts.hint)
 
-    def _captions(self, find_data: Callable[[str], Data]) -> tuple[Data | None, Data | None]:
+    def _captions(self) -> tuple[Data | None, Data | None]:
         """The captions that are sampled, and those that a training reads; None for a model that takes none."""
         if self.facts.text is None or self.copies:
             return None, None
         named = self.run.eval.captions or self._reference_images()
         learned = self.data
         if self.synthetic is not None:  # the base model's samples have the captions that it was trained on
-            learned = self._find(lambda: find_data(self.facts.dataset))
-        return self._find(lambda: sources.captions(named)), learned
+            learned = self._find(lambda: self._finder.dataset(self.facts.dataset))
+        return self._find(lambda: self._finder.captions(named)), learned
 
     def _vae(self) -> Source:
         if self.facts.vae is None:
             raise Unavailable(f"model {self.run.model!r} has no autoencoder")
-        return sources.locate(self.facts.vae, self.facts.vae_hint)
+        return self._finder.locate(self.facts.vae, self.facts.vae_hint)

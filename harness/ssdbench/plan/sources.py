@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ssdbench.data.captions import MANIFEST, read_lines, read_manifest
@@ -156,3 +157,19 @@ def network_source(name: str, weights: str | None) -> Source:
         raise Missing(problem)
     path = "" if weights is None else str(Path(weights).expanduser().resolve())
     return Source(digest=network_digest(name, weights), path=path)
+
+
+class Finder:
+    """Finds what runs need, everything once: many rows share weights and data, which are read to be digested.
+
+    Its methods are the functions of this module.
+    """
+
+    def __init__(self) -> None:
+        self.captions = cache(captions)
+        self.dataset = cache(dataset)
+        self.locate = cache(locate)
+        self.network_source = cache(network_source)
+        self.own_file = cache(own_file)
+        self.own_source = cache(own_source)
+        self.text_encoder = cache(text_encoder)

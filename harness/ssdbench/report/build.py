@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +24,6 @@ class _Line:
     """Rows that share a line: one for each side of the table."""
 
     label: str
-    key: tuple[str, ...]
     sides: dict[str | None, Row] = field(default_factory=dict)
 
 
@@ -105,15 +105,19 @@ def _sections(rows: Sequence[Row], layout: Layout) -> list[tuple[str | None, lis
 def _lines(rows: Sequence[Row], layout: Layout, fields: Sequence[Field], paired: bool) -> list[_Line]:
     """Put each row on the first line with its label and NFE whose side is still free, else on a new one."""
     lines: list[_Line] = []
+    alike: dict[tuple[str, ...], list[_Line]] = {}
+    filled: Counter[tuple[tuple[str, ...], str | None]] = Counter()
     for row, label in zip(rows, _labels(rows, layout, fields), strict=True):
         side = _side(row, layout) if paired else None
         key = (label, row.run.named.model, str(row.run.named.nfe))
-        for line in lines:
-            if line.key == key and side not in line.sides:
-                line.sides[side] = row
-                break
-        else:
-            lines.append(_Line(label, key, {side: row}))
+        same = alike.setdefault(key, [])
+        # A side is filled from the first line on, so that as many lines have it as rows of it came before.
+        place = filled[key, side]
+        filled[key, side] += 1
+        if place == len(same):
+            same.append(_Line(label))
+            lines.append(same[-1])
+        same[place].sides[side] = row
     return lines
 
 

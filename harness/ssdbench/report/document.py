@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ssdbench.collector import collector_paused
 from ssdbench.errors import UsageError
 from ssdbench.report.build import build
 from ssdbench.report.layouts import find_layout
@@ -54,20 +55,25 @@ class SuiteReport:
         return gather(self.results, self.paper)
 
     @property
+    def heading(self) -> str:
+        """The title, and a profile's scale."""
+        scales = dict.fromkeys(result.run.scale for result in self.results if result.run.scale != "paper")
+        return f"{self.title} ({', '.join(scales)})" if scales else self.title
+
+    @property
     def table(self) -> Table:
         """The results in the suite's layout; the title names a profile's scale."""
         return self.shown(Show())
 
     def shown(self, show: Show) -> Table:
         """Return the results in the suite's layout, with the columns and figures that ``show`` asks for."""
-        scales = dict.fromkeys(result.run.scale for result in self.results if result.run.scale != "paper")
-        title = f"{self.title} ({', '.join(scales)})" if scales else self.title
         layout = find_layout(self.layout).showing(show.columns)
         paper = self.paper if show.paper else None
         rows = gather(self.results, paper)
-        return build(rows, layout, name=self.name, title=title, paper=paper, delta=show.delta)
+        return build(rows, layout, name=self.name, title=self.heading, paper=paper, delta=show.delta)
 
 
+@collector_paused()
 def render(
     reports: Sequence[SuiteReport], form: str, show: Show | None = None, results: Store | Path | None = None
 ) -> str:

@@ -18,18 +18,16 @@ class Footnotes:
     """Numbers footnotes in the order they are asked for; equal texts share a number."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self._numbers: dict[str, int] = {}
 
     def mark(self, text: str) -> int:
         """Return the number of the footnote that says ``text``."""
-        if text not in self._texts:
-            self._texts.append(text)
-        return self._texts.index(text) + 1
+        return self._numbers.setdefault(text, len(self._numbers) + 1)
 
     @property
     def texts(self) -> tuple[str, ...]:
         """All footnotes, in order of their numbers."""
-        return tuple(self._texts)
+        return tuple(self._numbers)
 
 
 def _samples(row: Row) -> str:

@@ -19,6 +19,9 @@ class Runtime:
     writing takes long, more rarely. ``sample_batch`` images, 100 unless set, are sampled at a time.
     ``report(done, total, unit, **values)`` may be called as often as one likes. A body that can stop early asks
     ``stopping()`` and raises Interrupted.
+
+    Where ``ranks`` processes execute the stage together, this is number ``rank``, ``device`` is its own, and
+    ``meeting`` is a file by which they find each other; number 0 writes the output.
     """
 
     scratch: Path
@@ -28,3 +31,6 @@ class Runtime:
     sample_batch: int | None = None
     report: Callable[..., None] = field(default=_silent)
     stopping: Callable[[], bool] = field(default=lambda: False)
+    rank: int = 0
+    ranks: int = 1
+    meeting: Path | None = None

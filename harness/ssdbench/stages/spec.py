@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 JSON = Any  # a value that json.dumps takes
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
 
 class Setting(BaseModel):
     """A part of a specification: frozen, and strict about unknown names."""
@@ -36,6 +38,7 @@ class StageSpec(Setting):
     VERSION: ClassVar[int]
     GPU: ClassVar[bool] = True  # whether a GPU, where there is one, should run it
     LOWER: ClassVar[str] = ""  # what of a user's makes the stage take less memory
+    SHARED: ClassVar[bool] = False  # whether several GPUs can run it together
 
     inputs: dict[str, str] = Field(default_factory=dict)
 
@@ -63,8 +66,7 @@ class StageSpec(Setting):
     def key(self) -> str:
         """SHA-256, in hex, of the canonical JSON of kind, version and settings."""
         content = {"kind": self.KIND, "version": self.VERSION, "settings": self.canonical()}
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()
 
     def dump(self) -> dict[str, JSON]:
         """All settings, with paths: what a worker needs to rebuild the specification."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from ssdbench.training.ranks import Ranks
+
 
 class Denoise(Setting):
     """Eq. 3."""
@@ -85,6 +87,7 @@ class TrainSpec(StageSpec):
     KIND: ClassVar[Literal["train"]] = "train"
     VERSION: ClassVar[int] = 1
     LOWER: ClassVar[str] = "train.batch_size (which makes it another run)"
+    SHARED: ClassVar[bool] = True
 
     objective: Denoise | SelfStep | Progressive | Align | Reconstruct = Field(discriminator="kind")
     shape: Shape | None = None
@@ -137,8 +140,17 @@ class TrainSpec(StageSpec):
 
 def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
     """Train; the artifact is a model folder and ``loss.jsonl``."""
-    if isinstance(spec.objective, Reconstruct):
-        return _autoencoder(spec, spec.objective, output, runtime)
+    from ssdbench.training.ranks import joined
+
+    with joined(runtime.rank, runtime.ranks, runtime.meeting, runtime.device) as ranks:
+        if isinstance(spec.objective, Reconstruct):
+            return _autoencoder(spec, spec.objective, output, runtime, ranks)
+        return _denoiser(spec, inputs, output, runtime, ranks)
+
+
+def _denoiser(
+    spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtime, ranks: Ranks
+) -> dict[str, JSON]:
     import torch
 
     from ssdbench.data.latents import Latents
@@ -166,19 +178,21 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     conditions.check(data.labels)
 
     def loss_at(step: int) -> torch.Tensor:
-        positions = range(step * spec.batch_size, (step + 1) * spec.batch_size)
+        whole = range(step * spec.batch_size, (step + 1) * spec.batch_size)
+        positions = ranks.part(whole)
         chosen = shuffled(len(data), spec.seed, positions)
         x0, labels = data.draw(chosen, spec.seed, positions)
         cond = conditions.of(labels).to(runtime.device)
         known = None if features is None else features[chosen].to(runtime.device)
-        batch = Batch(x0.to(runtime.device), cond, spec.seed, positions, known)
-        return objective.loss(model, batch)
+        batch = Batch(x0.to(runtime.device), cond, spec.seed, positions, known, whole[0])
+        return objective.loss(model, batch) * ranks.share(whole)
 
     trained = objective.trained(model) if isinstance(objective, Aligned) else model
-    _optimise(spec, trained, loss_at, output, runtime)
-    merge(model)
-    prediction = "eps" if spec.flow is None else "v"
-    save_denoiser(model, output / "model", prediction=prediction, **grid_of(spec.objective, spec.flow))
+    _optimise(spec, trained, loss_at, output, runtime, ranks)
+    if ranks.first:
+        merge(model)
+        prediction = "eps" if spec.flow is None else "v"
+        save_denoiser(model, output / "model", prediction=prediction, **grid_of(spec.objective, spec.flow))
     return {
         "steps": spec.steps,
         "frozen_forwards": objective.frozen_forwards * spec.steps * spec.batch_size,
@@ -186,7 +200,9 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     }
 
 
-def _autoencoder(spec: TrainSpec, setting: Reconstruct, output: Path, runtime: Runtime) -> dict[str, JSON]:
+def _autoencoder(
+    spec: TrainSpec, setting: Reconstruct, output: Path, runtime: Runtime, ranks: Ranks
+) -> dict[str, JSON]:
     import torch
 
     from ssdbench.data.datasets import load_images
@@ -201,21 +217,28 @@ def _autoencoder(spec: TrainSpec, setting: Reconstruct, output: Path, runtime: R
     objective = Objective(setting.kl_weight)
 
     def loss_at(step: int) -> torch.Tensor:
-        positions = range(step * spec.batch_size, (step + 1) * spec.batch_size)
+        whole = range(step * spec.batch_size, (step + 1) * spec.batch_size)
+        positions = ranks.part(whole)
         chosen = shuffled(len(images), spec.seed, positions)
         x0 = to_float(torch.from_numpy(images.pixels[chosen])).to(runtime.device)
         labels = torch.from_numpy(images.labels[chosen])
-        return objective.loss(model, Batch(x0, labels, spec.seed, positions))
+        return objective.loss(model, Batch(x0, labels, spec.seed, positions)) * ranks.share(whole)
 
-    _optimise(spec, model, loss_at, output, runtime)
+    _optimise(spec, model, loss_at, output, runtime, ranks)
     # The first thousand images in data order suffice for one number, and are the same for everybody.
     model.register_to_config(scaling_factor=latent_scale(model, images.pixels[:1000], runtime.device))
-    model.save_pretrained(output / "model", safe_serialization=True)
+    if ranks.first:
+        model.save_pretrained(output / "model", safe_serialization=True)
     return {"steps": spec.steps, "scaling_factor": model.config.scaling_factor}
 
 
 def _optimise(
-    spec: TrainSpec, model: nn.Module, loss_at: Callable[[int], Tensor], output: Path, runtime: Runtime
+    spec: TrainSpec,
+    model: nn.Module,
+    loss_at: Callable[[int], Tensor],
+    output: Path,
+    runtime: Runtime,
+    ranks: Ranks,
 ) -> None:
     import shutil
 
@@ -230,5 +253,7 @@ def _optimise(
         watch=runtime,
         device=runtime.device,
         checkpoint_seconds=runtime.checkpoint_seconds,
+        ranks=ranks,
     )
-    shutil.copyfile(runtime.scratch / LOSSES, output / LOSSES)
+    if ranks.first:
+        shutil.copyfile(runtime.scratch / LOSSES, output / LOSSES)

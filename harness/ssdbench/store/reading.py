@@ -19,7 +19,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -49,6 +49,7 @@ class StoreReader:
         self.records_dir = self.root / "records"
         self.suites_dir = self.root / "suites"
         self._parsed: dict[str, tuple[Signature, Manifest]] = {}
+        self._read: dict[str, tuple[Signature, Record]] = {}
         self._seen: dict[Path, Signature] = {}
         self._locks: dict[str, threading.Lock] = {}
 
@@ -65,7 +66,7 @@ class StoreReader:
         """
         if re.fullmatch(r"[0-9a-f]{64}", key) is None:
             raise ValueError(f"{key!r} is not a spec key")
-        return self.artifacts_dir / key[:2] / key
+        return self.artifacts_dir.joinpath(key[:2], key)
 
     def all_keys(self) -> Iterator[str]:
         """Every key that has a directory, finished or not."""
@@ -121,21 +122,22 @@ class StoreReader:
         """
         return self.directory(key) / name
 
-    def stale(self, key: str) -> str | None:
+    def stale(self, key: str, look: Callable[[str], Manifest | None] | None = None) -> str | None:
         """Why a finished artifact no longer fits what it was made from, or None.
 
         What is not there now (its samples were dropped, say) makes nothing stale, but what that was made from
-        in turn may.
+        in turn may. ``look`` stands for :meth:`manifest`, for who asks of thousands and has looked before.
         """
-        manifest = self.manifest(key)
+        look = look or self.manifest
+        manifest = look(key)
         if manifest is None:
             return None
         for role, consumed in manifest.inputs.items():
-            present = self.manifest(consumed.key)
+            present = look(consumed.key)
             if present is not None and present.digest != consumed.digest:
                 return f"its input '{role}' ({present.title}) has other content than it was made from"
         for ancestor, digest in manifest.ancestors.items():
-            present = self.manifest(ancestor)
+            present = look(ancestor)
             if present is not None and present.digest != digest:
                 return f"what its inputs were made from ({present.title}) has other content now"
         return None
@@ -192,7 +194,8 @@ class StoreReader:
 
     def aside_reason(self, key: str) -> str | None:
         """Why an artifact of this key was set aside last, if one was."""
-        notes = list((self.key_dir(key) / "aside").glob("*.txt"))
+        aside = self.key_dir(key) / "aside"
+        notes = list(aside.glob("*.txt")) if aside.is_dir() else []
         if not notes:
             return None
         return max(notes, key=lambda path: path.stat().st_mtime_ns).read_text(encoding="utf-8").strip()
@@ -214,13 +217,20 @@ class StoreReader:
 
     def read_record(self, key: str) -> Record | None:
         """The record of a score key, or None where there is no readable one."""
+        path = record_path(self.records_dir, key)
         try:
-            return Record.model_validate_json(record_path(self.records_dir, key).read_bytes())
+            signature = signature_of(path)
+            known = self._read.get(key)
+            if known is not None and known[0] == signature:
+                return known[1]
+            record = Record.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None
         except ValidationError as error:
             log.warning("record %s is not valid and will be written again: %s", key[:12], error)
             return None
+        self._read[key] = (signature, record)
+        return record
 
     def record_keys(self) -> list[str]:
         """Keys of all records, sorted."""
@@ -249,11 +259,16 @@ class StoreReader:
 
 def parse_manifest(data: bytes, key: str) -> Manifest:
     """Parse ``DONE.json``; ValueError (pydantic's is one) where it is not a valid manifest of ``key``."""
-    content = json.loads(data)
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise NewerStore(f"artifact {key[:12]} was written by a later version of ssdbench (schema {version})")
-    manifest = Manifest.model_validate(content)
+    try:
+        manifest = Manifest.model_validate_json(data)
+    except ValidationError:
+        content = json.loads(data)
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise NewerStore(
+                f"artifact {key[:12]} was written by a later version of ssdbench (schema {version})"
+            ) from None
+        raise
     if manifest.key != key:
         raise ValueError(f"it is the manifest of {manifest.key[:12]}")
     return manifest

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -174,7 +174,7 @@ class Layered(StoreReader):
             return self.upstream.name
         return None
 
-    def stale(self, key: str) -> str | None:
+    def stale(self, key: str, look: Callable[[str], Manifest | None] | None = None) -> str | None:
         """As one's own store says of its own; what comes from upstream is not, or it would not be here."""
         return self.own.stale(key)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from ssdbench.collector import collector_paused
 from ssdbench.suite.author import Patch, SuiteFile
 from ssdbench.suite.checks import impossible
 from ssdbench.suite.expand import MAX_RUNS, Row, rows
@@ -73,20 +72,8 @@ def load_suite(
         EmptySelection: ``only`` matches no run.
     """
     path = find_suite(path_or_name)
-    with _collector_paused():
+    with collector_paused():
         return _load(path, profile, overrides, only, limit, seed)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    # A large suite is many small objects without cycles; looking for some triples the time to load it.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _load(

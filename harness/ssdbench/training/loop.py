@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from ssdbench.errors import Interrupted, NotFinite
 from ssdbench.training.finite import check_gradients, check_parameters, explain_loss, gradient_norm
+from ssdbench.training.ranks import ALONE, Ranks
 
 CHECKPOINT, LOSSES = "checkpoint.pt", "loss.jsonl"
 CHECKPOINT_SHARE = 30  # checkpoints are at least so many times apart as writing one takes
@@ -72,20 +74,27 @@ def optimise(
     watch: Watch,
     device: str = "cpu",
     checkpoint_seconds: float = 5.0,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Minimise ``loss_at(step)`` over the model's parameters, in place; the averaged weights replace them at the end.
 
     Goes on from ``scratch/checkpoint.pt`` when there is one, bit for bit as if it had never stopped (on the CPU,
     at the same thread count), because all that a step draws depends on the step alone.
 
+    Of several ``ranks`` each gives its addend of the loss, gradients are added up, and all take the same steps; the
+    first one writes, and another number of them may go on from its checkpoint.
+
     Raises:
         NotFinite: the loss, a gradient or in the end a parameter is NaN or infinite; names the step and the tensor.
-        Interrupted: ``watch.stopping()``; the checkpoint is written first.
+        Interrupted: ``watch.stopping()``, of any rank; the checkpoint is written first.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay)
     average = [p.detach().clone() for p in trained] if settings.ema else []
     start = _resume(scratch, trained, optimiser, average, device)
+    ranks.agree(start)
+    if ranks.first:
+        _cut_log(scratch / LOSSES, start)
     every = max(1, settings.steps // 500)
     due = time.monotonic() + checkpoint_seconds
 
@@ -93,13 +102,15 @@ def optimise(
         return torch.autocast(device.split(":")[0], torch.bfloat16, enabled=settings.autocast is not None)
 
     model.train()
-    with (scratch / LOSSES).open("a") as log:
+    # Buffered by line: a kill cuts at the end of one, or within the last.
+    log_file = (scratch / LOSSES).open("a", buffering=1) if ranks.first else contextlib.nullcontext()
+    with log_file as log:
         for step in range(start, settings.steps):
-            if watch.stopping():
-                _save(scratch, step, trained, optimiser, average)
+            if ranks.any(watch.stopping()):
+                if ranks.first:
+                    _save(scratch, step, trained, optimiser, average)
                 raise Interrupted(f"stopped at step {step}; the next run goes on from there")
-            if (now := time.monotonic()) > due:
-                log.flush()
+            if log is not None and (now := time.monotonic()) > due:
                 os.fsync(log.fileno())  # no checkpoint may outlive the losses before it
                 _save(scratch, step, trained, optimiser, average)
                 due = time.monotonic() + max(checkpoint_seconds, CHECKPOINT_SHARE * (time.monotonic() - now))
@@ -109,8 +120,9 @@ def optimise(
                 loss = loss_at(step)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            ranks.add_gradients(trained)
             # Only now, so that a GPU is waited for once a step.
-            value, norm = loss.item(), gradient_norm(trained).item()
+            value, norm = ranks.sum(loss.detach()), gradient_norm(trained).item()
             if not math.isfinite(value):
                 with mixed():
                     culprit = explain_loss(model, loss_at, step)
@@ -126,7 +138,7 @@ def optimise(
                 # Ramped as in ADM's and Karras' codes: early averages must forget the initial weights.
                 decay = min(settings.ema, (1 + step) / (10 + step))
                 torch._foreach_lerp_(average, [p.detach() for p in trained], 1 - decay)
-            if step % every == 0 or step == settings.steps - 1:
+            if log is not None and (step % every == 0 or step == settings.steps - 1):
                 log.write(json.dumps({"step": step, "loss": value, "lr": settings.rate(step)}) + "\n")
             watch.report(step + 1, settings.steps, "steps", loss=value)
     check_parameters(model, settings.steps - 1)
@@ -169,8 +181,8 @@ def _resume(
     average: list[Tensor],
     device: str,
 ) -> int:
-    """Load the checkpoint, cut the loss log back to it, and return the step to go on from."""
-    path, log = scratch / CHECKPOINT, scratch / LOSSES
+    """Load the checkpoint and return the step to go on from."""
+    path = scratch / CHECKPOINT
     for cut_short in scratch.glob(f"{CHECKPOINT}.*"):
         cut_short.unlink(missing_ok=True)
     state: dict[str, Any] | None = None
@@ -182,9 +194,8 @@ def _resume(
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
             print(f"{path} cannot be read, training starts anew: {error}", file=sys.stderr)
-            path.unlink()
+            path.unlink(missing_ok=True)
     if state is None:
-        log.unlink(missing_ok=True)
         return 0
     with torch.no_grad():
         for parameter, value in zip(trained, state["parameters"], strict=True):
@@ -192,14 +203,17 @@ def _resume(
         for mean, value in zip(average, state["average"], strict=True):
             mean.copy_(value)
     optimiser.load_state_dict(state["optimiser"])
-    step = int(state["step"])
+    return int(state["step"])
+
+
+def _cut_log(log: Path, step: int) -> None:
+    """Cut the loss log back to what was before ``step``."""
     lines = log.read_text().splitlines(keepends=True) if log.is_file() else []
     # A kill can cut the last line short; whatever is not a whole record of an earlier step goes. The file is replaced:
     # whoever was suspended while this process took the stage over, and writes on, does not write into it.
-    kept = scratch / f"{LOSSES}.{os.getpid()}"
+    kept = log.with_name(f"{LOSSES}.{os.getpid()}")
     kept.write_text("".join(line for line in lines if _step_of(line) < step))
     kept.replace(log)
-    return step
 
 
 def _step_of(line: str) -> float:

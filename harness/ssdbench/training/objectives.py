@@ -34,6 +34,7 @@ class Batch:
     ``cond`` are class labels (B,) or embedded texts (B, L, D).
 
     ``features``, where an objective wants them, are another network's of the same images: (B, K) or (B, N, K).
+    ``first`` is the batch's first position where this is a later part of the batch: what a batch shares is drawn by it.
     """
 
     x0: Tensor
@@ -41,6 +42,7 @@ class Batch:
     seed: int
     positions: Sequence[int]
     features: Tensor | None = None
+    first: int | None = None
 
     def noise(self) -> Tensor:
         """The forward noise, x0's shape."""
@@ -48,14 +50,16 @@ class Batch:
 
     def draws(self, bound: int, stream: str, shared: bool) -> Tensor:
         """Integers below ``bound``: one a sample, or (``shared``) the first one for the whole batch; int64 (B,)."""
-        if not shared:
-            return noise.integers(bound, self.seed, stream, self.positions)
-        return noise.integers(bound, self.seed, stream, self.positions[:1]).expand(len(self.positions))
+        return noise.integers(bound, self.seed, stream, self._drawing(shared)).expand(len(self.positions))
 
     def times(self, process: Process, shared: bool) -> Tensor:
         """Training times (B,): one a sample, or (``shared``) the first one for the whole batch."""
-        positions = self.positions[:1] if shared else self.positions
-        return process.draw(self.seed, "train/timestep", positions).expand(len(self.positions))
+        return process.draw(self.seed, "train/timestep", self._drawing(shared)).expand(len(self.positions))
+
+    def _drawing(self, shared: bool) -> Sequence[int]:
+        if not shared:
+            return self.positions
+        return [self.positions[0] if self.first is None else self.first]
 
     def dropped(self, p: float, null: Tensor) -> Tensor:
         """The conditions, each replaced by the null one with probability ``p``."""

@@ -1,0 +1,22 @@
+"""Python's garbage collector, out of the way of code that makes many small objects without cycles."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Look for no garbage in cycles meanwhile: with thousands of runs that doubles or triples the time.
+
+    Also a decorator. What is no longer referred to is freed as always.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

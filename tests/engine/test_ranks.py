@@ -1,0 +1,178 @@
+"""A stage of several processes, as the engine sees it: one worker, which ends when any of them fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_stages import FakeSample, FakeTrain
+
+from ssdbench.engine import run_graph
+from ssdbench.engine.resources import Slot, check_gpus, together
+from ssdbench.engine.view import SilentView
+from ssdbench.errors import UsageError
+from ssdbench.plan.decide import decide
+from ssdbench.plan.graph import Graph
+from ssdbench.store import Store
+from ssdbench.worker import EVENT, Failed, Finished, Job, Progress
+
+RANKS = (sys.executable, str(Path(__file__).resolve().with_name("fake_ranks.py")))
+
+
+def start(tmp_path: Path, **spec: Any) -> subprocess.Popen[bytes]:
+    settings = {"name": "x", "steps": 2, "step_seconds": 0.0, "trouble": "", "salt": "", "ledger": ""} | spec
+    for name in ("output", "scratch"):
+        (tmp_path / name).mkdir()
+    job = Job(
+        kind="train",
+        spec=settings,
+        inputs={},
+        output=tmp_path / "output",
+        scratch=tmp_path / "scratch",
+        device="cpu",
+        threads=1,
+        ranks=2,
+    )
+    path = tmp_path / "job.json"
+    path.write_text(job.model_dump_json())
+    return subprocess.Popen(
+        [*RANKS, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def finish(worker: subprocess.Popen[bytes]) -> list[Progress | Finished | Failed]:
+    stdin, worker.stdin = worker.stdin, None
+    assert stdin is not None
+    with stdin:
+        out, _ = worker.communicate(timeout=60)
+    return [EVENT.validate_json(line) for line in out.splitlines()]
+
+
+def pids(tmp_path: Path) -> list[int]:
+    """The processes' ids, once both work."""
+    files = [tmp_path / "scratch" / rank / "pid" for rank in "01"]
+    deadline = time.monotonic() + 60
+    while not all(file.exists() and file.read_text() for file in files):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return [int(file.read_text()) for file in files]
+
+
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_two_processes_are_one_worker(tmp_path: Path) -> None:
+    worker = start(tmp_path)
+    *reports, finished = finish(worker)
+    assert worker.returncode == 0
+    assert [report.done for report in reports if isinstance(report, Progress)] == [1, 2]  # of rank 0 alone
+    assert isinstance(finished, Finished)
+    assert (finished.facts["rank"], finished.facts["ranks"], finished.device) == (0, 2, "2 x cpu")
+    assert not Path(str(finished.facts["meeting"])).parent.exists()  # nothing is left behind
+    assert (tmp_path / "output" / "result.txt").exists()
+    assert (tmp_path / "scratch" / "1" / "result.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code", "message"),
+    [
+        ("killed", 3, "process 1 of 2 was ended by SIGKILL; often the system had run out of memory"),
+        ("unknown", 1, "never expected"),
+    ],
+)
+def test_a_failure_of_one_process_ends_all(tmp_path: Path, trouble: str, code: int, message: str) -> None:
+    worker = start(tmp_path, trouble=trouble, steps=600, step_seconds=0.1)  # rank 0 would take a minute
+    events = finish(worker)
+    assert worker.returncode == code
+    assert isinstance(events[-1], Failed)
+    assert events[-1].message == message
+    assert not any(isinstance(event, Finished) for event in events)
+    assert gone(int((tmp_path / "scratch" / "0" / "pid").read_text()))
+
+
+def test_a_request_to_stop_goes_to_all(tmp_path: Path) -> None:
+    worker = start(tmp_path, steps=600, step_seconds=0.1)
+    both = pids(tmp_path)
+    worker.terminate()
+    events = finish(worker)
+    assert worker.returncode == 130
+    assert not any(isinstance(event, Finished | Failed) for event in events)
+    assert all(map(gone, both))
+    assert all((tmp_path / "scratch" / rank / "step").exists() for rank in "01")
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere the end of the pipe is noticed, a moment later"
+)
+def test_no_process_survives_the_one_that_started_it(tmp_path: Path) -> None:
+    worker = start(tmp_path, steps=600, step_seconds=0.1)
+    both = pids(tmp_path)
+    worker.send_signal(signal.SIGKILL)
+    worker.communicate(timeout=60)
+    assert all(map(gone, both))
+
+
+def gpus(count: int) -> list[Slot]:
+    return [Slot("cpu 0", "cpu", 1, gpu=False, visible="")] + [
+        Slot(f"gpu {i}", "cuda", 3, gpu=True, visible=str(i)) for i in range(count)
+    ]
+
+
+def test_slots_together_see_all_their_gpus() -> None:
+    one, two = gpus(2)[1:]
+    both = together([one, two])
+    assert (both.name, both.visible, both.ranks, both.threads) == ("gpu 0+1", "0,1", 2, 3)
+    assert together([two]) is two
+    assert two.ranks == 1
+
+
+@pytest.mark.parametrize(("there", "wanted"), [(2, 3), (0, 2), (2, 0)])
+def test_more_gpus_than_there_are_is_an_error(there: int, wanted: int) -> None:
+    with pytest.raises(UsageError, match=str(wanted)):
+        check_gpus(gpus(there), wanted)
+    check_gpus(gpus(there), 1)
+
+
+class Places(SilentView):
+    """Remembers where stages ran."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+    def started(self, key: str, title: str, place: str) -> None:
+        self.found[title] = place
+
+
+def test_a_training_takes_several_gpus_and_a_sampling_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssdbench.engine.local.slots", lambda workers, device: gpus(3))
+    monkeypatch.setattr(FakeTrain, "SHARED", True)
+    graph, store, view = Graph(), Store(tmp_path / "results"), Places()
+    # Two trainings of two of three GPUs run one after the other, and the sampling does not keep them from it.
+    trained = [graph.add(FakeTrain(name=f"train {i}", work=9.0)) for i in range(2)]
+    sampled = graph.add(FakeSample(name="sample", inputs={"model": trained[0]}))
+    decisions = {key: decide(graph, store)[key] for key in graph.nodes}
+    decisions = {key: type(decision)("run", "wanted") for key, decision in decisions.items()}
+    outcome = run_graph(graph, decisions, store, view=view, command=RANKS, gpus_per_stage=2)
+    assert sorted(outcome.done) == sorted([*trained, sampled])
+    assert view.found["train 0"] == "gpu 0+1"
+    assert "+" in view.found["train 1"]
+    assert "+" not in view.found["sample"]
+    for key, count in ((trained[0], 2), (trained[1], 2), (sampled, 1)):
+        [job] = (store.key_dir(key) / "logs").glob("*.json")
+        assert Job.model_validate_json(job.read_bytes()).ranks == count
