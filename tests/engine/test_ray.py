@@ -170,7 +170,7 @@ def test_a_cluster_that_loses_a_node_does_what_one_machine_does(
     assert steps.total() - 6 * len(titles) <= 2
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(1200)  # some two minutes on two idle cores
 def test_a_real_suite_whose_training_loses_its_node_gives_the_same_bits(
     start_cluster: Callable[..., Any], tmp_path: Path

@@ -62,7 +62,7 @@ def test_it_is_refused_by_name_and_does_nothing(title: str, outcomes: Outcomes) 
     check(title, outcomes[title])
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("title", sorted(SLOW))
 def test_it_is_counted_and_refused(title: str, slow_outcomes: Outcomes) -> None:
     check(title, slow_outcomes[title])

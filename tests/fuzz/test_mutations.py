@@ -1,6 +1,6 @@
 """Whatever is done to a file, its reader reads it or says what is wrong with it: no traceback, no hang, no flood.
 
-``SSDBENCH_FUZZ`` is the number of files for each reader of the full run (``-m slow``), ``SSDBENCH_FUZZ_START`` the
+``SSDBENCH_FUZZ`` is the number of files for each reader of the full run (``-m full``), ``SSDBENCH_FUZZ_START`` the
 number of the first: another start is other files. One that fails is named by its number, which makes it again.
 """
 
@@ -72,7 +72,7 @@ def test_a_few_spoilt_files(title: str, tmp_path: Path) -> None:
     run(title, tmp_path, range(count(title, FEW)))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(0)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("title", TARGETS)

@@ -73,14 +73,14 @@ def test_a_run_killed_at_any_operation_ends_as_an_undisturbed_one(tmp_path: Path
     kill_rows(tmp_path, "samples", 6, seed=1)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("keep", ["samples", "grid"])
 def test_a_run_killed_at_sixty_operations_ends_as_an_undisturbed_one(tmp_path: Path, keep: str) -> None:
     kill_rows(tmp_path, keep, 60, seed=2)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(5400)
 def test_the_command_killed_at_fifty_moments_ends_as_undisturbed(tmp_path: Path) -> None:
     """``ssdbench run`` itself, on real stages: half the kills at operations, half some time into a stage."""

@@ -177,7 +177,7 @@ def test_what_another_run_finished_and_dropped_is_not_made_again(tmp_path: Path)
     assert content(store.root) == before
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(1800)
 def test_three_commands_at_once_share_real_stages(tmp_path: Path) -> None:
     """``ssdbench run`` three times on one store, one of them on another host."""

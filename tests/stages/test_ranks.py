@@ -50,7 +50,7 @@ def losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (folder / "loss.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_two_workers_train_a_denoiser_as_one_does(tiny: Tiny, tmp_path: Path) -> None:
     spec = TrainSpec(
         objective=Denoise(kind="denoise"),
@@ -75,7 +75,7 @@ def test_two_workers_train_a_denoiser_as_one_does(tiny: Tiny, tmp_path: Path) ->
             torch.testing.assert_close(found[key], weight, rtol=0, atol=1e-2 * spec.lr, msg=key)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_two_workers_train_an_autoencoder_as_one_does(tmp_path: Path) -> None:
     objective = Reconstruct(
         kind="reconstruct",

@@ -167,9 +167,9 @@ store.commit(attempt, Provenance(kind="train", version=1, title="t", spec={}, so
 @pytest.mark.parametrize(
     "where",
     [
-        pytest.param("files", marks=pytest.mark.slow),
+        pytest.param("files", marks=pytest.mark.full),
         "manifest",
-        pytest.param("after", marks=pytest.mark.slow),
+        pytest.param("after", marks=pytest.mark.full),
     ],
 )
 def test_a_kill_while_sending_leaves_a_whole_artifact_or_none(
@@ -432,7 +432,7 @@ def test_missing_credentials_are_told(bucket: str, monkeypatch: pytest.MonkeyPat
         open_store(bucket).manifest(KEY)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.usefixtures("new_clients")
 def test_an_unreachable_server_is_told_with_its_endpoint(
     bucket: str, monkeypatch: pytest.MonkeyPatch
