@@ -97,7 +97,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
 
     count(digests_module, "sha256_file", "digests")
     count(StageSpec, "key", "keys")
-    count(reading, "_parse_manifest", "manifests")
+    count(reading, "parse_manifest", "manifests")
     count(Record, "model_validate_json", "records")
     return counter
 

@@ -160,7 +160,7 @@ class Places(SilentView):
 def test_a_training_takes_several_gpus_and_a_sampling_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ssdbench.engine.local.slots", lambda workers, device: gpus(3))
+    monkeypatch.setattr("ssdbench.engine.local.slots", lambda workers, device, threads: gpus(3))
     monkeypatch.setattr(FakeTrain, "SHARED", True)
     graph, store, view = Graph(), Store(tmp_path / "results"), Places()
     # Two trainings of two of three GPUs run one after the other, and the sampling does not keep them from it.

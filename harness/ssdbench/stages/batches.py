@@ -32,7 +32,7 @@ def halving(produce: Callable[[range], Part], indices: range, size: int) -> Iter
         except torch.cuda.OutOfMemoryError as error:
             if len(batch) == 1:
                 raise StageFailed(f"out of memory with one sample at a time: {error}") from error
-            size = len(batch) // 2
+            size = (len(batch) + 1) // 2
             continue
         if size < told:
             print(f"out of memory with {told} samples at a time: going on with {size}", file=sys.stderr)
