@@ -25,7 +25,7 @@ hostile = st.one_of(
         st.sampled_from(["..", ".", "/", "\\", "\0", "x", "~", "\n", "\ud800", "é", " "]), max_size=6
     ).map("".join),
 )
-ROOT = Path("/work/place")
+ROOT = Path("/some/place")
 
 
 def inside(path: Path, folder: Path) -> bool:
