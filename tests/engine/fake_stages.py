@@ -11,6 +11,7 @@ from pydantic import Field
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.stages.spec import StageSpec
 from ssdbench.suite.schema import ResolvedRun
+from ssdbench.worker import Job
 
 COMMAND = (sys.executable, str(Path(__file__).resolve().with_name("fake_worker.py")))
 
@@ -86,3 +87,23 @@ class Rows:
         self.graph.runs.append(PlannedRun(resolved_run(**(run or {})), keys["score"]))
         self.row_keys[name] = keys
         return keys
+
+
+def write_job(folder: Path, *, ranks: int = 1, **spec: Any) -> Path:
+    """Write the job of a stage of two quick steps, or what ``spec`` says; its directories are made in ``folder``."""
+    settings = {"name": "x", "steps": 2, "step_seconds": 0.0, "trouble": "", "salt": "", "ledger": ""} | spec
+    for name in ("output", "scratch"):
+        (folder / name).mkdir(parents=True)
+    job = Job(
+        kind="train",
+        spec=settings,
+        inputs={},
+        output=folder / "output",
+        scratch=folder / "scratch",
+        device="cpu",
+        threads=1,
+        ranks=ranks,
+    )
+    path = folder / "job.json"
+    path.write_text(job.model_dump_json())
+    return path

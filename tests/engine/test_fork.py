@@ -13,11 +13,12 @@ from typing import Any
 
 import psutil
 import pytest
+from fake_stages import write_job
 
 from ssdbench.engine import launch
 from ssdbench.engine.fork import ForkedWorker, ForkServer
 from ssdbench.engine.resources import Slot
-from ssdbench.worker import Failed, Finished, Job, Progress
+from ssdbench.worker import Failed, Finished, Progress
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 
@@ -32,20 +33,8 @@ def server() -> Iterator[ForkServer]:
 
 
 def start(server: ForkServer, folder: Path, **spec: Any) -> ForkedWorker:
-    settings = {"name": "x", "steps": 2, "step_seconds": 0.0, "trouble": "", "salt": "", "ledger": ""} | spec
-    for name in ("output", "scratch"):
-        (folder / name).mkdir(parents=True)
-    job = Job(
-        kind="train",
-        spec=settings,
-        inputs={},
-        output=folder / "output",
-        scratch=folder / "scratch",
-        device="cpu",
-        threads=1,
-    )
-    (folder / "job.json").write_text(job.model_dump_json())
-    return server.start(folder / "job.json", folder / "log")
+    path = write_job(folder, **spec)
+    return server.start(path, folder / "log")
 
 
 def processes(server: ForkServer) -> list[psutil.Process]:

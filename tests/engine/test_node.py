@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_stages import COMMAND
+from fake_stages import COMMAND, write_job
 
 from ssdbench.engine import node
 from ssdbench.engine.node import Circumstances, Ended, Errand, Host, await_files
@@ -17,7 +17,7 @@ from ssdbench.engine.process import Placed
 from ssdbench.engine.resources import Slot
 from ssdbench.errors import InputError
 from ssdbench.store.sources import digest_sources, package_directory
-from ssdbench.worker import EXIT_INTERRUPTED, EXIT_KNOWN, Failed, Finished, Job, Progress
+from ssdbench.worker import EXIT_INTERRUPTED, EXIT_KNOWN, Failed, Finished, Progress
 
 SLOT = Slot("cpu 0", "cpu", 1, gpu=False, visible="")
 
@@ -32,20 +32,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 
 
 def errand(folder: Path, **spec: Any) -> Errand:
-    settings = {"name": "x", "steps": 2, "step_seconds": 0.0, "trouble": "", "salt": "", "ledger": ""} | spec
-    for name in ("output", "scratch"):
-        (folder / name).mkdir()
-    job = Job(
-        kind="train",
-        spec=settings,
-        inputs={},
-        output=folder / "output",
-        scratch=folder / "scratch",
-        device="cpu",
-        threads=1,
-    )
-    path = folder / "job.json"
-    path.write_text(job.model_dump_json())
+    path = write_job(folder, **spec)
     return Errand(path, folder / "log", SLOT, digest_sources(package_directory()))
 
 

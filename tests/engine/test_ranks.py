@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_stages import FakeSample, FakeTrain
+from fake_stages import FakeSample, FakeTrain, write_job
 
 from ssdbench.engine import run_graph
 from ssdbench.engine.resources import Slot, check_gpus, together
@@ -26,21 +26,7 @@ RANKS = (sys.executable, str(Path(__file__).resolve().with_name("fake_ranks.py")
 
 
 def start(tmp_path: Path, **spec: Any) -> subprocess.Popen[bytes]:
-    settings = {"name": "x", "steps": 2, "step_seconds": 0.0, "trouble": "", "salt": "", "ledger": ""} | spec
-    for name in ("output", "scratch"):
-        (tmp_path / name).mkdir()
-    job = Job(
-        kind="train",
-        spec=settings,
-        inputs={},
-        output=tmp_path / "output",
-        scratch=tmp_path / "scratch",
-        device="cpu",
-        threads=1,
-        ranks=2,
-    )
-    path = tmp_path / "job.json"
-    path.write_text(job.model_dump_json())
+    path = write_job(tmp_path, ranks=2, **spec)
     return subprocess.Popen(
         [*RANKS, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

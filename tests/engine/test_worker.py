@@ -11,29 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_stages import COMMAND
+from fake_stages import COMMAND, write_job
 
 from ssdbench.engine.process import describe_exit
-from ssdbench.worker import EVENT, Finished, Job, Progress
+from ssdbench.worker import EVENT, Finished, Progress
 
 Worker = subprocess.Popen[bytes]
 
 
 def start(tmp_path: Path, command: tuple[str, ...] = COMMAND, **spec: Any) -> Worker:
-    settings = {"name": "x", "steps": 2, "step_seconds": 0.0, "trouble": "", "salt": "", "ledger": ""} | spec
-    for name in ("output", "scratch"):
-        (tmp_path / name).mkdir()
-    job = Job(
-        kind="train",
-        spec=settings,
-        inputs={},
-        output=tmp_path / "output",
-        scratch=tmp_path / "scratch",
-        device="cpu",
-        threads=1,
-    )
-    path = tmp_path / "job.json"
-    path.write_text(job.model_dump_json())
+    path = write_job(tmp_path, **spec)
     return subprocess.Popen(
         [*command, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
