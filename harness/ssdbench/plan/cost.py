@@ -73,8 +73,9 @@ def _peak(graph: Graph, decisions: Mapping[str, Decision]) -> float:
     kept = {
         key for run in graph.runs if run.target and run.run.keep == "samples" for key in chains[run.target]
     }
-    passing = (sum(running[key].disk_bytes() for key in chain - kept) for chain in chains.values())
-    stays = sum(spec.disk_bytes() for key, spec in running.items() if key not in samples - kept)
+    dropped = samples - kept
+    passing = (sum(running[key].disk_bytes() for key in chain & dropped) for chain in chains.values())
+    stays = sum(spec.disk_bytes() for key, spec in running.items() if key not in dropped)
     return (
         stays
         + max(passing, default=0.0)
