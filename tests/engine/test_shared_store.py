@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from fake_stages import COMMAND, FakeSample, Rows, resolved_run
+from test_interruption import content
 
 from ssdbench.engine import Outcome, SilentView, run_graph
+from ssdbench.engine.local import LocalPlaces
+from ssdbench.engine.loop import Loop
+from ssdbench.engine.node import Circumstances, Ended, Errand, Host
+from ssdbench.engine.resources import Slot
+from ssdbench.engine.shipment import Shipment
 from ssdbench.plan.decide import decide
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.store import Store
+from ssdbench.store.node import node_store
 from ssdbench.store.remote import Remote
 from ssdbench.store.remote_errors import RemoteError
 from ssdbench.store.shared import SharedStore
+from ssdbench.store.sources import digest_sources, package_directory
 
 
 def run(graph: Graph, store: Store) -> Outcome:
@@ -73,3 +85,105 @@ def test_what_cannot_be_sent_fails_its_stage_and_is_not_done(bucket: str, tmp_pa
     assert again.manifest(built.base) is None
     assert again.holder(built.base) is None
     assert (again.scratch(built.base, {}, "")[0] / "step").is_file()
+
+
+class OnAnotherMachine:
+    """A worker in a host of its own, which shares with the engine the store on a URL alone."""
+
+    def __init__(self, errand: Errand) -> None:
+        self._host = Host("n1", "n1", Circumstances(Path.cwd(), {}, COMMAND))
+        self._errand = errand
+        self._code = -9
+
+    def events(self) -> Iterator[Any]:
+        for event in self._host.run(self._errand):
+            if isinstance(event, Ended):
+                self._code = event.code
+                self._errand.log.write_bytes(event.log)
+            else:
+                yield event
+
+    def wait(self) -> int:
+        return self._code
+
+    def terminate(self) -> None:
+        self._host.terminate(self._errand.job)
+
+    kill = terminate
+
+
+class Elsewhere(LocalPlaces):
+    """Slots of this machine, and workers on another."""
+
+    ships = True
+
+    def start(self, job: Path, log: Path, slot: Slot, shipment: Shipment | None = None) -> Any:
+        assert shipment is not None
+        assert not shipment.job.inputs
+        sources = digest_sources(package_directory())
+        return OnAnotherMachine(Errand(Path("not/there"), log, slot, sources, shipment))
+
+
+def run_elsewhere(graph: Graph, store: Store) -> Outcome:
+    places = Elsewhere(1, "cpu", None, COMMAND)
+    return Loop(graph, decide(graph, store), store, SilentView(), lambda: places).run()
+
+
+@pytest.fixture
+def node(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the other machine has its copies of what is in the ``bucket``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "node"))
+    return tmp_path / "node"
+
+
+def test_stages_on_machines_that_share_nothing_but_the_url(bucket: str, tmp_path: Path, node: Path) -> None:
+    built, plain = one_row(), Store(tmp_path / "plain")
+    run(built.graph, plain)
+    store = SharedStore(Remote(bucket), tmp_path / "engine")
+    outcome = run_elsewhere(built.graph, store)
+    assert sorted(outcome.done) == sorted(built.graph.nodes)
+    assert content(store) == content(plain)
+    # The engine's machine has the score, of which it writes the record, and nothing that only workers read.
+    brought = {path.parts[-3] for path in (tmp_path / "engine").rglob("result.txt")}
+    assert brought == {built.row_keys["a"]["score"]}
+    assert len(list(node.rglob("result.txt"))) == len(built.graph.nodes)
+    assert "working on base" in store.logs(built.base)[-1].read_text()
+    assert not [name for name in store.remote.list("artifacts") if "/scratch/" in name]
+    other = SharedStore(Remote(bucket), tmp_path / "other")
+    assert [other.verify(key) for key in built.graph.nodes] == [[]] * len(built.graph.nodes)
+
+
+@pytest.mark.usefixtures("node")
+def test_a_stage_that_fails_elsewhere_says_why_and_leaves_its_log(bucket: str, tmp_path: Path) -> None:
+    rows = Rows(steps=1, trouble="known")
+    rows.graph.runs.append(PlannedRun(resolved_run(), rows.base))
+    store = SharedStore(Remote(bucket), tmp_path / "engine")
+    outcome = run_elsewhere(rows.graph, store)
+    (failure,) = outcome.failed.values()
+    assert failure.message == "the images are upside down"
+    assert failure.log is not None
+    assert "upside down" in failure.log.read_text()
+    assert store.holder(rows.base) is None
+    assert not [name for name in store.remote.list("artifacts") if "attempt-" in name]
+
+
+@pytest.mark.usefixtures("node")
+def test_an_input_that_is_damaged_on_the_url_is_made_again(bucket: str, tmp_path: Path) -> None:
+    built = one_row()
+    store = SharedStore(Remote(bucket), tmp_path / "engine")
+    only_base = Rows(steps=1)
+    only_base.graph.runs.append(PlannedRun(resolved_run(), built.base))
+    run_elsewhere(only_base.graph, store)
+    manifest = store.manifest(built.base)
+    assert manifest is not None
+    name = f"artifacts/{built.base[:2]}/{built.base}/{manifest.attempt}/result.txt"
+    store.remote.write(name, b"other")
+    shutil.rmtree(tmp_path / "node")
+    node_store.cache_clear()
+    outcome = run_elsewhere(built.graph, store)
+    assert not outcome.failed
+    assert built.base in outcome.done
+    made = store.manifest(built.base)
+    assert made is not None
+    assert made.attempt != manifest.attempt

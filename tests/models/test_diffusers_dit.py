@@ -120,11 +120,18 @@ def test_bins_and_shards_are_read(tmp_path: Path, options: dict[str, Any]) -> No
     assert same(read_checkpoint(tmp_path / "plain").state, read_checkpoint(tmp_path / "other").state)
 
 
-def test_an_index_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../other.safetensors", "files in the same folder"),
+        ("x" * 300, "x{300}: cannot be read: File name too long"),
+    ],
+)
+def test_an_index_that_leads_nowhere_is_refused(tmp_path: Path, name: str, message: str) -> None:
     from_diffusers().save_pretrained(tmp_path, max_shard_size="100KB")
     index = tmp_path / "diffusion_pytorch_model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {"proj_out_1.bias": "../other.safetensors"}}))
-    with pytest.raises(InputError, match="files in the same folder"):
+    index.write_text(json.dumps({"weight_map": {"proj_out_1.bias": name}}))
+    with pytest.raises(InputError, match=message):
         read_checkpoint(tmp_path)
 
 

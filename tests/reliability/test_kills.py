@@ -42,11 +42,9 @@ def survive(
     witness = Witness(run, expected)
     for moment in moments:
         while True:
-            killed = run.killed_at(moment)
-            witness.look()
-            kills += killed
-            if killed:
-                fresh = False
+            if run.killed_at(moment):
+                witness.look()
+                kills, fresh = kills + 1, False
                 break
             witness.end()
             assert not fresh, f"not met: {moment}"

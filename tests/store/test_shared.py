@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 from test_records import a_record
 
-from ssdbench.errors import SsdbenchError
+from ssdbench.errors import SsdbenchError, UsageError
 from ssdbench.store import InputDigest, Manifest, Provenance, Sheet, Store, node, shared_gc
 from ssdbench.store.gc import verify_all
 from ssdbench.store.places import open_store
@@ -383,20 +384,110 @@ def test_a_node_brings_inputs_to_itself_and_commits(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "node"))
     before = len(s3_server.requests)
     consumed = InputDigest(key=KEY, digest=made.digest)
-    found = node.fetch_inputs(bucket, {"model": consumed})
+    there = node.node_store(bucket)
+    found = node.fetch_inputs(there, {"model": consumed})
     assert (found["model"] / "x").read_bytes() == b"weights"
     assert tmp_path / "node" in found["model"].parents
     assert len(s3_server.requests) - before <= 3  # DONE.json and the file, which s3fs asks the size of first
-    attempt = node.begin(bucket, OTHER)
+    asked = driver.begin(OTHER)
+    attempt = there.begin(OTHER, asked.name)
     (attempt.path / "y").write_bytes(b"samples")
     provenance = Provenance(
         kind="sample", version=1, title="t", spec={}, inputs={"model": consumed}, sources="s"
     )
-    committed = node.push(bucket, attempt, provenance)
-    assert driver.refresh(OTHER) == committed
+    committed = driver.commit_sent(asked, provenance, there.send(attempt))
+    assert machine("another").refresh(OTHER) == committed
+    assert (driver.directory(OTHER) / "y").read_bytes() == b"samples"
     other = consumed.model_copy(update={"digest": "0" * 64})
-    with pytest.raises(SsdbenchError, match=r"'model' .* has other content by now"):
-        node.fetch_inputs(bucket, {"model": other})
+    with pytest.raises(node.BadInputs, match=r"'model' .* has other content by now"):
+        node.fetch_inputs(there, {"model": other})
+
+
+def test_copies_on_a_node_are_dropped_unless_in_use_the_oldest_first(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, keys = machine("node"), [f"{i:064x}" for i in range(4)]
+    for i, key in enumerate(keys):
+        put(store, key, {"x": b"1" * 1000})
+        with node.in_use(store, [key]):
+            pass
+        os.utime(store.key_dir(key) / "USE", (i, i))
+    with node.in_use(store, [keys[0]]):
+        os.utime(store.key_dir(keys[0]) / "USE", (0, 0))
+        monkeypatch.setenv(
+            "SSDBENCH_NODE_CACHE_GB", "5e-6"
+        )  # of four artifacts of 1 kB and a manifest of about as much
+        node.make_room(store)
+    here = [bool(list(store.key_dir(key).glob("attempt-*"))) for key in keys]
+    assert here[0]
+    assert here[-1]
+    assert not here[1]
+    assert all((store.directory(key) / "x").stat().st_size == 1000 for key in keys)  # which fetches
+    monkeypatch.setenv("SSDBENCH_NODE_CACHE_GB", "much")
+    with pytest.raises(UsageError, match="SSDBENCH_NODE_CACHE_GB is 'much'"):
+        node.make_room(store)
+
+
+def test_another_machine_goes_on_from_what_a_lost_one_kept(machine: Machine) -> None:
+    lost, other = machine("lost"), machine("other")
+    inputs = {"model": InputDigest(key=OTHER, digest="1" * 64)}
+    scratch, _ = lost.scratch(KEY, inputs, "s")
+    (scratch / "checkpoint.pt").write_bytes(b"step 100")
+    (scratch / "losses.jsonl").write_text("1\n2\n")
+    (scratch / "checkpoint.pt.123").write_bytes(b"half of the ne")
+    lost.keep_safe(KEY).close(send=True)
+    found, sources = other.scratch(KEY, inputs, "s")
+    kept = {path.name: path.read_bytes() for path in found.iterdir() if not path.name.startswith(".")}
+    assert kept == {"checkpoint.pt": b"step 100", "losses.jsonl": b"1\n2\n"}
+    assert sources == "s"
+    # The lost one is back; the other got further.
+    (found / "checkpoint.pt").write_bytes(b"step 200")
+    other.keep_safe(KEY).close(send=True)
+    assert (lost.scratch(KEY, inputs, "s")[0] / "checkpoint.pt").read_bytes() == b"step 200"
+    # What was not sent is not lost to whoever sent last.
+    (scratch / "checkpoint.pt").write_bytes(b"step 250")
+    assert (lost.scratch(KEY, inputs, "s")[0] / "checkpoint.pt").read_bytes() == b"step 250"
+    put(lost, KEY, {"x": b"1"})
+    assert not [name for name in lost.remote.list("artifacts") if "/scratch/" in name]
+
+
+def test_what_was_kept_while_consuming_something_else_is_not_mixed_in(machine: Machine) -> None:
+    one, two = machine("one"), machine("two")
+    before, after = ({"data": InputDigest(key=OTHER, digest=digit * 64)} for digit in "12")
+    scratch, _ = one.scratch(KEY, before, "s")
+    for shard in "ab":
+        (scratch / shard).write_text("old")
+    one.keep_safe(KEY).close(send=True)
+    scratch, _ = two.scratch(KEY, after, "s")
+    assert [path.name for path in scratch.iterdir()] == [".note.json"]
+    (scratch / "a").write_text("new")
+    two.keep_safe(KEY).close(send=True)
+    scratch, _ = machine("three").scratch(KEY, after, "s")
+    assert {path.name: path.read_text() for path in scratch.glob("[ab]")} == {"a": "new"}
+
+
+def test_what_changed_last_is_sent_first_and_the_whole_is_named_last(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cut between any two objects leaves no checkpoint without the log up to it."""
+    store = machine("a")
+    scratch, _ = store.scratch(KEY, {}, "s")
+    for age, name in enumerate(("losses.jsonl", "checkpoint.pt", "older")):
+        (scratch / name).write_text(name)
+        os.utime(scratch / name, (1000 - age, 1000 - age))
+    sent: list[str] = []
+    upload = Remote.upload
+
+    def note(self: Remote, source: Path, name: str) -> None:
+        sent.append(name.rpartition("/")[2])
+        if name.endswith("older"):
+            raise RemoteError("cut off")
+        upload(self, source, name)
+
+    monkeypatch.setattr(Remote, "upload", note)
+    store.keep_safe(KEY).close(send=True)  # which is logged, and fails no stage
+    assert sent == [".note.json", "losses.jsonl", "checkpoint.pt", "older"]
+    assert not [name for name in store.remote.list("artifacts") if name.endswith("/.sent")]
 
 
 def test_places() -> None:

@@ -10,6 +10,7 @@ from ssdbench.engine.loop import Loop
 from ssdbench.engine.outcome import Outcome
 from ssdbench.engine.process import WorkerProcess
 from ssdbench.engine.resources import Slot, check_gpus, check_request, slots, together
+from ssdbench.engine.shipment import Shipment
 from ssdbench.engine.view import View
 from ssdbench.plan.decide import Decision
 from ssdbench.plan.graph import Graph
@@ -59,6 +60,8 @@ def run_graph(
 class LocalPlaces:
     """This machine's slots: see :class:`ssdbench.engine.places.Places`."""
 
+    ships = False
+
     def __init__(
         self,
         workers: int | None,
@@ -100,7 +103,7 @@ class LocalPlaces:
         self._free += slot.parts or (slot,)
         self._free.sort(key=lambda slot: slot.name)
 
-    def start(self, job: Path, log: Path, slot: Slot) -> WorkerProcess:
+    def start(self, job: Path, log: Path, slot: Slot, shipment: Shipment | None = None) -> WorkerProcess:
         """Start a worker, forked where that is safe."""
         return self._launcher.start(job, log, slot)
 

@@ -11,12 +11,21 @@ from dataclasses import dataclass
 
 from ssdbench.collector import collector_paused
 from ssdbench.engine.board import Board, State
-from ssdbench.engine.outcome import Failure, Outcome
+from ssdbench.engine.outcome import (
+    BadInput,
+    Committed,
+    Elsewhere,
+    Failure,
+    Lost,
+    Outcome,
+    Result,
+    Stopped,
+)
 from ssdbench.engine.places import Places
 from ssdbench.engine.process import Placed
 from ssdbench.engine.resources import Slot
 from ssdbench.engine.signals import taken
-from ssdbench.engine.stage import BadInput, Committed, Elsewhere, Lost, Result, StageThread, Stopped
+from ssdbench.engine.stage import StageThread
 from ssdbench.engine.targets import Targets
 from ssdbench.engine.view import Counts, View, format_seconds
 from ssdbench.plan.decide import Decision
@@ -168,6 +177,7 @@ class Loop:
             self._store,
             slot,
             start=self._places.start,
+            ships=self._places.ships,
             replaces=self._board.replaces.get(key),
             told=lambda key, event: self._inbox.put(_Told(key, event)),
             finished=lambda key, result: self._inbox.put(_Ended(key, result)),

@@ -5,21 +5,21 @@ Nothing here knows which cluster it is: the engine calls ``NodeWorker``'s method
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ssdbench.engine.launch import Launcher
 from ssdbench.engine.process import Placed, WorkerProcess
 from ssdbench.engine.resources import Slot
+from ssdbench.engine.shipment import Delivered, Shipment, unpacked
 from ssdbench.errors import InputError, SsdbenchError
 from ssdbench.store.files import walk_files
 from ssdbench.store.sources import digest_sources, package_directory
-from ssdbench.worker import EXIT_KNOWN, Failed, Finished, Job, Progress
+from ssdbench.worker import EXIT_KNOWN, EXIT_OK, Failed, Finished, Job, Progress
 
 JOB_SECONDS = 10.0  # how long a node may take to see what was written elsewhere under a new name
 OUTPUT_SECONDS = 65.0  # and how long in a directory that it has read before: NFS keeps one for up to a minute
@@ -28,12 +28,19 @@ _WATCH_SECONDS = 2.0
 
 # Variables of the engine's process that say where things lie or how a stage runs, and are to be the same on a node.
 PASSED_ON = (
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_PROFILE",
+    "AWS_REGION",
     "HF_DATASETS_CACHE",
     "HF_HOME",
     "HF_HUB_CACHE",
     "HF_HUB_OFFLINE",
     "SSDBENCH_CHECKPOINT_SECONDS",
     "SSDBENCH_DATA",
+    "SSDBENCH_NODE_CACHE_GB",
+    "SSDBENCH_SAMPLE_BATCH",
+    "SSDBENCH_SEND_SECONDS",
     "TORCH_HOME",
     "XDG_CACHE_HOME",
     "XDG_DATA_HOME",
@@ -42,10 +49,11 @@ PASSED_ON = (
 
 @dataclass(frozen=True)
 class Ended:
-    """A worker's exit code, and the ``sizes`` of its output."""
+    """A worker's exit code; the ``sizes`` of its output where that is on a directory of all, else what it logged."""
 
     code: int
     files: Mapping[str, int]
+    log: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -65,12 +73,19 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class Errand:
-    """A job for a node; the paths are on the shared directory. ``sources`` are those the engine will say were used."""
+    """A job for a node. ``sources`` are those the engine will say were used.
+
+    The paths are on a directory that all share, or else the engine's own, and the ``shipment`` has all that counts.
+    """
 
     job: Path
     log: Path
     slot: Slot
     sources: str
+    shipment: Shipment | None = None
+
+
+Told = Placed | Progress | Finished | Failed | Delivered | Ended
 
 
 class Host:
@@ -88,16 +103,25 @@ class Host:
         if circumstances.directory.is_dir():  # where modules of the user's own are looked for
             os.chdir(circumstances.directory)
 
-    def run(self, errand: Errand) -> Iterator[Placed | Progress | Finished | Failed | Ended]:
-        """Yield where the worker runs, what it tells, and last how it ended, also where it could not be started."""
+    def run(self, errand: Errand) -> Iterator[Told]:
+        """Yield where the worker runs, what it tells, what was delivered, and last how it ended or was not started."""
         try:
             if digest_sources(package_directory()) != errand.sources:
                 raise InputError(
                     f"node {self._name} has other sources of ssdbench ({package_directory()}) than the machine that "
                     "runs the engine: install the same version on both"
                 )
-            with prepared(errand.job, self._name) as job:
-                yield from self._work(errand, job)
+            if errand.shipment is not None:
+                with unpacked(errand.shipment, errand.sources) as here:
+                    code = yield from self._work(errand, here.job, here.log)
+                    if code == EXIT_OK:
+                        yield here.deliver()
+                    log = here.logged()
+                yield Ended(code, {}, log)
+                return
+            await_job(errand.job, self._name)
+            code = yield from self._work(errand, errand.job, errand.log)
+            yield Ended(code, sizes(Job.model_validate_json(errand.job.read_bytes()).output))
         except (SsdbenchError, OSError) as error:
             yield Failed(type=type(error).__name__, message=str(error))
             yield Ended(EXIT_KNOWN, {})
@@ -108,9 +132,9 @@ class Host:
             if self._running is not None and self._running[0] == job:
                 self._running[1].terminate()
 
-    def _work(self, errand: Errand, path: Path) -> Iterator[Placed | Progress | Finished | Failed | Ended]:
+    def _work(self, errand: Errand, path: Path, log: Path) -> Generator[Told, None, int]:
         output = Job.model_validate_json(path.read_bytes()).output
-        process = self._launcher.start(path, errand.log, errand.slot)
+        process = self._launcher.start(path, log, errand.slot)
         with self._lock:
             self._running = errand.job, process
         over = threading.Event()
@@ -128,25 +152,20 @@ class Host:
             with self._lock:
                 self._running = None
             code = process.wait()
-        yield Ended(code, sizes(output))
+        return code
 
 
-@contextlib.contextmanager
-def prepared(job: Path, node: str) -> Iterator[Path]:
-    """Have a job's inputs and output where a worker on this node can use them; gives the job file to run.
-
-    On a shared directory nothing has to be moved; it has to be the same one. What a store that is no directory needs is
-    to be done here: inputs fetched before, the output brought back after, by a job file that names the copies.
+def await_job(job: Path, node: str) -> None:
+    """Wait until a job that was written elsewhere can be seen here.
 
     Raises:
-        InputError: the job or its output cannot be seen from here.
+        InputError: after 10 s it still cannot.
     """
     if not _appears(job.is_file, JOB_SECONDS):
         raise InputError(
             f"{job} cannot be seen from node {node}: --results must be in a directory that every node has at the same "
-            "path"
+            "path, or a URL"
         )
-    yield job
 
 
 def sizes(directory: Path) -> dict[str, int]:

@@ -1,10 +1,12 @@
-"""What an engine gives back."""
+"""What an engine gives back, and what one stage gives the engine."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+from ssdbench.store import Manifest
 
 _HEADLINE = 100
 
@@ -44,3 +46,42 @@ class Outcome:
     failed: dict[str, Failure] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Committed:
+    """The artifact stands; ``here`` tells whether this process made it."""
+
+    manifest: Manifest
+    here: bool
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another live process holds the lease."""
+
+    holder: str
+
+
+@dataclass(frozen=True)
+class BadInput:
+    """An input is not there, or was damaged and is now set aside; it has to be made again first."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The machine under the worker failed; another may do better."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Stopped on request."""
+
+
+Result = Committed | Elsewhere | BadInput | Lost | Stopped | Failure
+"""How one stage ended."""

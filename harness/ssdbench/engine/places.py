@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ssdbench.engine.process import WorkerProcess
 from ssdbench.engine.resources import Slot
+from ssdbench.engine.shipment import Shipment
 
 
 class Places(Protocol):
@@ -36,8 +37,14 @@ class Places(Protocol):
         """Free a slot."""
         ...
 
-    def start(self, job: Path, log: Path, slot: Slot) -> WorkerProcess:
-        """Start a worker for a job's file on a slot; its log is appended to ``log``. Called by the stage's thread."""
+    ships: bool
+    """Whether workers run on other machines, which share with this one no more than a store on a URL."""
+
+    def start(self, job: Path, log: Path, slot: Slot, shipment: Shipment | None) -> WorkerProcess:
+        """Start a worker for a job's file on a slot; its log is appended to ``log``. Called by the stage's thread.
+
+        A ``shipment`` comes where the machine of the worker cannot be supposed to see the paths.
+        """
         ...
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from typing import IO, Protocol
 from pydantic import ValidationError
 
 from ssdbench.engine.resources import Slot
+from ssdbench.engine.shipment import Delivered
 from ssdbench.worker import EVENT, EXIT_INTERRUPTED, THREAD_VARIABLES, Failed, Finished, Progress
 
 WORKER = (sys.executable, "-m", "ssdbench.worker")
@@ -35,8 +36,8 @@ class Placed:
 class WorkerProcess(Protocol):
     """A started worker."""
 
-    def events(self) -> Iterator[Placed | Progress | Finished | Failed]:
-        """Yield what the worker tells, until it ends.
+    def events(self) -> Iterator[Placed | Progress | Finished | Failed | Delivered]:
+        """Yield what the worker tells, until it ends; of a shipment what was delivered, before the end.
 
         Raises:
             WorkerLost: its machine is gone, and its end will never be known.

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -50,7 +51,7 @@ def run_graph_on_ray(
     Args:
         graph: stages and runs.
         decisions: what to do with each stage.
-        store: its directory must be there, at the same path, on every node.
+        store: its directory must be there, at the same path, on every node; one on a URL need only be reachable.
         address: of the cluster's head, ``HOST:PORT``; ``local`` starts a cluster on this machine; None for
             RAY_ADDRESS, or else the cluster that this machine is a node of. Ignored where ray is connected already.
         workers: at most so many stages without a GPU at a time; None for as many as the nodes' CPUs allow.
@@ -96,7 +97,9 @@ def connected(address: str | None) -> Iterator[None]:
         if on_main:
             signal.signal(signal.SIGTERM, before)
     try:
-        yield
+        # What Ray has to say of nodes that it lost goes to stdout, which is the tables'.
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
     finally:
         ray.shutdown()
 

@@ -13,6 +13,7 @@ import ray
 from ssdbench.engine.node import Circumstances, Errand
 from ssdbench.engine.ray_worker import RayHost, RayWorker
 from ssdbench.engine.resources import Slot, default_threads, room_on
+from ssdbench.engine.shipment import Shipment
 from ssdbench.errors import UsageError
 from ssdbench.store.sources import digest_sources, package_directory
 
@@ -27,6 +28,8 @@ class RayPlaces:
     A slot stands for CPUs, and a GPU, on whichever node Ray chooses, which spreads them. An actor whose stage is over
     is kept for another, and let go when there is none for a while or when a new one waits for its room.
     """
+
+    ships = True
 
     def __init__(
         self, workers: int | None, device: str | None, threads: int | None, command: Sequence[str] | None
@@ -108,7 +111,7 @@ class RayPlaces:
                 host.idle_since = time.monotonic()
                 self._idle.append(host)
 
-    def start(self, job: Path, log: Path, slot: Slot) -> RayWorker:
+    def start(self, job: Path, log: Path, slot: Slot, shipment: Shipment | None = None) -> RayWorker:
         """Start a worker on a node that has room; it may have to wait for what others use."""
         with self._lock:
             host = next((host for host in self._idle if host.gpu == slot.gpu), None)
@@ -118,7 +121,7 @@ class RayPlaces:
                 self._idle.remove(host)
             self._busy[slot.name] = host
         sources = digest_sources(package_directory())
-        return RayWorker(host, Errand(job.resolve(), log.resolve(), slot, sources))
+        return RayWorker(host, Errand(job.resolve(), log.resolve(), slot, sources, shipment))
 
     def close(self) -> None:
         """End the actors, and with them whatever still runs in them."""

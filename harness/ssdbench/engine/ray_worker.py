@@ -13,6 +13,7 @@ from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 from ssdbench.engine.node import Circumstances, Ended, Errand, Host, await_files
 from ssdbench.engine.process import Placed, WorkerLost
 from ssdbench.engine.resources import Slot
+from ssdbench.engine.shipment import Delivered
 from ssdbench.errors import SsdbenchError
 from ssdbench.worker import Failed, Finished, Job, Progress
 
@@ -49,7 +50,7 @@ class RayWorker:
         self._runs = False
         self._ended: Ended | None = None
 
-    def events(self) -> Iterator[Placed | Progress | Finished | Failed]:
+    def events(self) -> Iterator[Placed | Progress | Finished | Failed | Delivered]:
         """Yield where the worker runs and what it tells, until it ends.
 
         Raises:
@@ -62,6 +63,7 @@ class RayWorker:
                 event = ray.get(reference)
                 if isinstance(event, Ended):
                     self._ended = event
+                    self._keep(event.log)
                     continue
                 if isinstance(event, Placed):
                     host.place, host.node, self._runs = event.place, event.node, True
@@ -83,10 +85,15 @@ class RayWorker:
         """The worker's exit code, once what it wrote can be seen from here."""
         if self._ended is None:
             return -signal.SIGKILL
-        if self._ended.code == 0:
+        if self._ended.code == 0 and self._errand.shipment is None:
             output = Job.model_validate_json(self._errand.job.read_bytes()).output
             await_files(output, self._ended.files, str(self._host.place))
         return self._ended.code
+
+    def _keep(self, log: bytes) -> None:
+        if log:
+            with self._errand.log.open("ab") as file:
+                file.write(log)
 
     def terminate(self) -> None:
         """Ask the worker to stop; one that still waits for a node will not start."""

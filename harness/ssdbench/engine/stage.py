@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssdbench.engine.outcome import Failure
+from ssdbench.engine.outcome import BadInput, Committed, Elsewhere, Failure, Lost, Result, Stopped
 from ssdbench.engine.process import Placed, WorkerLost, WorkerProcess, describe_exit
 from ssdbench.engine.resources import Slot
+from ssdbench.engine.shipment import Delivered, Shipment
 from ssdbench.errors import SsdbenchError
 from ssdbench.faults import OUT_OF_MEMORY, disk_fault, memory_fault
 from ssdbench.plan.graph import Node
-from ssdbench.store import Attempt, InputDigest, Manifest, Measured, Provenance, Store
+from ssdbench.store import Attempt, InputDigest, Measured, Provenance, Store
+from ssdbench.store.node import BadInputs
+from ssdbench.store.shared import SharedStore
 from ssdbench.store.sources import digest_sources, git_commit, package_directory
 from ssdbench.worker import EXIT_KNOWN, EXIT_OK, Failed, Finished, Job, Progress
 
@@ -23,50 +26,23 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Committed:
-    """The artifact stands; ``here`` tells whether this process made it."""
+class _Told:
+    """What a worker has told, and how it ended."""
 
-    manifest: Manifest
-    here: bool
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """Another live process holds the lease."""
-
-    holder: str
+    answer: Finished | Failed | None
+    code: int
+    delivered: Delivered | None
 
 
-@dataclass(frozen=True)
-class BadInput:
-    """An input is not there, or was damaged and is now set aside; it has to be made again first."""
-
-    key: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Lost:
-    """The machine under the worker failed; another may do better."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """Stopped on request."""
-
-
-StartWorker = Callable[[Path, Path, Slot], WorkerProcess]
-"""From a job's file, a log and a slot to a running worker."""
-
-Result = Committed | Elsewhere | BadInput | Lost | Stopped | Failure
+StartWorker = Callable[[Path, Path, Slot, Shipment | None], WorkerProcess]
+"""From a job's file, a log, a slot, and a shipment where paths do not do, to a running worker."""
 
 
 class StageThread(threading.Thread):
     """Runs one stage and hands its result to ``finished``; ``told`` gets the worker's progress and where it runs.
 
-    Both are called on this thread, as is ``start``. ``replaces`` names an attempt that is to be made anew.
+    Both are called on this thread, as is ``start``. ``replaces`` names an attempt that is to be made anew. A worker
+    that ``start`` starts on another machine (``ships``) gets a shipment where the store is on a URL.
     """
 
     def __init__(
@@ -76,6 +52,7 @@ class StageThread(threading.Thread):
         slot: Slot,
         *,
         start: StartWorker,
+        ships: bool = False,
         replaces: str | None,
         told: Callable[[str, Progress | Placed], None],
         finished: Callable[[str, Result], None],
@@ -85,6 +62,7 @@ class StageThread(threading.Thread):
         self.slot = slot
         self._store = store
         self._start_worker = start
+        self._shipping = store if ships and isinstance(store, SharedStore) else None
         self._replaces = replaces
         self._told = told
         self._finished = finished
@@ -154,8 +132,11 @@ class StageThread(threading.Thread):
                 if done is None or done.attempt != attempt.name:
                     store.discard(attempt)
 
-    def _check_inputs(self) -> dict[str, InputDigest] | BadInput | Stopped:
-        """Verify every input by digest, which sets a damaged one aside."""
+    def _check_inputs(self, *, suspect: bool = False) -> dict[str, InputDigest] | BadInput | Stopped:
+        """Verify every input by digest, which sets a damaged one aside.
+
+        What is shipped is verified where it arrives; here only where it was ``suspect`` there, and then in its place.
+        """
         consumed: dict[str, InputDigest] = {}
         for role, key in self.node.inputs.items():
             if self._stopping.is_set():
@@ -163,7 +144,9 @@ class StageThread(threading.Thread):
             manifest = self._store.manifest(key)
             if manifest is None:
                 return BadInput(key, "it is no longer there")
-            problems = self._store.verify(key, trust_seen=True)
+            problems = []
+            if self._shipping is None or suspect:
+                problems = self._store.verify(key, trust_seen=True, strict=self._shipping is not None)
             if problems:
                 reason = "; ".join(problems[:3])
                 self._store.set_aside(key, manifest.attempt, reason)
@@ -172,28 +155,32 @@ class StageThread(threading.Thread):
         return consumed
 
     def _run_worker(self, attempt: Attempt, inputs: dict[str, InputDigest]) -> Result:
-        store, spec = self._store, self.node.spec
+        store = self._store
         log_path = store.log_path(attempt)
         # A run may last for hours while the sources are being edited: what counts is what the worker imports.
         sources = digest_sources(package_directory())
-        scratch, sources = store.scratch(attempt.key, inputs, sources)
-        job = Job(
-            kind=spec.KIND,
-            spec=spec.dump(),
-            inputs={role: store.directory(consumed.key).resolve() for role, consumed in inputs.items()},
-            output=attempt.path.resolve(),
-            scratch=scratch.resolve(),
-            device=self.slot.device,
-            threads=self.slot.threads,
-            ranks=self.slot.ranks,
-        )
+        shipment = None
+        if self._shipping is not None:  # the other machine fetches and makes what the job names
+            job = self._job({}, attempt.path, store.key_dir(attempt.key) / "scratch")
+            shipment = Shipment(self._shipping.name, attempt.key, attempt.name, inputs, job)
+        else:
+            scratch, sources = store.scratch(attempt.key, inputs, sources)
+            directories = {role: store.directory(consumed.key) for role, consumed in inputs.items()}
+            job = self._job(directories, attempt.path, scratch)
         job_path = log_path.with_suffix(".json")
         job_path.write_text(job.model_dump_json(indent=1), encoding="utf-8")
         if self._stopping.is_set():
             return Stopped()
-        answer, code = self._watch(self._start_worker(job_path, log_path, self.slot))
-        if code == EXIT_OK and isinstance(answer, Finished):
-            return self._commit(attempt, inputs, sources, answer)
+        sender = store.keep_safe(attempt.key) if shipment is None else None
+        code = None
+        try:
+            told = self._watch(self._start_worker(job_path, log_path, self.slot, shipment))
+            code = told.code
+        finally:
+            if sender is not None:
+                sender.close(send=code != EXIT_OK and not self._killed)
+        if code == EXIT_OK and isinstance(told.answer, Finished):
+            return self._commit(attempt, inputs, sources, told.answer, told.delivered)
         elsewhere = store.manifest(attempt.key)
         if elsewhere is not None:
             return Committed(elsewhere, here=False)
@@ -202,13 +189,27 @@ class StageThread(threading.Thread):
         if self._lease_lost:
             return Elsewhere(str(store.holder(attempt.key) or "another process"))
         # Another run, which keeps no images, may have dropped what the worker was reading.
-        checked = self._check_inputs()
+        suspect = isinstance(told.answer, Failed) and told.answer.type == BadInputs.__name__
+        checked = self._check_inputs(suspect=suspect)
         if isinstance(checked, BadInput):
             return checked
-        return Failure(_message(answer, code, spec.LOWER), log_path)
+        return Failure(_message(told.answer, told.code, self.node.spec.LOWER), log_path)
 
-    def _watch(self, worker: WorkerProcess) -> tuple[Finished | Failed | None, int]:
+    def _job(self, inputs: Mapping[str, Path], output: Path, scratch: Path) -> Job:
+        return Job(
+            kind=self.node.spec.KIND,
+            spec=self.node.spec.dump(),
+            inputs={role: directory.resolve() for role, directory in inputs.items()},
+            output=output.resolve(),
+            scratch=scratch.resolve(),
+            device=self.slot.device,
+            threads=self.slot.threads,
+            ranks=self.slot.ranks,
+        )
+
+    def _watch(self, worker: WorkerProcess) -> _Told:
         answer: Finished | Failed | None = None
+        delivered: Delivered | None = None
         self._worker = worker
         # A stop may have come between the start of the process and the line above.
         if self._stopping.is_set() or self._lease_lost:
@@ -217,6 +218,8 @@ class StageThread(threading.Thread):
             for event in worker.events():
                 if isinstance(event, Progress | Placed):
                     self._told(self.node.key, event)
+                elif isinstance(event, Delivered):
+                    delivered = event
                 else:
                     answer = event
         except BaseException:
@@ -224,10 +227,15 @@ class StageThread(threading.Thread):
             raise
         finally:
             code = worker.wait()
-        return answer, code
+        return _Told(answer, code, delivered)
 
     def _commit(
-        self, attempt: Attempt, inputs: dict[str, InputDigest], sources: str, answer: Finished
+        self,
+        attempt: Attempt,
+        inputs: dict[str, InputDigest],
+        sources: str,
+        answer: Finished,
+        delivered: Delivered | None,
     ) -> Committed:
         spec = self.node.spec
         measured = Measured(threads=self.slot.threads, **answer.model_dump(exclude={"event"}))
@@ -238,10 +246,13 @@ class StageThread(threading.Thread):
             title=spec.title,
             spec=spec.canonical(),
             inputs=inputs,
-            sources=sources,
+            sources=sources if delivered is None else delivered.sources,
             git_commit=git_commit(),
         )
-        manifest = self._store.commit(attempt, provenance)
+        if delivered is None or self._shipping is None:
+            manifest = self._store.commit(attempt, provenance)
+        else:
+            manifest = self._shipping.commit_sent(attempt, provenance, delivered.files)
         return Committed(manifest, here=manifest.attempt == attempt.name)
 
 

@@ -158,9 +158,9 @@ def _some(names: list[str], most: int = 8) -> str:
 
 def _is_safetensors(path: Path) -> bool:
     """Whether the file begins as safetensors do: the header's length in 8 bytes, then a JSON object."""
-    if path.exists():  # else the message is the system's
-        require_file(path)
     try:
+        if path.exists():  # else the message is the system's
+            require_file(path)
         with path.open("rb") as file:
             head = file.read(9)
     except OSError as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import BaseModel, ValidationError
 
@@ -36,12 +37,20 @@ from ssdbench.store.record import Record, record_path, thumbnail_path
 from ssdbench.store.sheets import Sheet, write_sheet
 
 _LOGS_KEPT = 5
-_SCRATCH_NOTE = ".note.json"
+SCRATCH_NOTE = ".note.json"
 
 
 def now() -> str:
     """Tell the present UTC time in ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Closing(Protocol):
+    """What goes on beside a stage until it is closed."""
+
+    def close(self, *, send: bool) -> None:
+        """End it; ``send`` has it do its work a last time."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ class Store(StoreReader):
             where an earlier attempt's differed.
         """
         path = self.key_dir(key) / "scratch"
-        note = path / _SCRATCH_NOTE
+        note = path / SCRATCH_NOTE
         present = ScratchNote(inputs=dict(inputs or {}), sources=sources)
         if path.is_dir():
             try:
@@ -98,16 +107,20 @@ class Store(StoreReader):
         write_atomically(note, present.model_dump_json().encode())
         return path, present.sources
 
+    def keep_safe(self, key: str) -> Closing | None:
+        """Start what keeps the scratch directory where other machines find it, if this store is not that place."""
+        return None
+
     def log_path(self, attempt: Attempt) -> Path:
         """Where the attempt's worker logs; the directory is created."""
         path = self.key_dir(attempt.key) / "logs" / f"{attempt.name}.log"
         path.parent.mkdir(exist_ok=True)
         return path
 
-    def begin(self, key: str) -> Attempt:
-        """Create a fresh attempt directory, named after this process."""
+    def begin(self, key: str, name: str | None = None) -> Attempt:
+        """Create a fresh attempt directory, named after this process; ``name`` is one that another has given it."""
         owner = Owner.current()
-        name = f"attempt-{owner.tag}"
+        name = name or f"attempt-{owner.tag}"
         path = self.key_dir(key) / name
         make_durable_directory(path, self.root)
         return Attempt(key, name, path, owner, now())
@@ -124,8 +137,10 @@ class Store(StoreReader):
             SsdbenchError: the attempt's directory is gone or holds something that is no plain file, or a
                 damaged ``DONE.json`` stands in the way and cannot be moved.
         """
-        files = _flushed(attempt)
-        manifest = Manifest(
+        return self._stand(attempt, self._manifest_of(attempt, provenance, flushed(attempt)))
+
+    def _manifest_of(self, attempt: Attempt, provenance: Provenance, files: dict[str, FileEntry]) -> Manifest:
+        return Manifest(
             **provenance.model_dump(),
             key=attempt.key,
             attempt=attempt.name,
@@ -139,7 +154,6 @@ class Store(StoreReader):
             started=attempt.started,
             host=attempt.owner.host,
         )
-        return self._stand(attempt, manifest)
 
     def take(self, attempt: Attempt, manifest: Manifest) -> Manifest:
         """Make a copy of another store's artifact, which ``attempt`` holds, the key's: as ``commit`` does.
@@ -149,7 +163,7 @@ class Store(StoreReader):
         Raises:
             SsdbenchError: the files are not those of the manifest, or as ``commit`` does.
         """
-        files = _flushed(attempt, plain=False)
+        files = flushed(attempt, plain=False)
         if files != manifest.files:
             wrong = sorted(
                 name for name in files.keys() | manifest.files if files.get(name) != manifest.files.get(name)
@@ -256,7 +270,7 @@ class Store(StoreReader):
         return write_sheet(self.suites_dir, sheet, self.root)
 
 
-def _flushed(attempt: Attempt, *, plain: bool = True) -> dict[str, FileEntry]:
+def flushed(attempt: Attempt, *, plain: bool = True) -> dict[str, FileEntry]:
     """Flush all that an attempt wrote; returns its files, which get the usual mode unless they may be links."""
     if not attempt.path.is_dir():
         raise SsdbenchError(f"the attempt's directory is gone: {attempt.path}")

@@ -29,14 +29,23 @@ def expiry_seconds() -> float:
     Raises:
         UsageError: the variable is no positive number.
     """
-    text = os.environ.get("SSDBENCH_LEASE_SECONDS", "60")
+    return positive_setting("SSDBENCH_LEASE_SECONDS", 60.0, "seconds")
+
+
+def positive_setting(variable: str, default: float, unit: str) -> float:
+    """A number from the environment.
+
+    Raises:
+        UsageError: the variable is no positive number.
+    """
+    text = os.environ.get(variable) or str(default)
     try:
-        seconds = float(text)
+        value = float(text)
     except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise UsageError(f"SSDBENCH_LEASE_SECONDS is {text!r}; expected a positive number of seconds")
-    return seconds
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise UsageError(f"{variable} is {text!r}; expected a positive number of {unit}")
+    return value
 
 
 class Lease:

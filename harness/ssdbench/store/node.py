@@ -1,70 +1,95 @@
-"""What a worker on another machine needs of a store: inputs brought to it, and its output committed.
+"""What a worker on another machine needs of a store on a URL: inputs brought to it, and room for them.
 
-The driver holds the lease and checks; a node knows only where the store is, what to consume and which key it makes.
-It lists nothing, so that many nodes cost the object store little. All work on a directory that the nodes share too.
+The engine's machine holds the lease, decides and commits; a node knows only where the store is, what to consume and
+which attempt it makes. It lists nothing but what an unfinished stage kept: many nodes cost the object store little.
 """
 
 from __future__ import annotations
 
+import fcntl
 import functools
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
-from ssdbench.store.artifacts import Attempt, Store
-from ssdbench.store.manifest import InputDigest, Manifest, Provenance
-from ssdbench.store.places import as_directory, open_store
+from ssdbench.store.files import remove_tree, tree_bytes
+from ssdbench.store.lease import positive_setting
+from ssdbench.store.manifest import InputDigest
 from ssdbench.store.remote import Remote
 from ssdbench.store.shared import SharedStore
 
+_USE = "USE"
+_CACHE_GB = 50.0
+
+
+class BadInputs(SsdbenchError):
+    """An input is not there, is another artifact by now, or is damaged."""
+
 
 @functools.cache
-def node_store(place: str) -> Store:
-    """The store at ``place``, one a process."""
-    if as_directory(place) is not None:
-        return open_store(place)
-    return SharedStore(Remote(place), look=False)
+def node_store(url: str) -> SharedStore:
+    """The store at ``url``, one a process."""
+    return SharedStore(Remote(url), look=False)
 
 
-def fetch_inputs(place: str, inputs: Mapping[str, InputDigest]) -> dict[str, Path]:
+def fetch_inputs(store: SharedStore, inputs: Mapping[str, InputDigest]) -> dict[str, Path]:
     """Bring what a stage consumes to this machine, verified; returns each role's directory.
 
     Args:
-        place: the store's directory or URL.
-        inputs: keys and digests by role, as the driver decided on them.
+        store: where it is.
+        inputs: keys and digests by role, as the engine decided on them.
 
     Raises:
-        SsdbenchError: an input is not there, is another artifact by now, or is damaged; RemoteError: unreachable.
+        BadInputs: one is not what the engine decided on; RemoteError: the store cannot be reached.
     """
-    store = node_store(place)
     directories: dict[str, Path] = {}
     for role, consumed in inputs.items():
-        asked = (
-            store.refresh(consumed.key) if isinstance(store, SharedStore) else store.manifest(consumed.key)
-        )
+        asked = store.refresh(consumed.key)
         if asked is None or asked.digest != consumed.digest:
             found = "is not there" if asked is None else "has other content by now"
-            raise SsdbenchError(f"input '{role}' ({consumed.key[:12]}) {found}")
+            raise BadInputs(f"input '{role}' ({consumed.key[:12]}) {found}")
         problems = store.verify(consumed.key, trust_seen=True)
         if problems:
-            raise SsdbenchError(f"input '{role}' ({asked.title}): {'; '.join(problems[:3])}")
+            raise BadInputs(f"input '{role}' ({asked.title}): {'; '.join(problems[:3])}")
         directories[role] = store.directory(consumed.key).resolve()
     return directories
 
 
-def begin(place: str, key: str) -> Attempt:
-    """Create a directory of this machine for a stage's output; give it to ``push``, or to ``discard``."""
-    return node_store(place).begin(key)
+@contextmanager
+def in_use(store: SharedStore, keys: Iterable[str]) -> Iterator[None]:
+    """Keep the copies of some artifacts on this machine from being dropped by ``make_room``."""
+    with ExitStack() as stack:
+        for key in keys:
+            store.key_dir(key).mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context((store.key_dir(key) / _USE).open("a"))
+            fcntl.flock(file, fcntl.LOCK_SH)
+            os.utime(file.fileno())
+        yield
 
 
-def push(place: str, attempt: Attempt, provenance: Provenance) -> Manifest:
-    """Commit what the stage made, files first and ``DONE.json`` last and only if absent; returns what stands.
+def make_room(store: SharedStore) -> None:
+    """Drop copies on this machine, those unused for longest first, until they take SSDBENCH_NODE_CACHE_GB (50) at most.
 
-    The driver sees it by ``Store.refresh`` of the key, or when it next takes the lease.
+    Raises:
+        UsageError: the variable is no positive number.
     """
-    return node_store(place).commit(attempt, provenance)
-
-
-def discard(place: str, attempt: Attempt) -> None:
-    """Remove an attempt that came to nothing."""
-    node_store(place).discard(attempt)
+    limit = positive_setting("SSDBENCH_NODE_CACHE_GB", _CACHE_GB, "GB") * 1e9
+    found = [
+        (mark.stat().st_mtime, tree_bytes(mark.parent), mark)
+        for mark in store.artifacts_dir.glob(f"??/*/{_USE}")
+    ]
+    total = sum(size for _, size, _ in found)
+    for _, size, mark in sorted(found):
+        if total <= limit:
+            return
+        with mark.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            # The manifest stays, as do the marks: somebody may be waiting for this lock.
+            for path in [*mark.parent.glob("attempt-*"), mark.parent / "scratch"]:
+                remove_tree(path)
+            total -= size

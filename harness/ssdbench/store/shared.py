@@ -8,19 +8,28 @@ working copy is an ordinary store in the cache directory: stages see directories
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from ssdbench.store.artifacts import Attempt
+from ssdbench.store.artifacts import Attempt, flushed
 from ssdbench.store.lease import Lease
-from ssdbench.store.manifest import Manifest
+from ssdbench.store.manifest import FileEntry, InputDigest, Manifest, Provenance
 from ssdbench.store.reading import parse_manifest
 from ssdbench.store.record import Record, record_path, thumbnail_path
 from ssdbench.store.shared_reading import SharedReader, object_name
+from ssdbench.store.shared_scratch import ScratchSender, remove_scratch, restore_scratch
 from ssdbench.store.sheets import Sheet, sheet_path
 
 
 class SharedStore(SharedReader):
     """Artifacts, records and sheets under a URL."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """As ``SharedReader``."""
+        super().__init__(*arguments, **options)
+        self._restored: set[str] = set()  # keys of which something is kept there
+        self._senders: dict[str, ScratchSender] = {}
 
     # ---- making an artifact
 
@@ -57,19 +66,67 @@ class SharedStore(SharedReader):
         A kill before the last step leaves objects that no manifest names, for ``gc``; the scratch directory here
         stays, from which the next attempt goes on.
         """
+        self._send(attempt, manifest.files)
+        standing = self._conclude(attempt, manifest, data)
+        sender = self._senders.pop(attempt.key, None)
+        if attempt.key in self._restored or (sender is not None and sender.sent_any):
+            remove_scratch(self.remote, object_name(attempt.key, "scratch"))
+            self._restored.discard(attempt.key)
+        return standing
+
+    def _send(self, attempt: Attempt, files: Iterable[str]) -> None:
         self._prove()
-        names = [object_name(attempt.key, attempt.name, name) for name in manifest.files]
-        for name, target in zip(manifest.files, names, strict=True):
-            self.remote.upload(attempt.path / name, target)
+        for name in files:
+            self.remote.upload(attempt.path / name, object_name(attempt.key, attempt.name, name))
+
+    def _conclude(self, attempt: Attempt, manifest: Manifest, data: bytes) -> Manifest:
+        """The last step, once the files are there."""
         while not self.remote.create(object_name(attempt.key, "DONE.json"), data):
             # An invalid one is set aside by the look at it, and the loop goes on.
             winner = self.refresh(attempt.key)
             if winner is not None:
                 if winner.attempt != attempt.name:
+                    names = [object_name(attempt.key, attempt.name, name) for name in manifest.files]
                     self.remote.remove(names)
                 return winner
         self._manifests.put(object_name(attempt.key, "DONE.json"), data)
         return manifest
+
+    def send(self, attempt: Attempt) -> dict[str, FileEntry]:
+        """Send an attempt's files for another machine to commit (``commit_sent``); returns what was sent.
+
+        Raises:
+            SsdbenchError: as ``commit`` does; RemoteError: they cannot be sent.
+        """
+        files = flushed(attempt)
+        self._send(attempt, files)
+        return files
+
+    def commit_sent(
+        self, attempt: Attempt, provenance: Provenance, files: Mapping[str, FileEntry]
+    ) -> Manifest:
+        """As ``commit``, of files that another machine has sent under the attempt's name."""
+        manifest = self._manifest_of(attempt, provenance, dict(files))
+        standing = self._conclude(attempt, manifest, manifest.model_dump_json(indent=1).encode())
+        remove_scratch(self.remote, object_name(attempt.key, "scratch"))
+        return standing
+
+    # ---- what an unfinished stage keeps
+
+    def scratch(
+        self, key: str, inputs: Mapping[str, InputDigest] | None = None, sources: str = ""
+    ) -> tuple[Path, str]:
+        """As in a directory; where another machine got further, with what that one kept."""
+        if restore_scratch(self.remote, object_name(key, "scratch"), self.key_dir(key) / "scratch"):
+            self._restored.add(key)
+        return super().scratch(key, inputs, sources)
+
+    def keep_safe(self, key: str) -> ScratchSender:
+        """Start to send the scratch directory from time to time."""
+        sender = ScratchSender(self.remote, object_name(key, "scratch"), self.key_dir(key) / "scratch")
+        self._senders[key] = sender
+        sender.start()
+        return sender
 
     # ---- taking an artifact back
 

@@ -19,7 +19,7 @@ _QUIET_SECONDS = 3600.0
 def collect_shared(store: SharedStore, *, dry_run: bool = False) -> Collected:
     """Remove what killed or lost attempts sent, what was set aside, lapsed leases, and the same of the working copy.
 
-    A key on which somebody works, and whatever is younger than an hour, is left alone.
+    A key on which somebody works, what an unfinished stage keeps, and whatever is younger than an hour, is left alone.
     """
     local = collect(Store(store.root), dry_run=dry_run)
     paths: list[Path | str] = list(local.paths)
@@ -51,7 +51,7 @@ def _garbage(store: SharedStore, key: str, objects: Mapping[str, Object]) -> lis
         return []
     # The listing may be older than a commit.
     manifest = store.refresh(key)
-    suspects -= {manifest.attempt} if manifest is not None else set()
+    suspects -= {manifest.attempt if manifest is not None else "scratch"}
     return [name for name in objects if name.split("/")[3] in suspects]
 
 
