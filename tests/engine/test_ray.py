@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +28,7 @@ from ssdbench.errors import SsdbenchError, UsageError
 from ssdbench.plan.decide import Decision, decide
 from ssdbench.plan.graph import Graph
 from ssdbench.store import Store
+from ssdbench.store.places import open_store
 from ssdbench.worker import Progress
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ssdbench[ray]'")
@@ -45,27 +46,44 @@ SLOT = Slot("ray cpu 0", "cpu", 1, gpu=False, visible="")
 
 
 class Meddling(Recording):
-    """Calls ``meddle`` with the first report, of a stage's second step or a later one, that ``where`` likes."""
+    """Calls ``meddle`` with the first report, of a stage's given step or a later one, that ``where`` likes."""
 
-    def __init__(self, where: Callable[[str], bool], meddle: Callable[[str], None]) -> None:
+    def __init__(self, where: Callable[[str], bool], meddle: Callable[[str], None], step: int = 2) -> None:
         super().__init__()
         self.places: dict[str, str] = {}
         self.met: str | None = None
-        self._where, self._meddle = where, meddle
+        self._where, self._meddle, self._step = where, meddle, step
 
     def placed(self, key: str, place: str) -> None:
         self.places[key] = place
 
     def progress(self, key: str, progress: Progress) -> None:
         super().progress(key, progress)
-        if self.met is None and 2 <= progress.done < progress.total and self._where(self.places[key]):
+        if (
+            self.met is None
+            and self._step <= progress.done < progress.total
+            and self._where(self.places[key])
+        ):
             self.met = key
             self._meddle(self.places[key])
 
 
+class CachesOfTheirOwn(Circumstances):
+    """Without the variable that on one machine tells the nodes' caches apart."""
+
+    @classmethod
+    def here(cls, command: Sequence[str] | None = None) -> Circumstances:
+        found = Circumstances.here(command)
+        environment = {name: value for name, value in found.environment.items() if name != "XDG_CACHE_HOME"}
+        return Circumstances(found.directory, environment, command)
+
+
 @pytest.fixture
 def start_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Start a cluster of nodes with so many CPUs each, the head first, on the loopback interface."""
+    """Start a cluster of nodes with so many CPUs each, the head first, on the loopback interface.
+
+    With ``caches`` each has its own directory there for copies of a store on a URL, as machines do.
+    """
     from ray._private import ray_constants
     from ray.cluster_utils import Cluster
 
@@ -85,11 +103,13 @@ def start_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any
     }
     cluster = Cluster()
 
-    def start(*cpus: int) -> Any:
+    def start(*cpus: int, caches: Path | None = None) -> Any:
         began = time.monotonic()
         head: dict[str, Any] = {"include_dashboard": False, "_system_config": noticing}
         try:
             for number, count in enumerate(cpus):
+                if caches is not None:  # the processes of a node have the environment that it was started in
+                    monkeypatch.setenv("XDG_CACHE_HOME", str(caches / f"node{number}"))
                 cluster.add_node(num_cpus=count, node_ip_address="127.0.0.1", **(head if number == 0 else {}))
         except Exception as error:
             pytest.skip(f"no Ray cluster can be started here: {error}")
@@ -168,6 +188,47 @@ def test_a_cluster_that_loses_a_node_does_what_one_machine_does(
     # What was interrupted or lost went on from its checkpoint, which at worst is a step behind.
     assert all(steps[f"{title} 1"] == 1 for title in titles)
     assert steps.total() - 6 * len(titles) <= 2
+
+
+def test_nodes_that_share_nothing_but_a_url_do_what_one_machine_does(
+    start_cluster: Callable[..., Any], bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lost node's training goes on elsewhere, from what it had sent, and shards are spread."""
+    monkeypatch.setenv("SSDBENCH_SEND_SECONDS", "0.2")
+    cluster = start_cluster(0, 1, 1, caches=tmp_path / "caches")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "engine's"))
+    monkeypatch.setattr(ray_places, "Circumstances", CachesOfTheirOwn)
+    ledger = tmp_path / "ledger"
+    built = Rows(ledger=str(ledger), steps=8, step_seconds=0.25)
+    keys = built.row("a", shards=2)
+    store = open_store(bucket)
+    removable = {node.node_id[:6]: node for node in cluster.worker_nodes}
+
+    def lose(place: str) -> None:
+        monkeypatch.delenv("SSDBENCH_SEND_SECONDS")
+        cluster.remove_node(removable[_node(place)], allow_graceful=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches" / "another"))
+        cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
+
+    view = Meddling(lambda place: _node(place) in removable, lose, step=5)
+    outcome = run_graph_on_ray(
+        built.graph, decide(built.graph, store), store, address=cluster.address, view=view, command=COMMAND
+    )
+    assert not outcome.failed
+    assert view.met == built.base
+    (told,) = [line for line in view.lines if "lost with node" in line]
+    assert told.endswith("it is tried again (1 of 3)")
+    other = Store(tmp_path / "other")
+    same = Rows(steps=8)
+    same.row("a", shards=2)
+    run_graph(same.graph, decide(same.graph, other), other, device="cpu", view=Recording(), command=COMMAND)
+    assert content(store) == content(other)
+    steps = Counter(ledger.read_text().splitlines())
+    assert steps["base 1"] == 1  # it went on
+    assert steps.total() - 8 * len(built.graph.nodes) <= 4
+    assert view.places[keys["shard0"]] != view.places[keys["shard1"]]
+    brought = {path.parts[-3] for path in (tmp_path / "engine's").rglob("result.txt")}
+    assert brought == {keys["score"]}  # of which the engine writes the record
 
 
 @pytest.mark.full

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import ray
 from ray._private import services
@@ -97,8 +98,8 @@ def connected(address: str | None) -> Iterator[None]:
         if on_main:
             signal.signal(signal.SIGTERM, before)
     try:
-        # What Ray has to say of nodes that it lost goes to stdout, which is the tables'.
-        with contextlib.redirect_stdout(sys.stderr):
+        # Ray tells stdout, which is the tables', at length of the nodes that it lost; the engine does so in a line.
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
             yield
     finally:
         ray.shutdown()
