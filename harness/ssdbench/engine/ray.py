@@ -97,12 +97,13 @@ def connected(address: str | None) -> Iterator[None]:
     finally:
         if on_main:
             signal.signal(signal.SIGTERM, before)
-    try:
-        # Ray tells stdout, which is the tables', at length of the nodes that it lost; the engine does so in a line.
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+    # Ray tells stdout, which is the tables', at length of the nodes that it lost, some of it at the very end; the
+    # engine does so in a line.
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        try:
             yield
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 def _refuse_unreachable(address: str | None) -> None:
