@@ -145,6 +145,7 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
             threads=job.threads,
             checkpoint_seconds=_setting("SSDBENCH_CHECKPOINT_SECONDS", 5.0, least=0.0),
             sample_batch=int(_setting("SSDBENCH_SAMPLE_BATCH", 0, least=1)) or None,
+            compile=_setting("SSDBENCH_COMPILE", 0.0, least=0.0) > 0,
             report=_Reporter(events),
             stopping=stopping.is_set,
             rank=rank,

@@ -19,15 +19,24 @@ from ssdbench.errors import NotFinite
 GRID = timesteps("even", 5)  # 0, 250, 500, 749, 999
 
 
-def sample(bad_time: int, bad_rows: list[int], value: float, of_x: bool = False) -> None:
+def sample(bad_time: int, bad_rows: list[int], value: float, of_x: bool = False, late: bool = False) -> None:
+    """Sample with a denoiser that goes bad; the error's note is the times that it was asked for."""
+    asked: list[int] = []
+
     def eps(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         out = 0.1 * x
+        asked.append(int(t[0]))
         if int(t[0]) == bad_time:
             (x if of_x else out)[bad_rows, 0, 1, 1] = value
         return out + x if of_x else out
 
-    denoiser = Finite(eps, "eps", range(40, 46), 5)
-    ddim(denoiser, torch.ones(6, 2, 3, 3), GRID, alphas_cumprod(), torch.zeros(6))
+    denoiser = Finite(eps, "eps", range(40, 46), 5, late=late)
+    try:
+        ddim(denoiser, torch.ones(6, 2, 3, 3), GRID, alphas_cumprod(), torch.zeros(6))
+        denoiser.settle()
+    except NotFinite as error:
+        error.add_note(str(asked))
+        raise
 
 
 @pytest.mark.parametrize(("time", "evaluation"), [(999, 1), (500, 3), (0, 5)])
@@ -38,6 +47,16 @@ def test_the_prediction_its_samples_and_its_step_are_named(time: int, evaluation
     assert str(error.value) == (
         f"the predictions eps of samples 41..42, 45 are not finite at time {time}, evaluation {evaluation} of 5"
     )
+
+
+@pytest.mark.parametrize(("time", "asked"), [(999, [999, 749]), (500, [999, 749, 500, 250]), (0, GRID[::-1])])
+def test_on_a_gpu_it_is_asked_one_evaluation_later_and_the_same_is_told(time: int, asked: list[int]) -> None:
+    with pytest.raises(NotFinite) as at_once:
+        sample(time, [1, 2, 5], math.nan)
+    with pytest.raises(NotFinite) as later:
+        sample(time, [1, 2, 5], math.nan, late=True)
+    assert str(later.value) == str(at_once.value)
+    assert later.value.__notes__ == [str(asked)]
 
 
 def test_latents_that_were_bad_before_the_denoiser_saw_them_are_told_apart() -> None:

@@ -111,7 +111,7 @@ MALFORMED = {
     "float images": ({"arr_0": IMAGES / 255}, r"'arr_0' is float64 \(53, 4, 4, 3\), expected uint8"),
     "one image": ({"arr_0": IMAGES[0]}, r"'arr_0' is uint8 \(4, 4, 3\), expected uint8 \(N, H, W, C\)"),
     "nchw": ({"arr_0": IMAGES.transpose(0, 3, 1, 2).copy()}, "this looks like NCHW"),
-    "none": ({"arr_0": IMAGES[:0]}, r"x\.npz: 'arr_0' is uint8 \(0, 4, 4, 3\), expected"),
+    "none": ({"arr_0": IMAGES[:0]}, r"x\.npz: holds no images: 'arr_0' has shape \(0, 4, 4, 3\)"),
     "no images": ({"samples": IMAGES}, "no array 'arr_0'; found samples"),
     "objects": ({"arr_0": np.array([{}, 1], dtype=object)}, "pickled objects"),
     "fortran": ({"arr_0": np.asfortranarray(IMAGES)}, "Fortran order"),

@@ -1,4 +1,5 @@
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,14 @@ def test_code_hidden_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read as a checkpoint"):
         load_dit(tmp_path / "trap.pt", GOLDEN_SHAPE)
     assert not (tmp_path / "sprung").exists()
+
+
+def test_an_archive_over_several_disks_is_refused(tmp_path: Path) -> None:
+    """zipfile does not say that this is no archive, but raises."""
+    locator = b"PK\x06\x07" + struct.pack("<LQL", 0, 0, 2)
+    (tmp_path / "x.pt").write_bytes(bytes(56) + locator + b"PK\x05\x06" + bytes(18))
+    with pytest.raises(InputError, match=r"x\.pt: cannot be read as a checkpoint.*multiple disks"):
+        load_dit(tmp_path / "x.pt", GOLDEN_SHAPE)
 
 
 @pytest.mark.parametrize("name", ["missing.pt", "noise.pt"])

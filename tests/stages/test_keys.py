@@ -72,7 +72,7 @@ def test_paths_are_not_identity() -> None:
 
 def test_a_value_equal_to_its_default_is_left_out() -> None:
     assert train(ema=0.0, schedule="constant", seed=0).key() == train().key()
-    assert sample(dtype="float32").key() == sample().key()
+    assert sample(precision="float32").key() == sample().key()
     plain = Sampling(
         shape=SHAPE, sampler="ddim", grid="even", nfe=10, weights=HERE, guidance=Guidance(scale=1.0)
     )

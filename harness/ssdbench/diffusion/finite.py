@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -38,31 +39,71 @@ def spans(numbers: Iterable[int]) -> str:
 _SHOWN = 8
 
 
+@dataclass(frozen=True)
+class _Evaluation:
+    number: int
+    finite: Tensor  # of one truth value
+    x: Tensor
+    found: Tensor
+    t: Tensor
+
+
 class Finite:
     """Stops at the first evaluation whose prediction is not finite.
+
+    A GPU would idle while it is asked, so there it is asked of an evaluation once the next one is on its way, and of
+    the last one by ``settle``.
 
     Args:
         denoiser: predicts eps or v of x's shape, (B, C, H, W).
         prediction: what to call it.
         indices: of the samples, B.
         nfe: how many evaluations there are to be.
+        late: ask after the next evaluation; None: on whatever is not the CPU.
 
     Raises:
         NotFinite: names the samples, the evaluation and its time, and whether x, which the denoiser was given, was
             already not finite.
     """
 
-    def __init__(self, denoiser: Denoiser, prediction: str, indices: Sequence[int], nfe: int) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        prediction: str,
+        indices: Sequence[int],
+        nfe: int,
+        *,
+        late: bool | None = None,
+    ) -> None:
         self.denoiser, self.prediction, self.indices, self.nfe = denoiser, prediction, indices, nfe
+        self.late = late
         self.done = 0
+        self._pending: _Evaluation | None = None
 
     def __call__(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        """Predict, and look at the prediction."""
+        """Predict, and look at the prediction, or at the one before."""
         found = self.denoiser(x, t, cond)
         self.done += 1
-        if not torch.isfinite(found).all():
-            time = float(t.flatten()[0])
-            where = f" at time {time:g}, evaluation {self.done} of {self.nfe}"
-            check_finite(x, self.indices, "the latents x of samples", where)
-            check_finite(found, self.indices, f"the predictions {self.prediction} of samples", where)
+        evaluation = _Evaluation(self.done, torch.isfinite(found).all(), x, found, t)
+        late = found.device.type != "cpu" if self.late is None else self.late
+        if late:
+            self.settle()
+            self._pending = evaluation
+        else:
+            self._look(evaluation)
         return found
+
+    def settle(self) -> None:
+        """Look at the evaluation that was not looked at yet."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._look(pending)
+
+    def _look(self, evaluation: _Evaluation) -> None:
+        if not evaluation.finite:
+            time = float(evaluation.t.flatten()[0])
+            where = f" at time {time:g}, evaluation {evaluation.number} of {self.nfe}"
+            check_finite(evaluation.x, self.indices, "the latents x of samples", where)
+            check_finite(
+                evaluation.found, self.indices, f"the predictions {self.prediction} of samples", where
+            )

@@ -38,8 +38,10 @@ def npz_images(path: Path, size: int = 1000) -> Iterator[NDArray[np.uint8]]:
         raise InputError(expected)
     if shape[3] not in (1, 3):
         raise InputError(expected + ("; this looks like NCHW" if shape[1] in (1, 3) else ""))
-    if not 0 < shape[1] * shape[2] <= MAX_PIXELS or not 0 < shape[0] <= _MOST:
-        raise InputError(f"{expected}, 1 to {MAX_PIXELS:,} pixels an image, and 1 to {_MOST:,} images")
+    if not 0 < shape[1] * shape[2] <= MAX_PIXELS or shape[0] > _MOST:
+        raise InputError(f"{expected}, 1 to {MAX_PIXELS:,} pixels an image, and at most {_MOST:,} images")
+    if not shape[0]:
+        raise InputError(f"{path}: holds no images: 'arr_0' has shape {shape}")
     for block in arrays.rows("arr_0", size):
         yield block.astype(np.uint8, copy=False)
 

@@ -66,15 +66,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     if _is_safetensors(path):
         return read_safetensors(path)
-    # Mapped, not read: of a training checkpoint only a quarter is used. Older files are no zip archives, and torch
-    # takes a path that is so named for safetensors.
-    mapped = zipfile.is_zipfile(path) and path.suffix != ".safetensors"
-    if not mapped and tarfile.is_tarfile(path):
-        raise InputError(f"{path}: is in the oldest of torch's formats, a tar archive, which is not read")
     try:
+        # Mapped, not read: of a training checkpoint only a quarter is used. Older files are no zip archives, and torch
+        # takes a path that is so named for safetensors.
+        mapped = zipfile.is_zipfile(path) and path.suffix != ".safetensors"
+        if not mapped and tarfile.is_tarfile(path):
+            raise InputError(f"{path}: is in the oldest of torch's formats, a tar archive, which is not read")
         with _training_arguments(), path.open("rb") as file:
             source = str(path) if mapped else file
             content = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
+    except InputError:
+        raise
     except Exception as error:
         # torch raises a dozen types here, all of them about the content of the user's file
         raise InputError(f"{path}: cannot be read as a checkpoint of tensors: {error}") from error

@@ -130,7 +130,7 @@ class Chain:
                     seed=self.run.seed if seed is None else seed,
                     start=start,
                     count=min(SHARD, total - start),
-                    dtype=self.run.dtype,
+                    precision=self.run.dtype if sampling is not None else "float32",
                 )
             )
             for start in range(0, total, SHARD)

@@ -65,7 +65,15 @@ def _grid(row: Row) -> str | None:
 
 
 def _dtype(row: Row) -> str:
-    return row.run.dtype
+    """The precision, and where it is lower how far its images were off float32's, at worst."""
+    found = [
+        float(off)
+        for record in row.records
+        for stage in record.stages.values()
+        if isinstance(off := stage.facts.get("bfloat16_rms"), int | float)
+    ]
+    off = f" (images {max(found):.2g} of 255 grey levels off float32's, root mean square)" if found else ""
+    return row.run.dtype + off
 
 
 def _recipe(row: Row) -> str | None:

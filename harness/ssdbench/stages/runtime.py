@@ -16,9 +16,9 @@ class Runtime:
     """Circumstances of an execution; none of them changes the result.
 
     ``scratch`` outlives attempts: training keeps its checkpoint there, written every ``checkpoint_seconds`` or, where
-    writing takes long, more rarely. ``sample_batch`` images, 100 unless set, are sampled at a time.
-    ``report(done, total, unit, **values)`` may be called as often as one likes. A body that can stop early asks
-    ``stopping()`` and raises Interrupted.
+    writing takes long, more rarely. ``sample_batch`` images, 100 unless set, are sampled at a time, with ``compile`` by
+    a compiled model. ``report(done, total, unit, **values)`` may be called as often as one likes. A body that can stop
+    early asks ``stopping()`` and raises Interrupted.
 
     Where ``ranks`` processes execute the stage together, this is number ``rank``, ``device`` is its own, and
     ``meeting`` is a file by which they find each other; number 0 writes the output.
@@ -29,6 +29,7 @@ class Runtime:
     threads: int = 1
     checkpoint_seconds: float = 5.0
     sample_batch: int | None = None
+    compile: bool = False
     report: Callable[..., None] = field(default=_silent)
     stopping: Callable[[], bool] = field(default=lambda: False)
     rank: int = 0

@@ -88,7 +88,8 @@ class SampleSpec(StageSpec):
     seed: int = 0
     start: int
     count: int
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    #: of sampling, see :mod:`ssdbench.models.precision`
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
 
     @property
     def title(self) -> str:
@@ -125,18 +126,19 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     from safetensors.torch import save_file
 
     from ssdbench.stages.batches import halving
+    from ssdbench.stages.denoising import Sampler
 
     parts: list[dict[str, torch.Tensor]] = []
-    facts: dict[str, JSON] = {}
     batch = runtime.sample_batch or BATCH
-    produce = _sampler(spec, inputs, runtime, facts) if spec.sampling else _copier(spec, inputs, runtime)
     with torch.inference_mode():
+        sampler = Sampler(spec, spec.sampling, inputs, runtime) if spec.sampling is not None else None
+        produce = sampler or _copier(spec, inputs, runtime)
         for indices, part in halving(produce, range(spec.start, spec.start + spec.count), batch):
             parts.append(part)
             runtime.report(indices.stop - spec.start, spec.count, "images")
     merged = {name: torch.cat([part[name] for part in parts]).contiguous() for name in parts[0]}
     save_file(merged, output / "samples.safetensors")
-    return facts
+    return {} if sampler is None else sampler.facts
 
 
 def model_folder(weights: Source | None, inputs: dict[str, Path], role: str = "model") -> Path | None:
@@ -144,62 +146,6 @@ def model_folder(weights: Source | None, inputs: dict[str, Path], role: str = "m
     if role in inputs:
         return inputs[role] / "model"
     return Path(weights.path) if weights is not None and weights.path else None
-
-
-def _sampler(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime, facts: dict[str, JSON]) -> _Produce:
-    import torch
-
-    from ssdbench.diffusion import noise
-    from ssdbench.diffusion.denoiser import Counted
-    from ssdbench.diffusion.finite import Finite, check_finite
-    from ssdbench.errors import Interrupted
-    from ssdbench.models.conditional import Conditional
-    from ssdbench.models.load import load_denoiser
-    from ssdbench.models.vae import DIT_OFFSET, REPA_OFFSET, open_autoencoder
-    from ssdbench.stages.conditioning import open_conditions
-    from ssdbench.stages.solver import fused_times, guided, predicting, solver
-    from ssdbench.training.fusion import FusedStudent
-
-    how = spec.sampling
-    assert how is not None
-    dtype = getattr(torch, spec.dtype)
-    conditions = open_conditions(how.shape, inputs)
-
-    def load(folder: Path | None) -> Conditional:
-        model = load_denoiser(folder, how.shape, conditions.null)
-        return model.eval().requires_grad_(False).to(runtime.device, dtype)
-
-    model = load(model_folder(how.weights, inputs))
-    fused = None
-    if how.fused is not None:
-        frozen = load(model_folder(how.fused.frozen, inputs, "frozen"))
-        fused = FusedStudent(model, frozen, how.fused.layers, how.fused.w, fused_times(how))
-    inner = guided(fused or model, model.null, how)
-    vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device)
-    solve = solver(how, spec.seed)
-    shape = (how.shape.in_channels, how.shape.input_size, how.shape.input_size)
-
-    def stoppable(x: torch.Tensor, t: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
-        if runtime.stopping():
-            raise Interrupted("stopped while sampling")
-        return inner(x.to(dtype), t, cond).float()
-
-    def produce(indices: range) -> dict[str, torch.Tensor]:
-        if fused is not None:
-            fused.reset()
-        eps = "eps" if how.flow is None else "v"
-        counted = Counted(Finite(predicting(stoppable, how), eps, indices, how.nfe))
-        start = noise.normal(shape, spec.seed, "sample/noise", indices).to(runtime.device)
-        labels = conditions.drawn(spec.seed, indices)
-        cond = conditions.of(labels).to(runtime.device)
-        latents = solve(counted, start, cond.to(dtype) if cond.is_floating_point() else cond, indices)
-        counted.expect(how.nfe)
-        facts["nfe"] = counted.nfe
-        check_finite(latents, indices, "the latents x of samples", " after the last step")
-        images = vae.decode(latents, REPA_OFFSET if how.flow == 1 else DIT_OFFSET, indices)
-        return {"images": images, "labels": labels, "latents": latents.cpu()}
-
-    return produce
 
 
 def _copier(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime) -> _Produce:

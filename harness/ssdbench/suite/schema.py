@@ -283,7 +283,10 @@ class Run(Frozen):
         default_factory=lambda: Guidance.model_validate({}),
         description="Classifier-free guidance while sampling.",
     )
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="Precision while sampling.")
+    dtype: Literal["float32", "tf32", "bfloat16"] = Field(
+        "float32",
+        description="Precision of matrix products while sampling; the rest of the arithmetic is float32.",
+    )
     train: Train = Field(
         default_factory=lambda: Train.model_validate({}), description="Training of the variant."
     )

@@ -1,0 +1,39 @@
+"""How exactly a model computes when it is sampled: float32, TF32 products, or bfloat16 products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import nn
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+"""``tf32`` rounds the factors of products to 10 bits on GPUs that have it, and is float32 on everything else.
+``bfloat16`` rounds them to 7 bits; the residual stream, norms, softmax, guidance and the sampler's own arithmetic stay
+float32."""
+
+
+def round_products(model: nn.Module) -> None:
+    """Store in bfloat16, in place, the weights of linear layers and convolutions, which alone are rounded in products.
+
+    To be run within ``computing(device, "bfloat16")``, which takes activations there, and does so with the weights of
+    modules that are neither.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            module.to(torch.bfloat16)
+
+
+@contextmanager
+def computing(device: str, precision: Precision) -> Iterator[None]:
+    """Compute so on ``device``; PyTorch's switches for TF32 are as before when it is over."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    allowed = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+    try:
+        with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=precision == "bfloat16"):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

@@ -1,0 +1,101 @@
+"""The sampler's half of the ``sample`` stage: a model with its guidance, precision and autoencoder, batch by batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from ssdbench.diffusion import noise
+from ssdbench.diffusion.denoiser import Counted, Denoiser
+from ssdbench.diffusion.finite import Finite, check_finite
+from ssdbench.errors import Interrupted
+from ssdbench.models.compiled import Compiled
+from ssdbench.models.conditional import Conditional
+from ssdbench.models.load import load_denoiser
+from ssdbench.models.precision import Precision, computing, round_products
+from ssdbench.models.vae import DIT_OFFSET, REPA_OFFSET, open_autoencoder
+from ssdbench.stages.conditioning import open_conditions
+from ssdbench.stages.encode import vae_folder
+from ssdbench.stages.runtime import Runtime
+from ssdbench.stages.sample import SampleSpec, Sampling, model_folder
+from ssdbench.stages.solver import fused_times, guided, predicting, solver
+from ssdbench.stages.spec import JSON
+from ssdbench.training.fusion import FusedStudent
+
+PROBE = 8  # images by which a lower precision is compared with float32
+
+
+class Sampler:
+    """``sampler(indices)`` makes the samples of some indices; ``facts`` are what it has to tell, once it did.
+
+    In bfloat16 the first images are also made in float32 first, and ``bfloat16_rms`` is the root of the mean squared
+    difference of their pixels, in grey levels of 255.
+    """
+
+    def __init__(self, spec: SampleSpec, how: Sampling, inputs: dict[str, Path], runtime: Runtime) -> None:
+        self._spec, self._how, self._runtime = spec, how, runtime
+        self._conditions = open_conditions(how.shape, inputs)
+        self._model = self._load(model_folder(how.weights, inputs))
+        self._fused: FusedStudent | None = None
+        if how.fused is not None:
+            frozen = self._load(model_folder(how.fused.frozen, inputs, "frozen"))
+            self._fused = FusedStudent(self._model, frozen, how.fused.layers, how.fused.w, fused_times(how))
+        self._vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device)
+        self._solve = solver(how, spec.seed)
+        self._precision: Precision = spec.precision if spec.precision != "bfloat16" else "float32"
+        self._net: Denoiser = self._fused or self._model
+        self._inner = guided(self._predict, self._model.null, how)
+        self.facts: dict[str, JSON] = {}
+        self._compiled: Compiled | None = None
+        if spec.precision == "bfloat16":
+            self._to_bfloat16()
+        if runtime.compile and self._fused is None:  # fusion takes states out of the model's middle
+            self._net = self._compiled = Compiled(self._model, runtime.device)
+
+    def __call__(self, indices: range) -> dict[str, Tensor]:
+        """``images`` uint8 (B, H, W, C), ``labels`` int64 (B,) and ``latents`` float32 (B, C, h, w), in main memory.
+
+        Raises:
+            NotFinite: a prediction, a sample or a pixel is NaN or infinite; Interrupted: the stage is to stop.
+        """
+        how, spec, device = self._how, self._spec, self._runtime.device
+        if self._fused is not None:
+            self._fused.reset()
+        finite = Finite(predicting(self._denoise, how), "eps" if how.flow is None else "v", indices, how.nfe)
+        counted = Counted(finite)
+        shape = (how.shape.in_channels, how.shape.input_size, how.shape.input_size)
+        start = noise.normal(shape, spec.seed, "sample/noise", indices).to(device)
+        labels = self._conditions.drawn(spec.seed, indices)
+        with computing(device, self._precision):
+            latents = self._solve(counted, start, self._conditions.of(labels).to(device), indices)
+            finite.settle()
+            counted.expect(how.nfe)
+            check_finite(latents, indices, "the latents x of samples", " after the last step")
+        with computing(device, "tf32" if self._precision == "tf32" else "float32"):
+            images = self._vae.decode(latents, REPA_OFFSET if how.flow == 1 else DIT_OFFSET, indices)
+        self.facts["nfe"] = counted.nfe
+        if self._compiled is not None:
+            self.facts["compiled"] = not self._compiled.failed
+        return {"images": images, "labels": labels, "latents": latents.cpu()}
+
+    def _load(self, folder: Path | None) -> Conditional:
+        model = load_denoiser(folder, self._how.shape, self._conditions.null)
+        return model.eval().requires_grad_(False).to(self._runtime.device)
+
+    def _denoise(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+        if self._runtime.stopping():
+            raise Interrupted("stopped while sampling")
+        return self._inner(x, t, cond)
+
+    def _predict(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+        return self._net(x, t, cond).float()  # guidance multiplies what a difference was rounded by
+
+    def _to_bfloat16(self) -> None:
+        probe = range(self._spec.start, self._spec.start + min(PROBE, self._spec.count))
+        exact = self(probe)["images"]
+        self._precision = "bfloat16"
+        for model in [self._model, *([self._fused.frozen] if self._fused is not None else [])]:
+            round_products(model)
+        difference = self(probe)["images"].float() - exact.float()
+        self.facts["bfloat16_rms"] = round(float(difference.square().mean().sqrt()), 4)
