@@ -7,7 +7,8 @@ the plain loop's at the timed settings, diffusers' on the grid ``leading`` (its 
 whatever the timesteps are) with all channels guided, as its pipeline does it.
 
 ``--device cuda`` takes the published sizes instead, at 32 and 64 latents a side, with several batch sizes, and prints
-the memory that our side takes.
+the memory that our side takes. ``--precision tf32`` is for all sides; with ``bfloat16`` ours samples as the option of a
+suite does, diffusers' model is cast, and the plain loop runs in TF32, as DiT's does. ``--compile`` is for our side.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ import torch
 from plain_dit import PlainDiT, plain_ddim
 from torch import Tensor, nn
 
-from ssdbench.diffusion.denoiser import Counted, Guided, Prediction
+from ssdbench.diffusion.denoiser import Counted, Denoiser, Guided, Prediction
 from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.samplers import ddim
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.models.compat import prepare_torchvision
+from ssdbench.models.compiled import Compiled
 from ssdbench.models.diffusers_dit import build_diffusers, use_official_timesteps
 from ssdbench.models.dit import DiT
+from ssdbench.models.precision import Precision, computing, round_products
 from ssdbench.models.shapes import DiTShape, dit_shape
 
 NFE, SCALE, CHANNELS = 10, 1.5, 3
@@ -53,13 +56,22 @@ class Sides:
     """The three programs around one set of weights; each returns images (B, 3, H, W) in [0, 1]."""
 
     model: DiT
+    denoiser: Denoiser  # ours, perhaps compiled
+    precision: Precision
     plain: PlainDiT
     pipeline: Any
     noise: Tensor
     labels: Tensor
 
     @classmethod
-    def build(cls, shape: DiTShape, batch: int, device: str, dtype: torch.dtype) -> Sides:
+    def build(
+        cls,
+        shape: DiTShape,
+        batch: int,
+        device: str,
+        precision: Precision = "float32",
+        compile: bool = False,
+    ) -> Sides:
         torch.manual_seed(0)
         model = DiT(shape)
         for name, parameter in model.named_parameters():
@@ -69,21 +81,30 @@ class Sides:
         plain.load_state_dict(model.state_dict())
         pipeline = _pipeline(model, shape)
         for module in (model, plain, pipeline.transformer, pipeline.vae):
-            nn.Module.to(module.eval().requires_grad_(False), device, dtype)
+            nn.Module.to(module.eval().requires_grad_(False), device)
+        if precision == "bfloat16":
+            round_products(model)
+            for module in (pipeline.transformer, pipeline.vae):
+                module.to(torch.bfloat16)
+        denoiser = Compiled(model, device) if compile else model
         noise = torch.randn(batch, shape.in_channels, shape.input_size, shape.input_size)
         labels = torch.arange(batch) * 7 % shape.num_classes
-        return cls(model, plain, pipeline, noise.to(device, dtype), labels.to(device))
+        return cls(model, denoiser, precision, plain, pipeline, noise.to(device), labels.to(device))
 
     def ours(self, grid: str = "even", channels: int | None = CHANNELS) -> Tensor:
-        with torch.inference_mode():
-            counted = Counted(Prediction(Guided(self.model, self.model.null, SCALE, channels)))
+        def denoise(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+            return self.denoiser(x, t, cond).float()
+
+        with torch.inference_mode(), computing(self.noise.device.type, self.precision):
+            counted = Counted(Prediction(Guided(denoise, self.model.null, SCALE, channels)))
             latents = ddim(counted, self.noise, timesteps(grid, NFE), alphas_cumprod("linear"), self.labels)
             counted.expect(NFE)
+        with torch.inference_mode(), computing(self.noise.device.type, self.others):
             return self.decoded(latents)
 
     def plainly(self) -> Tensor:
         null = self.model.shape.num_classes
-        with torch.no_grad():
+        with torch.no_grad(), computing(self.noise.device.type, self.others):
             return self.decoded(
                 plain_ddim(
                     self.plain,
@@ -99,12 +120,17 @@ class Sides:
 
     def diffusers(self, spacing: str = "linspace") -> Tensor:
         self.pipeline.scheduler.register_to_config(timestep_spacing=spacing)
-        generator = _Given(self.noise)
-        with generator:
+        generator = _Given(self.noise.to(self.pipeline.transformer.dtype))
+        with generator, computing(self.noise.device.type, self.others):
             images = self.pipeline(
                 self.labels.tolist(), guidance_scale=SCALE, num_inference_steps=NFE, output_type="np"
             ).images
         return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+    @property
+    def others(self) -> Precision:
+        """That of the autoencoder and of the plain loop."""
+        return "float32" if self.precision == "float32" else "tf32"
 
     def decoded(self, latents: Tensor) -> Tensor:
         vae = self.pipeline.vae
@@ -155,14 +181,15 @@ def chosen(cuda: bool, only: str) -> Iterator[tuple[str, DiTShape, int]]:
 
 def main() -> None:
     parser = paired.with_torch(paired.parser(__doc__, rounds=9, budget=25.0))
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--precision", choices=("float32", "tf32", "bfloat16"), default="float32")
+    parser.add_argument("--compile", action="store_true", help="our model by torch.compile")
     parser.add_argument("--only", default="", help="part of the name of a case")
     options = parser.parse_args()
     settle = paired.prepare(options.threads, options.device)
     cuda = options.device.startswith("cuda")
     rows, bars = [], {}
     for name, shape, batch in chosen(cuda, options.only):
-        sides = Sides.build(shape, batch, options.device, getattr(torch, options.dtype))
+        sides = Sides.build(shape, batch, options.device, options.precision, options.compile)
         by_diffusers, by_plain = differences(sides)
         contestants: dict[str, Callable[[], object]] = {
             OURS: sides.ours,
