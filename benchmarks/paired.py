@@ -179,7 +179,7 @@ def plot(path: Path, title: str, bars: Mapping[str, Spread], target: float | Non
     axes.axvline(1.0, color="#222222", linewidth=1)
     if target is not None:
         axes.axvline(target, color="#c44e52", linewidth=1, linestyle="--", label=f"target {target:g}")
-        axes.legend()
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
     axes.invert_yaxis()
     axes.set_xlabel(title)
     figure.savefig(path, dpi=150)
