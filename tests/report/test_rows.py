@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ssdbench.report.notes import row_notes
+from ssdbench.report.notes import protocol, row_notes
 from ssdbench.report.published import paper_tables
 from ssdbench.report.rows import NOT_RUN, Measured, Reason, Result, gather
 from tests.report.make import make_record, make_run
@@ -115,3 +115,17 @@ def test_published_fid_is_not_shown_for_another_network() -> None:
     assert row.published is not None
     assert row.figure("fid") is None
     assert row.figure("is") is None
+
+
+@pytest.mark.parametrize(("off", "told"), [((0.61, 0.68), "within 1 of"), ((0.05, 3.2), "within 5 of")])
+def test_a_lower_precision_is_told_with_what_it_costs(off: tuple[float, ...], told: str) -> None:
+    stage = {"kind": "sample", "title": "s", "seconds": 1, "peak_rss_mb": 1, "cached": False, "device": "cpu"}
+    stage |= {"digest": "0" * 64, "threads": 1, "sources": "0" * 64}
+    results = []
+    for seed, value in enumerate(off):
+        run = make_run(seed=seed, dtype="bfloat16")
+        stages = {"1" * 64: stage | {"facts": {"nfe": 10, "bfloat16_rms": value}}}
+        results.append(Result(run, make_record(run, fd=3.0, stages=stages)))
+    sentence, others = protocol(gather(results), [None])
+    assert f"bfloat16 (images {told} 255 grey levels of float32's, root mean square)" in sentence
+    assert not others

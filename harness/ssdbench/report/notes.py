@@ -65,15 +65,20 @@ def _grid(row: Row) -> str | None:
 
 
 def _dtype(row: Row) -> str:
-    """The precision, and where it is lower how far its images were off float32's, at worst."""
+    """The precision, and where it is lower within what its images were off float32's, so roughly that rows agree."""
     found = [
         float(off)
         for record in row.records
         for stage in record.stages.values()
         if isinstance(off := stage.facts.get("bfloat16_rms"), int | float)
     ]
-    off = f" (images {max(found):.2g} of 255 grey levels off float32's, root mean square)" if found else ""
-    return row.run.dtype + off
+    if not found:
+        return row.run.dtype
+    bound = next((step for step in _OFF if max(found) <= step), 255)
+    return f"{row.run.dtype} (images within {bound:g} of 255 grey levels of float32's, root mean square)"
+
+
+_OFF = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 def _recipe(row: Row) -> str | None:
