@@ -30,6 +30,7 @@ _WATCH_SECONDS = 2.0
 PASSED_ON = (
     "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
     "AWS_PROFILE",
     "AWS_REGION",
     "HF_DATASETS_CACHE",
@@ -115,7 +116,7 @@ class Host:
                 )
             if errand.shipment is not None:
                 with unpacked(errand.shipment, errand.sources) as here:
-                    code = yield from self._work(errand, here.job, here.log)
+                    code = yield from self._work(errand, here.job, here.log, here.given_up)
                     if code == EXIT_OK:
                         yield here.deliver()
                     log = here.logged()
@@ -134,14 +135,16 @@ class Host:
             if self._running is not None and self._running[0] == job:
                 self._running[1].terminate()
 
-    def _work(self, errand: Errand, path: Path, log: Path) -> Generator[Told, None, int]:
+    def _work(
+        self, errand: Errand, path: Path, log: Path, given_up: Callable[[], bool] = lambda: False
+    ) -> Generator[Told, None, int]:
         output = Job.model_validate_json(path.read_bytes()).output
         process = self._launcher.start(path, log, errand.slot)
         with self._lock:
             self._running = errand.job, process
         over = threading.Event()
         threading.Thread(
-            target=_end_with, args=(output, process, over), name="output watch", daemon=True
+            target=_end_with, args=(output, process, over, given_up), name="output watch", daemon=True
         ).start()
         yield Placed(self._name, self._node)
         try:
@@ -206,15 +209,17 @@ def _appears(look: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def _end_with(output: Path, process: WorkerProcess, over: threading.Event) -> None:
-    """End a worker whose output directory is gone.
+def _end_with(
+    output: Path, process: WorkerProcess, over: threading.Event, given_up: Callable[[], bool]
+) -> None:
+    """End a worker whose output directory is gone, or with whose stage another machine has gone on.
 
     The engine removes it when it has given this node up for lost and lets another do the work: a node that is alive all
     the same must not write to the stage's scratch beside it.
     """
     while not over.wait(_WATCH_SECONDS):
         try:
-            gone = not output.is_dir()
+            gone = given_up() or not output.is_dir()
         except OSError:  # the file server does not answer
             continue
         if gone:

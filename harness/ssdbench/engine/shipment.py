@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ssdbench.store import Attempt, FileEntry, InputDigest
 from ssdbench.store.files import remove_tree
-from ssdbench.store.node import fetch_inputs, in_use, make_room, node_store
+from ssdbench.store.node import cache_bytes, fetch_inputs, in_use, make_room, node_store
 from ssdbench.store.shared import SharedStore
 from ssdbench.worker import Job
+
+log = logging.getLogger(__name__)
 
 _LOG_BYTES = 1 << 20
 
@@ -35,12 +38,16 @@ class Delivered:
 
 
 class Unpacked:
-    """A shipment on the machine where it is worked on: its job's file and its log."""
+    """A shipment on the machine where it is worked on: its job's file and its log.
+
+    ``given_up()`` tells whether another machine has gone on with the stage.
+    """
 
     def __init__(self, store: SharedStore, attempt: Attempt, sources: str) -> None:
         self.log = store.log_path(attempt).with_suffix(".node.log")
         self.job = self.log.with_suffix(".json")
         self.sent = False
+        self.given_up: Callable[[], bool] = lambda: False
         self._store, self._attempt, self._sources = store, attempt, sources
 
     def deliver(self) -> Delivered:
@@ -68,7 +75,7 @@ def unpacked(shipment: Shipment, sources: str) -> Iterator[Unpacked]:
     Raises:
         BadInputs: an input is not what the engine decided on; RemoteError: the store cannot be reached.
     """
-    store, key = node_store(shipment.url), shipment.key
+    store, key, room = node_store(shipment.url), shipment.key, cache_bytes()
     with in_use(store, [key, *(consumed.key for consumed in shipment.inputs.values())]):
         inputs = fetch_inputs(store, shipment.inputs)
         attempt = store.begin(key, shipment.attempt)
@@ -80,6 +87,7 @@ def unpacked(shipment: Shipment, sources: str) -> Iterator[Unpacked]:
             job = shipment.job.model_copy(update=where)
             here.job.write_text(job.model_dump_json(indent=1), encoding="utf-8")
             sender = store.keep_safe(key)
+            here.given_up = lambda: sender.superseded
             try:
                 yield here
             finally:
@@ -91,4 +99,7 @@ def unpacked(shipment: Shipment, sources: str) -> Iterator[Unpacked]:
                 remove_tree(scratch)
             else:
                 store.discard(attempt)
-    make_room(store)
+    try:
+        make_room(store, room)
+    except OSError as error:  # the stage is done all the same
+        log.warning("copies could not be dropped: %s", error)

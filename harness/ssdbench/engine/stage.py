@@ -141,7 +141,9 @@ class StageThread(threading.Thread):
         for role, key in self.node.inputs.items():
             if self._stopping.is_set():
                 return Stopped()
-            manifest = self._store.manifest(key)
+            manifest = (
+                self._shipping.refresh(key) if suspect and self._shipping else self._store.manifest(key)
+            )
             if manifest is None:
                 return BadInput(key, "it is no longer there")
             problems = []
@@ -178,7 +180,7 @@ class StageThread(threading.Thread):
             code = told.code
         finally:
             if sender is not None:
-                sender.close(send=code != EXIT_OK and not self._killed)
+                sender.close(send=code != EXIT_OK and not self._lease_lost, until=lambda: self._killed)
         if code == EXIT_OK and isinstance(told.answer, Finished):
             return self._commit(attempt, inputs, sources, told.answer, told.delivered)
         elsewhere = store.manifest(attempt.key)
@@ -193,6 +195,10 @@ class StageThread(threading.Thread):
         checked = self._check_inputs(suspect=suspect)
         if isinstance(checked, BadInput):
             return checked
+        if suspect and isinstance(checked, dict):
+            for role, consumed in inputs.items():
+                if checked[role] != consumed:
+                    return BadInput(consumed.key, "another machine has made it again meanwhile")
         return Failure(_message(told.answer, told.code, self.node.spec.LOWER), log_path)
 
     def _job(self, inputs: Mapping[str, Path], output: Path, scratch: Path) -> Job:

@@ -39,7 +39,9 @@ class Compiled:
                 torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
                 # A graph writes to the same memory each time, and samplers keep what they were told before.
                 return self._compiled(x, t, cond).clone()  # type: ignore[no-any-return]
-            except TorchDynamoException as error:
+            except torch.OutOfMemoryError:
+                raise
+            except (TorchDynamoException, RuntimeError) as error:  # the latter when a graph is recorded
                 reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
                 print(f"the model cannot be compiled, and runs as it is: {reason}", file=sys.stderr)
                 self._compiled = None

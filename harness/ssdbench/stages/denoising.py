@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ssdbench.diffusion import noise
 from ssdbench.diffusion.denoiser import Counted, Denoiser
 from ssdbench.diffusion.finite import Finite, check_finite
-from ssdbench.errors import Interrupted
+from ssdbench.errors import Interrupted, StageFailed
 from ssdbench.models.compiled import Compiled
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.load import load_denoiser
 from ssdbench.models.precision import Precision, computing, round_products
 from ssdbench.models.vae import DIT_OFFSET, REPA_OFFSET, open_autoencoder
+from ssdbench.stages.batches import halving
 from ssdbench.stages.conditioning import open_conditions
 from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
@@ -93,9 +95,17 @@ class Sampler:
 
     def _to_bfloat16(self) -> None:
         probe = range(self._spec.start, self._spec.start + min(PROBE, self._spec.count))
-        exact = self(probe)["images"]
+        try:
+            exact = self._images(probe)
+        except StageFailed:  # float32 does not fit, which may be why bfloat16 was chosen
+            exact = None
         self._precision = "bfloat16"
         for model in [self._model, *([self._fused.frozen] if self._fused is not None else [])]:
             round_products(model)
-        difference = self(probe)["images"].float() - exact.float()
-        self.facts["bfloat16_rms"] = round(float(difference.square().mean().sqrt()), 4)
+        if exact is not None:
+            difference = self._images(probe).float() - exact.float()
+            self.facts["bfloat16_rms"] = round(float(difference.square().mean().sqrt()), 4)
+
+    def _images(self, indices: range) -> Tensor:
+        size = min(self._runtime.sample_batch or PROBE, PROBE)
+        return torch.cat([part["images"] for _, part in halving(self, indices, size)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,8 +48,8 @@ def now() -> str:
 class Closing(Protocol):
     """What goes on beside a stage until it is closed."""
 
-    def close(self, *, send: bool) -> None:
-        """End it; ``send`` has it do its work a last time."""
+    def close(self, *, send: bool, until: Callable[[], bool] = ...) -> None:
+        """End it; with ``send`` after its work was done a last time, unless ``until`` says to wait no longer."""
         ...
 
 

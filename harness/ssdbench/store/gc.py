@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +28,19 @@ class Problem:
     text: str
 
 
-def collect(store: Store, *, dry_run: bool = False) -> Collected:
+def collect(
+    store: Store, *, dry_run: bool = False, skip: Callable[[Path], bool] = lambda directory: False
+) -> Collected:
     """Remove leftover attempts, artifacts set aside, scratch of finished stages and temporary files.
 
-    A key whose lease is held is left alone. Finished artifacts, records and sheets stay.
+    A key whose lease is held is left alone, as is one whose directory is to be skipped. Finished artifacts, records and
+    sheets stay.
     """
     paths: list[Path | str] = []
     total = 0
     for key in store.all_keys():
+        if skip(store.key_dir(key)):
+            continue
         lease = None if dry_run else store.lease(key)
         if (dry_run and store.holder(key) is not None) or (not dry_run and lease is None):
             continue

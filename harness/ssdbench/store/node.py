@@ -10,11 +10,11 @@ import fcntl
 import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
-from ssdbench.store.files import remove_tree, tree_bytes
+from ssdbench.store.files import is_temporary, remove_tree, tree_bytes
 from ssdbench.store.lease import positive_setting
 from ssdbench.store.manifest import InputDigest
 from ssdbench.store.remote import Remote
@@ -69,27 +69,46 @@ def in_use(store: SharedStore, keys: Iterable[str]) -> Iterator[None]:
         yield
 
 
-def make_room(store: SharedStore) -> None:
-    """Drop copies on this machine, those unused for longest first, until they take SSDBENCH_NODE_CACHE_GB (50) at most.
+def being_used(directory: Path) -> bool:
+    """Whether a stage that runs on this machine uses the copy in a key's directory."""
+    try:
+        with (directory / _USE).open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def cache_bytes() -> float:
+    """How much copies may take on a node: SSDBENCH_NODE_CACHE_GB, 50 by default.
 
     Raises:
         UsageError: the variable is no positive number.
     """
-    limit = positive_setting("SSDBENCH_NODE_CACHE_GB", _CACHE_GB, "GB") * 1e9
-    found = [
-        (mark.stat().st_mtime, tree_bytes(mark.parent), mark)
-        for mark in store.artifacts_dir.glob(f"??/*/{_USE}")
-    ]
+    return positive_setting("SSDBENCH_NODE_CACHE_GB", _CACHE_GB, "GB") * 1e9
+
+
+def make_room(store: SharedStore, limit: float) -> None:
+    """Drop copies on this machine, those unused for longest first, until they take ``limit`` bytes at most.
+
+    What is in use stays, and what an engine on this machine works on.
+    """
+    found = []
+    for mark in store.artifacts_dir.glob(f"??/*/{_USE}"):
+        with suppress(FileNotFoundError):  # somebody drops the artifact
+            found.append((mark.stat().st_mtime, tree_bytes(mark.parent), mark))
     total = sum(size for _, size, _ in found)
     for _, size, mark in sorted(found):
         if total <= limit:
             return
-        with mark.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with suppress(FileNotFoundError, BlockingIOError), mark.open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (mark.parent / "LEASE").exists():
                 continue
-            # The manifest stays, as do the marks: somebody may be waiting for this lock.
-            for path in [*mark.parent.glob("attempt-*"), mark.parent / "scratch"]:
-                remove_tree(path)
+            # The manifest stays, as does the mark: somebody may be waiting for this lock.
+            for path in mark.parent.iterdir():
+                if path.name.startswith("attempt-") or path.name == "scratch" or is_temporary(path):
+                    remove_tree(path)
             total -= size

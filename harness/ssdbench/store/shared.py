@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ssdbench.store.artifacts import Attempt, flushed
+from ssdbench.store.files import remove_tree
 from ssdbench.store.lease import Lease
 from ssdbench.store.manifest import FileEntry, InputDigest, Manifest, Provenance
 from ssdbench.store.reading import parse_manifest
@@ -48,8 +49,8 @@ class SharedStore(SharedReader):
         held: Lease | None = None
         try:
             held = self._leases.acquire(object_name(key, "LEASE"), local)
-            if held is not None:
-                self.refresh(key)
+            if held is not None and self.refresh(key) is not None:
+                remove_tree(self.key_dir(key) / "scratch")  # of an attempt that another machine has overtaken
             return held
         except BaseException:
             if held is not None:
@@ -117,8 +118,11 @@ class SharedStore(SharedReader):
         self, key: str, inputs: Mapping[str, InputDigest] | None = None, sources: str = ""
     ) -> tuple[Path, str]:
         """As in a directory; where another machine got further, with what that one kept."""
-        if restore_scratch(self.remote, object_name(key, "scratch"), self.key_dir(key) / "scratch"):
+        path = self.key_dir(key) / "scratch"
+        if restore_scratch(self.remote, object_name(key, "scratch"), path):
             self._restored.add(key)
+        elif not self._look:  # who does not look does not know whether the stage was done since
+            remove_tree(path)
         return super().scratch(key, inputs, sources)
 
     def keep_safe(self, key: str) -> ScratchSender:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ssdbench.store.artifacts import Store
 from ssdbench.store.gc import Collected, collect
+from ssdbench.store.node import being_used
 from ssdbench.store.owner import Owner
 from ssdbench.store.remote import Object
 from ssdbench.store.shared import SharedStore
@@ -21,7 +22,7 @@ def collect_shared(store: SharedStore, *, dry_run: bool = False) -> Collected:
 
     A key on which somebody works, what an unfinished stage keeps, and whatever is younger than an hour, is left alone.
     """
-    local = collect(Store(store.root), dry_run=dry_run)
+    local = collect(Store(store.root), dry_run=dry_run, skip=being_used)
     paths: list[Path | str] = list(local.paths)
     total = local.bytes
     by_key: dict[str, dict[str, Object]] = {}

@@ -1,8 +1,8 @@
 """What an unfinished stage keeps, as objects: another machine goes on where one that was lost stopped.
 
-The objects lie where a store in a directory has the files. They are sent while the stage runs, as often as takes at
-most a tenth of its time, and removed once it is done. A file ``.sent``, last of all, names what was sent: a machine
-whose own copy names the same is at least as far.
+An object is written once, under a name of its own, and ``INDEX.json`` says which of them are the files of the scratch
+directory: whoever reads it finds a whole set, however a sending was cut off. Sending goes on beside the stage, for at
+most a tenth of its time, and all of it is removed once the stage is done.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ import re
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import BaseModel, ValidationError
+
 from ssdbench.store.artifacts import SCRATCH_NOTE
-from ssdbench.store.files import remove_tree, temporary_beside, walk_files
+from ssdbench.store.files import remove_tree, temporary_beside, walk_files, write_atomically
 from ssdbench.store.lease import positive_setting
+from ssdbench.store.manifest import RelativePath
 from ssdbench.store.reading import Signature, signature_of
 from ssdbench.store.remote import Remote
 from ssdbench.store.remote_errors import RemoteError
@@ -25,56 +29,93 @@ from ssdbench.store.remote_errors import RemoteError
 log = logging.getLogger(__name__)
 
 _SEND_SECONDS = 60.0  # or SSDBENCH_SEND_SECONDS
-_SENT = ".sent"
 _SHARE = 10.0  # after a sending that took t seconds, the next one waits for this many times t
+_INDEX = "INDEX.json"
+_SENT = ".sent"
+_WAIT_SECONDS = 0.1
+
+
+class _Index(BaseModel):
+    """Which object is which file; ``token`` tells one sending from another."""
+
+    token: str
+    objects: dict[RelativePath, RelativePath]
+
+
+class _Sent(_Index):
+    """This machine's note of the index that it last wrote or read, and what its files were like then."""
+
+    signatures: dict[str, Signature]
 
 
 def restore_scratch(remote: Remote, prefix: str, scratch: Path) -> bool:
-    """Bring here what another machine sent under ``prefix``, in place of what is here.
+    """Bring here what is kept under ``prefix``, unless this machine sent it itself; then only what is missing here.
+
+    What this machine once sent and is no longer kept there is dropped here too: the stage was done meanwhile.
 
     Returns:
-        Whether anything is kept there, also where it was this machine that sent it.
+        Whether anything is kept there.
 
     Raises:
         RemoteError: it cannot be read.
     """
-    sent = remote.read(f"{prefix}/{_SENT}")
-    if sent is None:
+    index, sent = _read_index(remote, prefix), _read_sent(scratch)
+    if index is None:
+        if sent is not None:
+            remove_tree(scratch)
         return False
-    if _token(scratch) == sent:
+    if sent is None or sent.token != index.token:
+        remove_tree(scratch)
+    missing = [name for name in index.objects if not (scratch / name).exists()]
+    if not missing:
         return True
     arriving = temporary_beside(scratch)
     try:
-        for name in remote.list(prefix):
-            path = arriving / name.removeprefix(f"{prefix}/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            remote.download(name, path)
-        remove_tree(scratch)
-        arriving.rename(scratch)
+        for name in missing:
+            (arriving / name).parent.mkdir(parents=True, exist_ok=True)
+            if remote.download(f"{prefix}/{index.objects[name]}", arriving / name) is None:
+                remove_tree(
+                    scratch
+                )  # the stage is done, or another machine went on: what is here alone is no whole
+                return True
+        for name in missing:
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+            (arriving / name).replace(scratch / name)
+        # What this machine has and did not send yet is still to be sent.
+        known = sent.signatures if sent is not None and sent.token == index.token else {}
+        _write_sent(scratch, index, known | {name: signature_of(scratch / name) for name in missing})
     finally:
         remove_tree(arriving)
     return True
 
 
 def remove_scratch(remote: Remote, prefix: str) -> None:
-    """Remove what was sent of a stage that is done; ``.sent`` goes first: no half of it is to be brought back."""
-    found = sorted(remote.list(prefix))
-    first = f"{prefix}/{_SENT}"
-    if first in found:
-        remote.remove([first])
-    remote.remove([name for name in found if name != first])
+    """Remove what was kept of a stage that is done; what cannot be is left for ``gc``."""
+    try:
+        found = remote.list(prefix)
+        if not found:
+            return
+        remote.remove([f"{prefix}/{_INDEX}"])
+        remote.remove(sorted(found.keys() - {f"{prefix}/{_INDEX}"}))
+    except RemoteError as error:
+        log.warning("%s", error)
 
 
 class ScratchSender(threading.Thread):
-    """Sends one stage's scratch directory from time to time, until it is closed; never fails the stage."""
+    """Sends one stage's scratch directory from time to time, until it is closed; never fails the stage.
+
+    ``superseded`` becomes true when another machine has sent what it keeps of the same stage: this one was given up.
+    """
 
     def __init__(self, remote: Remote, prefix: str, scratch: Path) -> None:
         super().__init__(name=f"sender {prefix[-16:]}", daemon=True)
-        self.sent_any = False
+        self.sent_any = self.superseded = False
         self._remote, self._prefix, self._scratch = remote, prefix, scratch
         self._seconds = positive_setting("SSDBENCH_SEND_SECONDS", _SEND_SECONDS, "seconds")
-        self._known: dict[str, Signature] = {}
+        self._known = _read_sent(scratch)
         self._closing = threading.Event()
+        self._last = self._given_up = False
+        self._naming = threading.Lock()  # held to write the index: none may appear after close() without send
 
     def run(self) -> None:
         """Send until closed."""
@@ -83,16 +124,21 @@ class ScratchSender(threading.Thread):
             started = time.monotonic()
             self._try()
             pause = max(self._seconds, _SHARE * (time.monotonic() - started))
-
-    def close(self, *, send: bool) -> None:
-        """Stop, after sending what is there now if ``send``."""
-        self._closing.set()
-        if self.is_alive():
-            self.join()
-        if send:
+        if self._last:
             self._try()
 
+    def close(self, *, send: bool, until: Callable[[], bool] = lambda: False) -> None:
+        """Stop; with ``send`` after what is there now was sent, for which it waits unless ``until`` says no longer."""
+        self._last = send
+        self._closing.set()
+        while send and self.is_alive() and not until():
+            self.join(_WAIT_SECONDS)
+        with self._naming:
+            self._given_up = True
+
     def _try(self) -> None:
+        if self.superseded:
+            return
         try:
             self._send()
         except (RemoteError, OSError) as error:
@@ -101,28 +147,42 @@ class ScratchSender(threading.Thread):
     def _send(self) -> None:
         """Send what changed since the last time.
 
-        Links are taken first: a checkpoint that is replaced stays as it was, a log that is appended to goes on. What
-        changed last goes first, so that the objects never hold a checkpoint without all that was logged before it.
+        Links are taken first: a checkpoint that is replaced stays as it was, and a log that is appended to has at least
+        what was logged before the checkpoint.
         """
         links = temporary_beside(self._scratch)
         try:
             found = self._link(links)
-            changed = [name for name, signature in found.items() if self._known.get(name) != signature]
-            if not changed or found.keys() == {SCRATCH_NOTE}:
+            known = self._known.signatures if self._known is not None else {}
+            if found == known or found.keys() <= {SCRATCH_NOTE} or not self._ours():
                 return
-            if not self.sent_any and self._remote.read(f"{self._prefix}/{_SENT}") != _token(self._scratch):
-                remove_scratch(self._remote, self._prefix)  # of an attempt that consumed something else
-            note = [SCRATCH_NOTE] if SCRATCH_NOTE in changed else []
-            rest = sorted(set(changed) - {SCRATCH_NOTE}, key=lambda name: -found[name][1])
-            for name in note + rest:
-                self._remote.upload(links / name, f"{self._prefix}/{name}")
-                self._known[name] = found[name]
-            token = uuid.uuid4().hex.encode()
-            self._remote.write(f"{self._prefix}/{_SENT}", token)
-            self.sent_any = True
-            (self._scratch / _SENT).write_bytes(token)
+            old = self._known.objects if self._known is not None else {}
+            objects = {name: old[name] for name in found if found[name] == known.get(name)}
+            for name in found.keys() - objects.keys():
+                if self._given_up:
+                    return
+                objects[name] = f"{name}.{uuid.uuid4().hex[:12]}"
+                self._remote.upload(links / name, f"{self._prefix}/{objects[name]}")
+            index = _Index(token=uuid.uuid4().hex, objects=objects)
+            with self._naming:
+                if self._given_up:
+                    return
+                self.sent_any = True
+                self._remote.write(f"{self._prefix}/{_INDEX}", index.model_dump_json().encode())
+            self._known = _write_sent(self._scratch, index, found)
+            present = self._remote.list(self._prefix)
+            named = {f"{self._prefix}/{name}" for name in (_INDEX, *objects.values())}
+            self._remote.remove(sorted(present.keys() - named))
         finally:
             remove_tree(links)
+
+    def _ours(self) -> bool:
+        """Whether nobody else has sent since this machine did, or took over what was there."""
+        index = _read_index(self._remote, self._prefix)
+        if self._known is not None and index is not None and index.token != self._known.token:
+            self.superseded = True
+            log.warning("another machine has gone on with %s", self._prefix)
+        return not self.superseded
 
     def _link(self, links: Path) -> dict[str, Signature]:
         """Link every whole file, by name; one that is being written is hidden or ends in a process's number."""
@@ -140,8 +200,27 @@ class ScratchSender(threading.Thread):
         return found
 
 
-def _token(scratch: Path) -> bytes | None:
-    try:
-        return (scratch / _SENT).read_bytes()
-    except OSError:
+def _read_index(remote: Remote, prefix: str) -> _Index | None:
+    data = remote.read(f"{prefix}/{_INDEX}")
+    if data is None:
         return None
+    try:
+        return _Index.model_validate_json(data)
+    except ValidationError:
+        log.warning(
+            "%s/%s/%s is not valid: what an unfinished stage kept is lost", remote.url, prefix, _INDEX
+        )
+        return None
+
+
+def _read_sent(scratch: Path) -> _Sent | None:
+    try:
+        return _Sent.model_validate_json((scratch / _SENT).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _write_sent(scratch: Path, index: _Index, signatures: dict[str, Signature]) -> _Sent:
+    sent = _Sent(token=index.token, objects=index.objects, signatures=signatures)
+    write_atomically(scratch / _SENT, sent.model_dump_json().encode())
+    return sent
