@@ -15,6 +15,7 @@ from ssdbench.engine.local import LocalPlaces
 from ssdbench.engine.loop import LOSSES, Loop
 from ssdbench.engine.process import Placed, WorkerLost, WorkerProcess
 from ssdbench.engine.resources import Slot
+from ssdbench.engine.shipment import Shipment
 from ssdbench.plan.decide import decide
 from ssdbench.store import Store
 from ssdbench.worker import Failed, Finished, Job, Progress
@@ -48,7 +49,7 @@ class Unreliable(LocalPlaces):
     def lacking(self, gpu: bool) -> str | None:
         return "no node has a GPU any more" if gpu else None
 
-    def start(self, job: Path, log: Path, slot: Slot) -> WorkerProcess:
+    def start(self, job: Path, log: Path, slot: Slot, shipment: Shipment | None = None) -> WorkerProcess:
         worker = super().start(job, log, slot)
         content = Job.model_validate_json(job.read_bytes())
         if content.spec["name"] != self._name:

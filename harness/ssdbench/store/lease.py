@@ -38,7 +38,7 @@ def positive_setting(variable: str, default: float, unit: str) -> float:
     Raises:
         UsageError: the variable is no positive number.
     """
-    text = os.environ.get(variable) or str(default)
+    text = os.environ.get(variable, str(default))
     try:
         value = float(text)
     except ValueError:
