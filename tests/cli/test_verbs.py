@@ -490,6 +490,7 @@ def test_ray_that_is_not_installed_is_2_with_the_remedy(
     assert result.stderr == "--engine ray needs Ray: pip install 'ssdbench[ray]'\n"
 
 
-def test_an_address_of_ray_without_ray_is_2(ssdbench: Command, suite: Path) -> None:
-    result = ssdbench("run", suite, "--ray-address", "10.0.0.1:6379")
+@pytest.mark.parametrize("verb", ["run", "baseline"])
+def test_an_address_of_ray_without_ray_is_2(ssdbench: Command, suite: Path, verb: str) -> None:
+    result = ssdbench(verb, suite, "--ray-address", "10.0.0.1:6379")
     assert (result.exit_code, result.stderr) == (2, "--ray-address goes with --engine ray\n")

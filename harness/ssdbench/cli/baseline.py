@@ -27,7 +27,10 @@ def baseline(
     overrides: options.Set = None,
     limit: options.Limit = None,
     device: options.Device = None,
+    engine: options.EngineName = options.Engine.LOCAL,
     workers: options.Workers = None,
+    threads: options.Threads = None,
+    ray_address: options.RayAddress = None,
 ) -> None:
     """Run a suite with several seeds and write its baseline: means, and tolerances from their spread.
 
@@ -37,8 +40,11 @@ def baseline(
 
       ssdbench baseline suites/ci-dit-s.yaml --seeds 1,2,3,4,5
     """
+    from functools import partial
+
     from ssdbench.cli.common import Selection, emit, open_store
     from ssdbench.cli.measure import baseline_path, measure, with_seeds
+    from ssdbench.cli.run import engine_of
     from ssdbench.errors import StageFailed
     from ssdbench.report.baseline import make_baseline
     from ssdbench.store import now
@@ -46,7 +52,8 @@ def baseline(
 
     chosen = [Selection.of(profile, only, overrides, limit, seed) for seed in _numbers(seeds)]
     loaded = with_seeds([one.load(suite) for one in chosen])
-    rows, failed = measure(loaded, open_store(results), workers=workers, device=device, upstream=upstream)
+    run_graph = partial(engine_of(engine, ray_address), workers=workers, device=device, threads=threads)
+    rows, failed = measure(loaded, open_store(results), run_graph, upstream)
     if failed:
         raise StageFailed("\n".join(failed))
     made = make_baseline(

@@ -31,7 +31,10 @@ def check(
     limit: options.Limit = None,
     seed: options.Seed = None,
     device: options.Device = None,
+    engine: options.EngineName = options.Engine.LOCAL,
     workers: options.Workers = None,
+    threads: options.Threads = None,
+    ray_address: options.RayAddress = None,
 ) -> None:
     """Run a suite and compare it with its baseline; exit code 4 when a metric is worse than it may be.
 
@@ -44,8 +47,11 @@ def check(
       ssdbench check suites/ci-dit-s.yaml
       ssdbench check quick --baseline baseline.yaml --junit check.xml --seed 7
     """
+    from functools import partial
+
     from ssdbench.cli.common import Selection, emit, open_store
     from ssdbench.cli.measure import baseline_path, measure
+    from ssdbench.cli.run import engine_of
     from ssdbench.errors import Regression, StageFailed
     from ssdbench.plan.present import row_keys
     from ssdbench.report.baseline import read_baseline
@@ -65,7 +71,8 @@ def check(
             f"{path}: none of its {len(known.rows)} rows is one of {loaded.name}'s; a row is found by its settings, "
             "weights, data and stage versions; 'ssdbench baseline' measures anew"
         )
-    rows, failed = measure(loaded, open_store(results), workers=workers, device=device, upstream=upstream)
+    run_graph = partial(engine_of(engine, ray_address), workers=workers, device=device, threads=threads)
+    rows, failed = measure(loaded, open_store(results), run_graph, upstream)
     verdicts = check_rows(rows, known, sorted(left_out))
     emit(writer(form.value)(to_table(verdicts)))
     if junit is not None:

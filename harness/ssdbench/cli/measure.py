@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from ssdbench.engine import Outcome
     from ssdbench.report.rows import Reason, Result, Row
     from ssdbench.store import Store
     from ssdbench.suite import Suite
@@ -18,11 +19,11 @@ _PASSES = 2  # the second makes anew what the first went on with from an older c
 
 
 def measure(
-    suite: Suite, store: Store, *, workers: int | None, device: str | None, upstream: str | None = None
+    suite: Suite, store: Store, run_graph: Callable[..., Outcome], upstream: str | None = None
 ) -> tuple[dict[str, Row], list[str]]:
     """Run whatever has no result of the present code; return the rows by key, and what failed, a line each.
 
-    What ``upstream`` has of the present code is taken from there.
+    ``run_graph`` is an engine's, its options given. What ``upstream`` has of the present code is taken from there.
 
     Raises:
         UsageError: something that a run needs is not on this machine, or nothing can run.
@@ -31,7 +32,7 @@ def measure(
     """
     from ssdbench.cli.errors import INTERRUPTED
     from ssdbench.cli.run import reasons, refuse_missing, refuse_nothing, take
-    from ssdbench.engine import make_view, run_graph
+    from ssdbench.engine import make_view
     from ssdbench.plan import build, decide
     from ssdbench.plan.present import outdated
     from ssdbench.report.collect import collect
@@ -46,7 +47,7 @@ def measure(
     for _ in range(_PASSES):
         old = outdated(graph, store, digest_sources(package_directory()))
         decisions = decide(graph, store, outdated=old)
-        outcome = run_graph(graph, decisions, store, workers=workers, device=device, view=make_view())
+        outcome = run_graph(graph, decisions, store, view=make_view())
         if outcome.interrupted:
             raise typer.Exit(INTERRUPTED)
         failed = reasons(graph, outcome)

@@ -90,11 +90,16 @@ def run(
     if upstream is not None:
         take(graph, store, upstream, fresh=kinds)
     decisions = decide(graph, store, kinds)
-    if disk_check:
+    from ssdbench.store.shared import SharedStore
+
+    elsewhere = engine is options.Engine.RAY and isinstance(
+        store, SharedStore
+    )  # then next to nothing comes here
+    if disk_check and not elsewhere:
         refuse_full_disk(cost(graph, decisions), store.root)
     from ssdbench.engine import View, make_view
 
-    run_graph = _engine(engine, ray_address, gpus_per_stage)
+    run_graph = engine_of(engine, ray_address, gpus_per_stage)
     view: View = make_view()
     if tensorboard is not None:
         from ssdbench.engine.tensorboard import TensorBoardView
@@ -128,7 +133,9 @@ def take(
     take_finished(graph, store, open_upstream(upstream), fresh=fresh, sources=sources, say=say)
 
 
-def _engine(engine: options.Engine, ray_address: str | None, gpus_per_stage: int) -> Callable[..., Outcome]:
+def engine_of(
+    engine: options.Engine, ray_address: str | None, gpus_per_stage: int = 1
+) -> Callable[..., Outcome]:
     """Return what runs a graph on an engine.
 
     Raises:
