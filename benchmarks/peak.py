@@ -1,7 +1,8 @@
 """What share of the machine's matrix-product peak a forward pass reaches: ``python benchmarks/peak.py``.
 
 The peak is measured in the same rounds: square products and the shapes of the model's own widest layer, through torch
-(MKL on x86, cuBLAS on a GPU) and through oneDNN where the model's layers use that; the fastest of all is the peak. The
+(MKL on x86, cuBLAS on a GPU) and through oneDNN where the model's layers use that; the fastest of all is the peak. A
+DiT of plain torch (``plain_dit.py``) with the same weights runs beside ours. The
 operations of the model are counted from its shape, and that count is checked against what torch's counter sees.
 """
 
@@ -13,6 +14,7 @@ from functools import partial
 
 import paired  # beside this file
 import torch
+from plain_dit import PlainDiT
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -80,20 +82,24 @@ def main() -> None:
         for parameter in model.parameters():
             nn.init.normal_(parameter, std=0.02)
         work = counted(model, shape) * batch
-        model.to(options.device, dtype)
+        plain = PlainDiT(shape).eval()
+        plain.load_state_dict(model.state_dict())
+        for one in (model, plain):
+            one.to(options.device, dtype)
         x = torch.randn(batch, 4, shape.input_size, shape.input_size, device=options.device, dtype=dtype)
         t = torch.full((batch,), 500, device=options.device)
         y = torch.zeros(batch, dtype=torch.int64, device=options.device)
 
-        def forward(model: DiT = model, x: Tensor = x, t: Tensor = t, y: Tensor = y) -> None:
+        def forward(model: nn.Module, x: Tensor = x, t: Tensor = t, y: Tensor = y) -> None:
             model(x, t, y)
 
+        models = {"forward": partial(forward, model), "plain": partial(forward, plain)}
         squares = [(side, side, side) for side in (SQUARES_CUDA if cuda else SQUARES)]
         own = (batch * shape.tokens, shape.width, int(shape.width * shape.mlp_ratio))
         sides = products([*squares, own], options.device, dtype)
         with torch.inference_mode():
             found = paired.measure(
-                {"forward": forward} | {side: call for side, (call, _) in sides.items()},
+                models | {side: call for side, (call, _) in sides.items()},
                 options.rounds,
                 budget=options.budget,
                 clock=options.clock,
@@ -113,7 +119,7 @@ def main() -> None:
             [
                 f"{name}, batch {batch}",
                 f"{work / batch / 1e9:.3f}",
-                f"{work / found.of('forward').middle / 1e9:.0f}",
+                *(f"{work / found.of(one).middle / 1e9:.0f}" for one in models),
                 *(f"{rate:.0f}" for rate in best.values()),
                 peak,
                 f"{share:.2f}",
@@ -125,6 +131,7 @@ def main() -> None:
         "GFLOP/s",
         "GFLOP an image",
         "forward",
+        "a plain DiT's",
         "torch's best",
         "oneDNN's best",
         "peak",
