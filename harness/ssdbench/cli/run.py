@@ -71,7 +71,9 @@ def run(
     """
     from ssdbench.cli.common import Selection, open_layered, open_store
     from ssdbench.cli.sheets import Planned
+    from ssdbench.engine import View, make_view
     from ssdbench.plan import Graph, cost, decide
+    from ssdbench.store.shared import SharedStore
 
     selection = Selection.of(profile, only, overrides, limit, seed)
     planned = [Planned.of(selection.load(suite)) for suite in suites]
@@ -90,15 +92,9 @@ def run(
     if upstream is not None:
         take(graph, store, upstream, fresh=kinds)
     decisions = decide(graph, store, kinds)
-    from ssdbench.store.shared import SharedStore
-
-    elsewhere = engine is options.Engine.RAY and isinstance(
-        store, SharedStore
-    )  # then next to nothing comes here
-    if disk_check and not elsewhere:
+    # Of what nodes send to a URL next to nothing comes here.
+    if disk_check and not (engine is options.Engine.RAY and isinstance(store, SharedStore)):
         refuse_full_disk(cost(graph, decisions), store.root)
-    from ssdbench.engine import View, make_view
-
     run_graph = engine_of(engine, ray_address, gpus_per_stage)
     view: View = make_view()
     if tensorboard is not None:

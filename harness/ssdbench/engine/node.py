@@ -1,6 +1,6 @@
 """One stage's worker on a node of a cluster: what runs beside it there, and tells the engine about it.
 
-Nothing here knows which cluster it is: the engine calls ``NodeWorker``'s methods over it.
+Nothing here knows which cluster it is: the engine calls ``Host``'s methods over it.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from ssdbench.store.artifacts import Attempt, flushed
 from ssdbench.store.files import remove_tree
@@ -19,18 +18,12 @@ from ssdbench.store.manifest import FileEntry, InputDigest, Manifest, Provenance
 from ssdbench.store.reading import parse_manifest
 from ssdbench.store.record import Record, record_path, thumbnail_path
 from ssdbench.store.shared_reading import SharedReader, object_name
-from ssdbench.store.shared_scratch import ScratchSender, remove_scratch, restore_scratch
+from ssdbench.store.shared_scratch import ScratchSender, remove_scratch, restore_scratch, was_sent
 from ssdbench.store.sheets import Sheet, sheet_path
 
 
 class SharedStore(SharedReader):
     """Artifacts, records and sheets under a URL."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """As ``SharedReader``."""
-        super().__init__(*arguments, **options)
-        self._restored: set[str] = set()  # keys of which something is kept there
-        self._senders: dict[str, ScratchSender] = {}
 
     # ---- making an artifact
 
@@ -69,10 +62,8 @@ class SharedStore(SharedReader):
         """
         self._send(attempt, manifest.files)
         standing = self._conclude(attempt, manifest, data)
-        sender = self._senders.pop(attempt.key, None)
-        if attempt.key in self._restored or (sender is not None and sender.sent_any):
+        if was_sent(self.key_dir(attempt.key) / "scratch"):
             remove_scratch(self.remote, object_name(attempt.key, "scratch"))
-            self._restored.discard(attempt.key)
         return standing
 
     def _send(self, attempt: Attempt, files: Iterable[str]) -> None:
@@ -119,16 +110,14 @@ class SharedStore(SharedReader):
     ) -> tuple[Path, str]:
         """As in a directory; where another machine got further, with what that one kept."""
         path = self.key_dir(key) / "scratch"
-        if restore_scratch(self.remote, object_name(key, "scratch"), path):
-            self._restored.add(key)
-        elif not self._look:  # who does not look does not know whether the stage was done since
+        kept = restore_scratch(self.remote, object_name(key, "scratch"), path)
+        if not kept and not self._look:  # who does not look does not know whether the stage was done since
             remove_tree(path)
         return super().scratch(key, inputs, sources)
 
     def keep_safe(self, key: str) -> ScratchSender:
         """Start to send the scratch directory from time to time."""
         sender = ScratchSender(self.remote, object_name(key, "scratch"), self.key_dir(key) / "scratch")
-        self._senders[key] = sender
         sender.start()
         return sender
 

@@ -89,6 +89,11 @@ def restore_scratch(remote: Remote, prefix: str, scratch: Path) -> bool:
     return True
 
 
+def was_sent(scratch: Path) -> bool:
+    """Whether this machine has sent what it keeps, or took over what another had sent."""
+    return (scratch / _SENT).exists()
+
+
 def remove_scratch(remote: Remote, prefix: str) -> None:
     """Remove what was kept of a stage that is done; what cannot be is left for ``gc``."""
     try:
@@ -109,7 +114,7 @@ class ScratchSender(threading.Thread):
 
     def __init__(self, remote: Remote, prefix: str, scratch: Path) -> None:
         super().__init__(name=f"sender {prefix[-16:]}", daemon=True)
-        self.sent_any = self.superseded = False
+        self.superseded = False
         self._remote, self._prefix, self._scratch = remote, prefix, scratch
         self._seconds = positive_setting("SSDBENCH_SEND_SECONDS", _SEND_SECONDS, "seconds")
         self._known = _read_sent(scratch)
@@ -167,9 +172,8 @@ class ScratchSender(threading.Thread):
             with self._naming:
                 if self._given_up:
                     return
-                self.sent_any = True
                 self._remote.write(f"{self._prefix}/{_INDEX}", index.model_dump_json().encode())
-            self._known = _write_sent(self._scratch, index, found)
+                self._known = _write_sent(self._scratch, index, found)
             present = self._remote.list(self._prefix)
             named = {f"{self._prefix}/{name}" for name in (_INDEX, *objects.values())}
             self._remote.remove(sorted(present.keys() - named))
