@@ -24,6 +24,7 @@ from plain_dit import PlainDiT, plain_ddim
 from torch import Tensor, nn
 
 from ssdbench.diffusion.denoiser import Counted, Denoiser, Guided, Prediction
+from ssdbench.diffusion.finite import Finite
 from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.samplers import ddim
 from ssdbench.diffusion.schedule import alphas_cumprod
@@ -72,14 +73,10 @@ class Sides:
         precision: Precision = "float32",
         compile: bool = False,
     ) -> Sides:
-        torch.manual_seed(0)
-        model = DiT(shape)
-        for name, parameter in model.named_parameters():
-            if name != "pos_embed":
-                nn.init.normal_(parameter, std=0.02)
+        model = random_model(shape)
         plain = PlainDiT(shape)
         plain.load_state_dict(model.state_dict())
-        pipeline = _pipeline(model, shape)
+        pipeline = pipeline_of(model, shape)
         for module in (model, plain, pipeline.transformer, pipeline.vae):
             nn.Module.to(module.eval().requires_grad_(False), device)
         if precision == "bfloat16":
@@ -92,13 +89,9 @@ class Sides:
         return cls(model, denoiser, precision, plain, pipeline, noise.to(device), labels.to(device))
 
     def ours(self, grid: str = "even", channels: int | None = CHANNELS) -> Tensor:
-        def denoise(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-            return self.denoiser(x, t, cond).float()
-
-        with torch.inference_mode(), computing(self.noise.device.type, self.precision):
-            counted = Counted(Prediction(Guided(denoise, self.model.null, SCALE, channels)))
-            latents = ddim(counted, self.noise, timesteps(grid, NFE), alphas_cumprod("linear"), self.labels)
-            counted.expect(NFE)
+        latents = ours(
+            self.denoiser, self.model.null, self.noise, self.labels, self.precision, NFE, grid, channels
+        )
         with torch.inference_mode(), computing(self.noise.device.type, self.others):
             return self.decoded(latents)
 
@@ -119,13 +112,8 @@ class Sides:
             )
 
     def diffusers(self, spacing: str = "linspace") -> Tensor:
-        self.pipeline.scheduler.register_to_config(timestep_spacing=spacing)
-        generator = _Given(self.noise.to(self.pipeline.transformer.dtype))
-        with generator, computing(self.noise.device.type, self.others):
-            images = self.pipeline(
-                self.labels.tolist(), guidance_scale=SCALE, num_inference_steps=NFE, output_type="np"
-            ).images
-        return torch.from_numpy(images).permute(0, 3, 1, 2)
+        with computing(self.noise.device.type, self.others):
+            return through(self.pipeline, self.noise, self.labels, NFE, spacing)
 
     @property
     def others(self) -> Precision:
@@ -136,6 +124,51 @@ class Sides:
         vae = self.pipeline.vae
         images = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample
         return (images / 2 + 0.5).clamp(0, 1).float().cpu()  # type: ignore[no-any-return]
+
+
+def ours(
+    denoiser: Denoiser,
+    null: Tensor,
+    noise: Tensor,
+    labels: Tensor,
+    precision: Precision,
+    nfe: int,
+    grid: str = "even",
+    channels: int | None = CHANNELS,
+) -> Tensor:
+    """Latents of noise (B, C, H, W), by DDIM as the ``sample`` stage runs it."""
+
+    def denoise(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+        return denoiser(x, t, cond).float()
+
+    with torch.inference_mode(), computing(noise.device.type, precision):
+        finite = Finite(Prediction(Guided(denoise, null, SCALE, channels)), "eps", range(len(noise)), nfe)
+        counted = Counted(finite)
+        latents = ddim(counted, noise, timesteps(grid, nfe), alphas_cumprod("linear"), labels)
+        finite.settle()
+        counted.expect(nfe)
+    return latents
+
+
+def through(pipeline: Any, noise: Tensor, labels: Tensor, nfe: int, spacing: str) -> Tensor:
+    """What diffusers' pipeline makes of noise (B, C, H, W): its images (B, 3, H', W') in [0, 1], in main memory."""
+    pipeline.scheduler.register_to_config(timestep_spacing=spacing)
+    with _Given(noise.to(pipeline.transformer.dtype)):
+        images = pipeline(
+            labels.tolist(), guidance_scale=SCALE, num_inference_steps=nfe, output_type="np"
+        ).images
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def random_model(shape: DiTShape, device: str = "cpu") -> DiT:
+    """A DiT none of whose weights is zero, made on ``device``: the largest takes a GPU no time."""
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = DiT(shape).to(device)
+    for name, parameter in model.named_parameters():
+        if name != "pos_embed":
+            nn.init.normal_(parameter, std=0.02)
+    return model.eval().requires_grad_(False)
 
 
 class _Given:
@@ -154,12 +187,14 @@ class _Given:
         self.module.randn_tensor = self.drawn
 
 
-def _pipeline(model: DiT, shape: DiTShape) -> Any:
+def pipeline_of(model: DiT, shape: DiTShape) -> Any:
     prepare_torchvision()
     from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline
 
     vae = AutoencoderKL(block_out_channels=(4,), norm_num_groups=1, mid_block_add_attention=False)
-    transformer = build_diffusers(model.state_dict(), shape, Path("random weights"))
+    state = model.state_dict() | {"pos_embed": model.pos_embed.cpu()}
+    with torch.device(model.pos_embed.device):
+        transformer = build_diffusers(state, shape, Path("random weights"))
     use_official_timesteps(transformer)
     scheduler = DDIMScheduler(clip_sample=False)
     pipeline = DiTPipeline(transformer=transformer, vae=vae, scheduler=scheduler)

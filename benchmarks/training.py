@@ -10,10 +10,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import paired  # beside this file
 import torch
-from torch import nn
+from sampling import random_model
 
 from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.process import Discrete
@@ -40,14 +41,17 @@ class Silent:
         return False
 
 
-def contestants(shape: DiTShape, batch: int, device: str) -> dict[str, Callable[[], object]]:
-    torch.manual_seed(0)
-    frozen, student = DiT(shape), DiT(shape)
-    for name, parameter in frozen.named_parameters():
-        if name != "pos_embed":
-            nn.init.normal_(parameter, std=0.02)
+def contestants(
+    shape: DiTShape, batch: int, device: str, autocast: Literal["bfloat16"] | None = None
+) -> dict[str, Callable[[], object]]:
+    frozen = random_model(shape, device)
+    with torch.device(device):
+        student = DiT(shape).to(device)
     student.load_state_dict(frozen.state_dict())
-    frozen.to(device), student.to(device)
+
+    def mixed() -> torch.autocast:
+        return torch.autocast(device.split(":")[0], torch.bfloat16, enabled=autocast is not None)
+
     process, shared = Discrete(alphas_cumprod("linear")), Shared()
     grid, pairs = timesteps("even", NFE), range(1, NFE)
     x = torch.randn(batch, shape.in_channels, shape.input_size, shape.input_size, device=device)
@@ -62,24 +66,27 @@ def contestants(shape: DiTShape, batch: int, device: str) -> dict[str, Callable[
                 return objective.loss(student, batched)  # type: ignore[attr-defined, no-any-return]
 
             with tempfile.TemporaryDirectory() as scratch:
-                settings = Optimisation(steps=STEPS)
+                settings = Optimisation(steps=STEPS, autocast=autocast)
                 optimise(student, loss_at, settings, scratch=Path(scratch), watch=Silent(), device=device)
 
         return step
 
     def two_forward() -> None:
-        with torch.no_grad():
+        with torch.no_grad(), mixed():
             for _ in range(2 * STEPS):
                 frozen(x, t, labels)
 
     def forward_and_backward() -> None:
         for _ in range(STEPS):
             student.zero_grad(set_to_none=True)
-            student(x, t, labels)[:, : shape.in_channels].square().mean().backward()
+            with mixed():
+                loss = student(x, t, labels)[:, : shape.in_channels].square().mean()
+            loss.backward()
 
     def adamw() -> None:  # with the making of its state, which the loop does too, and any gradients
         trained = [p for p in student.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0)
+        fused = device.startswith("cuda") or None  # as the loop does
+        optimiser = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0, fused=fused)
         for p in trained:
             if p.grad is None:
                 p.grad = torch.zeros_like(p)

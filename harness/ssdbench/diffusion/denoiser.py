@@ -59,7 +59,8 @@ class Guided:
         """Guided prediction, (B, C', H, W); with scale 1 the conditional prediction alone."""
         if self.scale == 1.0:
             return self.denoiser(x, t, cond)
-        null = self.null.to(cond).expand_as(cond)
+        self.null = self.null.to(cond)  # once: a GPU would be waited for at every copy
+        null = self.null.expand_as(cond)
         inside = self._inside(t)
         both = self.denoiser(
             torch.cat([x, x[inside]]), torch.cat([t, t[inside]]), torch.cat([cond, null[inside]])

@@ -42,7 +42,8 @@ _SHOWN = 8
 @dataclass(frozen=True)
 class _Evaluation:
     number: int
-    finite: Tensor  # of one truth value
+    finite: Tensor  # of one truth value, in main memory once ``copied``
+    copied: torch.cuda.Event | None
     x: Tensor
     found: Tensor
     t: Tensor
@@ -84,7 +85,12 @@ class Finite:
         """Predict, and look at the prediction, or at the one before."""
         found = self.denoiser(x, t, cond)
         self.done += 1
-        evaluation = _Evaluation(self.done, torch.isfinite(found).all(), x, found, t)
+        finite, copied = torch.isfinite(found).all(), None
+        if found.is_cuda:
+            # Reading a value off a GPU waits for all that was started before, this copy for what made the value.
+            finite = finite.to("cpu", non_blocking=True)
+            copied = torch.cuda.current_stream(found.device).record_event()
+        evaluation = _Evaluation(self.done, finite, copied, x, found, t)
         late = found.device.type != "cpu" if self.late is None else self.late
         if late:
             self.settle()
@@ -100,6 +106,8 @@ class Finite:
             self._look(pending)
 
     def _look(self, evaluation: _Evaluation) -> None:
+        if evaluation.copied is not None:
+            evaluation.copied.synchronize()
         if not evaluation.finite:
             time = float(evaluation.t.flatten()[0])
             where = f" at time {time:g}, evaluation {evaluation.number} of {self.nfe}"

@@ -207,6 +207,6 @@ def time_tensor(times: Sequence[float]) -> Tensor:
 
 def model_time(t: Tensor, x: Tensor) -> Tensor:
     """``t`` as a model at ``x`` takes it: on its device; fractional times in its precision, float32 at least."""
-    if not t.is_floating_point():
-        return t.to(x.device)
-    return t.to(x.device, torch.promote_types(x.dtype, torch.float32))
+    dtype = torch.promote_types(x.dtype, torch.float32) if t.is_floating_point() else t.dtype
+    # From main memory a copy need not wait for what a GPU has still to do.
+    return t.to(x.device, dtype, non_blocking=t.device.type == "cpu")

@@ -79,4 +79,6 @@ def midpoint(alphas: Tensor, s: int, t: int) -> tuple[float, float]:
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
     """Values (B,) as ``like``'s dtype and device, shaped to broadcast over (B, ...)."""
-    return values.to(device=like.device, dtype=like.dtype).reshape(-1, *[1] * (like.dim() - 1))
+    # From main memory a copy need not wait for what a GPU has still to do.
+    values = values.to(device=like.device, dtype=like.dtype, non_blocking=values.device.type == "cpu")
+    return values.reshape(-1, *[1] * (like.dim() - 1))

@@ -46,7 +46,8 @@ class Batch:
 
     def noise(self) -> Tensor:
         """The forward noise, x0's shape."""
-        return noise.normal(self.x0.shape[1:], self.seed, "train/noise", self.positions).to(self.x0.device)
+        drawn = noise.normal(self.x0.shape[1:], self.seed, "train/noise", self.positions)
+        return drawn.to(self.x0.device, non_blocking=True)
 
     def draws(self, bound: int, stream: str, shared: bool) -> Tensor:
         """Integers below ``bound``: one a sample, or (``shared``) the first one for the whole batch; int64 (B,)."""
@@ -66,8 +67,8 @@ class Batch:
         if p == 0:
             return self.cond
         drop = noise.uniform(self.seed, "train/drop", self.positions) < p
-        drop = drop.reshape(-1, *[1] * (self.cond.dim() - 1)).to(self.cond.device)
-        return torch.where(drop, null.to(self.cond), self.cond)
+        drop = drop.reshape(-1, *[1] * (self.cond.dim() - 1)).to(self.cond.device, non_blocking=True)
+        return torch.where(drop, null.to(self.cond, non_blocking=True), self.cond)
 
 
 class Objective(Protocol):
