@@ -1,9 +1,9 @@
 """Everything that is to be measured on a GPU, in one command: ``python benchmarks/gpu.py --json gpu.json``.
 
 Random weights, no network, under 8 minutes on one H100: matrix peaks and copy bandwidth; tests marked ``gpu``; guided
-sampling with DiT-S/2 to XL/2 at 32 and 64 latents a side in each precision, as it is, compiled and by CUDA graphs, beside
-a plain loop in TF32 and diffusers' pipeline; a step of SSD and iSSD; features of the FID Inception. What a missing
-package stands in the way of is left out, which the result says.
+sampling with DiT-S/2 to XL/2 at 32 and 64 latents a side in each precision, as it is, compiled and by CUDA graphs,
+beside a plain loop in TF32 and diffusers' pipeline; a step of SSD and iSSD; features of the FID Inception. What needs a
+package that is not installed (diffusers, torch-fidelity, pytest) is left out, and the result says so.
 
 Sampling is timed over 4 evaluations of DDIM with guidance 1.5, without decoding; images a second are of 10.
 
@@ -34,7 +34,7 @@ from xml.etree import ElementTree
 import gpu_table  # beside this file
 import paired
 import torch
-from gpu_sides import PLAIN, SIDES, Machine, Side, throughput
+from gpu_sides import SIDES, Machine, Side, throughput
 from peak import products
 
 from ssdbench.models.precision import computing
@@ -293,8 +293,8 @@ def run(options: argparse.Namespace, machine: Machine) -> Results:
                 "trace": traceback.format_exc()[-3000:],
             }
         results.add(piece, found | {"took": round(time.perf_counter() - started, 2)})
-        print(f"{time.time() - results.all['about']['began']:5.0f} s  {piece.part}: {piece.name}: "
-              f"{gpu_table.short(found)}", flush=True)  # fmt: skip
+        elapsed = time.time() - results.all["about"]["began"]
+        print(f"{elapsed:5.0f} s  {piece.part}: {piece.name}: {gpu_table.short(found)}", flush=True)
         if "error" in found and machine.cuda and not _answers():
             print("the GPU does not answer any more: going on in a new process", flush=True)
             again = [argument for argument in sys.argv if argument != "--resume"]

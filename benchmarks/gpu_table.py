@@ -64,12 +64,13 @@ def tables(all: Found) -> str:
             _matrix(parts, cards, lambda row: f"{row['share']:.2f}"),
             "Peak memory at that batch, GiB:",
             _matrix(parts, cards, lambda row: f"{row['peak_gib']:.1f}"),
-            "Root mean square of what latents differ from ours in float32 by, over that of these (diffusers on its own grid):",
+            "Relative difference (root mean square) of latents from ours in float32, on the same grid:",
             _matrix(parts, cards, lambda row: f"{row['difference']:.0e}"),
         ]
     trained = {name: found for name, found in parts.get("training", {}).items() if "error" not in found}
     if trained:
-        header = ["ms a step", "batch", "SSD", "iSSD", "two forward", "forward and backward", "AdamW", "SSD / parts", "iSSD / parts", "GiB"]  # fmt: skip
+        steps, made_of = ("ssd", "issd"), ("two forward", "forward and backward", "AdamW")
+        header = ["ms a step", "batch", "SSD", "iSSD", *made_of, "SSD / parts", "iSSD / parts", "GiB"]
         sections += [
             "A distillation step, beside its parts:",
             paired.table(
@@ -78,8 +79,8 @@ def tables(all: Found) -> str:
                     [
                         name,
                         str(found["batch"]),
-                        *(f"{found['ms'][side]:.1f}" for side in ("ssd", "issd", *header[4:7])),
-                        *(f"{found['over_parts'][side]:.2f}" for side in ("ssd", "issd")),
+                        *(f"{found['ms'][side]:.1f}" for side in (*steps, *made_of)),
+                        *(f"{found['over_parts'][side]:.2f}" for side in steps),
                         f"{found['peak_gib']:.1f}",
                     ]
                     for name, found in trained.items()

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
@@ -11,6 +10,8 @@ from ssdbench.metrics import neighbours
 from ssdbench.metrics.neighbours import Points, Products, common_frame
 from ssdbench.metrics.precision_recall import neighbour_radii, precision_recall
 
+from .point_sets import SETS
+
 
 def brute(samples, reference, k=3):
     """Radii of both, and the two counts, from differences in float64."""
@@ -18,38 +19,6 @@ def brute(samples, reference, k=3):
     radii = [np.sort(cdist(x, x, "sqeuclidean"), axis=1)[:, k] for x in (a, b)]
     across = cdist(a, b, "sqeuclidean")
     return *radii, (across <= radii[1]).any(1).sum(), (across <= radii[0][:, None]).any(0).sum()
-
-
-def far(rng, n):
-    """A tiny cloud far from the origin, beside a point as far on the other side: float32 products see nothing."""
-    rows = rng.normal(size=(n, 5)) * 1e-3 + 100
-    rows[0] = -100
-    return rows.astype(np.float32)
-
-
-def grid(rng, n):
-    """Whole numbers: most distances are ties, exactly."""
-    return rng.integers(0, 4, (n, 3)).astype(np.float32)
-
-
-def twins(rng, n):
-    """Many identical points, as black images give."""
-    rows = rng.normal(size=(n, 4)).astype(np.float32)
-    rows[: n // 2] = rows[0]
-    return rows
-
-
-def heavy(rng, n):
-    """Norms over ten decades."""
-    return (rng.normal(size=(n, 3)) * 10.0 ** rng.uniform(-5, 5, (n, 1))).astype(np.float32)
-
-
-def half(rng, n):
-    """Stored references are in float16."""
-    return rng.normal(size=(n, 20)).astype(np.float16)
-
-
-SETS = [far, grid, twins, heavy, half]
 
 
 @pytest.fixture(params=[16, 64, 2048])
@@ -115,13 +84,3 @@ def test_the_sets_are_not_changed():
     before = samples.copy(), reference.copy()
     precision_recall(samples, reference)
     np.testing.assert_array_equal((samples, reference), before)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("make", SETS)
-def test_a_gpu_gives_the_same_counts(make):
-    rng = np.random.default_rng(5)
-    samples, reference = make(rng, 3000), make(rng, 700)
-    assert precision_recall(samples, reference, device="cuda") == precision_recall(samples, reference)
-    np.testing.assert_array_equal(neighbour_radii(samples, device="cuda"), neighbour_radii(samples))

@@ -97,7 +97,7 @@ class Graphed:
 
     def _warm_up(self, given: tuple[Tensor, ...]) -> None:
         """Have all that happens at first calls (compiling, choice of kernels, workspaces) over before recording."""
-        stream = torch.cuda.Stream(given[0].device)
+        stream = torch.cuda.Stream(given[0].device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(given[0].device))
         with torch.cuda.stream(stream):
             for _ in range(2):
