@@ -68,6 +68,9 @@ def _numbers(seeds: str | None) -> list[int | None]:
     if seeds is None:
         return [None]
     texts = [text.strip() for text in seeds.split(",")]
-    if not all(text.isdecimal() for text in texts) or len(set(texts)) < len(texts):
-        raise UsageError(f"--seeds {seeds}: expected different whole numbers, such as 1,2,3")
-    return [int(text) for text in texts]
+    numbers = [int(text) if text.isdecimal() and len(text) < 20 else -1 for text in texts]
+    if not all(0 <= number < 2**63 for number in numbers) or len(set(numbers)) < len(numbers):
+        raise UsageError(
+            f"--seeds {seeds}: expected different whole numbers from 0 to 2^63 - 1, such as 1,2,3"
+        )
+    return [*numbers]

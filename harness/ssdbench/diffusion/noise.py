@@ -15,12 +15,53 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ssdbench.errors import InputError
+
 
 def generator(seed: int, stream: str, index: int) -> np.random.Generator:
     """The generator of sample ``index`` in the named ``stream`` of draws (noise, label, ...)."""
     word = hashlib.blake2b(f"{seed}/{stream}".encode(), digest_size=8).digest()
     key = np.array([int.from_bytes(word, "little"), index], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))
+
+
+def seed_torch(seed: int) -> None:
+    """Seed torch's own generators with all 63 bits of a seed: for the weights that a new module starts with.
+
+    ``torch.manual_seed`` does so on GPUs. On the CPU it starts a Mersenne Twister from the seed's lower 32 bits, and
+    5 and 2^32 + 5 give the same weights. From 2^32 on, the twister's state is therefore the one that its authors' own
+    rule for longer keys gives (``init_by_array``, Matsumoto and Nishimura, 2002, as in numpy).
+
+    Args:
+        seed: a whole number from 0 to 2^63 - 1. Below 2^32 this is ``torch.manual_seed``, bit for bit.
+
+    Raises:
+        InputError: the seed is no such number, or this torch keeps the twister's state in another form.
+    """
+    if not 0 <= seed < SEEDS:
+        raise InputError(f"seed {seed}: expected a whole number from 0 to 2^63 - 1")
+    torch.manual_seed(seed)
+    low, high = seed % 2**32, seed >> 32
+    if not high:
+        return
+    state = torch.get_rng_state()
+    words = state[_TWISTER].numpy()  # a view: what is written to it stands in ``state``
+    if words.tobytes() != _twister(low):
+        raise InputError(
+            f"seed {seed}: this version of torch keeps its generator's state in an unknown form: take one below 2^32"
+        )
+    words[:] = np.frombuffer(_twister([low, high]), np.uint8)
+    torch.set_rng_state(state)
+
+
+SEEDS = 2**63
+_TWISTER = slice(24, 24 + 8 * 624)  # of torch's state on the CPU: 624 words, each in 8 bytes
+
+
+def _twister(seed: int | list[int]) -> bytes:
+    """The words of a Mersenne Twister just after seeding, each in 8 bytes."""
+    words: NDArray[np.uint32] = np.random.RandomState(seed).get_state(legacy=False)["state"]["key"]
+    return words.astype(np.uint64).tobytes()
 
 
 def normal(shape: Sequence[int], seed: int, stream: str, indices: Iterable[int]) -> Tensor:

@@ -29,7 +29,7 @@ def kid(
     below zero. Raises InputError when a set is smaller than a subset, or widths differ.
     """
     _check(samples, reference, size)
-    generator = np.random.RandomState(seed)
+    generator = np.random.RandomState(seed if seed < 2**32 else [seed % 2**32, seed >> 32])
     found = []
     for _ in range(subsets):
         x = samples[generator.choice(len(samples), size, replace=False)].astype(np.float32)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from ssdbench.diffusion.noise import seed_torch
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.parts import ENCODER, TOKENIZER
 
@@ -63,7 +64,7 @@ def write_text_encoder(
     content["tokenizer_class"] = "PreTrainedTokenizerFast"
     config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
-    torch.manual_seed(seed)
+    seed_torch(seed)
     model = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(vocabulary),

@@ -215,7 +215,7 @@ def _record(record: Record) -> dict[str, Any]:
     }
     return {
         "yaml": record.run_yaml,
-        "seed": record.seed,
+        "seed": str(record.seed),  # a number of JavaScript has 53 bits
         "metrics": record.metrics,
         "facts": [[name, str(value)] for name, value in facts.items() if value not in (None, "")],
         "stages": [

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion.grids import end_of, sde_times, walked
-from ssdbench.diffusion.noise import shuffled
+from ssdbench.diffusion.noise import seed_torch, shuffled
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError
@@ -64,7 +64,7 @@ def make_objective(
     setting = spec.objective
     if isinstance(setting, Align):
         assert isinstance(spec.shape, DiTShape)
-        torch.manual_seed(spec.seed)
+        seed_torch(spec.seed)
         head = projector(spec.shape.width, features, setting.width).to(device)
         return Aligned(process, shared, setting.layer, head, setting.coeff)
     if not isinstance(setting, SelfStep | Progressive):

@@ -112,6 +112,13 @@ class TrainSpec(StageSpec):
     loss_channels: Literal["eps", "all"] = "eps"
     timestep: Literal["per_sample", "per_batch"] = "per_sample"
 
+    def canonical(self) -> dict[str, JSON]:
+        """As of every stage; a seed of 2^32 or more says that all its bits count.
+
+        Before, initial weights took the lower 32 alone: what was trained then is another result.
+        """
+        return super().canonical() | ({"seed_bits": 63} if self.seed >= 2**32 else {})
+
     @property
     def title(self) -> str:
         """Objective, steps and seed."""
@@ -154,7 +161,7 @@ def _denoiser(
     import torch
 
     from ssdbench.data.latents import Latents
-    from ssdbench.diffusion.noise import shuffled
+    from ssdbench.diffusion.noise import seed_torch, shuffled
     from ssdbench.models.adapting import adapt, merge
     from ssdbench.models.load import load_denoiser, save_denoiser
     from ssdbench.stages.conditioning import open_conditions
@@ -165,7 +172,7 @@ def _denoiser(
     shape = spec.shape
     assert shape is not None
     start = model_folder(spec.weights, inputs)
-    torch.manual_seed(spec.seed)  # the initialisation of a model from scratch
+    seed_torch(spec.seed)  # the initialisation of a model from scratch
     conditions = open_conditions(shape, inputs)
     model = load_denoiser(start, shape, conditions.null)
     adapt(model, spec.lora_rank, spec.gradient_checkpointing)
@@ -206,13 +213,13 @@ def _autoencoder(
     import torch
 
     from ssdbench.data.datasets import load_images
-    from ssdbench.diffusion.noise import shuffled
+    from ssdbench.diffusion.noise import seed_torch, shuffled
     from ssdbench.models.vae import build_vae, latent_scale, to_float
     from ssdbench.training.objectives import Batch
     from ssdbench.training.objectives import Reconstruct as Objective
 
     images = load_images(setting.dataset, setting.resolution, setting.data.path)
-    torch.manual_seed(spec.seed)
+    seed_torch(spec.seed)
     model = build_vae(setting.channels, images.pixels.shape[-1], setting.latent_channels).to(runtime.device)
     objective = Objective(setting.kl_weight)
 
