@@ -3,7 +3,15 @@ from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssdbench.diffusion.grids import GRIDS, points, timesteps
+from ssdbench.diffusion.grids import (
+    GRIDS,
+    far_from_noise,
+    points,
+    sde_times,
+    timesteps,
+    uniform_times,
+    walked,
+)
 from ssdbench.errors import InputError
 
 
@@ -35,18 +43,98 @@ def test_a_leading_grid_that_does_not_exist_is_an_error() -> None:
         timesteps("leading", 64)
 
 
+@pytest.mark.parametrize(("name", "only"), [("even", 0), ("leading", 0), ("sd", 1)])
+def test_one_timestep_at_the_clean_end_is_no_grid_to_sample_on(name: str, only: int) -> None:
+    with pytest.raises(
+        InputError,
+        match=rf"'{name}' has no timestep above {only} with 1, .* belongs to timestep 999 \(grids that fit: trailing\)",
+    ):
+        timesteps(name, 1)
+    assert timesteps("trailing", 1) == [999]
+
+
+def test_stable_diffusions_grid_of_1000_says_why_it_cannot_be() -> None:
+    with pytest.raises(InputError) as caught:
+        timesteps("sd", 1000)
+    assert str(caught.value) == (
+        "grid 'sd' begins at timestep 1: the last of 1000 would be 1000, beyond the last there is, 999"
+        " (grids that fit: even, leading, trailing)"
+    )
+    assert timesteps("sd", 999) == list(range(1, 1000))
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "halvings", "noisiest"),
+    [
+        ("leading", 2, 0, 500),
+        ("sd", 2, 0, 501),
+        ("leading", 9, 0, 896),
+        ("leading", 10, 0, None),  # 900
+        ("sd", 10, 0, None),  # 901
+        ("even", 2, 0, None),
+        ("trailing", 1, 0, None),
+        ("sd", 600, 0, 600),  # stride 1
+        # progressive distillation down to one step walks what is left of a finer grid
+        ("even", 1, 1, None),
+        ("even", 1, 3, None),
+        ("leading", 1, 1, 500),
+        ("leading", 1, 2, 750),
+        ("sd", 1, 1, 501),
+        ("trailing", 1, 4, None),
+    ],
+)
+def test_a_start_far_below_the_noise_is_told(name: str, n: int, halvings: int, noisiest: int | None) -> None:
+    told = far_from_noise(name, n, halvings)
+    if noisiest is None:
+        assert told is None
+        return
+    assert walked(name, n, halvings)[-1] == noisiest
+    assert told is not None
+    assert told.startswith(f"at timestep {noisiest} of grid '{name}', below 900, ")
+    assert "which belongs to timestep 999 (grids that fit: even, trailing" in told
+
+
+def test_a_sampler_that_ends_at_the_first_timestep_is_offered_no_grid_that_begins_high() -> None:
+    told = far_from_noise("leading", 2, to_first=True)
+    assert told is not None
+    assert told.endswith("(grids that fit: even)")
+
+
+@given(st.sampled_from(sorted(GRIDS)), st.integers(1, 1000), st.integers(0, 9))
+def test_no_walk_starts_below_half_and_what_starts_below_nine_tenths_is_told(
+    name: str, n: int, halvings: int
+) -> None:
+    try:
+        noisiest = walked(name, n, halvings)[-1]
+    except InputError:
+        return
+    assert noisiest >= 500
+    assert (far_from_noise(name, n, halvings) is None) == (noisiest >= 900)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0.0, 1.0), (1.0, 0.0)])
+def test_flows_of_one_step_start_at_the_noise(start: float, stop: float) -> None:
+    assert uniform_times(1, start, stop) == [start, stop]
+    assert sde_times(1, start, stop) == [start, stop]
+
+
 @given(st.sampled_from(sorted(GRIDS)), st.integers(-1, 1001))
 def test_a_grid_is_n_increasing_timesteps_or_a_clear_error(name: str, n: int) -> None:
     try:
         grid = timesteps(name, n)
     except InputError:
         # no whole stride; or the offset of 1 leads past the last timestep
-        assert name == "leading" or (name, n) == ("sd", 1000) or not 1 <= n <= 1000
+        assert (
+            name == "leading"
+            or (name, n) == ("sd", 1000)
+            or (n == 1 and name != "trailing")
+            or not 1 <= n <= 1000
+        )
         return
     assert len(grid) == n
     assert all(a < b for a, b in zip(grid, grid[1:], strict=False))
     assert grid[0] >= 0
-    assert grid[-1] <= 999
+    assert 500 <= grid[-1] <= 999
 
 
 @pytest.mark.parametrize("n", [3, 10, 25])

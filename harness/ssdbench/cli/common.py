@@ -69,6 +69,13 @@ class Selection:
         )
 
 
+def tell_notes(suites: Sequence[Suite]) -> None:
+    """Tell on stderr what suites' authors may want to know though it is no mistake."""
+    for suite in suites:
+        for note in suite.notes:
+            typer.echo(note, err=True)
+
+
 def open_store(results: str | Path) -> Store:
     """Return the store in a directory or on a URL; it is created at the first write, not here.
 

@@ -69,24 +69,17 @@ def recorded_rows(results: str | Path) -> list[Row]:
         InputError: a record's run is none that this version knows.
 
     """
-    from pydantic import ValidationError
-
     from ssdbench.cli.common import open_store
-    from ssdbench.errors import InputError, UsageError
-    from ssdbench.report.rows import Result, gather
+    from ssdbench.errors import UsageError
+    from ssdbench.report.rows import Result, gather, run_of
     from ssdbench.store.places import as_directory
-    from ssdbench.suite import EmptySelection, ResolvedRun
+    from ssdbench.suite import EmptySelection
 
     directory = as_directory(results)
     if directory is not None and not directory.is_dir():
         raise UsageError(f"{results}: there is no such directory of results")
-    found = []
-    for record in sorted(open_store(results).records(), key=lambda record: record.created):
-        try:
-            found.append(Result(ResolvedRun.model_validate(record.run), record))
-        except ValidationError as error:
-            where = f"{results}/records/{record.key}.json"
-            raise InputError(f"{where}: its run cannot be read by this version: {error}") from error
+    records = sorted(open_store(results).records(), key=lambda record: record.created)
+    found = [Result(run_of(record, f"{results}/"), record) for record in records]
     if not found:
         raise EmptySelection(f"{results} holds no record; 'ssdbench run' makes them")
     return gather(found)

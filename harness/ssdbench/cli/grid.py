@@ -63,7 +63,9 @@ def grid(
     from ssdbench.cli.show import find_key
     from ssdbench.data.pictures import labelled_grid
     from ssdbench.errors import UsageError
+    from ssdbench.report.rows import run_of
     from ssdbench.report.samples import Samples, by_label, by_prompt, by_run, read_samples
+    from ssdbench.suite.checking import starts_far_from_noise
 
     if output.suffix.lower() != ".png" or output.is_dir():
         raise UsageError(f"-o {output}: expected the name of a PNG (.png)")
@@ -75,6 +77,8 @@ def grid(
         if record is None:
             raise UsageError(f"the record of {prefix} cannot be read")
         known = f"{record.run['variant']}, {record.run['sampler']}, {record.nfe} NFE"
+        for told in starts_far_from_noise(run_of(record)):
+            typer.echo(f"{name or known}: {told}", err=True)
         found.append((name or known, read_samples(record, store)))
     if len({samples.images.shape[1:] for _, samples in found}) > 1:
         raise UsageError("the runs have images of different sizes")

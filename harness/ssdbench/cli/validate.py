@@ -23,7 +23,7 @@ def validate(
       ssdbench validate suites/quick.yaml
       ssdbench validate suites/*.yaml --profile mini
     """
-    from ssdbench.cli.common import Selection, emit_json
+    from ssdbench.cli.common import Selection, emit_json, tell_notes
     from ssdbench.errors import SuiteError
     from ssdbench.suite.find import display
 
@@ -37,8 +37,7 @@ def validate(
             problems += error.problems
             continue
         counts.append({"suite": suite.name, "source": display(suite.source), "runs": len(suite.runs)})
-        for note in suite.notes:
-            typer.echo(f"{display(suite.source)}: {note}", err=True)
+        tell_notes([suite])
     if json and not problems:
         emit_json(counts)
     elif not json:

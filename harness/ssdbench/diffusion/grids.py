@@ -7,6 +7,7 @@ data. SiT's run from 0 to 1, REPA's from 1 to 0.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -15,6 +16,9 @@ from ssdbench.errors import InputError
 Time = TypeVar("Time", int, float)
 
 TRAIN_TIMESTEPS = 1000
+NEAR = 0.9  # of T: a grid whose noisiest timestep is below is told of, below FAR it is refused
+FAR = 0.5
+LAST_CLEAN = 1  # the last timestep that a sample may be left at
 CLEAN = -1  # the timestep before the first: alphas_cumprod, there a product of no factors, is 1
 
 
@@ -47,7 +51,12 @@ def _trailing(n: int, total: int) -> list[int]:
 def _sd(n: int, total: int) -> list[int]:
     # Stable Diffusion v1.5: stride T // n with an offset of 1.
     stride = total // n
-    return [i * stride + 1 for i in range(n)]
+    last = (n - 1) * stride + 1
+    if last >= total:
+        raise InputError(
+            f"grid 'sd' begins at timestep 1: the last of {n} would be {last}, beyond the last there is, {total - 1}"
+        )
+    return list(range(1, last + 1, stride))
 
 
 GRIDS: dict[str, Callable[[int, int], list[int]]] = {
@@ -64,17 +73,73 @@ def timesteps(name: str, n: int, total: int = TRAIN_TIMESTEPS) -> list[int]:
     ``even`` is the fractional stride that DiT calls "N"; ``leading`` the smallest integer stride from 0;
     ``trailing`` ends at ``total - 1``; ``sd`` is Stable Diffusion v1.5's own.
 
+    Sampling begins with pure noise, which belongs to timestep ``total - 1``. A grid whose noisiest timestep is below
+    ``FAR * total`` is no grid to sample on: with one timestep, ``even``, ``leading`` and ``sd`` would take the noise
+    for an all but clean sample. See :func:`far_from_noise` for those that are merely off.
+
     Raises:
-        InputError: the name is unknown, or the grid does not exist for this ``n``.
+        InputError: the name is unknown, or the grid does not exist for this ``n``; names those that do.
     """
     if name not in GRIDS:
         raise InputError(f"unknown grid {name!r}; known: {', '.join(GRIDS)}")
     if not 1 <= n <= total:
         raise InputError(f"grid {name!r} needs between 1 and {total} timesteps, not {n}")
-    grid = GRIDS[name](n, total)
+    try:
+        grid = GRIDS[name](n, total)
+    except InputError as error:
+        raise InputError(f"{error}{_instead(_near(n, total))}") from None
     if len(set(grid)) != n or not 0 <= grid[0] <= grid[-1] < total:
         raise InputError(f"grid {name!r} has no {n} distinct timesteps within 0..{total - 1}")
+    if grid[-1] < FAR * total:
+        raise InputError(
+            f"grid {name!r} has no timestep above {grid[-1]} with {n}, and samples start from pure noise, which belongs"
+            f" to timestep {total - 1}{_instead(_near(n, total))}"
+        )
     return grid
+
+
+def _near(n: int, total: int) -> list[str]:
+    """The grids that have ``n`` timesteps, the noisiest of them near pure noise."""
+    found = []
+    for name, rule in GRIDS.items():
+        try:
+            grid = rule(n, total)
+        except InputError:
+            continue
+        if len(set(grid)) == n and NEAR * total <= grid[-1] < total:
+            found.append(name)
+    return found
+
+
+def _instead(names: Sequence[str]) -> str:
+    return f" (grids that fit: {', '.join(names)})" if names else ""
+
+
+@functools.lru_cache(maxsize=4096)
+def far_from_noise(name: str, n: int, halvings: int = 0, *, to_first: bool = False) -> str | None:
+    """What is to be told of a grid whose sampling starts below ``NEAR * T``, and which grids fit; None for others.
+
+    The denoiser is given pure noise there, and expects an image's trace in it: at timestep 500 of DiT's schedule
+    sqrt(alphas_cumprod) is 0.28, at 900 it is 0.016. The published grids of 10 timesteps begin at 900 or above.
+
+    Args:
+        name: of the grid.
+        n: timesteps that are walked.
+        halvings: as for :func:`walked`.
+        to_first: whether the sampler ends at the first timestep, which must then be all but clean.
+
+    Raises:
+        InputError: as :func:`walked`.
+    """
+    noisiest = walked(name, n, halvings)[-1]
+    if noisiest >= NEAR * TRAIN_TIMESTEPS:
+        return None
+    near = _near(n << halvings, TRAIN_TIMESTEPS)
+    fit = [other for other in near if not to_first or walked(other, n, halvings)[0] <= LAST_CLEAN]
+    return (
+        f"at timestep {noisiest} of grid {name!r}, below {NEAR * TRAIN_TIMESTEPS:g}, though from pure noise,"
+        f" which belongs to timestep {TRAIN_TIMESTEPS - 1}{_instead(fit)}"
+    )
 
 
 def student_grid(grid: Sequence[Time], end: float = CLEAN) -> list[Time]:
@@ -98,7 +163,7 @@ def walked(name: str, n: int, halvings: int = 0) -> list[int]:
     """The ``n`` timesteps of grid ``name``, or those that are left of a finer one after ``halvings``.
 
     A progressively distilled student of n steps walks the grid of its first teacher, n * 2^halvings steps, of which
-    each halving kept every other one: grids need not be nested.
+    each halving kept every other one, the noisiest among them: grids need not be nested.
 
     Raises:
         InputError: as :func:`timesteps`.

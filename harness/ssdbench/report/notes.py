@@ -10,6 +10,7 @@ from ssdbench.report.method import UNTRAINED
 from ssdbench.report.published import PaperTable
 from ssdbench.report.rows import Row
 from ssdbench.suite.catalog import MODELS
+from ssdbench.suite.checking import starts_far_from_noise
 from ssdbench.suite.schema import Pretrain, Train
 from ssdbench.suite.variant import UNSAMPLED, parse_variant
 
@@ -152,6 +153,8 @@ def row_notes(row: Row) -> list[str]:
     mixing = _mixing(row)
     if mixing and row.records:
         notes.append(mixing)
+    if row.records:
+        notes += starts_far_from_noise(row.run)
     missing = [result for result in row.results if result.record is None]
     if row.records and missing:
         story = "; ".join(reason.detail or reason.short for reason in row.reasons)

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from pydantic import ValidationError
+
+from ssdbench.errors import InputError
 from ssdbench.metrics.names import INCEPTION
 from ssdbench.report.metric import METRICS
 from ssdbench.report.published import PaperRow, PaperTable
@@ -36,6 +39,19 @@ class Result:
     run: ResolvedRun
     record: Record | None = None
     reason: Reason | None = None
+
+
+def run_of(record: Record, store: str = "") -> ResolvedRun:
+    """The run that a record of ``store``, a directory or URL with its slash, is of.
+
+    Raises:
+        InputError: it is none that this version knows.
+    """
+    try:
+        return ResolvedRun.model_validate(record.run)
+    except ValidationError as error:
+        where = f"{store}records/{record.key}.json"
+        raise InputError(f"{where}: its run cannot be read by this version: {error}") from error
 
 
 @dataclass(frozen=True)

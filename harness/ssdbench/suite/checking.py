@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from ssdbench.diffusion.grids import points
+from ssdbench.diffusion.grids import far_from_noise, points
 from ssdbench.errors import InputError
 from ssdbench.suite import catalog
-from ssdbench.suite.variant import VariantStep, parse_variant
+from ssdbench.suite.names import synthetic_steps
+from ssdbench.suite.schema import ResolvedRun
+from ssdbench.suite.variant import UNSAMPLED, VariantStep, parse_variant
 
 Check = Callable[..., str | None]
 Pairs = str | tuple[int, ...]
@@ -57,6 +59,35 @@ def visited_by(nfe: int, sampler: str, pairs: Pairs) -> int:
         return points(sampler, nfe, pairs)
     except InputError:
         return 0
+
+
+def starts_far_from_noise(run: ResolvedRun) -> list[str]:
+    """What is to be told of a run whose sampling starts from pure noise far below the timestep where it belongs.
+
+    So of its own samples, of the synthetic images that it is trained on, and of what ``eval.trajectory`` compares with.
+    """
+    if prediction(run.model) != "eps" or kinds_of(run.variant) & UNSAMPLED:
+        return []
+    visited = visited_by(run.nfe, run.sampler, run.train.pairs)
+    walks = (
+        ("sampling starts", visited, halvings(run.variant, visited), run.sampler in TO_FIRST),
+        (f"sampling the images of {run.data!r} starts", synthetic_steps(run.data), 0, False),
+        ("what eval.trajectory compares with starts", run.eval.trajectory, 0, False),
+    )
+    told = []
+    for what, n, done, to_first in walks:
+        if not n:
+            continue
+        try:
+            where = far_from_noise(run.grid, n, done, to_first=to_first)
+        except InputError as error:  # what an earlier version let pass
+            told.append(str(error))
+        else:
+            told += [] if where is None else [f"{what} {where}"]
+    return told
+
+
+TO_FIRST = frozenset({"dpm-solver-1", "dpm-solver-2"})  # these go no further than the first timestep
 
 
 def prediction(model: str) -> str:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssdbench.diffusion.grids import points, timesteps, walked
+from ssdbench.diffusion.grids import LAST_CLEAN, points, timesteps, walked
 from ssdbench.errors import InputError
 from ssdbench.suite import catalog
-from ssdbench.suite.checking import Checks, halvings, kinds_of, prediction, steps_of, visited_by
+from ssdbench.suite.checking import (
+    TO_FIRST,
+    Checks,
+    Pairs,
+    halvings,
+    kinds_of,
+    prediction,
+    steps_of,
+    visited_by,
+)
 from ssdbench.suite.checks_training import TRAINING
 from ssdbench.suite.layers import DEFAULTS, Values
 from ssdbench.suite.names import synthetic_steps
@@ -86,19 +95,21 @@ def _resolution(resolution: int, model: str) -> str | None:
     return f"model {model!r} exists for {have}, not {resolution}"
 
 
-@CHECKS.of("grid", "nfe", "sampler", "train.pairs", "model", "variant")
+@CHECKS.of("grid", "nfe", "sampler", "train.pairs", "model", "variant", "train.nfe")
 def _grid(
-    grid: str, nfe: int, sampler: str, pairs: str | tuple[int, ...], model: str, variant: str
+    grid: str, nfe: int, sampler: str, pairs: Pairs, model: str, variant: str, trained: int | None
 ) -> str | None:
     visited = visited_by(nfe, sampler, pairs)
     if visited < 1 or kinds_of(variant) & UNSAMPLED or prediction(model) != "eps":
         return None
+    if (trained or nfe) == 1 and kinds_of(variant) & DISTILLED:
+        return None  # said of nfe
     done = halvings(variant, visited)
     try:
         first = walked(grid, visited, done)[0]
     except InputError as error:
         return None if done else str(error)  # of a teacher: that is said of the variant
-    if sampler in ("dpm-solver-1", "dpm-solver-2") and first > 1:
+    if sampler in TO_FIRST and first > LAST_CLEAN:
         return f"sampler {sampler!r} ends at the first timestep, and {first} of grid {grid!r} is noisy"
     return None
 

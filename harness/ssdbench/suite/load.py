@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ssdbench.collector import collector_paused
 from ssdbench.suite.author import Patch, SuiteFile
+from ssdbench.suite.checking import starts_far_from_noise
 from ssdbench.suite.checks import impossible
 from ssdbench.suite.expand import MAX_RUNS, Row, rows
 from ssdbench.suite.find import display, find_suite, read_text
@@ -94,6 +95,7 @@ def _load(
     resolver = _Resolver(document, chosen, given, limit, seed, problems)
     runs = resolver.resolve_all(rows(document, problems)) if data else []
     problems.raise_any()
+    runs = runs if only is None else select(runs, only)
     return Suite(
         name=data["suite"],
         title=str(data.get("title") or data["suite"]),
@@ -101,10 +103,23 @@ def _load(
         profile=None if chosen is None else chosen.name,
         source=path,
         text=text,
-        runs=runs if only is None else select(runs, only),
+        runs=runs,
         overrides=list(overrides),
-        notes=resolver.notes(),
+        notes=[*resolver.notes(), *_grid_notes(runs)],
     )
+
+
+def _grid_notes(runs: Iterable[ResolvedRun]) -> list[str]:
+    found: dict[str, dict[Mark, None]] = {}
+    for run in runs:
+        for text in starts_far_from_noise(run):
+            found.setdefault(text, {})[run.mark] = None
+    return [_counted([str(mark) for mark in marks], f"nfe: {text}") for text, marks in found.items()]
+
+
+def _counted(marks: Sequence[str], text: str) -> str:
+    more = len(marks) - 1
+    return f"{marks[0]}: {text}" + (f"; so of {more} more row{'s' * (more > 1)}" if more else "")
 
 
 def _parse(text: str, path: Path, problems: Problems) -> Document:
