@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +44,72 @@ def is_text(text: str) -> bool:
     return True
 
 
+class NotUtf8(InputError):
+    """Bytes that are no UTF-8, and where: line and column from 1, in characters."""
+
+    def __init__(self, file: object, line: int, column: int, reason: str) -> None:
+        self.line, self.column, self.reason = line, column, reason
+        super().__init__(f"{file}:{line}:{column}: {reason}")
+
+
+def decode(data: bytes, file: object, *, cut: bool = False) -> str:
+    """The text of UTF-8, without the byte order mark that some editors put before it.
+
+    Args:
+        data: of a file, or of its beginning.
+        file: what messages call it.
+        cut: whether there is more of it, so that the last character may be broken.
+
+    Raises:
+        NotUtf8: a byte is none of UTF-8's, or a mark says that it is UTF-16 or UTF-32.
+    """
+    for mark, encoding in _MARKS.items():
+        if data.startswith(mark):
+            shown = " ".join(f"0x{byte:02X}" for byte in mark)
+            raise NotUtf8(file, 1, 1, f"begins with {shown}, the byte order mark of {encoding}: {_SAVE}")
+    data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(data, final=not cut)
+    except UnicodeDecodeError as error:
+        before = _LINE_END.split(data[: error.start].decode())
+        reason = f"byte 0x{data[error.start]:02X} is not UTF-8 ({error.reason}): {_SAVE}"
+        raise NotUtf8(file, len(before), len(before[-1]) + 1, reason) from None
+
+
+_SAVE = "save the file as UTF-8"
+_LINE_END = re.compile(r"\r\n|\r|\n")
+# UTF-32's little-endian mark begins with UTF-16's
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+        InputError: it cannot be read, or is in another encoding; names the line and column.
+    """
+    require_file(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return decode(data, path)
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        InputError: it cannot be read, is not JSON, or is nested too deeply.
+        InputError: it cannot be read, is not UTF-8 or not JSON, or is nested too deeply.
     """
-    require_file(path)
+    text = read_text(path)
     try:
-        return parse_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        return parse_json(text)
     except ValueError as error:
         raise InputError(f"{path}: cannot be read as JSON: {error}") from error
 

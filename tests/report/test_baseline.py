@@ -178,8 +178,8 @@ def test_a_baseline_survives_its_file(tmp_path: Path) -> None:
     ("text", "message"),
     [
         (None, "no baseline"),
-        ("rows: [", "not YAML"),
-        ("{}", "rows: Field required"),
+        ("rows: [", r"baseline\.yaml:2:1: not valid YAML"),
+        ("{}", r"baseline\.yaml:1:1: rows: missing"),
         ("[]", "no baseline"),
     ],
 )

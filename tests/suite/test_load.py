@@ -149,11 +149,6 @@ def test_overrides(write: Write) -> None:
     assert suite.overrides == overrides
 
 
-def test_the_last_of_two_overrides_holds(write: Write) -> None:
-    suite = load_suite(write(EXAMPLE), overrides=["nfe=5", "nfe=20"])
-    assert {run.nfe for run in suite.runs} == {20}
-
-
 def test_limit_caps_and_never_raises(rows: Write) -> None:
     path = rows("{variant: base}", "{variant: ssd, eval: {samples: 100}}")
     assert [run.eval.samples for run in load_suite(path, limit=500).runs] == [500, 100]

@@ -65,7 +65,7 @@ ROWS = {
     ),
     "infinite": (
         "{variant: base, guidance: {scale: .inf}}",
-        "8:39: guidance.scale: must be a finite number, not inf",
+        "8:39: guidance.scale: must be a finite number, not .inf",
     ),
     "not one of the words": (
         "{variant: base, keep: all}",

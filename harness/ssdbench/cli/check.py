@@ -64,7 +64,7 @@ def check(
     loaded = selection.load(suite)
     path = baseline or baseline_path(loaded)
     known = read_baseline(path)
-    every = loaded if only is None else Selection.of(profile, None, overrides, limit, seed).load(suite)
+    every = loaded if not only else Selection.of(profile, None, overrides, limit, seed).load(suite)
     left_out = {key for key in row_keys(every) if key} - set(row_keys(loaded))
     if not {row.key for row in known.rows} & set(row_keys(loaded)):
         raise EmptySelection(

@@ -36,13 +36,13 @@ class Selection:
     def of(
         cls,
         profile: str | None,
-        only: str | None,
+        only: Sequence[str] | None,
         overrides: Sequence[str] | None,
         limit: int | None,
         seed: int | None,
     ) -> Selection:
         """Return the selection that a verb's options make."""
-        return cls(profile, only, tuple(overrides or ()), limit, seed)
+        return cls(profile, ",".join(only) if only else None, tuple(overrides or ()), limit, seed)
 
     @classmethod
     def of_sheet(cls, sheet: Sheet) -> Selection:

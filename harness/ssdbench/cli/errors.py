@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import traceback
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,26 @@ from ssdbench.errors import SsdbenchError, SuiteError, UsageError
 from ssdbench.faults import disk_fault
 
 INTERRUPTED = 130
+_ONCE = frozenset({"profile", "limit", "seed"})
 
 
 class Verb(TyperCommand):
     """A verb whose exceptions become messages and exit codes; tracebacks are shown only with ``--debug``."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # as in invoke
+        """Refuse an option that says twice, differently, what is measured; click would take the last."""
+        probe = copy(self)
+        probe.params = [copy(param) for param in self.params]
+        for param in probe.params:
+            if param.name in _ONCE:
+                param.multiple = True
+        found, _, _ = probe.make_parser(ctx).parse_args(list(args))
+        for name in sorted(_ONCE & found.keys()):
+            values = dict.fromkeys(found[name])
+            if len(values) > 1:
+                typer.echo(f"--{name}: given as {' and as '.join(values)}: leave one out", err=True)
+                raise typer.Exit(UsageError.exit_code)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer vendors its own Context
         """Run the verb's function."""

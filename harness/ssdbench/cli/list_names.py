@@ -69,14 +69,19 @@ def _described(topic: Topic) -> dict[str, str]:
 
 def _head(path: Path, key: str) -> str:
     """Return one line of a suite's or profile's own description; one that cannot be read says so."""
-    import yaml
+    from ssdbench.errors import UsageError
+    from ssdbench.suite.find import read_document
+    from ssdbench.suite.problems import Problems
 
+    problems = Problems()
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        document = read_document(path, problems)
+    except UsageError:
         return "(cannot be read: 'ssdbench validate' says why)"
-    text = document.get(key) if isinstance(document, dict) else None
-    return " ".join(str(text).split()) if text else ""
+    if len(problems):
+        return "(cannot be read: 'ssdbench validate' says why)"
+    known = isinstance(document.data, dict) and document.data.get(key) is not None
+    return " ".join((document.written([key]) or "").split()) if known else ""
 
 
 def _described_fact(fact: object) -> str:

@@ -55,8 +55,12 @@ Profile = Annotated[
     typer.Option("--profile", metavar="NAME", help="Remap the suite to another scale: mini, smoke."),
 ]
 Only = Annotated[
-    str | None,
-    typer.Option("--only", metavar="FIELD=VALUE,...", help="Only these rows, such as 'variant=issd,nfe=10'."),
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="FIELD=VALUE,...",
+        help="Only these rows, such as 'variant=issd,nfe=10'. Repeated, all conditions hold.",
+    ),
 ]
 Set = Annotated[
     list[str] | None,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.inputs import is_plain_name, is_text, parse_json, read_json, require_file
+from ssdbench.inputs import is_plain_name, is_text, parse_json, read_json, read_text
 
 MANIFEST = ".jsonl"  # what names of manifests end in
 _CHOICE = "captions/choice"  # the stream of the random choice
@@ -141,12 +141,7 @@ def numbered(captions: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...
 
 
 def _lines(path: Path) -> list[str]:
-    if path.exists():
-        require_file(path)
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as text: {error}") from error
+    return read_text(path).splitlines()
 
 
 def _entries(path: Path, content: Any, name: str, fields: dict[str, type]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ssdbench.errors import InputError, UsageError
 from ssdbench.inputs import require_file
@@ -15,9 +15,10 @@ from ssdbench.report.identity import names
 from ssdbench.report.metric import METRICS
 from ssdbench.report.paired import ratios, undistilled
 from ssdbench.report.rows import Measured, Row
-from ssdbench.suite.find import read_text
+from ssdbench.suite.find import read_document
 from ssdbench.suite.problems import Problems
-from ssdbench.suite.yaml_nodes import dump_yaml, parse_yaml
+from ssdbench.suite.validate import validate
+from ssdbench.suite.yaml_nodes import dump_yaml
 
 CONFIDENCE = 0.9995
 """Probability that an unchanged metric of a new seed stays within its tolerance."""
@@ -104,16 +105,13 @@ def read_baseline(path: Path) -> Baseline:
         raise InputError(f"{path}: no baseline: there is no such file; 'ssdbench baseline' writes one")
     require_file(path)
     problems = Problems(str(path))
-    document = parse_yaml(read_text(path), str(path), problems)
+    document = read_document(path, problems, str(path))
+    validate(document, Baseline, problems)
     if len(problems):
-        first = [str(problem) for problem in problems][:_SHOWN]
-        raise InputError(f"{path}: it is not YAML of a baseline:\n" + "\n".join(first))
-    try:
-        return Baseline.model_validate(document.data)
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors()]
-        more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-        raise InputError(f"{path}: it is no baseline: {'; '.join(lines[:_SHOWN])}{more}") from None
+        lines = [str(problem) for problem in problems]
+        more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+        raise InputError("\n".join((f"{path}: it is no baseline:", *lines[:_SHOWN], *more)))
+    return Baseline.model_validate(document.data)
 
 
 def make_baseline(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import reduce
-from typing import TYPE_CHECKING, Annotated, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -118,10 +119,27 @@ def _scalars(value: Any) -> Any:
     return value
 
 
+def _condition(field: FieldInfo) -> Any:
+    """A value or a list of values; of a key that holds text, texts, so that 1.10 meets what a row says as 1.10."""
+    if not _holds_text(field.annotation):
+        return Annotated[Any, AfterValidator(_scalars)]
+    text = Annotated[str | None, Tag("text")]
+    texts = Annotated[list[str | None], Field(min_length=1), Tag("texts")]
+    return Annotated[
+        text | texts, Discriminator(lambda value: "texts" if isinstance(value, list) else "text")
+    ]
+
+
+def _holds_text(annotation: Any) -> bool:
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        return any(map(_holds_text, get_args(annotation)))
+    return annotation is str
+
+
 def _condition_model() -> type[Frozen]:
     fields: dict[str, Any] = {
         key.replace(".", "__"): (
-            Annotated[Any, AfterValidator(_scalars)],
+            _condition(field),
             Field(default=None, alias=key, description=field.description),
         )
         for _, key, field in run_keys()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssdbench.suite.author import NULLABLE, TUPLE_KEYS
-from ssdbench.suite.layers import Layer, flatten
+from ssdbench.suite.document import Document
+from ssdbench.suite.layers import RIVALS, Layer, flatten
 from ssdbench.suite.problems import INVALID, Mark, Problems
-from ssdbench.suite.yaml_nodes import Document
 
 MAX_RUNS = 100_000
 
@@ -96,13 +96,10 @@ def _clash(
             text = None
             if key in taken:
                 text = f"{key} is given by {taken[key]} too"
-            elif (rival := _RIVAL.get(key)) in taken:
+            elif (rival := RIVALS.get(key)) in taken:
                 text = f"give lambda or share, not both: {taken[str(rival)]} gives {rival}"
             if text is not None:
                 problems.add(document.mark(("runs", i, "matrix", axis), key=True), f"matrix.{axis}", text)
                 clashed = True
         taken.update(dict.fromkeys(given, f"matrix.{axis}"))
     return clashed
-
-
-_RIVAL = {"train.lambda": "train.share", "train.share": "train.lambda"}

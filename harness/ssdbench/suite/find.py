@@ -6,8 +6,10 @@ from pathlib import Path
 
 import ssdbench
 from ssdbench.errors import UsageError
-from ssdbench.suite.problems import did_you_mean
-from ssdbench.suite.yaml_nodes import MAX_CHARACTERS
+from ssdbench.inputs import NotUtf8, decode
+from ssdbench.suite.document import Document
+from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
+from ssdbench.suite.yaml_nodes import MAX_CHARACTERS, parse_yaml
 
 _PACKAGE = Path(ssdbench.__file__).resolve().parent
 
@@ -55,17 +57,29 @@ def find_suite(name: str | Path) -> Path:
     raise UsageError(f"{name}: there is no such suite{did_you_mean(bare, list(known))}")
 
 
-def read_text(path: Path) -> str:
-    """The text of a suite or profile; of one that is too long only so much that the parser can say so.
+def read_document(path: Path, problems: Problems, name: str | None = None) -> Document:
+    """Read and parse a suite, a profile or a baseline, which messages call ``name``; see :func:`parse_yaml`.
+
+    One that is not UTF-8 is a problem too.
 
     Raises:
         UsageError: the file cannot be read.
     """
+    name = display(path) if name is None else name
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return file.read(MAX_CHARACTERS + 1)
+        with path.open("rb") as file:  # of one that is too long, so much that the parser can say so
+            data = file.read(_MOST_BYTES)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        text = decode(data, name, cut=len(data) == _MOST_BYTES)
+    except NotUtf8 as error:
+        problems.add(Mark(file=name, line=error.line, column=error.column), "", error.reason)
+        return Document(name, None, INVALID)
+    return parse_yaml(text, name, problems)
+
+
+_MOST_BYTES = 4 * (MAX_CHARACTERS + 1)
 
 
 def display(path: Path) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from ssdbench.suite.author import NULLABLE, SECTIONS, run_keys
+from ssdbench.suite.document import Document
 from ssdbench.suite.problems import INVALID, Mark
-from ssdbench.suite.yaml_nodes import Document
 
 Values = dict[str, Any]
 """Dotted key -> value; lists are tuples. ``INVALID`` stands for what is already reported."""
@@ -31,7 +31,7 @@ _INNER: dict[str, tuple[str, ...]] = {
     name: tuple(key for section, key, _ in run_keys() if section == name) for name in SECTIONS
 }
 # A run has one mixing weight: a layer that gives either key takes the other one of the layers below away.
-_RIVALS = {"train.lambda": "train.share", "train.share": "train.lambda"}
+RIVALS = {"train.lambda": "train.share", "train.share": "train.lambda"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def unflatten(values: Values) -> dict[str, Any]:
 
 def overlay(values: Values, upper: Values) -> None:
     """Put ``upper`` over ``values``, in place."""
-    for key, rival in _RIVALS.items():
+    for key, rival in RIVALS.items():
         if upper.get(key) is not None and upper.get(rival) is None:
             values.pop(rival, None)
     values.update(upper)

@@ -10,11 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from ssdbench.collector import collector_paused
-from ssdbench.suite.author import Patch, SuiteFile
+from ssdbench.suite.author import SuiteFile
 from ssdbench.suite.checking import starts_far_from_noise
 from ssdbench.suite.checks import impossible
+from ssdbench.suite.document import Document
 from ssdbench.suite.expand import MAX_RUNS, Row, rows
-from ssdbench.suite.find import display, find_suite, read_text
+from ssdbench.suite.find import display, find_suite, read_document
 from ssdbench.suite.layers import (
     DEFAULTS,
     REQUIRED,
@@ -25,13 +26,13 @@ from ssdbench.suite.layers import (
     overlay,
     unflatten,
 )
+from ssdbench.suite.overrides import check_options, override_layers
 from ssdbench.suite.problems import INVALID, Mark, Problems, describe
 from ssdbench.suite.profiles import MAPPED, Profile, load_profile, override
 from ssdbench.suite.schema import Named, ResolvedRun
-from ssdbench.suite.select import parse_only, select
+from ssdbench.suite.select import select
 from ssdbench.suite.validate import validate
 from ssdbench.suite.variant import UNSAMPLED, canonical_variant
-from ssdbench.suite.yaml_nodes import Document, option_document, parse_yaml
 
 _MAX_PROBLEMS = 500  # after which no more rows are looked at
 
@@ -85,24 +86,25 @@ def _load(
     limit: int | None,
     seed: int | None,
 ) -> Suite:
-    text = read_text(path)
     problems = Problems(display(path))
-    document = _parse(text, path, problems)
-    given = [layer for layer in (_override(item, problems) for item in overrides) if layer is not None]
-    _check_options(only, limit, seed, problems)
+    document = _parse(path, problems)
+    seed = check_options(only, limit, seed, problems)
+    given = override_layers(overrides, seed, problems)
     data = document.data if isinstance(document.data, dict) else {}
     chosen = _profile(profile, document, path, problems)
     resolver = _Resolver(document, chosen, given, limit, seed, problems)
     runs = resolver.resolve_all(rows(document, problems)) if data else []
     problems.raise_any()
-    runs = runs if only is None else select(runs, only)
+    if only is not None:
+        options = {key: str(layer.locate(key)) for layer in given for key in layer.values}
+        runs = select(runs, only, options if seed is None else options | {"seed": f"--seed {seed}"})
     return Suite(
         name=data["suite"],
         title=str(data.get("title") or data["suite"]),
         layout=data.get("layout", SuiteFile.model_fields["layout"].default),
         profile=None if chosen is None else chosen.name,
         source=path,
-        text=text,
+        text=document.text,
         runs=runs,
         overrides=list(overrides),
         notes=[*resolver.notes(), *_grid_notes(runs)],
@@ -122,35 +124,13 @@ def _counted(marks: Sequence[str], text: str) -> str:
     return f"{marks[0]}: {text}" + (f"; so of {more} more row{'s' * (more > 1)}" if more else "")
 
 
-def _parse(text: str, path: Path, problems: Problems) -> Document:
-    document = parse_yaml(text, display(path), problems)
+def _parse(path: Path, problems: Problems) -> Document:
+    document = read_document(path, problems)
     if document.data is None:
         problems.add(document.mark(), "", "the file is empty")
         document.data = INVALID
     validate(document, SuiteFile, problems)
     return document
-
-
-def _override(text: str, problems: Problems) -> Layer | None:
-    option = f"--set {text}"
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        problems.add(Mark(file=option), "", "must read KEY=VALUE, such as train.steps=50")
-        return None
-    document = option_document(value, option, problems)
-    for part in reversed(key.strip().split(".")):
-        document.data = {part: document.data}
-    validate(document, Patch, problems)
-    return document_layer(document, document.data)
-
-
-def _check_options(only: str | None, limit: int | None, seed: int | None, problems: Problems) -> None:
-    if only is not None:
-        parse_only(only, problems)
-    if limit is not None and limit < 2:
-        problems.add(Mark(file=f"--limit {limit}"), "", "must be at least 2")
-    if seed is not None and not 0 <= seed < 2**63:
-        problems.add(Mark(file=f"--seed {seed}"), "", "must be at least 0 and below 2^63")
 
 
 def _profile(option: str | None, document: Document, path: Path, problems: Problems) -> Profile | None:

@@ -139,13 +139,14 @@ _MUST_BE = {
 }
 
 
-def describe(error: ErrorDetails) -> str:
-    """The text of one of pydantic's errors in the words of a suite's author."""
+def describe(error: ErrorDetails, written: str | None = None) -> str:
+    """The text of one of pydantic's errors in the words of a suite's author, who has ``written`` a number so."""
     kind, value = error["type"], error["input"]
     context: dict[str, Any] = error.get("ctx", {})
     if kind in _MUST_BE:
         numbers = {k: f"{v:g}" if isinstance(v, float) else v for k, v in context.items()}
-        return f"must be {_MUST_BE[kind].format(**numbers)}, not {show(value)}"
+        got = written if written and isinstance(value, int | float) and len(written) <= 60 else show(value)
+        return f"must be {_MUST_BE[kind].format(**numbers)}, not {got}"
     if kind == "missing":
         return "missing" if isinstance(error["loc"][-1], str) else "has too few entries"
     if kind in {"too_short", "too_long"} and "actual_length" in context:

@@ -10,13 +10,13 @@ from typing import Any
 from ssdbench.own import is_own
 from ssdbench.suite import catalog
 from ssdbench.suite.author import NULLABLE, ProfileFile
-from ssdbench.suite.find import display, list_profiles, read_text
+from ssdbench.suite.document import Document
+from ssdbench.suite.find import list_profiles, read_document
 from ssdbench.suite.layers import DEFAULTS, Layer, Values, document_layer, overlay
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.select import matches
 from ssdbench.suite.validate import validate
-from ssdbench.suite.yaml_nodes import Document, parse_yaml
 
 # Run key -> the profile's table, and what may stand on its right-hand side (None: anything).
 MAPPED: dict[str, tuple[str, tuple[str, ...] | None]] = {
@@ -129,7 +129,7 @@ def _text(value: object) -> str:
 
 
 def _read(path: Path, problems: Problems) -> Document:
-    document = parse_yaml(read_text(path), display(path), problems)
+    document = read_document(path, problems)
     if document.data is None:
         problems.add(document.mark(), "", "the file is empty")
         return document

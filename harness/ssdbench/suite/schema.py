@@ -48,10 +48,6 @@ def _indices_or(*words: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _as_text(value: Any) -> Any:
-    return str(value) if type(value) in (int, float) else value
-
-
 def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -68,9 +64,9 @@ Index = Annotated[int, Field(ge=0, le=10**12)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[
     str,
-    BeforeValidator(_as_text),
     Field(max_length=500),
-    WithJsonSchema({"type": ["string", "number"], "maxLength": 500}),
+    # A number or a truth value is taken as it is written: see ssdbench.suite.validate.
+    WithJsonSchema({"type": ["string", "number", "boolean"], "maxLength": 500}),
 ]
 
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ssdbench.suite.author import TUPLE_KEYS, Patch, key_of, run_keys
+from ssdbench.suite.document import Document, Path, whole_number
 from ssdbench.suite.problems import INVALID, Problems, describe, did_you_mean, nearest
-from ssdbench.suite.yaml_nodes import Document, Path
 
 MAX_PROBLEMS = 200  # of a file; each is looked up in it, and nobody reads more
 
@@ -18,26 +18,61 @@ MAX_PROBLEMS = 200  # of a file; each is looked up in it, and nobody reads more
 def validate(document: Document, model: type[BaseModel], problems: Problems) -> None:
     """Check ``document.data`` against ``model``; every mistake becomes a problem and its value ``INVALID``.
 
-    Unknown keys are removed. Where one looks like a slip for a key that is absent, that key becomes
-    ``INVALID`` too, so that nobody is told a second time that it is missing.
+    Where text is expected, a number or a truth value becomes the text that its author wrote, such as ``1.10``; where a
+    whole number is, ``2e3`` becomes 2000. Unknown keys are removed. Where one looks like a slip for a key that is
+    absent, that key becomes ``INVALID`` too, so that nobody is told a second time that it is missing.
     """
     if document.data is INVALID:
         return
+    errors = _errors(document, model)
+    restated = [error for error in errors if _restate(document, error)]
+    if restated:
+        errors = _errors(document, model)
+    seen: set[Path] = set()
+    for error in errors:
+        if len(seen) >= MAX_PROBLEMS:
+            problems.add(document.mark(), "", f"and {len(errors) - MAX_PROBLEMS:,} more problems like these")
+            document.data = INVALID
+            return
+        path = _data_path(document.data, error)
+        if path in seen:
+            continue  # a union's second opinion on the same value
+        seen.add(path)
+        _report(document, model, path, error, problems)
+
+
+def _errors(document: Document, model: type[BaseModel]) -> list[ErrorDetails]:
     try:
         model.model_validate(document.data, context={"catalog": True})
     except ValidationError as failure:
-        seen: set[Path] = set()
-        for error in failure.errors(include_url=False):
-            if len(seen) >= MAX_PROBLEMS:
-                text = f"and {failure.error_count() - MAX_PROBLEMS:,} more problems like these"
-                problems.add(document.mark(), "", text)
-                document.data = INVALID
-                return
-            path = _data_path(document.data, error)
-            if path in seen:
-                continue  # a union's second opinion on the same value
-            seen.add(path)
-            _report(document, model, path, error, problems)
+        return failure.errors(include_url=False)
+    return []
+
+
+def _restate(document: Document, error: ErrorDetails) -> bool:
+    """Put what was meant in the place of a scalar that YAML reads as another type; whether there is such a thing."""
+    if error["type"] not in {"string_type", "int_type", "int_from_float", "indices"}:
+        return False
+    value: Any = error["input"]
+    meant: Any = None
+    path = _data_path(document.data, error)
+    if not path or _at(document.data, path) is not value:
+        return False
+    if error["type"] == "string_type" and isinstance(value, bool | int | float):
+        meant = document.written(path)
+    elif error["type"].startswith("int_") and isinstance(value, float):
+        meant = whole_number(document.written(path) or "")
+    elif error["type"] == "indices" and isinstance(value, list):
+        meant = [
+            whole_number(document.written((*path, i)) or "") if isinstance(item, float) else item
+            for i, item in enumerate(value)
+        ]
+        if None in meant or not any(isinstance(item, float) for item in value):
+            meant = None
+    if meant is None:
+        return False
+    _at(document.data, path[:-1])[path[-1]] = meant
+    return True
 
 
 def _report(
@@ -53,7 +88,7 @@ def _report(
             parent.setdefault(intended, INVALID)
         return
     if not _holds_invalid(error["input"]):
-        problems.add(document.mark(path), _dotted(path), describe(error))
+        problems.add(document.mark(path), _dotted(path), describe(error, document.written(path)))
     if path:
         _at(document.data, path[:-1])[path[-1]] = INVALID
     else:

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.reader import ReaderError
 
+from ssdbench.suite.document import MERGE, Document, mark_of
 from ssdbench.suite.problems import INVALID, Mark, Problems
 
 MAX_CHARACTERS = 4_000_000
 MAX_DEPTH = 32
 MAX_NODES = 1_000_000
-
-Path = tuple[str | int, ...]
 
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -69,44 +69,13 @@ def dump_yaml(data: Any) -> str:
     return str(text)
 
 
-class Document:
-    """A parsed YAML text: its plain ``data`` and, on request, the place of any path in it."""
-
-    def __init__(self, file: str, root: Node | None, data: Any, *, lines: bool = True) -> None:
-        self.file = file
-        self.data = data
-        self._root = root
-        self._lines = lines
-
-    def mark(self, path: Sequence[str | int] = (), *, key: bool = False) -> Mark:
-        """The place of the value at ``path`` (or of its key), or of what encloses it where it is absent."""
-        node, best = self._root, self._root
-        for depth, part in enumerate(path):
-            if isinstance(node, MappingNode):
-                found = _lookup(node, part)
-                if found is None:
-                    break
-                name, node = found
-                best = name if key and depth == len(path) - 1 else node
-            elif isinstance(node, SequenceNode) and isinstance(part, int) and 0 <= part < len(node.value):
-                node = best = node.value[part]
-            else:
-                break
-        return self._place(best)
-
-    def _place(self, node: Node | None) -> Mark:
-        if not self._lines:
-            return Mark(file=self.file)
-        return Mark(file=self.file, line=1, column=1) if node is None else _mark(self.file, node.start_mark)
-
-
-def option_document(text: str, option: str, problems: Problems) -> Document:
-    """As :func:`parse_yaml` for the value of a command-line option, whose place is ``option``."""
+def option_document(text: str, option: str, under: Sequence[str], problems: Problems) -> Document:
+    """As :func:`parse_yaml` for the value of a command-line option, whose place is ``option``; see Document."""
     found = Problems()
     document = parse_yaml(text, option, found)
     for problem in found:
         problems.add(Mark(file=option), problem.key, problem.text)
-    return Document(option, None, document.data, lines=False)
+    return Document(option, document.root, document.data, text, under=under, lines=False)
 
 
 def parse_yaml(text: str, file: str, problems: Problems) -> Document:
@@ -129,17 +98,32 @@ def parse_yaml(text: str, file: str, problems: Problems) -> Document:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Mark(file=file, line=1, column=1) if mark is None else _mark(file, mark)
+        place = Mark(file=file, line=1, column=1) if mark is None else mark_of(file, mark)
         reason = " ".join(part for part in (error.context, error.problem) if part)
         problems.add(place, "", f"not valid YAML: {reason}")
         return Document(file, None, INVALID)
-    except (yaml.YAMLError, UnicodeError) as error:
+    except ReaderError as error:
+        character = error.character if isinstance(error.character, int) else ord(error.character)
+        problems.add(_place(file, text, chr(character)), "", f"not valid YAML: {str(error).splitlines()[0]}")
+        return Document(file, None, INVALID)
+    except UnicodeEncodeError:  # of an option: Python keeps a byte that is not UTF-8 as half a surrogate pair
+        problems.add(
+            Mark(file=file, line=1, column=1), "", "not valid YAML: it holds a byte that is not UTF-8"
+        )
+        return Document(file, None, INVALID)
+    except yaml.YAMLError as error:
         reason = str(error).splitlines()[0]
         problems.add(Mark(file=file, line=1, column=1), "", f"not valid YAML: {reason}")
         return Document(file, None, INVALID)
     if root is None:
-        return Document(file, None, None)
-    return Document(file, root, _Builder(file, problems).build(root))
+        return Document(file, None, None, text)
+    return Document(file, root, _Builder(file, problems).build(root), text)
+
+
+def _place(file: str, text: str, character: str) -> Mark:
+    """Where a character first stands: the first that YAML does not allow is the one that it complains of."""
+    before = text[: max(text.find(character), 0)].splitlines() or [""]
+    return Mark(file=file, line=len(before), column=len(before[-1]) + 1)
 
 
 # A handle may stand for megabytes, again for every tag that it is used in.
@@ -167,7 +151,7 @@ class _Builder:
             return INVALID
 
     def _add(self, node: Node, text: str, key: str = "") -> None:
-        self._problems.add(_mark(self._file, node.start_mark), key, text)
+        self._problems.add(mark_of(self._file, node.start_mark), key, text)
 
     def _value(self, node: Node) -> Any:
         self._budget -= 1
@@ -193,7 +177,7 @@ class _Builder:
         merges: list[dict[str | int, Any]] = []
         lines: dict[str | int, int] = {}
         for key_node, value_node in node.value:
-            if key_node.tag == _TAG + "merge":
+            if key_node.tag == MERGE:
                 merges += self._merge(value_node)
                 continue
             key = self._scalar(key_node) if isinstance(key_node, ScalarNode) else None
@@ -246,27 +230,6 @@ class _Builder:
             case _:
                 return self._bad_tag(node)
         return INVALID
-
-
-def _lookup(node: MappingNode, part: str | int, seen: set[int] | None = None) -> tuple[Node, Node] | None:
-    seen = set() if seen is None else seen
-    if id(node) in seen:  # merged by several ways, or by itself
-        return None
-    seen.add(id(node))
-    for key, value in node.value:
-        if isinstance(key, ScalarNode) and key.value == str(part):
-            return key, value
-    for key, value in node.value:
-        if key.tag == _TAG + "merge":
-            for source in value.value if isinstance(value, SequenceNode) else [value]:
-                found = _lookup(source, part, seen) if isinstance(source, MappingNode) else None
-                if found is not None:
-                    return found
-    return None
-
-
-def _mark(file: str, mark: Any) -> Mark:
-    return Mark(file=file, line=mark.line + 1, column=mark.column + 1)
 
 
 def _short(tag: str) -> str:
