@@ -69,7 +69,7 @@ class Selection:
         )
 
 
-def tell_notes(suites: Sequence[Suite]) -> None:
+def tell_suites(suites: Sequence[Suite]) -> None:
     """Tell on stderr what suites' authors may want to know though it is no mistake."""
     for suite in suites:
         for note in suite.notes:

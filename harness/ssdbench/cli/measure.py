@@ -30,7 +30,7 @@ def measure(
         typer.Exit: it was interrupted.
 
     """
-    from ssdbench.cli.common import tell_notes
+    from ssdbench.cli.common import tell_suites
     from ssdbench.cli.errors import INTERRUPTED
     from ssdbench.cli.run import reasons, refuse_missing, refuse_nothing, take
     from ssdbench.engine import make_view
@@ -39,7 +39,7 @@ def measure(
     from ssdbench.report.collect import collect
     from ssdbench.store.sources import digest_sources, package_directory
 
-    tell_notes([suite])
+    tell_suites([suite])
     graph = build(suite)
     refuse_missing(graph)
     refuse_nothing(graph)

@@ -48,12 +48,12 @@ def plan(
       ssdbench plan table2 table5 --device-profile a100
       ssdbench plan quick --upstream s3://team/ssdbench
     """
-    from ssdbench.cli.common import Selection, open_layered, tell_notes
+    from ssdbench.cli.common import Selection, open_layered, tell_suites
     from ssdbench.plan import Graph, build, decide
 
     selection = Selection.of(profile, only, overrides, limit, seed)
     loaded = [selection.load(suite) for suite in suites]
-    tell_notes(loaded)
+    tell_suites(loaded)
     graph = Graph.union(build(suite) for suite in loaded)
     store = open_layered(results, upstream, graph)
     decisions = decide(graph, store, {kind.value for kind in fresh or ()})

@@ -69,7 +69,7 @@ def run(
       ssdbench run suites/table2.yaml --engine ray --results /shared/results
       ssdbench run suites/table2.yaml --engine ray --ray-address 10.0.0.1:6379 --threads 4
     """
-    from ssdbench.cli.common import Selection, open_layered, open_store, tell_notes
+    from ssdbench.cli.common import Selection, open_layered, open_store, tell_suites
     from ssdbench.cli.sheets import Planned
     from ssdbench.engine import View, make_view
     from ssdbench.plan import Graph, cost, decide
@@ -77,7 +77,7 @@ def run(
 
     selection = Selection.of(profile, only, overrides, limit, seed)
     planned = [Planned.of(selection.load(suite)) for suite in suites]
-    tell_notes([one.suite for one in planned])
+    tell_suites([one.suite for one in planned])
     graph = Graph.union(one.graph for one in planned)
     kinds = {kind.value for kind in fresh or ()}
     if dry_run:

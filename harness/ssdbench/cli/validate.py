@@ -23,7 +23,7 @@ def validate(
       ssdbench validate suites/quick.yaml
       ssdbench validate suites/*.yaml --profile mini
     """
-    from ssdbench.cli.common import Selection, emit_json, tell_notes
+    from ssdbench.cli.common import Selection, emit_json, tell_suites
     from ssdbench.errors import SuiteError
     from ssdbench.suite.find import display
 
@@ -37,7 +37,7 @@ def validate(
             problems += error.problems
             continue
         counts.append({"suite": suite.name, "source": display(suite.source), "runs": len(suite.runs)})
-        tell_notes([suite])
+        tell_suites([suite])
     if json and not problems:
         emit_json(counts)
     elif not json:

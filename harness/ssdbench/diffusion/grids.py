@@ -48,15 +48,16 @@ def _trailing(n: int, total: int) -> list[int]:
     return [round(total * (i + 1) / n) - 1 for i in range(n)]
 
 
-def _sd(n: int, total: int) -> list[int]:
+def _sd(n: int, total: int, offset: int = 1) -> list[int]:
     # Stable Diffusion v1.5: stride T // n with an offset of 1.
     stride = total // n
-    last = (n - 1) * stride + 1
+    last = (n - 1) * stride + offset
     if last >= total:
         raise InputError(
-            f"grid 'sd' begins at timestep 1: the last of {n} would be {last}, beyond the last there is, {total - 1}"
+            f"grid 'sd' begins at timestep {offset}: the last of {n} would be {last}, beyond the last there is,"
+            f" {total - 1}"
         )
-    return list(range(1, last + 1, stride))
+    return list(range(offset, last + 1, stride))
 
 
 GRIDS: dict[str, Callable[[int, int], list[int]]] = {

@@ -35,8 +35,6 @@ _HEADER = """\
 # Tolerances may be edited; keys name what was measured.
 """
 
-_SHOWN = 20  # problems
-
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -108,9 +106,7 @@ def read_baseline(path: Path) -> Baseline:
     document = read_document(path, problems, str(path))
     validate(document, Baseline, problems)
     if len(problems):
-        lines = [str(problem) for problem in problems]
-        more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-        raise InputError("\n".join((f"{path}: it is no baseline:", *lines[:_SHOWN], *more)))
+        raise InputError("\n".join((f"{path}: it is no baseline:", *map(str, problems))))
     return Baseline.model_validate(document.data)
 
 
