@@ -142,3 +142,13 @@ def test_headings_sort_and_the_filter_filters(page: Path) -> None:
         tab.get_by_role("searchbox").fill("issd 5.25")
         assert figures() == ["5.25"]
         assert complaints == []
+
+
+def test_a_seed_that_no_double_holds_is_shown_as_it_is() -> None:
+    seeds = [2**53, 2**53 + 1, 2**63 - 1]
+    results = tuple(paper("base", 10, 12.5, seed=seed) for seed in seeds)
+    text = render([SuiteReport("table2", "t", "table2", results)], "html")
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    records = json.loads(found.group(1), parse_int=float)["records"]  # as JavaScript reads whole numbers
+    assert sorted(str(record["seed"]) for record in records.values()) == sorted(map(str, seeds))
