@@ -57,7 +57,7 @@ def tables(all: Found) -> str:
     if cards:
         sections += [
             f"Images a second at {SHOWN_NFE} NFE with guidance, without decoding, and the batch of it:",
-            _matrix(parts, cards, lambda row: f"{row['images_s']:.3g} ({row['batch']})"),
+            _matrix(parts, cards, lambda row: f"{_digits(row['images_s'])} ({row['batch']})"),
             "How many times as fast as the plain loop in TF32:",
             _matrix(parts, cards, lambda row: f"{row['over_plain']:.2f}"),
             "Share of the measured peak of its precision:",
@@ -101,8 +101,19 @@ def tables(all: Found) -> str:
     if failed:
         sections.append(f"Failed: {'; '.join(failed)}.")
     for why, names in all["left_out"].items():
-        sections.append(f"Left out, {why}: {'; '.join(names)}.")
+        rows = {part: [n.partition(": ")[2] for n in names if n.startswith(f"{part}: ")] for part in cards}
+        others = [name for name in names if name.partition(": ")[0] not in rows]
+        unseen = dict.fromkeys(n.partition(": ")[0] for n in others if n.startswith("DiT-"))
+        others = [name for name in others if not name.startswith("DiT-")]
+        listed = [f"{part}: {', '.join(f'({n})' for n in of)}" for part, of in rows.items() if of]
+        rows_left = [*listed, *(f"{part}: all" for part in unseen), *others]
+        sections.append(f"Left out, {why}: {'; '.join(rows_left)}.")
     return "\n\n".join(sections)
+
+
+def _digits(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _matrix(parts: Found, cards: list[str], cell: Any) -> str:

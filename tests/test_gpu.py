@@ -136,8 +136,10 @@ def test_what_is_not_finite_is_told_of_the_evaluation_where_it_arose(bad: int) -
     assert calls == min(bad + 1, len(GRID))
 
 
-@pytest.mark.parametrize(("precision", "most"), [("float32", 1e-6), ("tf32", 1e-3), ("bfloat16", 1e-2)])
-def test_a_product_takes_the_gelu_along_in_inference_mode_alone(precision: Precision, most: float) -> None:
+@pytest.mark.parametrize(("precision", "most"), [("float32", 0.0), ("tf32", 1e-3), ("bfloat16", 1e-2)])
+def test_a_rounded_product_takes_the_gelu_along_in_inference_mode_alone(
+    precision: Precision, most: float
+) -> None:
     torch.manual_seed(0)
     layer = Linear(64, 256).cuda().requires_grad_(False)
     if precision == "bfloat16":
@@ -149,7 +151,7 @@ def test_a_product_takes_the_gelu_along_in_inference_mode_alone(precision: Preci
         with torch.inference_mode():
             together = layer.gelu(x)
     assert (together.dtype, together.shape) == (apart.dtype, apart.shape)
-    assert off(together.float(), apart.float()) < most
+    assert off(together.float(), apart.float()) <= most
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
