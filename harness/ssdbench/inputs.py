@@ -114,6 +114,18 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read as JSON: {error}") from error
 
 
+def load_json(path: Path) -> dict[str, Any]:
+    """A JSON file that holds an object.
+
+    Raises:
+        InputError: it cannot be read, or holds something else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected an object, found {type(content).__name__}")
+    return content
+
+
 def parse_json(text: str) -> Any:
     """The content of a JSON text.
 

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from ssdbench.diffusion.scheduler import Schedule
 from ssdbench.errors import InputError
 
 Time = TypeVar("Time", int, float)
@@ -19,6 +20,7 @@ TRAIN_TIMESTEPS = 1000
 NEAR = 0.9  # of T: a grid whose noisiest timestep is below is told of, below FAR it is refused
 FAR = 0.5
 LAST_CLEAN = 1  # the last timestep that a sample may be left at
+PIPELINE = "sd"  # the grid that a Stable Diffusion pipeline walks by itself
 CLEAN = -1  # the timestep before the first: alphas_cumprod, there a product of no factors, is 1
 
 
@@ -68,11 +70,11 @@ GRIDS: dict[str, Callable[[int, int], list[int]]] = {
 }
 
 
-def timesteps(name: str, n: int, total: int = TRAIN_TIMESTEPS) -> list[int]:
+def timesteps(name: str, n: int, total: int = TRAIN_TIMESTEPS, pipeline: Schedule | None = None) -> list[int]:
     """The ``n`` timesteps of grid ``name`` out of ``0..total-1``, in increasing order.
 
     ``even`` is the fractional stride that DiT calls "N"; ``leading`` the smallest integer stride from 0;
-    ``trailing`` ends at ``total - 1``; ``sd`` is Stable Diffusion v1.5's own.
+    ``trailing`` ends at ``total - 1``; ``sd`` is the ``pipeline``'s own, by default Stable Diffusion v1.5's.
 
     Sampling begins with pure noise, which belongs to timestep ``total - 1``. A grid whose noisiest timestep is below
     ``FAR * total`` is no grid to sample on: with one timestep, ``even``, ``leading`` and ``sd`` would take the noise
@@ -85,8 +87,9 @@ def timesteps(name: str, n: int, total: int = TRAIN_TIMESTEPS) -> list[int]:
         raise InputError(f"unknown grid {name!r}; known: {', '.join(GRIDS)}")
     if not 1 <= n <= total:
         raise InputError(f"grid {name!r} needs between 1 and {total} timesteps, not {n}")
+    own = None if name != PIPELINE else pipeline
     try:
-        grid = GRIDS[name](n, total)
+        grid = GRIDS[name](n, total) if own is None else _of_pipeline(n, total, own)
     except InputError as error:
         raise InputError(f"{error}{_instead(_near(n, total))}") from None
     if len(set(grid)) != n or not 0 <= grid[0] <= grid[-1] < total:
@@ -143,6 +146,14 @@ def far_from_noise(name: str, n: int, halvings: int = 0, *, to_first: bool = Fal
     )
 
 
+def _of_pipeline(n: int, total: int, pipeline: Schedule) -> list[int]:
+    if pipeline.spacing == "trailing":
+        return _trailing(n, total)
+    if pipeline.spacing == "leading":
+        return _sd(n, total, pipeline.offset)
+    raise InputError(f"grid {PIPELINE!r} has no timesteps that are spaced as {pipeline.spacing!r}")
+
+
 def student_grid(grid: Sequence[Time], end: float = CLEAN) -> list[Time]:
     """The times g[1], g[3], ..., g[N-1] of the progressively distilled student of a teacher on g[0], ..., g[N-1].
 
@@ -160,7 +171,7 @@ def student_grid(grid: Sequence[Time], end: float = CLEAN) -> list[Time]:
     return list(grid[::2] if with_end else grid[1::2])
 
 
-def walked(name: str, n: int, halvings: int = 0) -> list[int]:
+def walked(name: str, n: int, halvings: int = 0, pipeline: Schedule | None = None) -> list[int]:
     """The ``n`` timesteps of grid ``name``, or those that are left of a finer one after ``halvings``.
 
     A progressively distilled student of n steps walks the grid of its first teacher, n * 2^halvings steps, of which
@@ -169,9 +180,9 @@ def walked(name: str, n: int, halvings: int = 0) -> list[int]:
     Raises:
         InputError: as :func:`timesteps`.
     """
-    grid = timesteps(name, n << halvings)
+    grid = timesteps(name, n << halvings, pipeline=pipeline)
     for _ in range(halvings):
-        grid = student_grid(grid, end_of(name))
+        grid = student_grid(grid, end_of(name, pipeline))
     return grid
 
 
@@ -233,9 +244,12 @@ def plms_warmup(name: str) -> tuple[int, int]:
     return _WARMUPS[name]
 
 
-def end_of(name: str) -> int:
-    """The timestep that sampling on a grid ends at: :data:`CLEAN`, but timestep 0 for Stable Diffusion v1.5's own."""
-    return 0 if name == "sd" else CLEAN
+def end_of(name: str, pipeline: Schedule | None = None) -> int:
+    """The timestep that sampling on a grid ends at: :data:`CLEAN`, but timestep 0 for Stable Diffusion v1.5's own.
+
+    Another ``pipeline`` says itself where its own grid ends.
+    """
+    return 0 if name == PIPELINE and (pipeline is None or not pipeline.to_clean) else CLEAN
 
 
 def uniform_times(n: int, start: float, stop: float) -> list[float]:

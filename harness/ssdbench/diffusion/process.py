@@ -91,6 +91,11 @@ class Discrete:
         high = (low + 1).clamp(max=len(self.alphas) - 1)
         return torch.sigmoid(self._log_snr[low].lerp(self._log_snr[high], (t - low).double()))
 
+    def eps_of_v(self, v: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """The eps that a prediction of v = sqrt(a) eps - sqrt(1 - a) x_0 at x implies, (B, C, H, W)."""
+        a = self.level(t.cpu())
+        return per_sample(a.sqrt(), x) * v + per_sample((1.0 - a).sqrt(), x) * x
+
     def draw(self, seed: int, stream: str, indices: Iterable[int]) -> Tensor:
         """Uniform over all T, int64."""
         return streams.integers(len(self.alphas), seed, stream, indices)

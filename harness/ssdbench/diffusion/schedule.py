@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion.grids import TRAIN_TIMESTEPS
+from ssdbench.diffusion.scheduler import Schedule
 
 
 def linear_betas(total: int = TRAIN_TIMESTEPS, start: float = 1e-4, end: float = 2e-2) -> Tensor:
@@ -24,12 +25,33 @@ def scaled_linear_betas(total: int = TRAIN_TIMESTEPS, start: float = 0.00085, en
     return torch.linspace(start**0.5, end**0.5, total, dtype=torch.float64).square()
 
 
-BETAS: dict[str, Callable[[], Tensor]] = {"linear": linear_betas, "scaled-linear": scaled_linear_betas}
+BETAS: dict[str, Callable[..., Tensor]] = {"linear": linear_betas, "scaled-linear": scaled_linear_betas}
 
 
-def alphas_cumprod(betas: Tensor | str = "linear") -> Tensor:
-    """Cumulative products of 1 - beta, float64 of shape (T,); ``betas`` may be a name out of :data:`BETAS`."""
+def alphas_cumprod(betas: Tensor | Schedule | str = "linear") -> Tensor:
+    """Cumulative products of 1 - beta, float64 of shape (T,).
+
+    ``betas`` may be a name out of :data:`BETAS`, with its defaults, or a schedule.
+    """
+    if isinstance(betas, Schedule):
+        found = alphas_cumprod(BETAS[betas.betas](start=betas.start, end=betas.end))
+        return zero_terminal_snr(found) if betas.zero_snr else found
     return torch.cumprod(1.0 - (BETAS[betas]() if isinstance(betas, str) else betas), dim=0)
+
+
+NO_SIGNAL = 1e-14
+"""alphas_cumprod of pure noise. It stands for 0, by which steps would divide: in float64, a DDIM step from here is off
+by 1e-7 of the noise."""
+
+
+def zero_terminal_snr(alphas: Tensor) -> Tensor:
+    """Shift and scale sqrt(alphas_cumprod) so that it ends at 0 and starts as before (Lin et al., 2024, Algorithm 1).
+
+    Float64 (T,) to float64 (T,); the last is :data:`NO_SIGNAL`.
+    """
+    root = alphas.sqrt()
+    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    return root.square().clamp(min=NO_SIGNAL)
 
 
 def add_noise(x0: Tensor, eps: Tensor, alpha: Tensor | float) -> Tensor:

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from ssdbench.errors import InputError
 from ssdbench.models.dit import DiT, sincos_2d
-from ssdbench.models.files import CONFIG, WEIGHTS, load_config, read_safetensors
+from ssdbench.models.files import WEIGHTS, load_config, read_safetensors
 from ssdbench.models.layouts import Layout
-from ssdbench.models.official import misfits, refuse
+from ssdbench.models.official import exact_table, misfits, refuse
+from ssdbench.models.parts import CONFIG
+from ssdbench.models.schedulers import note
 from ssdbench.models.shapes import DiTShape
-from ssdbench.models.sources import OWN_CLASS, read_checkpoint
+from ssdbench.models.sources import OWN_CLASS, architecture, read_checkpoint
 
 __all__ = [
     "CONFIG",
@@ -44,7 +46,7 @@ def save_tensors(
 ) -> None:
     """Write a DiT that is given by its tensors, contiguous and on the CPU, in their own precision."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"_class_name": OWN_CLASS, **dataclasses.asdict(shape), **extra}
+    config = {"_class_name": OWN_CLASS, **architecture(shape), **note(shape), **extra}
     save_file(dict(tensors), folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
@@ -52,21 +54,23 @@ def save_tensors(
 def load_dit(path: Path, expected: DiTShape | None = None) -> DiT:
     """A DiT in float32 on the CPU, from any layout that :func:`ssdbench.models.sources.read_checkpoint` reads.
 
-    A folder in our layout may hold a model of another ``input_size`` than expected: all that depends on it is the
-    position embedding, which is fixed and made anew. A file does not say its number of heads: without ``expected`` it
-    has to be of a published size.
+    A fixed position embedding is made anew, in whatever precision it was stored. So a folder in our layout may hold a
+    model of another ``input_size`` than expected: nothing else depends on it. A file does not say its number of heads:
+    without ``expected`` it has to be of a published size.
 
     Raises:
         InputError: files are missing or malformed, or the shape is not the expected one.
     """
     found = read_checkpoint(path, shape=expected)
-    shape, state = found.shape, found.state
+    shape, state, table = found.shape, found.state, exact_table(found.state, found.shape)
     if expected is not None and shape != expected:
         resized = dataclasses.replace(shape, input_size=expected.input_size)
         if found.layout != Layout.ours or resized != expected:
             raise InputError(f"{path}: holds {shape}, expected {expected}")
         table = sincos_2d(expected.width, expected.input_size // expected.patch_size)
         shape, state = expected, {**state, "pos_embed": table}
+    elif table is not None:
+        state = {**state, "pos_embed": table}
     model = DiT(shape)
     assign_state(model, state, path)
     return model

@@ -6,7 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from ssdbench.diffusion.process import Discrete
+from ssdbench.diffusion.schedule import alphas_cumprod
+from ssdbench.models.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,25 @@ class Conditional(nn.Module):
     ``cond`` are class labels, int64 (B,), or embedded texts, floats (B, L, D).
     """
 
+    shape: Shape
+
     @property
     def null(self) -> Tensor:
         """The condition of the unconditional branch: a label (1,) or the embedded empty text (1, L, D)."""
         raise NotImplementedError
+
+    def as_eps(self, network: Callable[[Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:
+        """The network's output at x, (B, C', H, W), its prediction v turned into eps where that is what it predicts.
+
+        Where the schedule ends at pure noise, eps there is x but for a millionth part, which is v's: x is then taken
+        in float64, and eps returned so, if the sampler keeps it.
+        """
+        if self.shape.prediction == "eps":
+            return network(x)
+        if self._process is None:
+            self._process = Discrete(alphas_cumprod(self.shape.schedule))
+        out, channels = network(x.float() if self.shape.schedule.zero_snr else x), x.shape[1]
+        eps = self._process.eps_of_v(out[:, :channels], x, t)
+        return eps if out.shape[1] == channels else torch.cat([eps, out[:, channels:].to(eps)], dim=1)
+
+    _process: Discrete | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,6 +12,9 @@ from ssdbench.models import hub
 from ssdbench.models.checkpoint import save_tensors
 from ssdbench.models.diffusers_dit import build_diffusers
 from ssdbench.models.layouts import Layout
+from ssdbench.models.official import exact_table
+from ssdbench.models.parts import CONFIG
+from ssdbench.models.schedulers import unusual
 from ssdbench.models.sources import Checkpoint, read_checkpoint
 
 
@@ -36,7 +38,12 @@ def write_checkpoint(found: Checkpoint, target: Path, layout: Layout, dtype: str
         InputError: the layout cannot hold this model, or is only ever read.
         OSError: it cannot be written.
     """
-    state = {name: _alone(tensor) for name, tensor in _cast(found.state, dtype).items()}
+    if layout != Layout.ours and unusual(found.shape):
+        raise InputError(
+            f"{found.path}: predicts {found.shape.prediction} with {found.shape.schedule}, for which the layout"
+            f" {layout.value} has no place: tensors do not tell it. Write it as ours, whose {CONFIG} does"
+        )
+    state = {name: _alone(tensor) for name, tensor in _cast(found, dtype).items()}
     if layout == Layout.ours:
         save_tensors(state, found.shape, target, found.extra)
     elif layout == Layout.official:
@@ -56,7 +63,9 @@ def _alone(tensor: Tensor) -> Tensor:
     return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
-def _cast(state: Mapping[str, Tensor], dtype: str | None) -> dict[str, Tensor]:
+def _cast(found: Checkpoint, dtype: str | None) -> dict[str, Tensor]:
     if dtype is None:
-        return dict(state)
+        return dict(found.state)
+    table = exact_table(found.state, found.shape)  # or rounding would stay where the precision rises
+    state = found.state if table is None else {**found.state, "pos_embed": table}
     return {k: v.to(getattr(torch, dtype)) if v.is_floating_point() else v for k, v in state.items()}

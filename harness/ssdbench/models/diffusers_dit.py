@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.dit import sincos_2d
-from ssdbench.models.official import impossible, misfits, refuse, tensors_of
+from ssdbench.models.official import exact_table, impossible, misfits, refuse, tensors_of
 from ssdbench.models.shapes import DiTShape
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ CLASSES = (
     "Transformer2DModel",
 )  # the latter in what was published before it had its own
 EPS = 1e-6
-_TABLE_TOLERANCE = 5e-3  # what storing a number of at most 1 in bfloat16 may have cost
 
 # DiT's names and diffusers', in the order of the forward pass.
 _ENDS = {
@@ -180,7 +179,8 @@ def from_diffusers(tensors: Mapping[str, Tensor], shape: DiTShape, path: Path) -
             " only models that were converted from one can come back"
         )
     state = {own: tensors[f"transformer_blocks.0.norm1.emb.{theirs}"] for own, theirs in _EMBEDDERS.items()}
-    state["pos_embed"] = sincos_2d(shape.width, shape.input_size // shape.patch_size)
+    table = sincos_2d(shape.width, shape.input_size // shape.patch_size)
+    state["pos_embed"] = table.to(tensors["pos_embed.proj.weight"].dtype)
     for kind in ("weight", "bias"):
         state |= {f"{own}.{kind}": tensors[f"{theirs}.{kind}"] for own, theirs in _ENDS.items()}
         for i in range(shape.depth):
@@ -204,8 +204,7 @@ def build_diffusers(state: Mapping[str, Tensor], shape: DiTShape, path: Path) ->
         raise InputError(
             f"{path}: has MLPs of {hidden} units; a DiTTransformer2DModel has {4 * shape.width} (4 x {shape.width})"
         )
-    table = sincos_2d(shape.width, shape.input_size // shape.patch_size)
-    if (state["pos_embed"].float() - table).abs().max() > _TABLE_TOLERANCE:
+    if exact_table(state, shape) is None:
         raise InputError(
             f"{path}: has a position embedding of its own; a DiTTransformer2DModel has the fixed sine-cosine one"
         )

@@ -133,6 +133,8 @@ class DiT(Conditional):
         shape: width, depth and the rest; see :class:`ssdbench.models.shapes.DiTShape`.
     """
 
+    shape: DiTShape
+
     def __init__(self, shape: DiTShape) -> None:
         super().__init__()
         self.shape = shape
@@ -155,6 +157,9 @@ class DiT(Conditional):
 
     def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         """Latents (B, C, H, W), timesteps (B,), labels (B,) -> (B, C', H, W), C' = 2C with learned sigma."""
+        return self.as_eps(lambda h: self._network(h, t, cond), x, t)
+
+    def _network(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         c = self.t_embedder(t) + self.y_embedder(cond)  # (B, D)
         h = self.x_embedder(x) + self.pos_embed  # (B, N, D)
         for block in self.blocks:

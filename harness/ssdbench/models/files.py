@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ssdbench.errors import InputError
-from ssdbench.inputs import is_plain_name, read_json, require_file
+from ssdbench.inputs import is_plain_name, load_json, require_file
+from ssdbench.models.parts import CONFIG
 
-CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 # What diffusers looks for in a folder, in the order of preference.
 FOLDER_WEIGHTS = (
     WEIGHTS,
@@ -26,18 +27,6 @@ FOLDER_WEIGHTS = (
     "diffusion_pytorch_model.bin",
     "diffusion_pytorch_model.bin.index.json",
 )
-
-
-def load_json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object.
-
-    Raises:
-        InputError: it cannot be read, or holds something else.
-    """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected an object, found {type(content).__name__}")
-    return content
 
 
 def load_config(folder: Path) -> dict[str, Any]:

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ssdbench.errors import InputError
-from ssdbench.models.files import CONFIG, FOLDER_WEIGHTS, shards
+from ssdbench.models.files import FOLDER_WEIGHTS, shards
+from ssdbench.models.parts import CONFIG, SCHEDULER, TRANSFORMER
+from ssdbench.models.schedulers import SCHEDULER_CONFIG
 
 PREFIX = "hub:"
-_FOLDERS = ("transformer", None)  # of a DiTPipeline; of a model by itself
+_FOLDERS = (TRANSFORMER, None)  # of a DiTPipeline; of a model by itself
 
 
 def fetch(name: str) -> Path:
     """The local folder of ``hub:OWNER/NAME`` or ``hub:OWNER/NAME@REVISION``, such as ``hub:facebook/DiT-XL-2-256``.
 
-    Only the DiT's own files are fetched, not a pipeline's autoencoder. HF_HOME and HF_HUB_OFFLINE are obeyed.
+    Only the DiT's own files and its scheduler's are fetched, not a pipeline's autoencoder. HF_HOME and HF_HUB_OFFLINE
+    are obeyed.
 
     Raises:
         InputError: the name is malformed, the hub has no such model, or it cannot be reached and the files are not in
@@ -34,6 +37,10 @@ def fetch(name: str) -> Path:
             missing = [shard for shard in shards(path) if files.get(shard, folder) is None]
             if missing:
                 raise InputError(files.explain(f"{', '.join(missing)}: named by {weights}"))
+            if folder is not None:
+                files.get(
+                    SCHEDULER_CONFIG, SCHEDULER
+                )  # which says what the model predicts, where it is published
             return config.parent
         raise InputError(files.explain(f"{folder or 'its root'} has {CONFIG} but no weights that can be had"))
     raise InputError(files.explain(f"no {CONFIG} of a model can be had"))

@@ -15,6 +15,7 @@ from ssdbench.models.checkpoint import CONFIG, WEIGHTS, load_dit, read_safetenso
 from ssdbench.models.conditional import Conditional, FusionPoint
 from ssdbench.models.dit import DiT
 from ssdbench.models.own_model import describe
+from ssdbench.models.schedulers import note
 from ssdbench.models.shapes import OwnShape, Shape
 from ssdbench.models.unet import UNetDenoiser, build_unet, load_unet, save_unet
 from ssdbench.models.unet_shape import UNetShape
@@ -22,6 +23,8 @@ from ssdbench.models.unet_shape import UNetShape
 
 class OwnDenoiser(Conditional):
     """A module of the user's own; see :class:`ssdbench.models.own_model.OwnModel` for what it keeps to."""
+
+    shape: OwnShape
 
     def __init__(self, module: nn.Module, shape: OwnShape) -> None:
         super().__init__()
@@ -77,7 +80,7 @@ def save_denoiser(model: Conditional, folder: Path, **extra: Any) -> None:
         save_dit(model, folder, **extra)
         return
     if isinstance(model, UNetDenoiser):
-        save_unet(model.unet, folder, **extra)
+        save_unet(model.unet, folder, **(note(model.shape) | extra))
         return
     assert isinstance(model, OwnDenoiser)
     folder.mkdir(parents=True, exist_ok=True)

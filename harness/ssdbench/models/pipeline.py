@@ -8,6 +8,7 @@ from pathlib import Path
 from ssdbench.errors import InputError
 from ssdbench.models import hub
 from ssdbench.models.parts import INDEX, PARTS, UNET
+from ssdbench.models.schedulers import as_trained
 from ssdbench.models.unet import load_unet
 from ssdbench.models.unet_shape import UNetShape
 
@@ -28,7 +29,8 @@ def write_pipeline(source: str, target: Path, shape: UNetShape) -> list[str]:
     if path.is_dir():
         if not (path / UNET).is_dir():
             raise InputError(f"{path}: expected a pipeline's folder with {UNET}")
-        load_unet(path / UNET, shape)  # which checks it
+        load_unet(path / UNET, shape)  # which checks it, as the next does the scheduler
+        as_trained(shape, path / UNET)
         for part in PARTS:
             if (path / part).is_dir():
                 shutil.copytree(path / part, target / part)

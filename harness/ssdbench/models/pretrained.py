@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from ssdbench.errors import InputError
-from ssdbench.models.files import CONFIG, FOLDER_WEIGHTS, listing, shards
+from ssdbench.models.files import FOLDER_WEIGHTS, listing, shards
 from ssdbench.models.official import refuse
+from ssdbench.models.parts import CONFIG
 
 
 def load_pretrained(kind: Any, config: Mapping[str, Any], folder: Path) -> Any:

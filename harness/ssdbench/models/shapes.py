@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from ssdbench.diffusion.scheduler import DIT, Schedule
 from ssdbench.models.unet_shape import UNetShape
-
-Betas = Literal["linear", "scaled-linear"]
-"""A noise schedule of discrete time: DiT's, or Stable Diffusion's; see :mod:`ssdbench.diffusion.schedule`."""
 
 
 @dataclass(frozen=True)
 class DiTShape:
     """What makes up a DiT: enough to build one and to count its work.
 
-    ``input_size`` is the side of the square latent; ``patch_size`` the side of a patch.
+    ``input_size`` is the side of the square latent; ``patch_size`` the side of a patch. In discrete time, a
+    ``prediction`` of v is turned into eps by the ``schedule``; flow models heed neither.
     """
 
     width: int
@@ -27,7 +26,9 @@ class DiTShape:
     num_classes: int = 1000
     learn_sigma: bool = True
     mlp_ratio: float = 4.0
-    betas: ClassVar[Betas] = "linear"
+    prediction: Literal["eps", "v"] = "eps"
+    schedule: Schedule = DIT
+    pipeline: ClassVar[None] = None
 
     @property
     def tokens(self) -> int:
@@ -65,7 +66,9 @@ class OwnShape:
     num_classes: int
     depth: int
     flops: float = 0.0
-    betas: ClassVar[Betas] = "linear"
+    prediction: ClassVar[Literal["eps"]] = "eps"
+    schedule: ClassVar[Schedule] = DIT
+    pipeline: ClassVar[None] = None
 
     def forward_flops(self) -> float:
         """Floating point operations of one forward pass for one sample, as the user gave them."""

@@ -14,9 +14,8 @@ import torch
 from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
 from ssdbench.models.compat import prepare_torchvision
-from ssdbench.models.files import CONFIG
 from ssdbench.models.official import refuse
-from ssdbench.models.parts import UNET
+from ssdbench.models.parts import CONFIG, UNET
 from ssdbench.models.unet_shape import UNetShape
 
 if TYPE_CHECKING:

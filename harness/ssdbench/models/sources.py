@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from ssdbench.errors import InputError
+from ssdbench.inputs import load_json
 from ssdbench.models.diffusers_dit import CLASSES, read_diffusers
-from ssdbench.models.files import CONFIG, listing, load_config, load_json, read_folder, read_tensors
+from ssdbench.models.files import listing, load_config, read_folder, read_tensors
 from ssdbench.models.layouts import Layout
 from ssdbench.models.official import (
     from_repa,
@@ -22,10 +23,11 @@ from ssdbench.models.official import (
     refuse,
     tensors_of,
 )
+from ssdbench.models.parts import CONFIG, INDEX, TRANSFORMER
+from ssdbench.models.schedulers import as_trained
 from ssdbench.models.shapes import DiTShape
 
 OWN_CLASS = "DiT"
-_PIPELINE, _PART = "model_index.json", "transformer"
 
 
 @dataclass(frozen=True)
@@ -89,22 +91,22 @@ def _file(path: Path, shape: DiTShape | None, heads: int | None) -> Checkpoint:
 
 
 def _folder(path: Path) -> Checkpoint:
-    folder = path if (path / CONFIG).exists() else path / _PART
+    folder = path if (path / CONFIG).exists() else path / TRANSFORMER
     if not (folder / CONFIG).exists():
-        if (path / _PIPELINE).exists():
-            kind = load_json(path / _PIPELINE).get("_class_name")
+        if (path / INDEX).exists():
+            kind = load_json(path / INDEX).get("_class_name")
             raise InputError(
-                f"{path}: is a {kind!r} without {_PART}/{CONFIG}, where a pipeline's DiT would be"
+                f"{path}: is a {kind!r} without {TRANSFORMER}/{CONFIG}, where a pipeline's DiT would be"
             )
         raise InputError(
-            f"{path}: is no model folder: expected {CONFIG}, or {_PART}/{CONFIG} of a pipeline;"
+            f"{path}: is no model folder: expected {CONFIG}, or {TRANSFORMER}/{CONFIG} of a pipeline;"
             f" found {listing(path)}"
         )
     config = load_config(folder)
     kind = config.get("_class_name")
     if kind in CLASSES:
         shape, state = read_diffusers(config, read_folder(folder), folder)
-        return Checkpoint(folder, Layout.diffusers, shape, state)
+        return Checkpoint(folder, Layout.diffusers, _trained(shape, folder), state)
     if kind != OWN_CLASS:
         raise InputError(
             f"{folder / CONFIG}: is of a {kind!r}: expected {OWN_CLASS!r} or {' or '.join(map(repr, CLASSES))}"
@@ -113,11 +115,25 @@ def _folder(path: Path) -> Checkpoint:
     state = read_folder(folder)
     refuse(misfits(tensors_of(shape), state), folder)
     extra = {k: v for k, v in config.items() if k != "_class_name" and k not in _shape_fields()}
-    return Checkpoint(folder, Layout.ours, shape, state, extra)
+    return Checkpoint(folder, Layout.ours, _trained(shape, folder), state, extra)
+
+
+def architecture(shape: DiTShape) -> dict[str, Any]:
+    """What a config of ours says of the network itself."""
+    return {name: getattr(shape, name) for name in _shape_fields()}
+
+
+def _trained(shape: DiTShape, folder: Path) -> DiTShape:
+    found = as_trained(shape, folder)
+    assert isinstance(found, DiTShape)
+    return found
 
 
 def _shape_fields() -> dict[str, dataclasses.Field[Any]]:
-    return {entry.name: entry for entry in dataclasses.fields(DiTShape)}
+    return {entry.name: entry for entry in dataclasses.fields(DiTShape) if entry.name not in _TRAINED}
+
+
+_TRAINED = ("prediction", "schedule")  # no part of the architecture: see models.schedulers
 
 
 def _own_shape(config: dict[str, Any], folder: Path) -> DiTShape:

@@ -11,9 +11,9 @@ from torch import Tensor
 from ssdbench.diffusion.finite import check_finite
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
-from ssdbench.models.files import CONFIG, load_config
+from ssdbench.models.files import load_config
 from ssdbench.models.official import refuse
-from ssdbench.models.parts import ENCODER, TOKENIZER
+from ssdbench.models.parts import CONFIG, ENCODER, TOKENIZER
 from ssdbench.models.pretrained import implausible, unloaded
 
 

@@ -9,21 +9,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ssdbench.diffusion.process import Discrete
-from ssdbench.diffusion.schedule import alphas_cumprod, per_sample
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.conditional import Conditional, FusionPoint
-from ssdbench.models.files import CONFIG, listing, load_config
-from ssdbench.models.parts import UNET
+from ssdbench.models.files import listing, load_config
+from ssdbench.models.parts import CONFIG, FACTS, UNET
 from ssdbench.models.pretrained import load_pretrained
 from ssdbench.models.unet_shape import UNetShape
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
-
-FACTS = "ssdbench.json"
-"""Beside the weights: what a training says of its model. diffusers does not read it."""
 
 
 class UNetDenoiser(Conditional):
@@ -35,6 +30,8 @@ class UNetDenoiser(Conditional):
         null: the embedded empty text (1, L, D); zeros where no text encoder is at hand.
     """
 
+    shape: UNetShape
+
     def __init__(self, unet: UNet2DConditionModel, shape: UNetShape, null: Tensor | None = None) -> None:
         super().__init__()
         self.unet, self.shape = unet, shape
@@ -42,7 +39,6 @@ class UNetDenoiser(Conditional):
         if null is not None and null.shape != size:
             raise InputError(f"the null text has shape {tuple(null.shape)}, expected {size}")
         self.register_buffer("_null", torch.zeros(size) if null is None else null, persistent=False)
-        self.process = Discrete(alphas_cumprod(shape.betas))
 
     @property
     def null(self) -> Tensor:
@@ -63,11 +59,7 @@ class UNetDenoiser(Conditional):
 
     def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         """As :class:`ssdbench.diffusion.denoiser.Denoiser`; whole or fractional timesteps (B,)."""
-        out: Tensor = self.unet(x, t, cond, return_dict=False)[0]
-        if self.shape.prediction == "eps":
-            return out
-        a = self.process.level(t.cpu())
-        return per_sample(a.sqrt(), x) * out + per_sample((1.0 - a).sqrt(), x) * x
+        return self.as_eps(lambda h: self.unet(h, t, cond, return_dict=False)[0], x, t)
 
 
 def _replace(out: tuple[Tensor, tuple[Tensor, ...]], h: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from ssdbench.diffusion.scheduler import STABLE_DIFFUSION, Schedule
+
 
 @dataclass(frozen=True)
 class UNetShape:
@@ -14,7 +16,7 @@ class UNetShape:
     Each of ``channels`` is a level, half as large a side as the one before; all but the last have a transformer after
     each of their ``layers`` residual blocks (one more on the way up). ``heads`` are of every attention, ``groups`` of
     the group norms; a text is (``text_length``, ``text_width``). A ``prediction`` of v = sqrt(a) eps - sqrt(1 - a) x_0
-    is turned into eps. ``betas`` names the noise schedule.
+    is turned into eps by the ``schedule``.
     """
 
     channels: tuple[int, ...]
@@ -26,7 +28,12 @@ class UNetShape:
     input_size: int = 64
     in_channels: int = 4
     prediction: Literal["eps", "v"] = "eps"
-    betas: Literal["linear", "scaled-linear"] = "scaled-linear"
+    schedule: Schedule = STABLE_DIFFUSION
+
+    @property
+    def pipeline(self) -> Schedule:
+        """Whose own timesteps the grid ``sd`` are; None of other kinds of model, for which they are SD v1.5's."""
+        return self.schedule
 
     @property
     def depth(self) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,9 @@ from torch import Tensor
 
 from ssdbench.diffusion.finite import check_finite
 from ssdbench.errors import InputError
-from ssdbench.models.checkpoint import CONFIG, load_config
 from ssdbench.models.compat import prepare_torchvision
+from ssdbench.models.files import load_config
+from ssdbench.models.latents import read_latents
 from ssdbench.models.pretrained import load_pretrained
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 
 DIT_OFFSET, REPA_OFFSET = 128.0, 127.5
+BATCH, BATCH_PIXELS = (
+    100,
+    100 * 64**2,
+)  # images, and their pixels, that an autoencoder takes at a time, at most
 
 
 def build_vae(channels: Sequence[int], image_channels: int, latent_channels: int = 4) -> AutoencoderKL:
@@ -47,8 +51,12 @@ def build_vae(channels: Sequence[int], image_channels: int, latent_channels: int
 class Autoencoder:
     """Images to scaled latents and back.
 
+    Images go through it in batches of a size that follows from theirs alone, filled up with zeros: how a convolution
+    rounds depends on the size of the batch, and so an image does not depend on which others come with it.
+
     Args:
-        folder: an AutoencoderKL in diffusers' layout; ``scaling_factor`` of its config scales the latents.
+        folder: an AutoencoderKL in diffusers' layout, whose config says how the latents are scaled; see
+            :func:`ssdbench.models.latents.read_latents`.
         device: where it runs.
     """
 
@@ -56,15 +64,15 @@ class Autoencoder:
         prepare_torchvision()
         from diffusers import AutoencoderKL
 
-        config = load_config(folder)
-        if config.get("_class_name") != "AutoencoderKL":
-            raise InputError(f"{folder}: expected an AutoencoderKL, found {config.get('_class_name')!r}")
-        scale = config.get("scaling_factor")
-        if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
-            raise InputError(f"{folder / CONFIG}: scaling_factor is {scale!r}, expected a positive number")
-        self.model: AutoencoderKL = load_pretrained(AutoencoderKL, config, folder)
+        self.latents = read_latents(folder)
+        self.model: AutoencoderKL = load_pretrained(AutoencoderKL, load_config(folder), folder)
         self.model.eval().requires_grad_(False).to(device)
-        self.scale = float(scale)
+        self.scale: float | Tensor = self.latents.scale
+        self.mean: Tensor | None = None
+        if self.latents.std:
+            self.scale = self.scale / torch.tensor(self.latents.std, device=device).reshape(-1, 1, 1)
+        if self.latents.mean:
+            self.mean = torch.tensor(self.latents.mean, device=device).reshape(-1, 1, 1)
         self.device = device
 
     @torch.no_grad()
@@ -80,8 +88,8 @@ class Autoencoder:
         expected = int(self.model.config["in_channels"])
         if pixels.shape[-1] != expected:
             raise InputError(f"the images have {pixels.shape[-1]} channels, the autoencoder takes {expected}")
-        posterior = self.model.encode(to_float(pixels).to(self.device)).latent_dist
-        mean, std = (posterior.mean * self.scale).cpu(), (posterior.std * self.scale).cpu()
+        moments = self._batched(self._encode, to_float(pixels), pixels.shape[1] * pixels.shape[2])
+        mean, std = (moment.cpu() for moment in moments)
         for what, values in (("means", mean), ("standard deviations", std)):
             check_finite(values, indices or range(len(values)), f"the {what} of the latents of images")
         return mean, std
@@ -95,9 +103,31 @@ class Autoencoder:
         Raises:
             NotFinite: pixels are NaN or infinite, which uint8 would hide; names the samples.
         """
-        images = self.model.decode(latents.to(self.device) / self.scale).sample
+        pixels = latents.shape[2] * latents.shape[3] * self.latents.factor**2
+        (images,) = self._batched(self._decode, latents, pixels)
         check_finite(images, indices or range(len(images)), "the decoded pixels of samples")
         return to_uint8(images, offset).cpu()
+
+    def _encode(self, images: Tensor) -> tuple[Tensor, ...]:
+        posterior = self.model.encode(images).latent_dist
+        centred = posterior.mean if self.mean is None else posterior.mean - self.mean
+        return centred * self.scale, posterior.std * self.scale
+
+    def _decode(self, latents: Tensor) -> tuple[Tensor, ...]:
+        unscaled = latents / self.scale
+        return (self.model.decode(unscaled if self.mean is None else unscaled + self.mean).sample,)
+
+    def _batched(
+        self, run: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor, pixels: int
+    ) -> list[Tensor]:
+        """What ``run`` makes of all rows, each of so many ``pixels``."""
+        size = max(1, min(BATCH, BATCH_PIXELS // pixels))
+        parts = []
+        for chunk in torch.split(rows, size):
+            missing = chunk.new_zeros(size - len(chunk), *chunk.shape[1:])
+            found = run(torch.cat([chunk, missing]).to(self.device))
+            parts.append([part[: len(chunk)] for part in found])
+        return [torch.cat(columns) for columns in zip(*parts, strict=True)]
 
 
 class Pixels:

@@ -10,6 +10,7 @@ from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
 from ssdbench.models.own_model import describe, shape_of
 from ssdbench.own import is_own
+from ssdbench.plan.fitting import fitting_autoencoder, trained_shape
 from ssdbench.plan.sources import Data, Finder, Unavailable
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun
@@ -51,6 +52,8 @@ class Needs:
         own = is_own(run.sampler)
         self.sampler = self._find(lambda: self._finder.own_source(run.sampler)) if own else None
         self.weights = self._find(self._weights) if self._needs_weights else None
+        if (weights := self.weights) is not None:
+            self.shape = self._find(lambda: trained_shape(run, self.facts, weights)) or self.shape
         self.vae = self._find(self._vae) if self._needs_vae else None
         self.data = self._find(lambda: self._finder.dataset(dataset)) if self._needs_data else None
         self.text = self._find(self._text) if self.facts.text is not None and not self.copies else None
@@ -158,4 +161,5 @@ class Needs:
     def _vae(self) -> Source:
         if self.facts.vae is None:
             raise Unavailable(f"model {self.run.model!r} has no autoencoder")
-        return self._finder.locate(self.facts.vae, self.facts.vae_hint)
+        found = self._finder.locate(self.facts.vae, self.facts.vae_hint)
+        return fitting_autoencoder(found, self.shape, self.run.resolution)

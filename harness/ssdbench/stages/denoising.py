@@ -91,7 +91,12 @@ class Sampler:
         return self._inner(x, t, cond)
 
     def _predict(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        return self._net(x, t, cond).float()  # guidance multiplies what a difference was rounded by
+        # Of a single row, products are computed by another routine than of more: samples would depend on the batch.
+        alone = len(x) == 1
+        rows = (torch.cat([part, part]) for part in (x, t, cond)) if alone else (x, t, cond)
+        found = self._net(*rows)[: len(x)]
+        # At least float32: guidance multiplies what a difference was rounded by.
+        return found.to(torch.promote_types(found.dtype, torch.float32))
 
     def _to_bfloat16(self) -> None:
         probe = range(self._spec.start, self._spec.start + min(PROBE, self._spec.count))

@@ -12,6 +12,7 @@ from ssdbench.diffusion.grids import end_of, sde_times, walked
 from ssdbench.diffusion.noise import seed_torch, shuffled
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process
 from ssdbench.diffusion.schedule import alphas_cumprod
+from ssdbench.diffusion.scheduler import Schedule
 from ssdbench.errors import InputError
 from ssdbench.metrics.reference import load_reference
 from ssdbench.models.load import load_denoiser
@@ -37,15 +38,20 @@ def read_features(folder: Path) -> Tensor:
 
 
 def grid_of(
-    setting: Denoise | SelfStep | Progressive | Align | Reconstruct, flow: int | None
+    setting: Denoise | SelfStep | Progressive | Align | Reconstruct,
+    flow: int | None,
+    pipeline: Schedule | None = None,
 ) -> dict[str, JSON]:
-    """The timesteps that a student is for, which its weights carry along; a flow's steps are always equal ones."""
+    """The timesteps that a student is for, which its weights carry along; a flow's steps are always equal ones.
+
+    The grid ``sd`` is the ``pipeline``'s.
+    """
     if flow is not None:
         return {}
     if isinstance(setting, Progressive):
-        return {"grid": walked(setting.grid, setting.nfe // 2, setting.halvings + 1)}
+        return {"grid": walked(setting.grid, setting.nfe // 2, setting.halvings + 1, pipeline)}
     if isinstance(setting, SelfStep):
-        return {"grid": walked(setting.grid, setting.nfe, setting.halvings)}
+        return {"grid": walked(setting.grid, setting.nfe, setting.halvings, pipeline)}
     return {}
 
 
@@ -58,7 +64,7 @@ def make_objective(
     """
     assert spec.shape is not None
     process: Process = (
-        Discrete(alphas_cumprod(spec.shape.betas)) if spec.flow is None else LinearFlow(spec.flow)
+        Discrete(alphas_cumprod(spec.shape.schedule)) if spec.flow is None else LinearFlow(spec.flow)
     )
     shared = objectives.Shared(spec.label_dropout, spec.loss_channels, spec.timestep == "per_batch")
     setting = spec.objective
@@ -76,7 +82,9 @@ def make_objective(
     if isinstance(process, LinearFlow):
         times, end = process.times(setting.nfe), process.clean
     else:
-        times, end = walked(setting.grid, setting.nfe, setting.halvings), end_of(setting.grid)
+        pipeline = spec.shape.pipeline
+        times = walked(setting.grid, setting.nfe, setting.halvings, pipeline)
+        end = end_of(setting.grid, pipeline)
     if isinstance(setting, Progressive):
         return ProgressiveDistillation(
             frozen, process, times, shared, setting.weighting, setting.teacher_guidance, end

@@ -48,7 +48,7 @@ class Sampling(Setting):
     #: how often the grid was halved by progressive distillation
     halvings: int = 0
     guidance: Guidance = Guidance()
-    #: the time of pure noise of a model that predicts v: 0 for SiT, 1 for REPA; None: timesteps, and eps
+    #: the time of pure noise of a flow model: 0 for SiT, 1 for REPA; None: timesteps
     flow: Literal[0, 1] | None = None
     fused: Fused | None = None
     weights: Source | None = None
@@ -60,7 +60,8 @@ class Sampling(Setting):
 
     def timesteps(self) -> list[int]:
         """The grid that the sampler walks."""
-        return walked(self.grid, points(self.sampler, self.nfe, self.pairs), self.halvings)
+        visited = points(self.sampler, self.nfe, self.pairs)
+        return walked(self.grid, visited, self.halvings, self.shape.pipeline)
 
 
 class Copying(Setting):

@@ -47,11 +47,18 @@ def fused_times(how: Sampling) -> list[float]:
 
 def solver(how: Sampling, seed: int) -> Solve:
     """The sampler; noise that it adds on the way depends on (seed, index, step) alone."""
-    return _discrete(how, seed) if how.flow is None else _flow(how, seed)
+    if how.flow is not None:
+        return _flow(how, seed)
+    solve = _discrete(how, seed)
+    if not how.shape.schedule.zero_snr:
+        return solve
+    # In float32, the step from pure noise would be nothing but rounding.
+    return lambda denoiser, x, cond, indices: solve(denoiser, x.double(), cond, indices).float()
 
 
 def _discrete(how: Sampling, seed: int) -> Solve:
-    grid, alphas, end = how.timesteps(), alphas_cumprod(how.shape.betas), end_of(how.grid)
+    grid, alphas = how.timesteps(), alphas_cumprod(how.shape.schedule)
+    end = end_of(how.grid, how.shape.pipeline)
 
     def ancestral(denoiser: Denoiser, x: Tensor, cond: Tensor, indices: range) -> Tensor:
         return ddpm(denoiser, x, grid, alphas, cond, end, noise=_step_noise(x, seed, indices))

@@ -91,7 +91,7 @@ class TrainSpec(StageSpec):
 
     objective: Denoise | SelfStep | Progressive | Align | Reconstruct = Field(discriminator="kind")
     shape: Shape | None = None
-    #: the time of pure noise of a model that predicts v: 0 for SiT, 1 for REPA; None: timesteps, and eps
+    #: the time of pure noise of a flow model: 0 for SiT, 1 for REPA; None: timesteps
     flow: Literal[0, 1] | None = None
     weights: Source | None = None
     seed: int = 0
@@ -198,8 +198,9 @@ def _denoiser(
     _optimise(spec, trained, loss_at, output, runtime, ranks)
     if ranks.first:
         merge(model)
-        prediction = "eps" if spec.flow is None else "v"
-        save_denoiser(model, output / "model", prediction=prediction, **grid_of(spec.objective, spec.flow))
+        prediction = shape.prediction if spec.flow is None else "v"
+        grid = grid_of(spec.objective, spec.flow, shape.pipeline)
+        save_denoiser(model, output / "model", prediction=prediction, **grid)
     return {
         "steps": spec.steps,
         "frozen_forwards": objective.frozen_forwards * spec.steps * spec.batch_size,

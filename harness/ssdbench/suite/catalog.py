@@ -23,10 +23,14 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class SamplerFacts:
-    """A sampler, and what the models must predict that it is for."""
+    """A sampler, and what the models must predict that it is for.
+
+    ``from_pure_noise``: whether its first step is one evaluation's alone, so that it can start where no signal is.
+    """
 
     description: str
     predictions: tuple[Literal["eps", "v"], ...] = ("eps",)
+    from_pure_noise: bool = True
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,13 @@ SAMPLERS: dict[str, SamplerFacts] = {
     "ab2": SamplerFacts("second-order Adams-Bashforth on the eps ODE; one evaluation a step"),
     "plms": SamplerFacts("PLMS (Liu et al., 2022), started with lower orders; one evaluation a step"),
     "dpm-solver-1": SamplerFacts("DPM-Solver-1 (Lu et al., 2022): DDIM that ends at the first timestep"),
-    "dpm-solver-2": SamplerFacts("DPM-Solver-2 (Lu et al., 2022); two evaluations a step"),
+    "dpm-solver-2": SamplerFacts(
+        "DPM-Solver-2 (Lu et al., 2022); two evaluations a step", from_pure_noise=False
+    ),
     "heun": SamplerFacts("Heun's method; two evaluations a step", ("v",)),
     "ssd-teacher": SamplerFacts(
-        "Eq. 5's target applied while sampling, with train.lambda and train.pairs: what explicit SSD imitates"
+        "Eq. 5's target applied while sampling, with train.lambda and train.pairs: what explicit SSD imitates",
+        from_pure_noise=False,
     ),
     "none": SamplerFacts("no sampling: for the variants that score images of a data set", ("eps", "v")),
 }

@@ -1,0 +1,88 @@
+"""What the files of a model say of themselves, against what a run is about to do with them: before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ssdbench.diffusion.grids import PIPELINE, TRAIN_TIMESTEPS, points, walked
+from ssdbench.errors import InputError
+from ssdbench.models.latents import read_latents
+from ssdbench.models.schedulers import as_trained, scheduler_config
+from ssdbench.models.shapes import Shape
+from ssdbench.stages import Source
+from ssdbench.suite import ResolvedRun
+from ssdbench.suite.catalog import SAMPLERS, ModelFacts
+from ssdbench.suite.variant import parse_variant
+
+
+def fitting_autoencoder(source: Source, shape: Shape, resolution: int) -> Source:
+    """The source itself, once its latents are found to be what the model denoises.
+
+    Raises:
+        InputError: the config is malformed, or its latents are of another size than the model's; names the file.
+    """
+    folder = Path(source.path)
+    if not folder.exists():
+        return source
+    latents = read_latents(folder)
+    if latents.channels != shape.in_channels:
+        raise InputError(
+            f"{folder}: has {latents.channels} latent channels, the model takes {shape.in_channels}"
+        )
+    if latents.factor * shape.input_size != resolution:
+        raise InputError(
+            f"{folder}: an image's side is {latents.factor} times its latents', so that the model's {shape.input_size}"
+            f" are {latents.factor * shape.input_size} pixels, not {resolution}"
+        )
+    return source
+
+
+def trained_shape(run: ResolvedRun, facts: ModelFacts, source: Source) -> Shape:
+    """The model's shape with its own prediction and noise schedule, once the run is found to be possible with them.
+
+    Raises:
+        InputError: the files are malformed or of a model that cannot be run here; or the run's grid, sampler or
+            training does not fit the schedule. Names the file.
+    """
+    path, flow = Path(source.path), facts.flow is not None
+    shape = as_trained(facts.shapes[run.resolution], path, flow)
+    problem = None if flow else next(_problems(run, shape), None)
+    if problem is not None:
+        raise InputError(f"{scheduler_config(path) or path}: {problem}")
+    return shape
+
+
+def _problems(run: ResolvedRun, shape: Shape) -> Iterator[str]:
+    own, visited = shape.pipeline, points(run.sampler, run.nfe, run.train.pairs)
+    if run.grid == PIPELINE and own is not None:
+        if own.spacing not in ("leading", "trailing"):
+            near = " (as close as a grid comes is 'even')" if own.spacing == "linspace" else ""
+            yield f"timestep_spacing is {own.spacing!r}, which the grid 'sd' cannot be: name another grid{near}"
+            return
+        if own.spacing == "leading" and own.offset != 1:
+            yield (
+                f"steps_offset is {own.offset}: diffusers' schedulers walk from there, and its StableDiffusionPipeline"
+                " puts 1 in its place, so that the grid 'sd' could be either: write 1, or name another grid"
+            )
+            return
+        if run.sampler in _ENDS_AT_FIRST and own.spacing == "trailing":
+            yield f"timestep_spacing is 'trailing', whose first timestep is noisy, and {run.sampler!r} ends there"
+    if not shape.schedule.zero_snr:
+        return
+    last = TRAIN_TIMESTEPS - 1
+
+    def reached(timesteps: int) -> bool:
+        return last in walked(run.grid, timesteps, pipeline=own)
+
+    where = f"rescale_betas_zero_snr is true, so that timestep {last} of the grid {run.grid!r} is pure noise, where"
+    steps = [step for step in parse_variant(run.variant) if step.kind != "base"]
+    trained = [teacher for step in steps for teacher in step.steps[:-1]] or [run.train.nfe or visited]
+    if steps and any(map(reached, trained)):
+        yield f"{where} no eps can be distilled: name a grid that leaves it out, as 'leading'"
+    facts = SAMPLERS.get(run.sampler)
+    if facts is not None and not facts.from_pure_noise and reached(visited):
+        yield f"{where} the sampler {run.sampler!r} cannot start: name another, or the grid 'leading'"
+
+
+_ENDS_AT_FIRST = ("dpm-solver-1", "dpm-solver-2")
