@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ssdbench.errors import InputError
+from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.latents import Latents, read_latents
 from ssdbench.models.vae import BATCH, Autoencoder, build_vae, to_float, to_uint8
+
+prepare_torchvision()
+from diffusers import AutoencoderKL  # noqa: E402
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "sd-vae-ft-ema.config.json"
 WEIGHTS = "diffusion_pytorch_model"
@@ -34,8 +39,6 @@ def toy(folder: Path, **config: Any) -> Path:
 
 def published(folder: Path, **config: Any) -> tuple[Path, dict[str, Tensor]]:
     """The published config, to the byte but for its widths, and weights in the names of its time."""
-    from diffusers import AutoencoderKL
-
     content = json.loads(GOLDEN.read_text()) | {"block_out_channels": [32, 32, 64, 64]} | config
     torch.manual_seed(0)
     model = AutoencoderKL.from_config(content)
@@ -59,8 +62,6 @@ def test_the_published_config_to_the_byte(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["safetensors", "bin"])
 def test_published_weights_in_their_older_names(tmp_path: Path, suffix: str) -> None:
-    from diffusers import AutoencoderKL
-
     folder, state = published(tmp_path / "vae")
     if suffix == "bin":
         torch.save(state, folder / f"{WEIGHTS}.bin")
@@ -92,8 +93,6 @@ def test_older_attentions_without_a_tensor_are_refused(tmp_path: Path, suffix: s
 
 
 def test_what_a_config_leaves_out_is_diffusers_own_default(tmp_path: Path) -> None:
-    from diffusers import AutoencoderKL
-
     (tmp_path / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
     found, theirs = read_latents(tmp_path), AutoencoderKL().config
     assert found.scale == theirs.scaling_factor
@@ -184,10 +183,15 @@ def test_an_image_does_not_depend_on_those_beside_it(tmp_path: Path, side: int) 
         assert torch.equal(torch.cat([part[1] for part in moments]), std), size
 
 
-def test_large_images_go_a_few_at_a_time(tmp_path: Path) -> None:
+def test_large_images_go_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found, seen = Autoencoder(toy(tmp_path)), []
-    found.model.decoder.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
-    for side, size in ((16, BATCH), (64, 25), (128, 6)):
+
+    def decode(z: Tensor) -> SimpleNamespace:
+        seen.append(len(z))
+        return SimpleNamespace(sample=torch.zeros(len(z), 3, 2 * z.shape[2], 2 * z.shape[3]))
+
+    monkeypatch.setattr(found.model, "decode", decode)
+    for side, sizes in ((16, [BATCH]), (64, [25, 25]), (128, [6] * 5), (256, [1] * 30)):
         seen.clear()
-        found.decode(torch.zeros(2, 4, side, side))
-        assert seen == [size]
+        assert len(found.decode(torch.zeros(30, 4, side, side))) == 30
+        assert seen == sizes

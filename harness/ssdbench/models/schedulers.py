@@ -5,6 +5,7 @@ Both are part of a model: a prediction v that is taken for eps gives images all 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -228,7 +229,7 @@ def _note(path: Path) -> tuple[Path, Literal["eps", "v"], Schedule | None] | Non
         if NOTE not in content:
             return file, prediction, None
         try:
-            schedule = TypeAdapter(Schedule).validate_python(content[NOTE], strict=True)
+            schedule = TypeAdapter(Schedule).validate_json(json.dumps(content[NOTE]), strict=True)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, (NOTE, *first["loc"])))
