@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import ssdbench
 from ssdbench.diffusion.denoiser import Guided, Prediction
 from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.samplers import ddim
@@ -206,3 +207,47 @@ def test_a_student_samples_in_dits_pipeline_as_it_does_here_and_comes_back_from_
     pipeline.save_pretrained(tmp_path / "pipeline")
     for place in ("pipeline", "pipeline/transformer"):
         assert same(load_dit(tmp_path / place, shape).state_dict(), random_dit(shape).state_dict())
+
+
+ASSETS = Path(ssdbench.__file__).parent / "assets" / "weights"
+EMBEDDED = sorted(path.name for path in ASSETS.iterdir() if "it-mini" in path.name or "repa" in path.name)
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_embedded_models_are_the_same_in_diffusers_and_come_back_in_their_precision(
+    tmp_path: Path, name: str
+) -> None:
+    found = read_checkpoint(ASSETS / name)
+    write_checkpoint(found, tmp_path / "theirs", Layout.diffusers)
+    theirs = DiTTransformer2DModel.from_pretrained(tmp_path / "theirs", torch_dtype=torch.float32)
+    use_official_timesteps(theirs)
+    ours = load_dit(ASSETS / name)
+    assert difference(ours, theirs, *inputs(ours.shape, 16)) < PRECISION
+    assert {value.dtype for value in found.state.values()} == {torch.float16}
+    for layout in (Layout.ours, Layout.official, Layout.diffusers):
+        there = tmp_path / f"{layout.value}.pt"
+        write_checkpoint(found, there, layout)
+        write_checkpoint(
+            read_checkpoint(there, heads=found.shape.heads), tmp_path / f"back-{layout}", Layout.ours
+        )
+        assert same(read_checkpoint(tmp_path / f"back-{layout}").state, found.state)
+        assert same(load_dit(tmp_path / f"back-{layout}").state_dict(), ours.state_dict())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_rounded_table_is_made_exact_where_the_precision_rises(tmp_path: Path, dtype: str) -> None:
+    save_dit(random_dit(), tmp_path / "m")
+    write_checkpoint(read_checkpoint(tmp_path / "m"), tmp_path / "half", Layout.ours, dtype)
+    half = read_checkpoint(tmp_path / "half")
+    exact = random_dit().state_dict()["pos_embed"]
+    assert not torch.equal(half.state["pos_embed"].float(), exact)
+    write_checkpoint(half, tmp_path / "whole", Layout.official, "float32")
+    assert torch.equal(read_checkpoint(tmp_path / "whole", heads=4).state["pos_embed"], exact)
+    assert torch.equal(load_dit(tmp_path / "half").state_dict()["pos_embed"], exact)
+
+
+def test_a_position_embedding_of_ones_own_is_kept(tmp_path: Path) -> None:
+    model = random_dit()
+    model.pos_embed.data += 0.1
+    save_dit(model, tmp_path / "m")
+    assert same(load_dit(tmp_path / "m").state_dict(), model.state_dict())

@@ -15,7 +15,7 @@ from ssdbench.errors import NotFinite, StageFailed
 from ssdbench.models.dit import DiT
 from ssdbench.stages import EncodeSpec, Runtime, SampleSpec, encode, sample
 from ssdbench.stages.batches import halving
-from ssdbench.stages.sample import Fused, Guidance, Sampling
+from ssdbench.stages.sample import Copying, Fused, Guidance, Sampling
 
 from .conftest import DATA, SHAPE, Tiny
 
@@ -160,3 +160,39 @@ def test_latents_of_images_that_are_not_finite_are_not_trained_on(tiny: Tiny, tm
     with pytest.raises(NotFinite, match="the means of the latents of images 7 are not finite"):
         encode.body(spec, {}, tmp_path, Runtime(tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+def test_samples_do_not_depend_on_the_batch(tiny: Tiny, tmp_path: Path) -> None:
+    """Bit for bit on a CPU, a lone sample included: the autoencoder's batches are filled up."""
+    for scale in (1.0, 1.5):
+        how = Sampling(
+            shape=SHAPE,
+            weights=tiny.weights,
+            sampler="ddim",
+            grid="even",
+            nfe=3,
+            guidance=Guidance(scale=scale),
+        )
+        spec = SampleSpec(sampling=how, resolution=32, vae=tiny.vae, seed=5, start=0, count=15)
+        found = []
+        for batch in (None, 1, 2, 7):
+            output = tmp_path / f"{scale} {batch}"
+            output.mkdir()
+            sample.body(spec, {}, output, Runtime(output, sample_batch=batch))
+            found.append(load_file(output / "samples.safetensors"))
+        for other in found[1:]:
+            assert torch.equal(other["latents"], found[0]["latents"])
+            assert torch.equal(other["images"], found[0]["images"])
+
+
+def test_reconstructions_do_not_depend_on_the_batch(tiny: Tiny, tmp_path: Path) -> None:
+    copying = Copying(dataset="fashion-mnist", data=DATA, reconstruct=True)
+    spec = SampleSpec(copying=copying, resolution=32, vae=tiny.vae, seed=5, start=0, count=9)
+    found = []
+    for batch in (None, 1, 4):
+        output = tmp_path / str(batch)
+        output.mkdir()
+        sample.body(spec, {}, output, Runtime(output, sample_batch=batch))
+        found.append(load_file(output / "samples.safetensors")["images"])
+    assert torch.equal(found[1], found[0])
+    assert torch.equal(found[2], found[0])
