@@ -22,6 +22,7 @@ from safetensors.numpy import save
 from ssdbench.data.captions import beside, read_coco, read_lines, read_manifest
 from ssdbench.data.datasets import read_idx
 from ssdbench.data.folders import decode
+from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.metrics.adm import adm_reference
 from ssdbench.metrics.adm_write import save_adm_reference
 from ssdbench.metrics.reference import load_reference, make_reference, save_reference
@@ -30,6 +31,7 @@ from ssdbench.models.checkpoint import save_dit
 from ssdbench.models.diffusers_dit import build_diffusers
 from ssdbench.models.dit import DiT
 from ssdbench.models.files import read_folder
+from ssdbench.models.schedulers import read_scheduler
 from ssdbench.models.shapes import DiTShape
 from ssdbench.models.sources import read_checkpoint
 from ssdbench.models.unet import build_unet, load_unet
@@ -148,6 +150,21 @@ def vae_folder() -> dict[str, bytes]:
 def unet_folder() -> dict[str, bytes]:
     torch.manual_seed(0)
     return folder_of(build_unet(UNET).save_pretrained)
+
+
+SCHEDULER = {
+    "_class_name": "DDIMScheduler",
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "num_train_timesteps": 1000,
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "timestep_spacing": "leading",
+    "trained_betas": None,
+}
 
 
 @cache
@@ -317,6 +334,11 @@ TARGETS: dict[str, Target] = {
         vae_folder,
         named="model",
         share=0.15,
+    ),
+    "scheduler of a pipeline": Target(
+        "scheduler_config.json",
+        lambda: [json.dumps(SCHEDULER).encode()],
+        lambda path: alphas_cumprod(read_scheduler(path, True)[1]),
     ),
     "weights of an autoencoder": Target(
         WEIGHTS,

@@ -134,6 +134,7 @@ def test_means_and_deviations_of_channels_are_those_of_the_pipelines(tmp_path: P
         ({"scaling_factor": 0}, "scaling_factor is 0, expected a positive number"),
         ({"scaling_factor": True}, "scaling_factor is True"),
         ({"scaling_factor": float("nan")}, "scaling_factor is nan"),
+        ({"scaling_factor": 10**400}, "scaling_factor is 1000"),
         ({"scaling_factor": "1"}, "scaling_factor is '1'"),
         ({"shift_factor": "0.1"}, "shift_factor is '0.1', expected a number"),
         ({"shift_factor": float("inf")}, "shift_factor is inf"),

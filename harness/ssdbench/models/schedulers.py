@@ -162,9 +162,9 @@ def read_scheduler(file: Path, stable_diffusion: bool) -> tuple[Literal["eps", "
         offset=config.get("steps_offset", 1 if stable_diffusion else 0),
         to_clean=config.get("set_alpha_to_one", to_clean),
     )
-    if not 0.0 < schedule.start <= schedule.end < 1.0:
+    if schedule.start > schedule.end:
         raise InputError(
-            f"{file}: beta_start is {schedule.start:g} and beta_end {schedule.end:g}, expected 0 < start <= end < 1"
+            f"{file}: beta_start is {schedule.start:g} and beta_end {schedule.end:g}, expected start <= end"
         )
     prediction = _PREDICTIONS[config.get("prediction_type", "epsilon")]
     if schedule.zero_snr and prediction != "v":
@@ -191,8 +191,8 @@ def _problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} is {value!r:.100}, expected {' or '.join(repr(one) for one in known if one is not None)}"
     for name in ("beta_start", "beta_end"):
         value = config.get(name, 0.5)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            yield f"{name} is {value!r:.100}, expected a number"
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < 1.0:
+            yield f"{name} is {value!r:.100}, expected a number between 0 and 1"
     offset = config.get("steps_offset", 0)
     if type(offset) is not int or not 0 <= offset < TRAIN_TIMESTEPS:
         yield f"steps_offset is {offset!r:.100}, expected a whole number from 0 to {TRAIN_TIMESTEPS - 1}"
