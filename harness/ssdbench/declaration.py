@@ -1,0 +1,147 @@
+"""What a suite can name: every thing is described by a declaration, torch-free, beside its body.
+
+A kind of thing (sampler, metric, method, ...) has a dataclass that extends :class:`Declaration` and one
+:class:`Catalog`, which lists the built-in declarations as a plain tuple. A thing of the user's own is the same
+declaration in a module of theirs: named ``package.module:name`` in a suite, or offered by an installed package through
+the entry-point group ``ssdbench``. All of them are found by :meth:`Catalog.find`, and nothing else tells them apart.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from ssdbench import own
+from ssdbench.errors import InputError
+
+GROUP = "ssdbench"
+"""The entry-point group in which an installed package offers its things: ``name = "package.module:DECLARATION"``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What every thing says of itself.
+
+    Args:
+        name: as a suite names it. A thing of the user's own is named by where it lies; this is what tables call it.
+        help: one line for ``ssdbench list`` and editors.
+        title: what a table prints; the name where it is empty.
+        cite: the paper and the equation or algorithm.
+        body: ``package.module:name`` of what does the work; imported only when it runs.
+    """
+
+    KIND: ClassVar[str]
+
+    name: str
+    help: str
+    title: str = ""
+    cite: str = ""
+    body: str = field(default="", repr=False)
+
+    @property
+    def label(self) -> str:
+        """What a table prints."""
+        return self.title or self.name
+
+    def load(self) -> Callable[..., Any]:
+        """Import the body.
+
+        Raises:
+            InputError: it cannot be found, or its module fails to import.
+        """
+        return own.load(self.body)
+
+
+D = TypeVar("D", bound=Declaration)
+
+
+class Catalog(Mapping[str, D], Generic[D]):
+    """The things of one kind: the built-in ones, and those that installed packages offer; a mapping by name.
+
+    Args:
+        kind: the class of the declarations.
+        builtin: their declarations, in the order in which they are listed.
+        wrap: makes a declaration of an object that is none, such as a plain function of the user's own; its arguments
+            are the name in the suite and the object. None: only declarations are taken.
+    """
+
+    def __init__(
+        self, kind: type[D], builtin: tuple[D, ...], wrap: Callable[[str, Any], D] | None = None
+    ) -> None:
+        self.kind, self.wrap = kind, wrap
+        self.builtin = {declaration.name: declaration for declaration in builtin}
+        assert len(self.builtin) == len(builtin), f"two {kind.KIND}s of one name"
+
+    @cached_property
+    def offered(self) -> dict[str, EntryPoint]:
+        """The entry points of installed packages, by the name that a suite uses; which kind each is, loading tells."""
+        return {point.name: point for point in entry_points(group=GROUP) if point.name not in self.builtin}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.builtin, *(name for name in self.offered if self._from_package(name) is not None)])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        if name in self.builtin:
+            return True
+        return isinstance(name, str) and name in self.offered and self._from_package(name) is not None
+
+    def __getitem__(self, name: str) -> D:
+        if name in self.builtin:
+            return self.builtin[name]
+        found = self._from_package(name) if name in self.offered else None
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def find(self, name: str) -> D | None:
+        """The declaration that a suite's ``name`` stands for, built-in or not; None where there is none.
+
+        Raises:
+            InputError: ``name`` reads ``package.module:name``, and there is no thing of this kind; says what is there.
+        """
+        return _imported(self, name) if own.is_own(name) else self.get(name)
+
+    def source(self, name: str) -> Path | None:
+        """The file whose digest stands for a thing in keys; None for a built-in, which the package's version covers.
+
+        Raises:
+            InputError: there is no such module, or it has no source file.
+        """
+        if name in self.builtin:
+            return None
+        return own.source_file(self.offered[name].value if name in self.offered else name)
+
+    def _from_package(self, name: str) -> D | None:
+        found = _loaded(self.offered[name].value)
+        return replace(found, name=name) if isinstance(found, self.kind) else None
+
+
+@cache
+def _loaded(place: str) -> Any:
+    """The object at ``package.module:name``, of any type."""
+    own.source_file(place)
+    module, _, attribute = place.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute, None)
+    except Exception as error:  # a user's module may fail in any way
+        raise InputError(f"{place}: importing {module!r} failed: {type(error).__name__}: {error}") from error
+
+
+def _imported(catalog: Catalog[D], name: str) -> D:
+    found = _loaded(name)
+    if isinstance(found, catalog.kind):
+        return found
+    if catalog.wrap is not None and callable(found):
+        return catalog.wrap(name, found)
+    kind = catalog.kind
+    module, _, attribute = name.partition(":")
+    is_ = f"is {type(found).__name__}" if found is not None else f"is not in the module {module!r}"
+    raise InputError(f"{name}: {attribute!r} {is_}, expected a {kind.__module__}.{kind.__name__}")
