@@ -89,13 +89,14 @@ class Loop:
         """Do it all.
 
         Raises:
-            UsageError: there is nowhere to run anything.
+            UsageError: there is nowhere to run anything, or the store's file system cannot commit a result.
         """
         with collector_paused():  # reads a record a run
             for target in self._graph.targets:
                 if self._board.state[target] is State.CACHED:
                     self._targets.settle(target, anew=False)
         if self._board.pending:
+            self._store.check_place()
             self._places = self._open_places()
             with taken(lambda: self._inbox.put(_Signalled()), signal.SIGINT, signal.SIGTERM):
                 self._view.open(self._counts())
