@@ -252,7 +252,8 @@ def _print_tables(
     from ssdbench.report.document import render
 
     failed = reasons(graph, outcome)
-    emit(render([one.report(store, failed) for one in planned], "json" if as_json else "markdown"))
+    form = "json" if as_json else "markdown"
+    emit(render([one.report(store, failed) for one in planned], form), form=form)
 
 
 def reasons(graph: Graph, outcome: Outcome) -> dict[str, Reason]:

@@ -195,7 +195,9 @@ def check_file_system(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         first, second = create_once(probe, b"1"), create_once(probe, b"2")
         if not first or second or probe.read_bytes() != b"1":
-            raise UsageError(f"{directory}: this file system creates a file twice: --results names another place")
+            raise UsageError(
+                f"{directory}: this file system creates a file twice: --results names another place"
+            )
         new.write_bytes(b"3")
         try:
             new.replace(probe)
