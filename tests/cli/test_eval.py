@@ -182,7 +182,7 @@ def test_fd_dinov2_against_statistics(ssdbench: Command, real: Path) -> None:
 def test_too_few_samples_for_kid(ssdbench: Command, real: Path, no_first_network: None) -> None:
     result = ssdbench("eval", real, "--reference", real, "--metrics", "kid")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "KID of 300 samples: a subset has 1000" in result.stderr
+    assert "kid: 300 samples: at least 1,000 are needed" in result.stderr
 
 
 @pytest.mark.parametrize(("count", "what"), [(500, "500 samples"), (1000, "300 reference images")])
@@ -195,7 +195,7 @@ def test_a_kid_that_cannot_be_costs_no_other_metric(
     assert result.exit_code == 0, result.stderr
     content = json.loads(result.stdout)
     assert list(content["metrics"]) == ["fd"]
-    assert content["missing"] == {"kid": f"KID of {what}: a subset has 1000"}
+    assert content["missing"] == {"kid": f"{what}: at least 1,000 are needed"}
 
     def evaluate(*arguments: object, **more: object) -> None:
         raise AssertionError("samples were read")
@@ -203,7 +203,7 @@ def test_a_kid_that_cannot_be_costs_no_other_metric(
     monkeypatch.setattr("ssdbench.metrics.evaluate.evaluate", evaluate)
     alone = ssdbench(*arguments, "kid")
     assert (alone.exit_code, alone.stdout) == (2, "")
-    assert f"KID of {what}" in alone.stderr
+    assert f"kid: {what}" in alone.stderr
 
 
 def test_statistics_alone_say_what_cannot_be_computed(ssdbench: Command, real: Path, workplace: Path) -> None:
@@ -358,7 +358,7 @@ MALFORMED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "cut npz": ("x.npz", lambda p: (np.savez(p, arr_0=SAMPLES), cut(p, 900)), "it is cut short"),
     "a scalar": ("x.npz", lambda p: np.savez(p, arr_0=np.uint8(3)), "'arr_0' is uint8 (), expected uint8 (N, H, W, C)"),
     "no images in it": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES[:0]), "holds no images"),
-    "one sample": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES[:1]), "a covariance of 1 samples"),
+    "one sample": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES[:1]), ": 1 sample: at least 2 are needed"),
     "empty folder": ("x", lambda p: p.mkdir(), "no images found"),
     "mixed sizes": ("x", lambda p: two(p, png(SAMPLES[1, :, :2])), "b.png: 2x4 pixels, but"),
     "broken image": ("x", lambda p: two(p, png(SAMPLES[1])[:60]), "b.png: cannot be decoded as an image"),

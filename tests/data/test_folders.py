@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from ssdbench.data.datasets import load_images
-from ssdbench.data.folders import NO_LABEL, center_crop, decode, list_images
+from ssdbench.data.decoding import center_crop
+from ssdbench.data.folders import NO_LABEL, decode, list_images
 from ssdbench.errors import InputError
 
 
@@ -35,7 +36,7 @@ def test_hidden_files_are_no_images(tmp_path: Path) -> None:
     save(tmp_path / "c/a.png", (32, 32))
     (tmp_path / "c/._a.png").write_bytes(b"left by a Mac")
     save(tmp_path / "c/.thumbnails/a.png", (32, 32))
-    assert [path.name for path in list_images(tmp_path)[0]] == ["a.png"]
+    assert [path.name for path in list_images(tmp_path).paths] == ["a.png"]
 
 
 def test_a_folder_is_read_where_it_lies(tmp_path: Path) -> None:

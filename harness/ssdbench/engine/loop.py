@@ -30,6 +30,7 @@ from ssdbench.engine.targets import Targets
 from ssdbench.engine.view import Counts, View, format_seconds
 from ssdbench.plan.decide import Decision
 from ssdbench.plan.graph import Graph
+from ssdbench.stages.spec import notes_of
 from ssdbench.store import Store
 from ssdbench.worker import Progress
 
@@ -241,6 +242,8 @@ class Loop:
         if result.here:
             self._outcome.done.append(key)
             self._view.finished(key, format_seconds(result.manifest.seconds))
+            for note in notes_of(result.manifest.facts):
+                self._view.say(f"{key[:8]}  {self._graph.nodes[key].spec.title}: {note}")
         else:
             self._outcome.adopted.append(key)
             self._view.finished(key, "done by another process")

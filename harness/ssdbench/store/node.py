@@ -84,7 +84,7 @@ def being_used(directory: Path) -> bool:
     return False
 
 
-class _NoLocks(Exception):  # noqa: N818 - no error: without locks no copy is ever dropped
+class _NoLocks(Exception):
     """The file system has no locks, so that nobody can tell whether a copy is in use."""
 
 

@@ -8,7 +8,6 @@ most a tenth of its time, and all of it is removed once the stage is done.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import threading
 import time
