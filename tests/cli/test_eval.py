@@ -206,6 +206,72 @@ def test_a_kid_that_cannot_be_costs_no_other_metric(
     assert f"kid: {what}" in alone.stderr
 
 
+def test_a_small_reference_costs_what_needs_more_images_alone(
+    ssdbench: Command, workplace: Path, toy_dinov2: None
+) -> None:
+    """Whatever form the reference has, and once saved."""
+    np.savez("three.npz", arr_0=REAL[:3])
+    folder(workplace / "three", REAL[:3])
+    np.savez("a.npz", arr_0=SAMPLES)
+    assert ssdbench("eval", "--reference", "three", *TOY, "--save-reference", "s.npz").exit_code == 0
+    assert ssdbench("eval", "--reference", "three", *TOY, "--save-reference", "s.safetensors").exit_code == 0
+    found = []
+    for reference in ("three.npz", "three", "s.npz", "s.safetensors"):
+        alone = ssdbench("eval", "a.npz", "--reference", reference, *TOY, "--metrics", "fd", "--json")
+        assert alone.exit_code == 0, alone.stderr
+        whole = json.loads(ssdbench("eval", "a.npz", "--reference", reference, *TOY, "--json").stdout)
+        assert list(whole["metrics"]) == ["fd", "sfd", "is"]
+        assert whole["missing"] == dict.fromkeys(
+            ("precision", "recall"), "3 reference images: at least 4 are needed"
+        )
+        assert json.loads(alone.stdout)["metrics"]["fd"] == whole["metrics"]["fd"]
+        found.append(whole["metrics"])
+        none = ssdbench("eval", "a.npz", "--reference", reference, *TOY, "--metrics", "precision,recall")
+        assert none.exit_code == 2
+        assert "precision: 3 reference images: at least 4 are needed" in none.stderr
+    assert found[1:] == found[:1] * 3
+
+
+def test_few_samples_cost_what_needs_more_alone_and_before_a_pass(
+    ssdbench: Command, real: Path, toy_dinov2: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez("a.npz", arr_0=SAMPLES[:3])
+    content = json.loads(ssdbench("eval", "a.npz", "--reference", real, *TOY, "--json").stdout)
+    assert list(content["metrics"]) == ["fd", "sfd", "is"]
+    one = ssdbench("eval", real, "--reference", real, *TOY, "--limit", 1, "--metrics", "fd-dinov2")
+    assert (one.exit_code, one.stderr) == (2, "fd-dinov2: 1 sample: at least 2 are needed\n")
+    np.savez("one.npz", arr_0=REAL[:1])
+    small = ssdbench("eval", real, "--reference", "one.npz", *TOY, "--json", "--metrics", "is,fd,fd-dinov2")
+    assert list(json.loads(small.stdout)["metrics"]) == ["is"]
+    assert json.loads(small.stdout)["missing"] == dict.fromkeys(
+        ("fd", "fd-dinov2"), "1 reference image: at least 2 are needed"
+    )
+    monkeypatch.setattr(
+        "ssdbench.metrics.networks.load_network", lambda *arguments: pytest.fail("work was begun")
+    )
+    for metrics in ("precision", "precision,recall,kid"):
+        few = ssdbench("eval", "a.npz", "--reference", real, *TOY, "--metrics", metrics)
+        assert few.exit_code == 2
+        assert "precision: 3 samples: at least 4 are needed" in few.stderr
+
+
+def test_what_was_noticed_of_images_is_told_of_both_sides(ssdbench: Command, workplace: Path) -> None:
+    for name in ("a", "b"):
+        folder(workplace / name, SAMPLES[:20])
+        (workplace / name / "00/00003.png").rename(workplace / name / "00/00003.jpg")
+        (workplace / name / "00/x.heic").write_bytes(b"x")
+    content = json.loads(ssdbench("eval", "a", "--reference", "b", *TOY, "--metrics", "fd", "--json").stdout)
+    told = [
+        "passed over 1 image of types that are not read: 1 .heic, such as x.heic",
+        "1 image of another type than the name says, read by the content, such as 00003.jpg",
+    ]
+    for note in told:
+        assert note in content["notes"]
+        assert f"the reference: {note}" in content["notes"]
+    saved = ssdbench("eval", "--reference", "b", *TOY, "--save-reference", "s.npz")
+    assert f"the reference: {told[0]}" in saved.stderr
+
+
 def test_statistics_alone_say_what_cannot_be_computed(ssdbench: Command, real: Path, workplace: Path) -> None:
     saved = ssdbench("eval", "--reference", real, *TOY, "--save-reference", "s.npz")
     assert (saved.exit_code, saved.stdout) == (0, "")

@@ -71,7 +71,7 @@ case(
     "x.png",
     POSTSCRIPT,
     lambda p: decode(p, 8),
-    "cannot identify image file",  # it is not even taken for an image, for which Ghostscript would be started
+    "it holds PostScript",  # it is not even taken for an image, for which Ghostscript would be started
 )
 case(
     "image: a hole of two gigabytes",

@@ -308,7 +308,7 @@ def test_how_classes_are_numbered_is_told(tmp_path: Path) -> None:
     (root / "3/b.heic").write_bytes(b"x")
     told = notes_of(tmp_path, row)
     assert any("1 of 10 class folders hold no image: 4" in note for note in told)
-    assert any("1 images of types that are not read were passed over: 1 .heic" in note for note in told)
+    assert any("passed over 1 image of types that are not read: 1 .heic" in note for note in told)
     # Images that are scored, not trained on, have no need of a model's classes.
     class_folders(tmp_path / "two", 2)
     assert notes_of(tmp_path, f"  - {{variant: real, data: {tmp_path}/two}}\n") == ()

@@ -99,7 +99,7 @@ def passed_over(files: Iterable[PurePath]) -> tuple[str, ...]:
         return ()
     kinds = Counter(file.suffix.lower() for file in others)
     counted = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
-    found = f"{len(others):,} images of types that are not read were passed over"
+    found = f"passed over {len(others):,} image{'s' * (len(others) != 1)} of types that are not read"
     return (f"{found}: {counted}, such as {others[0].name}",)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ssdbench.data.folders import READING, ImageFiles, is_hidden
+from ssdbench.data.folders import READING, ImageFiles, is_hidden, list_images
 from ssdbench.inputs import require_file
 from ssdbench.store.files import sha256_file
 
@@ -30,8 +30,15 @@ def digest(paths: Iterable[Path]) -> str:
     return _digest(entries)
 
 
-def digest_images(root: Path, images: ImageFiles) -> str:
-    """SHA-256 over the names and contents of a folder's images and their ``.txt`` files, in the images' order."""
+def digest_images(root: Path, images: ImageFiles | None = None) -> str:
+    """SHA-256 over the names and contents of a folder's images and their ``.txt`` files, in the images' order.
+
+    ``images`` are those of the folder, where they were listed before.
+
+    Raises:
+        InputError: as :func:`ssdbench.data.folders.list_images`.
+    """
+    images = images or list_images(root)
     texts = [text for path in images.paths if (text := path.with_suffix(".txt")).is_file()]
     return as_read(_digest([(path.relative_to(root).as_posix(), path) for path in (*images.paths, *texts)]))
 
