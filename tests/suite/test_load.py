@@ -188,6 +188,13 @@ def test_data_and_reference_may_meet_where_nothing_is_trained_or_the_paper_says_
     )
 
 
+def test_a_byte_order_mark_is_no_part_of_a_suite(write: Write) -> None:
+    plain, marked = write(EXAMPLE), write(EXAMPLE)
+    runs = load_suite(plain).runs
+    marked.write_bytes(b"\xef\xbb\xbf" + EXAMPLE.encode())
+    assert load_suite(marked).runs == runs  # with their places
+
+
 def test_too_few_samples_for_a_metric_are_noted_where_they_are_asked_for(rows: Write) -> None:
     few = load_suite(rows("{variant: base}", "{variant: base, seeds: [0, 1], eval: {samples: 3}}"))
     (note,) = few.notes
