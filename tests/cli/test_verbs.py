@@ -510,9 +510,9 @@ def test_plan_and_run_tell_how_classes_are_numbered_and_what_few_samples_cost(
     plan = ssdbench("plan", suite, "--set", "autoencoder=null", "--only", "variant=continual")
     told = " ".join(plan.stdout.split())
     assert f"note: {numbering}" in told
-    assert f"note: {few}" in told
+    assert few in plan.stderr
     as_json = ssdbench("plan", suite, "--set", "autoencoder=null", "--only", "variant=continual", "--json")
-    assert json.loads(as_json.stdout)["runs"][0]["notes"] == [numbering, few]
+    assert json.loads(as_json.stdout)["runs"][0]["notes"] == [numbering]
     run = ssdbench("run", suite, "--set", "autoencoder=null", "--only", "variant=continual")
     assert f"note: {numbering}" in run.stderr
     valid = ssdbench("validate", suite, "--set", "autoencoder=null", "--only", "variant=continual")

@@ -348,10 +348,7 @@ def test_images_without_classes_are_told(tmp_path: Path) -> None:
     assert told == (f"{tmp_path}/flat: the images have no classes: all of them train the null class",)
 
 
-def test_what_few_images_do_not_give_is_told_before_sampling(tmp_path: Path) -> None:
-    few = "no precision, recall: 3 samples: at least 4 are needed"
-    assert notes_of(tmp_path, "  - {variant: base, eval: {samples: 3}}\n") == (few,)
-    assert notes_of(tmp_path, "  - {variant: base, eval: {samples: 4}}\n") == ()
+def test_what_few_reference_images_do_not_give_is_told_before_sampling(tmp_path: Path) -> None:
     for i in range(3):
         write_picture(tmp_path / f"real/{i}.png")
     np.savez(tmp_path / "real.npz", arr_0=np.zeros((3, 32, 32, 3), np.uint8))

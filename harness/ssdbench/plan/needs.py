@@ -138,7 +138,7 @@ class Needs:
         return None if path.is_dir() else lambda: self._finder.own_file(path, "reference")
 
     def _check_counts(self) -> None:
-        """Note which metrics so few samples or reference images do not give.
+        """Note which metrics so few reference images do not give; of samples the suite itself does.
 
         Raises:
             InputError: the reference has a single image, which gives none that it is there for.
@@ -150,7 +150,7 @@ class Needs:
             count = images_in(Path(self.reference.path))
         if count == 1:
             raise InputError(f"reference {self.run.eval.reference!r}: holds 1 image, at least 2 are needed")
-        self.notes += lacking_counts(self.run.eval.network, self.run.eval.samples, count)
+        self.notes += lacking_counts(self.run.eval.network, None, count)
 
     def _reference_images(self) -> str:
         """The images that a reference without a file for the network is computed from."""
