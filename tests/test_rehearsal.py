@@ -58,9 +58,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         data / "weights/VIRTUAL_imagenet256_labeled.npz",
         arr_0=rng.integers(0, 256, (12, 256, 256, 3), dtype=np.uint8),
     )
+    for i in range(1000):
+        (data / f"imagenet/train/n{i:08}").mkdir(parents=True)
     for i in range(64):
         folder = data / f"imagenet/train/n{i % 8:08}"
-        folder.mkdir(parents=True, exist_ok=True)
         pixels = rng.integers(0, 256, (270 + i, 300, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{i}.JPEG")
     inception_cache().parent.mkdir(parents=True)

@@ -101,6 +101,19 @@ def read_text(path: Path) -> str:
     return decode(data, path)
 
 
+def text_lines(path: Path) -> list[str]:
+    r"""The lines of a file in UTF-8, without their ends, which are \n, \r\n or \r and nothing else.
+
+    So a line may hold the other characters that Unicode calls line breaks, such as U+2028. A byte order mark at the
+    start of a line is dropped: files that were joined have some in their midst.
+
+    Raises:
+        InputError: as :func:`read_text`.
+    """
+    lines = [line.removeprefix("\ufeff") for line in _LINE_END.split(read_text(path))]
+    return lines if lines[-1] else lines[:-1]
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file.
 

@@ -182,7 +182,7 @@ def test_fd_dinov2_against_statistics(ssdbench: Command, real: Path) -> None:
 def test_too_few_samples_for_kid(ssdbench: Command, real: Path, no_first_network: None) -> None:
     result = ssdbench("eval", real, "--reference", real, "--metrics", "kid")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "KID of 300 samples: a subset has 1000" in result.stderr
+    assert "kid: 300 samples: at least 1,000 are needed" in result.stderr
 
 
 @pytest.mark.parametrize(("count", "what"), [(500, "500 samples"), (1000, "300 reference images")])
@@ -195,7 +195,7 @@ def test_a_kid_that_cannot_be_costs_no_other_metric(
     assert result.exit_code == 0, result.stderr
     content = json.loads(result.stdout)
     assert list(content["metrics"]) == ["fd"]
-    assert content["missing"] == {"kid": f"KID of {what}: a subset has 1000"}
+    assert content["missing"] == {"kid": f"{what}: at least 1,000 are needed"}
 
     def evaluate(*arguments: object, **more: object) -> None:
         raise AssertionError("samples were read")
@@ -203,7 +203,73 @@ def test_a_kid_that_cannot_be_costs_no_other_metric(
     monkeypatch.setattr("ssdbench.metrics.evaluate.evaluate", evaluate)
     alone = ssdbench(*arguments, "kid")
     assert (alone.exit_code, alone.stdout) == (2, "")
-    assert f"KID of {what}" in alone.stderr
+    assert f"kid: {what}" in alone.stderr
+
+
+def test_a_small_reference_costs_what_needs_more_images_alone(
+    ssdbench: Command, workplace: Path, toy_dinov2: None
+) -> None:
+    """Whatever form the reference has, and once saved."""
+    np.savez("three.npz", arr_0=REAL[:3])
+    folder(workplace / "three", REAL[:3])
+    np.savez("a.npz", arr_0=SAMPLES)
+    assert ssdbench("eval", "--reference", "three", *TOY, "--save-reference", "s.npz").exit_code == 0
+    assert ssdbench("eval", "--reference", "three", *TOY, "--save-reference", "s.safetensors").exit_code == 0
+    found = []
+    for reference in ("three.npz", "three", "s.npz", "s.safetensors"):
+        alone = ssdbench("eval", "a.npz", "--reference", reference, *TOY, "--metrics", "fd", "--json")
+        assert alone.exit_code == 0, alone.stderr
+        whole = json.loads(ssdbench("eval", "a.npz", "--reference", reference, *TOY, "--json").stdout)
+        assert list(whole["metrics"]) == ["fd", "sfd", "is"]
+        assert whole["missing"] == dict.fromkeys(
+            ("precision", "recall"), "3 reference images: at least 4 are needed"
+        )
+        assert json.loads(alone.stdout)["metrics"]["fd"] == whole["metrics"]["fd"]
+        found.append(whole["metrics"])
+        none = ssdbench("eval", "a.npz", "--reference", reference, *TOY, "--metrics", "precision,recall")
+        assert none.exit_code == 2
+        assert "precision: 3 reference images: at least 4 are needed" in none.stderr
+    assert found[1:] == found[:1] * 3
+
+
+def test_few_samples_cost_what_needs_more_alone_and_before_a_pass(
+    ssdbench: Command, real: Path, toy_dinov2: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez("a.npz", arr_0=SAMPLES[:3])
+    content = json.loads(ssdbench("eval", "a.npz", "--reference", real, *TOY, "--json").stdout)
+    assert list(content["metrics"]) == ["fd", "sfd", "is"]
+    one = ssdbench("eval", real, "--reference", real, *TOY, "--limit", 1, "--metrics", "fd-dinov2")
+    assert (one.exit_code, one.stderr) == (2, "fd-dinov2: 1 sample: at least 2 are needed\n")
+    np.savez("one.npz", arr_0=REAL[:1])
+    small = ssdbench("eval", real, "--reference", "one.npz", *TOY, "--json", "--metrics", "is,fd,fd-dinov2")
+    assert list(json.loads(small.stdout)["metrics"]) == ["is"]
+    assert json.loads(small.stdout)["missing"] == dict.fromkeys(
+        ("fd", "fd-dinov2"), "1 reference image: at least 2 are needed"
+    )
+    monkeypatch.setattr(
+        "ssdbench.metrics.networks.load_network", lambda *arguments: pytest.fail("work was begun")
+    )
+    for metrics in ("precision", "precision,recall,kid"):
+        few = ssdbench("eval", "a.npz", "--reference", real, *TOY, "--metrics", metrics)
+        assert few.exit_code == 2
+        assert "precision: 3 samples: at least 4 are needed" in few.stderr
+
+
+def test_what_was_noticed_of_images_is_told_of_both_sides(ssdbench: Command, workplace: Path) -> None:
+    for name in ("a", "b"):
+        folder(workplace / name, SAMPLES[:20])
+        (workplace / name / "00/00003.png").rename(workplace / name / "00/00003.jpg")
+        (workplace / name / "00/x.heic").write_bytes(b"x")
+    content = json.loads(ssdbench("eval", "a", "--reference", "b", *TOY, "--metrics", "fd", "--json").stdout)
+    told = [
+        "passed over 1 image of types that are not read: 1 .heic, such as x.heic",
+        "1 image of another type than the name says, read by the content, such as 00003.jpg",
+    ]
+    for note in told:
+        assert note in content["notes"]
+        assert f"the reference: {note}" in content["notes"]
+    saved = ssdbench("eval", "--reference", "b", *TOY, "--save-reference", "s.npz")
+    assert f"the reference: {told[0]}" in saved.stderr
 
 
 def test_statistics_alone_say_what_cannot_be_computed(ssdbench: Command, real: Path, workplace: Path) -> None:
@@ -358,7 +424,7 @@ MALFORMED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "cut npz": ("x.npz", lambda p: (np.savez(p, arr_0=SAMPLES), cut(p, 900)), "it is cut short"),
     "a scalar": ("x.npz", lambda p: np.savez(p, arr_0=np.uint8(3)), "'arr_0' is uint8 (), expected uint8 (N, H, W, C)"),
     "no images in it": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES[:0]), "holds no images"),
-    "one sample": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES[:1]), "a covariance of 1 samples"),
+    "one sample": ("x.npz", lambda p: np.savez(p, arr_0=SAMPLES[:1]), ": 1 sample: at least 2 are needed"),
     "empty folder": ("x", lambda p: p.mkdir(), "no images found"),
     "mixed sizes": ("x", lambda p: two(p, png(SAMPLES[1, :, :2])), "b.png: 2x4 pixels, but"),
     "broken image": ("x", lambda p: two(p, png(SAMPLES[1])[:60]), "b.png: cannot be decoded as an image"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from ssdbench import engine
 from ssdbench.engine import Failure, Outcome
@@ -494,3 +495,31 @@ def test_ray_that_is_not_installed_is_2_with_the_remedy(
 def test_an_address_of_ray_without_ray_is_2(ssdbench: Command, suite: Path, verb: str) -> None:
     result = ssdbench(verb, suite, "--ray-address", "10.0.0.1:6379")
     assert (result.exit_code, result.stderr) == (2, "--ray-address goes with --engine ray\n")
+
+
+def test_plan_and_run_tell_how_classes_are_numbered_and_what_few_samples_cost(
+    ssdbench: Command, suite: Path, outcome: Outcome, workplace: Path
+) -> None:
+    for i in range(10):
+        (workplace / f"shirts/{i}").mkdir(parents=True)
+        Image.new("L", (32, 32), i).save(workplace / f"shirts/{i}/a.png")
+    text = suite.read_text().replace("samples: 16", "samples: 3")
+    suite.write_text(text.replace("{variant: pretrain}", "{variant: continual, data: ./shirts}"))
+    numbering = f"{workplace / 'shirts'}: classes 0 = 0, 1 = 1, ..., 8 = 8, 9 = 9"
+    few = "no precision, recall: 3 samples: at least 4 are needed"
+    plan = ssdbench("plan", suite, "--set", "autoencoder=null", "--only", "variant=continual")
+    told = " ".join(plan.stdout.split())
+    assert f"note: {numbering}" in told
+    assert few in plan.stderr
+    as_json = ssdbench("plan", suite, "--set", "autoencoder=null", "--only", "variant=continual", "--json")
+    assert json.loads(as_json.stdout)["runs"][0]["notes"] == [numbering]
+    run = ssdbench("run", suite, "--set", "autoencoder=null", "--only", "variant=continual")
+    assert f"note: {numbering}" in run.stderr
+    valid = ssdbench("validate", suite, "--set", "autoencoder=null", "--only", "variant=continual")
+    assert valid.exit_code == 0
+    assert few in valid.stderr
+    (workplace / "shirts/9/a.png").unlink()
+    (workplace / "shirts/9").rmdir()
+    refused = ssdbench("run", suite, "--set", "autoencoder=null", "--only", "variant=continual")
+    assert refused.exit_code == 2
+    assert "9 classes (0 = 0, 1 = 1, ..., 7 = 7, 8 = 8), expected 10" in refused.stderr

@@ -20,6 +20,7 @@ from ssdbench.data.captions import (
 from ssdbench.data.datasets import load_images
 from ssdbench.data.described import BRIGHTNESS, PLACE, SIZE, WORDS, describe
 from ssdbench.errors import InputError
+from ssdbench.inputs import text_lines
 from ssdbench.plan.digests import digest_images
 
 
@@ -109,7 +110,7 @@ def test_texts_beside_images_are_their_captions(tmp_path: Path) -> None:
     # Another caption is other data.
     before = digest_images(root)
     (root / "b.txt").write_text("three")
-    assert digest_images(root)[0] != before[0]
+    assert digest_images(root) != before
     (root / "b.txt").unlink()
     with pytest.raises(InputError, match=r"b.png: has no caption b.txt, as 2 other images have"):
         load_images(str(root), 8)
@@ -164,3 +165,44 @@ def test_halves_of_the_reference_are_disjoint_and_described_alike() -> None:
     parts = [load_images(f"fashion-captions-{half}", 32) for half in "ab"]
     assert np.array_equal(np.concatenate([part.pixels[:] for part in parts]), whole.pixels[:])
     assert [len(part) for part in parts] == [5000, 5000]
+
+
+@pytest.mark.parametrize("other", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"])
+def test_only_line_ends_end_a_line(tmp_path: Path, other: str) -> None:
+    """What str.splitlines cuts at besides stays within its caption, so that every later one keeps its image."""
+    path = tmp_path / "prompts.txt"
+    path.write_bytes(f"a{other}dog\na cat\r\na cow\ra {other} pig".encode())
+    assert text_lines(path) == [f"a{other}dog", "a cat", "a cow", f"a {other} pig"]
+    assert read_lines(path) == ["a dog", "a cat", "a cow", "a pig"]
+    # In JSON too, where such a character may stand as it is.
+    manifest = tmp_path / "m.jsonl"
+    entry = {"file": "x.png", "caption": f"a{other}dog", "image_id": 1, "caption_id": 2}
+    said = json.dumps(entry, ensure_ascii=False) if other > "\x1f" else json.dumps(entry)
+    manifest.write_text(said + "\n" + said + "\n", encoding="utf-8")
+    assert [found.caption for found in read_manifest(manifest)] == [f"a{other}dog"] * 2
+    root = folder(tmp_path / "x/images", {"a": f"a{other}dog\n", "b": "two", "c": "x"})
+    assert load_images(str(root), 8).captions == ("a dog", "two", "x")
+
+
+def test_byte_order_marks_are_no_part_of_anything(tmp_path: Path) -> None:
+    mark = "\ufeff"
+    path = tmp_path / "prompts.txt"
+    path.write_text(f"{mark}a dog\n{mark}a cat\n", encoding="utf-8")  # two files, joined
+    assert read_lines(path) == ["a dog", "a cat"]
+    plain, marked = annotations(tmp_path / "a.json"), tmp_path / "b.json"
+    marked.write_text(mark + plain.read_text(), encoding="utf-8")
+    assert read_coco(marked) == read_coco(plain)
+    chosen = read_coco(plain)
+    write_manifest(chosen, tmp_path / "m.jsonl")
+    lines = (tmp_path / "m.jsonl").read_text().splitlines()
+    (tmp_path / "n.jsonl").write_text("".join(f"{mark}{line}\n" for line in lines), encoding="utf-8")
+    assert read_manifest(tmp_path / "n.jsonl") == chosen
+    root = folder(tmp_path / "x/images", {name: f"{mark}{name}" for name in "abc"})
+    assert load_images(str(root), 8).captions == ("a", "b", "c")
+
+
+def test_an_empty_line_at_the_end_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    for text, lines in (("", []), ("a", ["a"]), ("a\n", ["a"]), ("a\n\n", ["a", ""]), ("\n", [""])):
+        path.write_text(text)
+        assert text_lines(path) == lines

@@ -1,3 +1,4 @@
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -5,8 +6,10 @@ import pytest
 from PIL import Image
 
 from ssdbench.data.datasets import load_images
-from ssdbench.data.folders import NO_LABEL, center_crop, decode, list_images
+from ssdbench.data.decoding import center_crop
+from ssdbench.data.folders import NO_LABEL, ImageFiles, decode, list_images
 from ssdbench.errors import InputError
+from ssdbench.metrics.sources import open_images
 
 
 def save(path: Path, size: tuple[int, int], colour: tuple[int, int, int] = (9, 99, 199)) -> None:
@@ -35,7 +38,7 @@ def test_hidden_files_are_no_images(tmp_path: Path) -> None:
     save(tmp_path / "c/a.png", (32, 32))
     (tmp_path / "c/._a.png").write_bytes(b"left by a Mac")
     save(tmp_path / "c/.thumbnails/a.png", (32, 32))
-    assert [path.name for path in list_images(tmp_path)[0]] == ["a.png"]
+    assert [path.name for path in list_images(tmp_path).paths] == ["a.png"]
 
 
 def test_a_folder_is_read_where_it_lies(tmp_path: Path) -> None:
@@ -65,3 +68,58 @@ def test_malformed_folders(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG no")
     with pytest.raises(InputError, match=r"broken\.png: cannot be decoded"):
         decode(tmp_path / "broken.png", 32)
+
+
+def test_whole_numbers_are_numbered_as_numbers(tmp_path: Path) -> None:
+    for name in ("0", "1", "2", "10", "11", "9"):
+        save(tmp_path / f"a/{name}/x.png", (8, 8))
+        save(tmp_path / f"b/{int(name):03}/x.png", (8, 8))
+        save(tmp_path / f"c/class{name}/x.png", (8, 8))
+    found = list_images(tmp_path / "a")
+    assert found.classes == ("0", "1", "2", "9", "10", "11")
+    assert [int(path.parent.name) for path in found.paths] == [0, 1, 2, 9, 10, 11]
+    assert found.labels.tolist() == [0, 1, 2, 3, 4, 5]
+    assert [int(name) for name in list_images(tmp_path / "b").classes] == [0, 1, 2, 9, 10, 11]
+    # Where one name is no number, names are text, as ImageFolder's are.
+    assert list_images(tmp_path / "c").classes[:3] == ("class0", "class1", "class10")
+    save(tmp_path / "a/background/x.png", (8, 8))
+    assert list_images(tmp_path / "a").classes[:4] == ("0", "1", "10", "11")
+
+
+def test_two_names_of_one_number_are_refused(tmp_path: Path) -> None:
+    for name in ("1", "01", "2"):
+        save(tmp_path / f"{name}/x.png", (8, 8))
+    with pytest.raises(InputError, match="the class folders 01 and 1 are one number"):
+        list_images(tmp_path)
+
+
+def test_the_mapping_names_its_ends() -> None:
+    labels = np.zeros(0, np.int64)
+    assert ImageFiles([], labels, ("cat", "dog")).mapping == "0 = cat, 1 = dog"
+    many = ImageFiles([], labels, tuple(f"n{i:03}" for i in range(1000)))
+    assert many.mapping == "0 = n000, 1 = n001, ..., 998 = n998, 999 = n999"
+
+
+def test_an_empty_class_keeps_its_number_and_is_told(tmp_path: Path) -> None:
+    save(tmp_path / "a/x.png", (8, 8))
+    save(tmp_path / "c/x.png", (8, 8))
+    (tmp_path / "b").mkdir()
+    found = list_images(tmp_path)
+    assert found.labels.tolist() == [0, 2]
+    assert found.notes == ("1 of 3 class folders hold no image: b",)
+    assert load_images(str(tmp_path), 8).notes() == found.notes
+
+
+def test_images_of_types_that_are_not_read_are_counted_and_named(tmp_path: Path) -> None:
+    save(tmp_path / "c/a.png", (8, 8))
+    for name in ("b.heic", "c.HEIC", "d.avif", ".hidden.heic", "notes.txt", "labels.json"):
+        (tmp_path / "c" / name).write_bytes(b"x")
+    note = "passed over 3 images of types that are not read: 1 .avif, 2 .heic, such as b.heic"
+    assert list_images(tmp_path).notes == (note,)
+    assert note in open_images(str(tmp_path)).notes()
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.add(tmp_path / "c", "c")
+    assert note in open_images(str(tmp_path / "x.tar")).notes()
+    (tmp_path / "c/a.png").unlink()
+    with pytest.raises(InputError, match=r"no images found \(looked for .*; passed over 3 images"):
+        list_images(tmp_path)

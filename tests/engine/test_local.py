@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from ssdbench.engine.stage import StageThread
 from ssdbench.errors import UsageError
 from ssdbench.plan.decide import Decision, decide
 from ssdbench.plan.graph import Graph, PlannedRun
-from ssdbench.store import InputDigest, Provenance, Store
+from ssdbench.store import InputDigest, Provenance, Store, files
 from ssdbench.worker import Progress
 
 
@@ -116,6 +117,48 @@ def test_inputs_come_first_independent_stages_overlap_and_all_is_told(store: Sto
     assert all(view.events.index(("start", key)) < first_end for key in (a, b))
     assert {(report.total, report.unit) for report in view.reports} == {(3, "steps")}
     assert sum(report.done == 3 for report in view.reports) == 8  # the last report of a stage always comes
+
+
+def test_what_a_stage_has_to_tell_is_said_once(store: Store) -> None:
+    built = two_rows(trouble="odd data")
+    view = Recording()
+    run(built.graph, store, view)
+    told = [line for line in view.lines if "3 images are odd" in line]
+    assert sorted(told) == sorted(
+        f"{key[:8]}  {node.spec.title}: 3 images are odd" for key, node in built.graph.nodes.items()
+    )
+
+
+def test_a_place_that_can_commit_nothing_is_refused_before_any_work(
+    store: Store, no_workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*arguments: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(files, "_rename_once", no_links)
+    with pytest.raises(UsageError, match="results: this file system has no hard links"):
+        run(two_rows().graph, store)
+    assert not store.artifacts_dir.exists()
+
+
+def test_a_run_without_hard_links_is_the_run_with_them(
+    store: Store, finished: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*arguments: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", no_links)
+    built = two_rows()
+    without = Store(tmp_path / "without")
+    outcome = run(built.graph, without)
+    assert len(outcome.done) == 8
+    for key in built.graph.nodes:
+        assert without.verify(key) == []
+        ours, theirs = without.manifest(key), finished.manifest(key)
+        assert ours is not None
+        assert theirs is not None
+        assert ours.digest == theirs.digest
 
 
 def test_longest_path_in_flops_goes_first(store: Store) -> None:

@@ -65,13 +65,27 @@ case(
     every,
     "b.png: 9000x9000 pixels, but",
 )
+GIF = b"GIF89a" + struct.pack("<HHBBB", 60_000, 60_000, 0x80, 0, 0) + bytes(6)
+GIF += b"," + struct.pack("<HHHHB", 0, 0, 60_000, 60_000, 0) + b"\x02\x02\x44\x01\0;"
+case("image: a GIF of 3,600 million pixels", "x.gif", GIF, lambda p: decode(p, 32), "x.gif: ")
+TAGS = ((256, 60_000), (257, 60_000), (258, 8), (259, 1), (262, 1), (273, 8), (278, 60_000), (279, 9))
+TIFF = b"II*\0" + struct.pack("<IH", 8, len(TAGS))
+TIFF += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in TAGS) + bytes(4)
+case("image: a TIFF of 3,600 million pixels", "x.tif", TIFF, lambda p: decode(p, 32), "x.tif: ")
+case(
+    "image: a TIFF whose pages go in a circle",
+    "x.tif",
+    TIFF.replace(struct.pack("<I", 60_000), struct.pack("<I", 4))[:-4] + struct.pack("<I", 8),
+    lambda p: decode(p, 32),
+    "",
+)
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EOF\n"
 case(
     "image: a program in PostScript",
     "x.png",
     POSTSCRIPT,
     lambda p: decode(p, 8),
-    "cannot identify image file",  # it is not even taken for an image, for which Ghostscript would be started
+    "it holds PostScript",  # it is not even taken for an image, for which Ghostscript would be started
 )
 case(
     "image: a hole of two gigabytes",

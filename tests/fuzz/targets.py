@@ -284,7 +284,7 @@ TARGETS: dict[str, Target] = {
         f"{kind} image": Target(
             f"x.{kind}", lambda kind=kind: [picture(kind, i) for i in range(3)], lambda path: decode(path, 8)
         )
-        for kind in ("png", "jpeg", "bmp", "ppm", "webp")
+        for kind in ("png", "jpeg", "bmp", "ppm", "webp", "gif", "tiff")
     },
     "folder of images": Target(
         "b.png",

@@ -7,8 +7,10 @@ import torch
 from ssdbench.errors import InputError, NotFinite
 from ssdbench.metrics.evaluate import evaluate
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
+from ssdbench.metrics.kid import SUBSET
+from ssdbench.metrics.names import lacking_counts, too_few
 from ssdbench.metrics.networks import FeatureNetwork, Taps
-from ssdbench.metrics.precision_recall import precision_recall
+from ssdbench.metrics.precision_recall import NEIGHBOURS, precision_recall
 from ssdbench.metrics.reference import make_reference
 from tests.metrics.toy import DIMS, toy_network
 
@@ -131,13 +133,42 @@ def test_a_reference_of_another_network_is_refused(network, reference, change, m
         ([SAMPLES.transpose(0, 3, 1, 2)], "this looks like NCHW"),
         ([SAMPLES, SAMPLES[:, :3]], r"the images before have \(H, W, C\) = \(4, 4, 3\)"),
         ([], "no images"),
-        ([SAMPLES[:1]], "covariance of 1 samples"),
-        ([SAMPLES[:3]], "precision and recall of 3 samples"),
     ],
 )
 def test_malformed_images_are_refused(network, reference, batches, message):
     with pytest.raises(InputError, match=message):
         evaluate(batches, network, reference)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 4, 9, 11])
+@pytest.mark.parametrize("real", [1, 2, 3, 4])
+@pytest.mark.parametrize("intervals", [False, True])
+def test_few_images_cost_what_needs_more_and_no_other_metric(network, samples, real, intervals):
+    reference = make_reference([REAL[:real]], network, "few")
+    result = evaluate([SAMPLES[:samples]], network, reference, intervals=intervals)
+    least = {"fd": 2, "sfd": 2, "is": 2, "precision": 4, "recall": 4}
+    images = {key: samples if key == "is" else min(samples, real) for key in least}
+    assert result.metrics.keys() == {key for key, count in least.items() if images[key] >= count}
+    assert result.missing.keys() == least.keys() - result.metrics.keys()
+    assert all(np.isfinite(value) for value in result.metrics.values())
+    for key, reason in result.missing.items():
+        assert f": at least {least[key]} are needed" in reason
+    if intervals:
+        without = {"recall"} if samples < 10 else set()
+        assert result.intervals.keys() == result.metrics.keys() - without
+        assert all(np.isfinite([bound.low, bound.high]).all() for bound in result.intervals.values())
+
+
+def test_the_least_counts_are_those_of_the_metrics():
+    assert too_few("recall", NEIGHBOURS, None)
+    assert too_few("precision", NEIGHBOURS + 1, NEIGHBOURS + 1) is None
+    assert too_few("kid", SUBSET - 1, None)
+    assert too_few("kid", SUBSET, SUBSET) is None
+    assert too_few("is", 2, 0) is None
+    assert lacking_counts("inception", 3, 1) == (
+        "no fid, sfid: 1 reference image: at least 2 are needed",
+        "no precision, recall: 3 samples: at least 4 are needed",
+    )
 
 
 def test_features_that_are_not_finite_are_an_error(reference):

@@ -19,6 +19,7 @@ from ssdbench.models.text import TextEncoder
 from ssdbench.models.unet import UNetDenoiser, build_unet, load_unet, save_unet
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.models.vae import Autoencoder
+from ssdbench.models.word_text import write_text_encoder
 from tests.models.sd_toy import SHAPE, write_pipeline
 
 PROMPTS = ["a b c", "x y z z y"]
@@ -158,6 +159,27 @@ def test_texts_are_the_pipelines(folder: Path) -> None:
     encoder = TextEncoder(folder)
     assert torch.allclose(encoder.encode(texts), expected, atol=1e-6)
     assert torch.allclose(encoder.encode([""]), null[:1], atol=1e-6)
+
+
+def test_captions_that_are_cut_are_counted(folder: Path) -> None:
+    """CLIP's tokenizer knows every word by its pieces, and ends every text with what stands for the unknown."""
+    encoder = TextEncoder(folder)
+    length = encoder.tokenizer.model_max_length
+    fits, cut = "a " * (length - 2), "a " * (length - 1)
+    assert encoder.notes([fits, "", "a"]) == ()
+    assert encoder.notes([fits, cut, cut + "b"]) == (
+        f"2 of 3 captions have more than the {length} tokens that the text model takes, and are cut",
+    )
+
+
+def test_words_that_a_text_model_does_not_know_are_counted_and_named(tmp_path: Path) -> None:
+    write_text_encoder(tmp_path, ("a", "dog"), length=6, width=8, heads=2)
+    encoder = TextEncoder(tmp_path)
+    assert encoder.notes(["a dog", "A DOG", "a a a a"]) == ()
+    assert encoder.notes(["a cat", "a dog", "Käse cat cat cat cat"]) == (
+        "1 of 3 captions have more than the 6 tokens that the text model takes, and are cut",
+        "2 of 3 captions hold words that the text model does not know (2 words: 'cat', 'Käse')",
+    )
 
 
 def test_fusion_points_are_all_blocks_in_the_order_in_which_they_run(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from tests.conftest import no_home
@@ -196,11 +197,17 @@ def write_picture(path: Path, colour: tuple[int, int, int] = (0, 0, 0)) -> None:
     Image.new("RGB", (32, 32), colour).save(path)
 
 
+def class_folders(root: Path, count: int = 10) -> None:
+    """A folder of as many classes as dit-mini has, with an image each."""
+    for i in range(count):
+        write_picture(root / f"{i}/a.png")
+
+
 def test_a_folder_of_images_is_a_data_set(tmp_path: Path) -> None:
-    write_picture(tmp_path / "shirts/0/a.png")
+    class_folders(tmp_path / "shirts")
     row = f"  - {{variant: continual, data: {tmp_path}/shirts}}\n"
     [latents] = specs(graph_of(tmp_path, row), EncodeSpec)
-    assert latents.images == 1
+    assert latents.images == 10
     write_picture(tmp_path / "shirts/0/a.png", (1, 2, 3))
     [changed] = specs(graph_of(tmp_path, row), EncodeSpec)
     assert changed.key() != latents.key()  # its content is identity
@@ -208,7 +215,7 @@ def test_a_folder_of_images_is_a_data_set(tmp_path: Path) -> None:
 
 def test_a_folders_place_is_no_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in ("here/shirts", "there"):
-        write_picture(tmp_path / place / "0/a.png")
+        class_folders(tmp_path / place)
     monkeypatch.chdir(tmp_path / "here")
     rows = (
         "  - {variant: continual, data: HERE}\n"
@@ -232,10 +239,10 @@ def test_folders_that_are_missing_or_malformed_are_told_and_leave_the_rest(tmp_p
 
 
 def test_rows_share_the_digest_of_their_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_picture(tmp_path / "shirts/0/a.png")
+    class_folders(tmp_path / "shirts")
     read: list[Path] = []
     real = sources.digest_images
-    monkeypatch.setattr(sources, "digest_images", lambda root: read.append(root) or real(root))
+    monkeypatch.setattr(sources, "digest_images", lambda root, found: read.append(root) or real(root, found))
     graph_of(tmp_path, f"  - {{matrix: {{variant: [ssd, issd]}}, data: {tmp_path}/shirts}}\n")
     assert read == [tmp_path / "shirts"]
 
@@ -280,10 +287,86 @@ def test_a_reference_is_computed_where_none_is_shipped(
     assert (made.dataset, made.count, made.network) == ("fashion-mnist-reference", 10_000, "inception")
 
 
+def notes_of(tmp_path: Path, row: str) -> tuple[str, ...]:
+    [run] = graph_of(tmp_path, row).runs
+    assert run.missing == ()
+    return run.notes
+
+
+def missing_of(tmp_path: Path, row: str) -> str:
+    [run] = graph_of(tmp_path, row).runs
+    assert run.target is None
+    return "; ".join(run.missing)
+
+
+def test_how_classes_are_numbered_is_told(tmp_path: Path) -> None:
+    root = tmp_path / "shirts"
+    class_folders(root)
+    row = f"  - {{variant: continual, data: {root}}}\n"
+    assert notes_of(tmp_path, row) == (f"{root}: classes 0 = 0, 1 = 1, ..., 8 = 8, 9 = 9",)
+    (root / "4/a.png").unlink()
+    (root / "3/b.heic").write_bytes(b"x")
+    told = notes_of(tmp_path, row)
+    assert any("1 of 10 class folders hold no image: 4" in note for note in told)
+    assert any("passed over 1 image of types that are not read: 1 .heic" in note for note in told)
+    # Images that are scored, not trained on, have no need of a model's classes.
+    class_folders(tmp_path / "two", 2)
+    assert notes_of(tmp_path, f"  - {{variant: real, data: {tmp_path}/two}}\n") == ()
+
+
+@pytest.mark.parametrize("count", [1, 9, 11])
+def test_another_number_of_classes_than_the_models_is_refused(tmp_path: Path, count: int) -> None:
+    class_folders(tmp_path / "shirts", count)
+    for variant in ("continual", "ssd", "pretrain"):
+        told = missing_of(tmp_path, f"  - {{variant: {variant}, data: {tmp_path}/shirts}}\n")
+        assert f"shirts': {count} classes (0 = 0" in told
+        assert "expected 10, as many as model 'dit-mini' has" in told
+
+
+def test_a_folder_with_captions_is_none_of_classes_and_the_other_way_round(tmp_path: Path) -> None:
+    write_picture(tmp_path / "said/a.png")
+    (tmp_path / "said/a.txt").write_text("a dog")
+    told = missing_of(tmp_path, f"  - {{variant: continual, data: {tmp_path}/said}}\n")
+    assert "its labels are captions, and model 'dit-mini' takes classes" in told
+    class_folders(tmp_path / "shirts")
+    text = "model: sd-mini, grid: sd, nfe: 5"
+    reference = "reference: fashion-captions-a"
+    row = f"  - {{{text}, variant: continual, data: {tmp_path}/shirts, eval: {{{reference}}}}}\n"
+    assert "has no captions, and model 'sd-mini' is trained on them" in missing_of(tmp_path, row)
+    write_picture(tmp_path / "plain/a.png")
+    row = f"  - {{{text}, variant: base, eval: {{{reference}, captions: {tmp_path}/plain}}}}\n"
+    assert "has no captions: expected a .txt file beside each image" in missing_of(tmp_path, row)
+    (tmp_path / "plain/a.txt").write_text("a dog")
+    assert notes_of(tmp_path, row) == ()
+    write_picture(tmp_path / "plain/b.png")
+    assert "b.png: has no caption b.txt" in missing_of(tmp_path, row)
+
+
+def test_images_without_classes_are_told(tmp_path: Path) -> None:
+    write_picture(tmp_path / "flat/a.png")
+    told = notes_of(tmp_path, f"  - {{variant: continual, data: {tmp_path}/flat}}\n")
+    assert told == (f"{tmp_path}/flat: the images have no classes: all of them train the null class",)
+
+
+def test_what_few_reference_images_do_not_give_is_told_before_sampling(tmp_path: Path) -> None:
+    for i in range(3):
+        write_picture(tmp_path / f"real/{i}.png")
+    np.savez(tmp_path / "real.npz", arr_0=np.zeros((3, 32, 32, 3), np.uint8))
+    for place in ("real", "real.npz"):
+        row = f"  - {{variant: base, eval: {{reference: {tmp_path}/{place}}}}}\n"
+        assert notes_of(tmp_path, row) == ("no precision, recall: 3 reference images: at least 4 are needed",)
+    for i in range(2):
+        (tmp_path / f"real/{i}.png").unlink()
+    np.savez(tmp_path / "real.npz", arr_0=np.zeros((1, 32, 32, 3), np.uint8))
+    for place in ("real", "real.npz"):
+        row = f"  - {{variant: base, eval: {{reference: {tmp_path}/{place}}}}}\n"
+        assert "holds 1 image, at least 2 are needed" in missing_of(tmp_path, row)
+
+
 def test_a_reference_file_of_the_users_own(tmp_path: Path) -> None:
     missing = graph_of(tmp_path, f"  - {{variant: base, eval: {{reference: {tmp_path}/ref.npz}}}}\n").runs[0]
     assert "ref.npz': there is no such file or folder" in missing.missing[0]
-    (tmp_path / "ref.npz").write_bytes(b"x")
+    np.savez(tmp_path / "ref.npz", arr_0=np.zeros((4, 8, 8, 3), np.uint8))
     [score] = specs(
         graph_of(tmp_path, f"  - {{variant: base, eval: {{reference: {tmp_path}/ref.npz}}}}\n"), ScoreSpec
     )

@@ -129,3 +129,16 @@ def test_a_lower_precision_is_told_with_what_it_costs(off: tuple[float, ...], to
     sentence, others = protocol(gather(results), [None])
     assert f"bfloat16 (images {told} 255 grey levels of float32's, root mean square)" in sentence
     assert not others
+
+
+def test_what_stages_have_to_tell_of_their_data_stands_under_the_table() -> None:
+    stage = {"seconds": 1, "peak_rss_mb": 1, "cached": False, "device": "cpu", "threads": 1}
+    stage |= {"digest": "0" * 64, "sources": "0" * 64}
+    facts = {"notes": ["2 images are odd"]}
+    stages = {
+        str(i) * 64: stage | {"kind": kind, "title": f"{kind} x", "facts": facts}
+        for i, kind in enumerate(("encode", "reference", "sample"))
+    }
+    runs = [make_run(seed=seed) for seed in (0, 1)]
+    (row,) = gather([Result(run, make_record(run, fd=3.0, stages=stages)) for run in runs])
+    assert row_notes(row)[-2:] == ["encode x: 2 images are odd", "reference x: 2 images are odd"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -47,7 +49,16 @@ def objects(store: SharedStore) -> list[str]:
     return [name for name in store.remote.list("artifacts") if "/scratch/" in name]
 
 
-def test_another_machine_goes_on_from_what_a_lost_one_kept(machine: Machine) -> None:
+@pytest.mark.parametrize("links", [True, False])
+def test_another_machine_goes_on_from_what_a_lost_one_kept(
+    machine: Machine, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not links:
+
+        def refuse(*arguments: object) -> None:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(os, "link", refuse)
     lost, other = machine("lost"), machine("other")
     scratch, _ = lost.scratch(KEY, INPUTS, "s")
     write(scratch, checkpoint="step 100", losses="1 2")

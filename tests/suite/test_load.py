@@ -182,10 +182,26 @@ def test_data_and_reference_may_meet_where_nothing_is_trained_or_the_paper_says_
     load_suite(
         rows(
             "{variant: base, data: fashion-mnist-full, eval: {reference: fashion-mnist}}",
-            "{variant: issd, data: fashion-mnist, eval: {reference: fashion-mnist}}",
+            "{model: dit-mini, resolution: 32, variant: issd, data: fashion-mnist, eval: {reference: fashion-mnist}}",
             "{variant: issd, data: imagenet}",
         )
     )
+
+
+def test_a_byte_order_mark_is_no_part_of_a_suite(write: Write) -> None:
+    plain, marked = write(EXAMPLE), write(EXAMPLE)
+    runs = load_suite(plain).runs
+    marked.write_bytes(b"\xef\xbb\xbf" + EXAMPLE.encode())
+    assert load_suite(marked).runs == runs  # with their places
+
+
+def test_too_few_samples_for_a_metric_are_noted_where_they_are_asked_for(rows: Write) -> None:
+    few = load_suite(rows("{variant: base}", "{variant: base, seeds: [0, 1], eval: {samples: 3}}"))
+    (note,) = few.notes
+    place, _, text = note.partition(": ")
+    assert text == "no precision, recall: 3 samples: at least 4 are needed"
+    assert few.text.splitlines()[int(place.split(":")[1]) - 1].endswith("eval: {samples: 3}}")
+    assert load_suite(rows("{variant: base, eval: {samples: 4}}")).notes == []
 
 
 def test_resolved_runs_survive_a_round_trip(write: Write) -> None:

@@ -159,9 +159,13 @@ ROWS = {
         "8:28: train: give lambda or share, not both",
     ),
     "training on the reference's images": (
-        "{variant: issd, data: fashion-mnist-full, eval: {reference: fashion-mnist}}",
-        "8:27: data: 'fashion-mnist-full' holds the images of the reference 'fashion-mnist': train on others than it is"
+        "{model: dit-mini, variant: issd, data: fashion-mnist-full, resolution: 32, eval: {reference: fashion-mnist}}",
+        "8:44: data: 'fashion-mnist-full' holds the images of the reference 'fashion-mnist': train on others than it is"
         " scored against",
+    ),
+    "another number of classes": (
+        "{variant: issd, data: fashion-mnist}",
+        "8:27: data: model 'DiT-XL/2' has 1,000 classes, and 'fashion-mnist' has 10",
     ),
     "scoring the reference's own images": (
         "{variant: real, nfe: 0, data: fashion-mnist-full, eval: {reference: fashion-mnist-64}}",

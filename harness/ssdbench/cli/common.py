@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ssdbench.cli.terminal import ascii_json, speaks_unicode
 from ssdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -106,16 +107,21 @@ def open_layered(results: str | Path, upstream: str | None, graph: Graph) -> Sto
     return Layered(store, behind)
 
 
-def emit(text: str, output: Path | None = None) -> None:
-    """Write data to stdout, or to ``output`` whole or not at all, saying so on stderr."""
+def emit(text: str, output: Path | None = None, *, form: str = "") -> None:
+    """Write data to stdout, or to ``output`` whole or not at all, saying so on stderr.
+
+    In the ``form`` json it stays JSON on a stdout that is not UTF-8.
+    """
     if output is None:
+        if form == "json" and not speaks_unicode():
+            text = ascii_json(text)
         typer.echo(text, nl=not text.endswith("\n"))
         return
     from ssdbench.store.files import write_atomically
 
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(output, text.encode())
+        write_atomically(output, text.encode(errors="backslashreplace"))
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror or error}") from error
     typer.echo(f"wrote {output}", err=True)
@@ -123,7 +129,7 @@ def emit(text: str, output: Path | None = None) -> None:
 
 def emit_json(value: Any) -> None:
     """Write ``value`` to stdout as JSON."""
-    emit(json.dumps(value, indent=2, ensure_ascii=False))
+    emit(json.dumps(value, indent=2, ensure_ascii=False), form="json")
 
 
 def console(*, stderr: bool) -> Console:

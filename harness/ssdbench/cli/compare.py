@@ -53,7 +53,7 @@ def compare(
 
     comparison = compare_rows(recorded_rows(first), recorded_rows(second))
     if json:
-        emit(json_module.dumps(asdict(comparison), indent=2, ensure_ascii=False) + "\n", output)
+        emit(json_module.dumps(asdict(comparison), indent=2, ensure_ascii=False) + "\n", output, form="json")
         return
     names = Path(first).name, Path(second).name
     called = names if names[0] != names[1] else (first, second)

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ssdbench.cli.terminal import prepare_streams
 from ssdbench.errors import SsdbenchError, SuiteError, UsageError
 from ssdbench.faults import disk_fault
 
@@ -61,7 +62,12 @@ class Verb(TyperCommand):
 
 
 class VerbGroup(TyperGroup):
-    """Lists the verbs in the order in which they are needed, not by name."""
+    """Lists the verbs in the order in which they are needed, not by name; prints to streams of any encoding."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line."""
+        prepare_streams()
+        return super().main(*arguments, **options)
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # as above
         """Return the verbs in their order of registration."""

@@ -12,7 +12,7 @@ import typer
 from ssdbench.cli.counting import counting
 from ssdbench.cli.scores import content_of
 from ssdbench.errors import InputError, UsageError
-from ssdbench.metrics.names import FD_DINOV2, INCEPTION, KID, OPTIONAL, metric_keys
+from ssdbench.metrics.names import FD_DINOV2, INCEPTION, OPTIONAL, metric_keys, too_few
 
 if TYPE_CHECKING:
     from ssdbench.metrics.evaluate import Evaluation
@@ -92,21 +92,25 @@ def carry_out(request: Request) -> dict[str, Any] | None:
         InputError: samples, reference or weights are missing or malformed.
 
     """
-    from ssdbench.metrics.kid import SUBSET, too_few
-
     request.check()
     wanted = request.wanted()
     samples = None if request.samples is None else _samples(request.samples, request)
     found = None if request.reference is None else _reference_place(request.reference, request)
     first = [key for key in wanted if key != FD_DINOV2]
-    second = None
+    second, lack = None, None
     if (
         samples is not None and found is not None
     ):  # what can fail without a pass over images does so before one
-        if wanted == (KID,) and (reason := too_few(samples.count, SUBSET)):
-            raise InputError(reason)
+        reasons = {key: too_few(key, samples.count, None) for key in wanted}
+        if all(reasons.values()):
+            raise InputError("; ".join(f"{key}: {reason}" for key, reason in reasons.items()))
         if FD_DINOV2 in wanted:
             second = _dinov2(*found, request, alone=not first)
+            lack = _NO_IMAGES
+            if second is not None and (lack := too_few(FD_DINOV2, samples.count, second[0].count)):
+                if not first:
+                    raise InputError(f"{FD_DINOV2}: {lack}")
+                second = None
     if samples is not None and request.export_npz is not None:
         _export(samples, request.export_npz, request.force)
     if found is None:
@@ -118,7 +122,7 @@ def carry_out(request: Request) -> dict[str, Any] | None:
         return content
     if second is None:
         assert content is not None
-        content["missing"][FD_DINOV2] = _NO_IMAGES
+        content["missing"][FD_DINOV2] = lack
         return content
     result = _second_pass(samples, *second, request)
     added = content_of(result, samples, second[0].count, wanted)
@@ -153,17 +157,23 @@ def _first_pass(
     network = load_network(request.network, request.weights, _device(request.device))
     from ssdbench.metrics.references import find_reference
 
+    told: list[str] = []
     with counting("reference") as progress:
-        reference = find_reference(place, network, resolution=resolution, progress=progress(None))
+        reference = find_reference(
+            place, network, resolution=resolution, progress=progress(None), tell=told.append
+        )
+    remarks = [f"the reference: {note}" for note in told]
     if request.save_reference is not None:
         _save_reference(reference, place, resolution, request)
     if samples is None or not wanted:
+        for remark in remarks:
+            typer.echo(remark, err=True)
         return None
     from ssdbench.metrics.evaluate import evaluate, lacking
 
     missing = lacking(reference, samples.count, wanted)
     if alone and len(missing) == len(wanted):
-        raise InputError("; ".join(dict.fromkeys(missing.values())))
+        raise InputError("; ".join(f"{key}: {reason}" for key, reason in missing.items()))
     with counting("samples") as progress:
         result = evaluate(
             samples.batches(),
@@ -173,7 +183,7 @@ def _first_pass(
             intervals=request.intervals,
             progress=progress(samples.count),
         )
-    return content_of(result, samples, reference.count, wanted)
+    return content_of(result, samples, reference.count, wanted, remarks)
 
 
 def _samples(place: str, request: Request) -> ImageSource:

@@ -32,7 +32,7 @@ def measure(
     """
     from ssdbench.cli.common import tell_suites
     from ssdbench.cli.errors import INTERRUPTED
-    from ssdbench.cli.run import reasons, refuse_missing, refuse_nothing, take
+    from ssdbench.cli.run import reasons, refuse_missing, refuse_nothing, take, tell_notes
     from ssdbench.engine import make_view
     from ssdbench.plan import build, decide
     from ssdbench.plan.present import outdated
@@ -43,6 +43,7 @@ def measure(
     graph = build(suite)
     refuse_missing(graph)
     refuse_nothing(graph)
+    tell_notes(graph)
     if upstream is not None:
         take(graph, store, upstream, sources=digest_sources(package_directory()))
     failed: dict[str, Reason] = {}

@@ -108,6 +108,7 @@ def _as_json(
                 "target": planned.target,
                 "unavailable": planned.unavailable,
                 "missing": list(planned.missing),
+                "notes": list(planned.notes),
             }
             for planned in graph.runs
         ],
@@ -144,12 +145,19 @@ def _print_table(suites: Sequence[Suite], graph: Graph, decisions: dict[str, Dec
     for reason, runs in reasons.items():
         who = describe(runs[0].run) if len(runs) == 1 else f"{len(runs)} runs"
         out.print(f"cannot run: {who}: {reason}", markup=False)
+    for note in notes_of(graph):
+        out.print(f"note: {note}", markup=False)
     out.print(
         f"{len(graph.runs)} runs; {total.stages} stages to run, {total.cached} cached; "
         f"{total.train_steps:,} optimisation steps, {total.images:,} samples, "
         f"{quantity(total.flops, 'FLOP')}, {quantity(total.disk_bytes, 'B')} on disk",
         markup=False,
     )
+
+
+def notes_of(graph: Graph) -> list[str]:
+    """Return what the authors of the runs may want to know, each once."""
+    return list(dict.fromkeys(note for planned in graph.runs for note in planned.notes))
 
 
 def lacking_room(total: Cost, place: Path) -> str | None:

@@ -86,7 +86,8 @@ def report(
         draw_figures(sheets, figures, paper)
         return
     show = Show(chosen, paper, delta)
-    emit(render(sheets, Format.JSON.value if json else form.value, show, store), output)
+    named = Format.JSON.value if json else form.value
+    emit(render(sheets, named, show, store), output, form=named)
 
 
 def draw_figures(sheets: Sequence[SuiteReport], directory: Path, paper: bool) -> None:

@@ -89,6 +89,7 @@ def run(
         return
     refuse_missing(graph)
     refuse_nothing(graph)
+    tell_notes(graph)
     store = open_store(results)
     if upstream is not None:
         take(graph, store, upstream, fresh=kinds)
@@ -174,9 +175,17 @@ def refuse_missing(graph: Graph) -> None:
         runs = sum(bool(planned.missing) for planned in graph.runs)
         lines = "\n".join(f"  {text}" for text in missing)
         raise UsageError(
-            f"{runs} of {len(graph.runs)} runs need what is not on this machine:\n{lines}\n"
+            f"{runs} of {len(graph.runs)} runs need what is not on this machine, or does not fit:\n{lines}\n"
             "nothing was run; '--only' selects other rows, '--profile mini' another scale"
         )
+
+
+def tell_notes(graph: Graph) -> None:
+    """Say on stderr what the runs' author may want to know."""
+    from ssdbench.cli.plan import notes_of
+
+    for note in notes_of(graph):
+        typer.echo(f"note: {note}", err=True)
 
 
 def refuse_nothing(graph: Graph) -> None:
@@ -252,7 +261,8 @@ def _print_tables(
     from ssdbench.report.document import render
 
     failed = reasons(graph, outcome)
-    emit(render([one.report(store, failed) for one in planned], "json" if as_json else "markdown"))
+    form = "json" if as_json else "markdown"
+    emit(render([one.report(store, failed) for one in planned], form), form=form)
 
 
 def reasons(graph: Graph, outcome: Outcome) -> dict[str, Reason]:

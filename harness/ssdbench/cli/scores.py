@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ssdbench.metrics.names import header
@@ -16,10 +16,14 @@ _DIGITS = {"precision": 4, "recall": 4, "kid": 6}
 
 
 def content_of(
-    result: Evaluation, samples: ImageSource, reference_count: int | None, wanted: Collection[str]
+    result: Evaluation,
+    samples: ImageSource,
+    reference_count: int | None,
+    wanted: Collection[str],
+    remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return what ``--json`` prints; metrics in the order of ``wanted``."""
-    notes = samples.notes if "is" in wanted else ()
+    """Return what ``--json`` prints; metrics in the order of ``wanted``, ``remarks`` on the reference's images."""
+    notes = [*samples.notes(order="is" in wanted), *remarks]
     return {
         "schema_version": SCHEMA,
         "samples": {"name": samples.name, "count": result.samples},

@@ -46,7 +46,9 @@ def show(
         return
     import yaml
 
-    emit(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100))
+    from ssdbench.cli.terminal import speaks_unicode
+
+    emit(yaml.safe_dump(data, sort_keys=False, allow_unicode=speaks_unicode(), width=100))
 
 
 def find_key(store: Store, prefix: str, *, records: bool = False) -> str:

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from ssdbench.data.captions import MANIFEST, beside, choose, numbered, read_coco, read_manifest
 from ssdbench.data.described import describe
-from ssdbench.data.folders import NO_LABEL, FolderPixels, list_images
+from ssdbench.data.folders import FolderPixels, list_images
 from ssdbench.data.images import Images
 from ssdbench.errors import InputError
 
 
 def folder(root: Path, resolution: int) -> Images:
     """A folder of images: in class folders, or else captioned by ``.txt`` files beside them, or neither."""
-    paths, labels = list_images(root)
-    pixels = FolderPixels(paths, resolution)
-    captions = beside(paths) if int(labels[0]) == NO_LABEL else None  # classes go before texts
-    return Images(pixels, labels) if captions is None else Images(pixels, *numbered(captions))
+    found = list_images(root)
+    pixels = FolderPixels(found.paths, resolution, found.notes)
+    captions = beside(found.paths) if not found.classes else None  # classes go before texts
+    return Images(pixels, found.labels) if captions is None else Images(pixels, *numbered(captions))
 
 
 def coco(source: Path, root: Path, resolution: int, count: int) -> Images:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.inputs import is_plain_name, is_text, parse_json, read_json, read_text
+from ssdbench.inputs import is_plain_name, is_text, parse_json, read_json, text_lines
 
 MANIFEST = ".jsonl"  # what names of manifests end in
 _CHOICE = "captions/choice"  # the stream of the random choice
@@ -83,7 +83,7 @@ def read_manifest(path: Path) -> list[Captioned]:
         InputError: the file cannot be read, or a line is something else; names the line.
     """
     found = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(text_lines(path), start=1):
         try:
             entry = parse_json(line)
             found.append(Captioned(**entry))
@@ -99,12 +99,12 @@ def read_manifest(path: Path) -> list[Captioned]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The captions of a text file, one a line; empty lines are passed over.
+    """The captions of a text file, one a line (:func:`ssdbench.inputs.text_lines`); empty lines are passed over.
 
     Raises:
         InputError: it cannot be read, or holds none.
     """
-    captions = [clean(line) for line in _lines(path) if line.strip()]
+    captions = [clean(line) for line in text_lines(path) if line.strip()]
     if not captions:
         raise InputError(f"{path}: holds no captions: expected one a line")
     return captions
@@ -116,6 +116,16 @@ def beside(images: Sequence[Path]) -> list[str] | None:
     Raises:
         InputError: some images have one and others have not, or a file cannot be read.
     """
+    texts = files_beside(images)
+    return None if texts is None else [clean(" ".join(text_lines(text))) for text in texts]
+
+
+def files_beside(images: Sequence[Path]) -> list[Path] | None:
+    """The ``.txt`` files of :func:`beside`, which are not read.
+
+    Raises:
+        InputError: some images have one and others have not.
+    """
     texts = [image.with_suffix(".txt") for image in images]
     present = [text.is_file() for text in texts]
     if not any(present):
@@ -125,7 +135,7 @@ def beside(images: Sequence[Path]) -> list[str] | None:
         raise InputError(
             f"{lacking[0]}: has no caption {lacking[0].stem}.txt, as {sum(present):,} other images have"
         )
-    return [clean(" ".join(_lines(text))) for text in texts]
+    return texts
 
 
 def clean(caption: str) -> str:
@@ -138,10 +148,6 @@ def numbered(captions: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...
     numbers: dict[str, int] = {}
     labels = [numbers.setdefault(caption, len(numbers)) for caption in captions]
     return np.array(labels, np.int64), tuple(numbers)
-
-
-def _lines(path: Path) -> list[str]:
-    return read_text(path).splitlines()
 
 
 def _entries(path: Path, content: Any, name: str, fields: dict[str, type]) -> list[dict[str, Any]]:

@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from ssdbench.data import decoding
+from ssdbench.data.decoding import EXTENSIONS, MAX_BYTES, OTHER_IMAGES, Noticed
 from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
 
-EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp"})
 NO_LABEL = -1
-MAX_PIXELS = 89_478_485
-"""The most pixels of an image, before and within the crop: where Pillow too begins to suspect a decompression bomb."""
+READING = 2
+"""Rises when the same files are read as other images, labels or captions than before: a part of their digest."""
 
-MAX_BYTES = 1 << 30  # of an image file
-# Pillow would know more by their content, whatever the name: EPS among them, which starts Ghostscript.
-_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "WEBP")
+_SHOWN = 2  # classes at either end of a mapping, and names of a kind, that a message shows
 
 
-def list_images(root: Path) -> tuple[list[Path], NDArray[np.int64]]:
+@dataclass(frozen=True)
+class ImageFiles:
+    """The images of a folder.
+
+    Args:
+        paths: in a fixed order.
+        labels: int64 (N,), the number of each one's class, or :data:`NO_LABEL`.
+        classes: the names of the class folders, in the order of their numbers; none where there are no labels.
+        notes: what was passed over, and classes without images.
+    """
+
+    paths: list[Path]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mapping(self) -> str:
+        """Which number the first and the last classes have."""
+        named = [f"{number} = {name}" for number, name in enumerate(self.classes)]
+        if len(named) > 2 * _SHOWN:
+            named[_SHOWN:-_SHOWN] = ["..."]
+        return ", ".join(named)
+
+
+def list_images(root: Path) -> ImageFiles:
     """Find the images below ``root`` and their labels, in a fixed order.
 
-    With subfolders, each is a class, numbered in the order of their sorted names, and may hold folders of its own.
-    Without, the images have no labels: :data:`NO_LABEL`. Hidden files and folders are passed over.
+    With subfolders, each is a class and may hold folders of its own. Classes are numbered from 0 in the order of their
+    names. Where all names are whole numbers that is the order of the numbers: 0, 1, ..., 9, 10. Without subfolders the
+    images have no labels. Hidden files and folders are passed over. Images of a type that is not read are passed over
+    too, which is noted.
 
     Raises:
-        InputError: there is no such folder, it holds no image, or images lie beside class folders.
+        InputError: there is no such folder, it holds no image, images lie beside class folders, or two class folders
+            are named by the same number.
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder of images")
@@ -39,21 +65,42 @@ def list_images(root: Path) -> tuple[list[Path], NDArray[np.int64]]:
         entries = sorted(root.iterdir())
     except OSError as error:
         raise InputError(f"{root}: cannot be listed: {error.strerror or error}") from error
-    classes = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
+    folders = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
     loose = [path for path in entries if _is_image(path, root)]
-    if loose and classes:
+    if loose and folders:
         raise InputError(
-            f"{root}: {len(loose)} images (such as {loose[0].name}) lie beside {len(classes)} class folders; "
+            f"{root}: {len(loose)} images (such as {loose[0].name}) lie beside {len(folders)} class folders; "
             "expected either one folder a class or images alone"
         )
-    paths, labels = loose, [NO_LABEL] * len(loose)
-    for label, folder in enumerate(classes):
-        found = sorted(path for path in folder.rglob("*") if _is_image(path, folder))
+    paths, labels, empty = loose, [NO_LABEL] * len(loose), []
+    others = [path for path in entries if _is_other_image(path, root)]
+    for label, folder in enumerate(_numbered(folders)):
+        below = sorted(folder.rglob("*"))
+        found = [path for path in below if _is_image(path, folder)]
+        others += [path for path in below if _is_other_image(path, folder)]
+        empty += [] if found else [folder.name]
         paths += found
         labels += [label] * len(found)
+    notes = passed_over(others)
     if not paths:
-        raise InputError(f"{root}: no images found (looked for {', '.join(sorted(EXTENSIONS))})")
-    return paths, np.array(labels, np.int64)
+        seen = "".join(f"; {note}" for note in notes)
+        raise InputError(f"{root}: no images found (looked for {', '.join(sorted(EXTENSIONS))}){seen}")
+    if empty:
+        shown = ", ".join([*empty[: 2 * _SHOWN], *(["..."] if len(empty) > 2 * _SHOWN else [])])
+        notes += (f"{len(empty)} of {len(folders)} class folders hold no image: {shown}",)
+    names = tuple(folder.name for folder in _numbered(folders))
+    return ImageFiles(paths, np.array(labels, np.int64), names, notes)
+
+
+def passed_over(files: Iterable[PurePath]) -> tuple[str, ...]:
+    """Say how many of the files are images of types that are not read, by type and with the name of one, or nothing."""
+    others = [file for file in files if file.suffix.lower() in OTHER_IMAGES]
+    if not others:
+        return ()
+    kinds = Counter(file.suffix.lower() for file in others)
+    counted = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    found = f"passed over {len(others):,} image{'s' * (len(others) != 1)} of types that are not read"
+    return (f"{found}: {counted}, such as {others[0].name}",)
 
 
 def is_hidden(path: Path, root: Path) -> bool:
@@ -61,15 +108,31 @@ def is_hidden(path: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
+def _numbered(folders: Sequence[Path]) -> list[Path]:
+    """Class folders in the order of their numbers."""
+    if not all(folder.name.isascii() and folder.name.isdecimal() for folder in folders):
+        return list(folders)
+    ordered = sorted(folders, key=lambda folder: (int(folder.name), folder.name))
+    for one, other in zip(ordered, ordered[1:], strict=False):
+        if int(one.name) == int(other.name):
+            raise InputError(f"{one.parent}: the class folders {one.name} and {other.name} are one number")
+    return ordered
+
+
 def _is_image(path: Path, root: Path) -> bool:
     return path.suffix.lower() in EXTENSIONS and not is_hidden(path, root)
+
+
+def _is_other_image(path: Path, root: Path) -> bool:
+    return path.suffix.lower() in OTHER_IMAGES and not is_hidden(path, root)
 
 
 class FolderPixels:
     """Image files as if they were one array uint8 (N, resolution, resolution, 3); indexing decodes."""
 
-    def __init__(self, paths: Sequence[Path], resolution: int) -> None:
+    def __init__(self, paths: Sequence[Path], resolution: int, notes: Sequence[str] = ()) -> None:
         self.paths, self.resolution = list(paths), resolution
+        self._notes, self._noticed = tuple(notes), Noticed()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -84,59 +147,23 @@ class FolderPixels:
         chosen = self.paths[which] if isinstance(which, slice) else [self.paths[i] for i in which]
         found = np.empty((len(chosen), *self.shape[1:]), np.uint8)
         for row, path in enumerate(chosen):
-            found[row] = decode(path, self.resolution)
+            found[row] = decode(path, self.resolution, self._noticed)
         return found
 
+    def notes(self) -> tuple[str, ...]:
+        """What is to be told of the files, and of those images that were decoded so far."""
+        return self._notes + self._noticed.notes()
 
-def decode(path: Path, resolution: int) -> NDArray[np.uint8]:
-    """Read an image file as RGB, fitted by :func:`center_crop`.
+
+def decode(path: Path, resolution: int | None, noticed: Noticed | None = None) -> NDArray[np.uint8]:
+    """Read an image file as RGB; see :func:`ssdbench.data.decoding.decode`.
 
     Raises:
-        InputError: it cannot be decoded.
+        InputError: it cannot be read or decoded.
     """
     require_file(path, MAX_BYTES)
-    with opened_image(path, str(path), resolution) as image:
-        return center_crop(image.convert("RGB"), resolution)
-
-
-@contextmanager
-def opened_image(source: Path | bytes, name: str, resolution: int | None = None) -> Iterator[Image.Image]:
-    """An image of a known format and a size that memory has room for, also when cropped to ``resolution``.
-
-    Raises:
-        InputError: it is none, or whatever Pillow says while it is open, about the file called ``name``.
-    """
     try:
-        with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS
-        ) as image:
-            short, long = sorted(image.size)
-            if short * long > MAX_PIXELS:
-                raise InputError(
-                    f"{name}: {image.width}x{image.height} pixels, expected at most {MAX_PIXELS:,} in all"
-                )
-            if resolution is not None and resolution**2 * long > MAX_PIXELS * short:
-                raise InputError(
-                    f"{name}: {image.width}x{image.height} pixels, too narrow to be resized and cropped to {resolution}"
-                )
-            yield image
-    except InputError:
-        raise
-    except (
-        Exception
-    ) as error:  # Pillow and its decoders raise a dozen types, all about the content of the file
-        reason = str(error).replace(f" {name!r}", "") or type(error).__name__
-        raise InputError(f"{name}: cannot be decoded as an image: {reason}") from error
-
-
-def center_crop(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """Fit an image to a square as ADM and DiT do: halve with a box filter, resize with bicubic, crop the centre.
-
-    Returns uint8 (size, size, C).
-    """
-    while min(image.size) >= 2 * size:
-        image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
-    scale = size / min(image.size)
-    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
-    left, top = (image.width - size) // 2, (image.height - size) // 2
-    return np.asarray(image)[top : top + size, left : left + size]
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return decoding.decode(content, str(path), resolution, noticed=noticed, opaque=False)

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ssdbench.data.folders import FolderPixels
+
 
 class Pixels(Protocol):
     """Images uint8 (N, H, W, C): an array, or something that decodes when it is indexed."""
@@ -39,3 +41,7 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of results should know of the files, and of those images that were decoded so far."""
+        return self.pixels.notes() if isinstance(self.pixels, FolderPixels) else ()

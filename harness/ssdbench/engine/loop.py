@@ -30,6 +30,7 @@ from ssdbench.engine.targets import Targets
 from ssdbench.engine.view import Counts, View, format_seconds
 from ssdbench.plan.decide import Decision
 from ssdbench.plan.graph import Graph
+from ssdbench.stages.spec import notes_of
 from ssdbench.store import Store
 from ssdbench.worker import Progress
 
@@ -89,13 +90,14 @@ class Loop:
         """Do it all.
 
         Raises:
-            UsageError: there is nowhere to run anything.
+            UsageError: there is nowhere to run anything, or the store's file system cannot commit a result.
         """
         with collector_paused():  # reads a record a run
             for target in self._graph.targets:
                 if self._board.state[target] is State.CACHED:
                     self._targets.settle(target, anew=False)
         if self._board.pending:
+            self._store.check_place()
             self._places = self._open_places()
             with taken(lambda: self._inbox.put(_Signalled()), signal.SIGINT, signal.SIGTERM):
                 self._view.open(self._counts())
@@ -240,6 +242,8 @@ class Loop:
         if result.here:
             self._outcome.done.append(key)
             self._view.finished(key, format_seconds(result.manifest.seconds))
+            for note in notes_of(result.manifest.facts):
+                self._view.say(f"{key[:8]}  {self._graph.nodes[key].spec.title}: {note}")
         else:
             self._outcome.adopted.append(key)
             self._view.finished(key, "done by another process")

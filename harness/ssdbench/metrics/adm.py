@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ssdbench.data.folders import MAX_PIXELS
+from ssdbench.data.decoding import MAX_PIXELS
 from ssdbench.errors import InputError
 from ssdbench.metrics.features import Progress, image_statistics
 from ssdbench.metrics.frechet import Gaussian
 from ssdbench.metrics.names import INCEPTION
 from ssdbench.metrics.npz import NpzArrays
-from ssdbench.metrics.precision_recall import REFERENCE_IMAGES, neighbour_radii
+from ssdbench.metrics.precision_recall import REFERENCE_IMAGES, known_radii
 from ssdbench.metrics.reference import Reference, described
 
 if TYPE_CHECKING:
@@ -94,12 +94,12 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
         shape, _ = NpzArrays(path).header("arr_0")
         keep = min(shape[0] if shape else 0, REFERENCE_IMAGES)
         images = image_statistics(npz_images(path), network, progress, keep=keep)
-        features, radii = images.features, neighbour_radii(images.features)
+        features, radii = images.features, known_radii(images.features)
         if pooled is None and spatial is None:
             count = images.count
-        pooled = pooled or Gaussian(images.pooled.mean, images.pooled.covariance)
-        spatial = spatial or Gaussian(images.spatial.mean, images.spatial.covariance)
-    if pooled is None and spatial is None:
+        of_images = Reference.of(images, network, path.name, features=False)
+        pooled, spatial = pooled or of_images.pooled, spatial or of_images.spatial
+    elif pooled is None and spatial is None:
         keys = ", ".join(NpzArrays(path).names())
         raise InputError(
             f"{path}: found {keys}, expected 'arr_0' (uint8 images) or, for the network {INCEPTION} alone, "

@@ -6,7 +6,8 @@ import tarfile
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from ssdbench.data.folders import EXTENSIONS, MAX_BYTES
+from ssdbench.data.decoding import EXTENSIONS, MAX_BYTES, OTHER_IMAGES
+from ssdbench.data.folders import passed_over
 from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
 from ssdbench.metrics.decoding import Encoded
@@ -14,8 +15,10 @@ from ssdbench.metrics.decoding import Encoded
 TAR = ".tar"
 
 
-def tar_members(path: Path) -> list[Encoded]:
-    """Return the images of an archive, sorted by path as those of a folder are; hidden ones are passed over.
+def tar_members(path: Path) -> tuple[list[Encoded], tuple[str, ...]]:
+    """Return the images of an archive, sorted by path as those of a folder are, and what was passed over.
+
+    Hidden ones are passed over without a word.
 
     Raises:
         InputError: it is no plain tar archive, is cut short, holds links, or no image.
@@ -23,6 +26,7 @@ def tar_members(path: Path) -> list[Encoded]:
     size = require_file(path)
     end = -1
     found: list[tuple[tuple[str, ...], Encoded]] = []
+    others: list[PurePosixPath] = []
     try:
         with tarfile.open(path, "r:") as archive:
             for member in archive:
@@ -31,8 +35,11 @@ def tar_members(path: Path) -> list[Encoded]:
                     raise InputError(f"{path}: {member.name!r:.200} has a size of {member.size} bytes")
                 end = member.offset
                 parts = tuple(part for part in PurePosixPath(member.name).parts if part != ".")
-                hidden = any(part.startswith(".") for part in parts)
-                if not parts or hidden or PurePosixPath(member.name).suffix.lower() not in EXTENSIONS:
+                suffix = PurePosixPath(member.name).suffix.lower()
+                if not parts or any(part.startswith(".") for part in parts):
+                    continue
+                if suffix not in EXTENSIONS:
+                    others += [PurePosixPath(member.name)] if suffix in OTHER_IMAGES else []
                     continue
                 if member.issym() or member.islnk():
                     raise InputError(f"{path}: {member.name} is a link to {member.linkname}: expected files")
@@ -56,7 +63,7 @@ def tar_members(path: Path) -> list[Encoded]:
         raise InputError(f"{path} is no plain tar archive, or it is cut short: {error}") from error
     if not found:
         raise InputError(f"{path}: no images found (looked for {', '.join(sorted(EXTENSIONS))})")
-    return [image for _, image in sorted(found, key=lambda item: item[0])]
+    return [image for _, image in sorted(found, key=lambda item: item[0])], passed_over(others)
 
 
 def _read(path: Path, offset: int, size: int) -> bytes:

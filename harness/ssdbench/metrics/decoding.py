@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from ssdbench.data.folders import MAX_BYTES, center_crop, opened_image
+from ssdbench.data import decoding
+from ssdbench.data.decoding import MAX_BYTES, Noticed
 from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
 
-_DEEP = ("I", "F")  # and their variants: more than 8 bits a channel
 _HELD = 1 << 28  # bytes of decoded images that wait, or go on together, at most; one may be larger
 _Size = tuple[int, int]
 
@@ -47,8 +46,12 @@ class Encoded:
         return Encoded(str(path), path.parent.relative_to(root).as_posix(), read)
 
 
-def decoded(images: Sequence[Encoded], resolution: int | None, batch: int) -> Iterator[NDArray[np.uint8]]:
+def decoded(
+    images: Sequence[Encoded], resolution: int | None, batch: int, noticed: Noticed | None = None
+) -> Iterator[NDArray[np.uint8]]:
     """Yield images as RGB, uint8 NHWC in batches; cropped and resized as ADM does where a resolution is given.
+
+    ``noticed`` is told what a reader may want to know of them.
 
     Raises:
         InputError: one cannot be decoded, has more than 8 bits a channel or transparent pixels, or is of another size
@@ -57,13 +60,13 @@ def decoded(images: Sequence[Encoded], resolution: int | None, batch: int) -> It
     workers = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
     if not images:
         return
-    first = decode(images[0], resolution)
+    first = decode(images[0], resolution, None, noticed)
     like = (images[0].name, (first.shape[1], first.shape[0])) if resolution is None else None
     together = max(1, _HELD // first.nbytes)
     rows = [first]
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
-        for pixels in _in_order(pool, images[1:], resolution, like, min(2 * workers, together)):
+        for pixels in _in_order(pool, images[1:], resolution, like, noticed, min(2 * workers, together)):
             if len(rows) >= min(batch, together):
                 yield np.stack(rows)
                 rows = []
@@ -78,11 +81,12 @@ def _in_order(
     images: Sequence[Encoded],
     resolution: int | None,
     like: tuple[str, _Size] | None,
+    noticed: Noticed | None,
     depth: int,
 ) -> Iterator[NDArray[np.uint8]]:
     waiting: deque[Future[NDArray[np.uint8]]] = deque()
     for image in images:
-        waiting.append(pool.submit(decode, image, resolution, like))
+        waiting.append(pool.submit(decode, image, resolution, like, noticed))
         if len(waiting) > depth:
             yield waiting.popleft().result()
     while waiting:
@@ -90,41 +94,11 @@ def _in_order(
 
 
 def decode(
-    encoded: Encoded, resolution: int | None, like: tuple[str, _Size] | None = None
+    encoded: Encoded, resolution: int | None, like: tuple[str, _Size] | None, noticed: Noticed | None
 ) -> NDArray[np.uint8]:
     """Return one image as RGB, uint8 (H, W, 3), of the width and height of the image ``like``; see ``decoded``."""
     try:
         content = encoded.read()
     except OSError as error:
         raise InputError(f"{encoded.name}: cannot be read: {error.strerror or error}") from error
-    with opened_image(content, encoded.name, resolution) as image:
-        if like is not None and image.size != like[1]:  # told by the header, before anything is decoded
-            (w, h), (w0, h0) = image.size, like[1]
-            raise InputError(
-                f"{encoded.name}: {w}x{h} pixels, but {like[0]} has {w0}x{h0}; all must have one size, or give a "
-                "resolution to which they are cropped and resized (--resolution)"
-            )
-        if image.mode.startswith(_DEEP) or _cuts(image):
-            raise InputError(
-                f"{encoded.name}: pixels of mode {image.mode}, more than 8 bits; expected 8 bits a channel"
-            )
-        if "A" in image.getbands() or "transparency" in image.info:
-            alpha = np.asarray(image.convert("RGBA"))[..., 3]
-            if alpha.min() != 255:
-                raise InputError(f"{encoded.name}: has transparent pixels; expected opaque images")
-        rgb = image.convert("RGB")
-        return np.asarray(rgb) if resolution is None else center_crop(rgb, resolution)
-
-
-def _cuts(image: Image.Image) -> bool:
-    """Whether Pillow would cut deeper channels to 8 bits: it opens 16-bit colour as RGB, and only the tiles tell."""
-    for tile in getattr(image, "tile", ()):
-        found = (
-            tile.args if isinstance(tile.args, tuple) else (tile.args,)
-        )  # a raw mode; of a PPM, the largest value
-        if any(
-            ";16" in value if isinstance(value, str) else tile.codec_name.startswith("ppm") and value > 255
-            for value in found
-        ):
-            return True
-    return False
+    return decoding.decode(content, encoded.name, resolution, like, noticed)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ssdbench.metrics.features import SKETCH, ImageStatistics, Progress, image_statistics
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
 from ssdbench.metrics.intervals import Interval, around, frechet_interval
-from ssdbench.metrics.kid import kid, kid_interval, too_few
+from ssdbench.metrics.kid import kid, kid_interval
 from ssdbench.metrics.moments import Moments
-from ssdbench.metrics.names import KID, metric_keys
+from ssdbench.metrics.names import KID, metric_keys, too_few
 from ssdbench.metrics.precision_recall import (
     REFERENCE_IMAGES,
     precision_recall,
@@ -99,14 +99,14 @@ def compare(
         (frechet_key, samples.pooled, reference.pooled, _some(samples.features)),
         (spatial_key, samples.spatial, reference.spatial, spread.spatial if spread else None),
     ):
-        if key not in chosen or gaussian is None:
+        if key not in chosen or gaussian is None or key in missing:
             continue
         sampled = Gaussian(moments.mean, moments.covariance)
         metrics[key] = frechet_distance(sampled, gaussian)
         if spread is not None and rows is not None:
             intervals[key] = frechet_interval(metrics[key], rows, samples.count, sampled, gaussian)
         stamps += _rank_stamps(key, moments, reference.count)
-    if score_key in chosen:
+    if score_key in chosen and score_key not in missing:
         metrics[score_key] = samples.inception_score
         if spread is not None:
             intervals[score_key] = around(
@@ -145,11 +145,14 @@ def lacking(reference: Reference, samples: int, wanted: Collection[str]) -> dict
         for key, gaussian in ((frechet_key, reference.pooled), (spatial_key, reference.spatial))
         if gaussian is None
     }
+    featured = (precision_key, recall_key, KID)
     if reference.features is None:
         reason = f"the reference {reference.data!r} has no images or features"
-        missing |= dict.fromkeys((precision_key, recall_key, KID), reason)
-    elif few := too_few(samples, len(reference.features)):
-        missing[KID] = few
+        missing |= dict.fromkeys(featured, reason)
+    for key in (*metric_keys(reference.network), KID):
+        of = reference.count if key not in featured or reference.features is None else len(reference.features)
+        if few := too_few(key, samples, of):
+            missing[key] = few
     return {key: reason for key, reason in missing.items() if key in wanted}
 
 
@@ -172,7 +175,8 @@ def _from_features(
             shares, *bounds = precision_recall_intervals(
                 samples.features, real, reference_radii=reference.radii, device=device
             )
-            intervals |= dict(zip(("precision", "recall"), bounds, strict=True))
+            found = zip(("precision", "recall"), bounds, strict=True)
+            intervals |= {key: bound for key, bound in found if bound is not None}
         metrics |= shares._asdict()
     if KID in keys:
         metrics[KID] = kid(samples.features, real)

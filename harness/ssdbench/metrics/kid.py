@@ -59,14 +59,6 @@ def kid_interval(
     return around(value, float(error), "U-statistic, over samples")
 
 
-def too_few(samples: int, reference: int, size: int = SUBSET) -> str | None:
-    """Return why there is no KID of so many images, None where there is one."""
-    for count, what in ((samples, "samples"), (reference, "reference images")):
-        if count < size:
-            return f"KID of {count} {what}: a subset has {size}"
-    return None
-
-
 def kernel(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return (x.y / D + 1)^3, float64 (N, M), of float32 rows (N, D) and (M, D)."""
     values: NDArray[np.float64] = ((x @ y.T).astype(np.float64) / x.shape[1] + 1) ** 3
@@ -83,5 +75,6 @@ def _check(samples: NDArray[np.floating], reference: NDArray[np.floating], size:
         raise InputError(
             f"features of shapes {samples.shape} and {reference.shape}: expected (N, D) and (M, D)"
         )
-    if reason := too_few(len(samples), len(reference), size):
-        raise InputError(reason)
+    for rows, what in ((samples, "samples"), (reference, "reference images")):
+        if len(rows) < size:
+            raise InputError(f"KID of {len(rows)} {what}: a subset has {size}")

@@ -10,6 +10,32 @@ FD_DINOV2 = "fd-dinov2"
 OPTIONAL = {KID: "KID", FD_DINOV2: "FD-DINOv2"}
 """What ``ssdbench eval`` computes besides, where it is asked to."""
 
+# Images that a metric needs, 2 unless said otherwise: a covariance divides by N - 1, and IS of one image is always 1.
+# A third neighbour takes four points, and KID's subsets hold a thousand.
+_LEAST = {"precision": 4, "recall": 4, KID: 1000}
+
+
+def too_few(metric: str, samples: int | None, reference: int | None) -> str | None:
+    """Return why a metric cannot be had of so many samples and reference images, or None.
+
+    A count that is not known is None, and enough. IS has no need of a reference.
+    """
+    least = _LEAST.get(metric, 2)
+    for count, what in ((samples, "sample"), (None if metric == "is" else reference, "reference image")):
+        if count is not None and count < least:
+            return f"{count:,} {what}{'s' * (count != 1)}: at least {least:,} are needed"
+    return None
+
+
+def lacking_counts(network: str, samples: int | None, reference: int | None) -> tuple[str, ...]:
+    """Return a line for each reason why some of a network's metrics cannot be had of so many images."""
+    found: dict[str, list[str]] = {}
+    for metric in metric_keys(network):
+        if (reason := too_few(metric, samples, reference)) is not None:
+            found.setdefault(reason, []).append(metric)
+    return tuple(f"no {', '.join(metrics)}: {reason}" for reason, metrics in found.items())
+
+
 DIAGNOSTICS = {
     "trajectory": "Trajectory error",
     "nearest_training": "Nearest training image",

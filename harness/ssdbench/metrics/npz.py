@@ -22,6 +22,18 @@ _DEFLATES = 1100  # deflate makes of a byte 1,032 at most
 BLOCK_BYTES = 1 << 28  # of the rows that are held together, at most; one row may be larger
 
 
+def images_in(path: Path) -> int | None:
+    """How many images a ``.npz`` holds as ``arr_0``; None where it is no such file, or holds none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if path.suffix != ".npz" or "arr_0" not in NpzArrays(path).names():
+        return None
+    shape, _ = NpzArrays(path).header("arr_0")
+    return shape[0] if shape else None
+
+
 @dataclass(frozen=True)
 class NpzArrays:
     """An ``.npz`` file, read array by array, never unpickled; complaints are InputErrors with the path."""

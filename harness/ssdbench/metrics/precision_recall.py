@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.intervals import Interval, RecallJackknife, share_interval
+from ssdbench.metrics.intervals import GROUPS, Interval, RecallJackknife, share_interval
 from ssdbench.metrics.neighbours import (
     Points,
     Products,
@@ -43,8 +43,15 @@ def neighbour_radii(
     counted. Raises InputError for fewer than k + 1 features.
     """
     if len(features) <= k:
-        raise InputError(f"precision and recall of {len(features)} samples: at least {k + 1} are needed")
+        raise InputError(f"precision and recall of {len(features)} images: at least {k + 1} are needed")
     return _radii(Points(features, *common_frame(features)), k, Products(device))
+
+
+def known_radii(
+    features: NDArray[np.floating], device: torch.device | str = "cpu"
+) -> NDArray[np.float64] | None:
+    """Return :func:`neighbour_radii`, or None of features that are too few to have any."""
+    return neighbour_radii(features, device=device) if len(features) > NEIGHBOURS else None
 
 
 def precision_recall(
@@ -82,10 +89,14 @@ def precision_recall_intervals(
     reference_radii: NDArray[np.float64] | None = None,
     k: int = NEIGHBOURS,
     device: torch.device | str = "cpu",
-) -> tuple[PrecisionRecall, Interval, Interval]:
-    """Return what ``precision_recall`` does, and 95 % intervals of precision and of recall."""
-    shares, recall = _measure(samples, reference, reference_radii, k, device, RecallJackknife)
-    assert recall is not None
+) -> tuple[PrecisionRecall, Interval, Interval | None]:
+    """Return what ``precision_recall`` does, and 95 % intervals of precision and of recall.
+
+    Recall has none where a tenth of the samples cannot be left out (fewer than ten, or too few stay for k neighbours).
+    """
+    enough = len(samples) >= GROUPS and len(samples) - -(-len(samples) // GROUPS) > k
+    jackknife = RecallJackknife if enough else None
+    shares, recall = _measure(samples, reference, reference_radii, k, device, jackknife)
     return shares, share_interval(shares.precision, len(samples)), recall
 
 
@@ -101,9 +112,9 @@ def _measure(
         raise InputError(
             f"features of shapes {samples.shape} and {reference.shape}: expected (N, D) and (M, D)"
         )
-    for features in (samples, reference):
+    for features, what in ((samples, "samples"), (reference, "reference images")):
         if len(features) <= k:
-            raise InputError(f"precision and recall of {len(features)} samples: at least {k + 1} are needed")
+            raise InputError(f"precision and recall of {len(features)} {what}: at least {k + 1} are needed")
     products, frame = Products(device), common_frame(samples, reference)
     real = Points(reference, *frame)
     real_balls = _Balls(real, _radii(real, k, products) if reference_radii is None else reference_radii)

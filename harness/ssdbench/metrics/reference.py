@@ -15,8 +15,8 @@ from ssdbench.errors import InputError
 from ssdbench.inputs import parse_json, require_file
 from ssdbench.metrics.features import ImageStatistics, Progress, image_statistics
 from ssdbench.metrics.frechet import Gaussian
-from ssdbench.metrics.moments import chunk_moments
-from ssdbench.metrics.precision_recall import neighbour_radii
+from ssdbench.metrics.moments import Moments, chunk_moments
+from ssdbench.metrics.precision_recall import known_radii
 
 if TYPE_CHECKING:
     from ssdbench.metrics.networks import FeatureNetwork
@@ -73,7 +73,7 @@ class Reference:
     ) -> Reference:
         """Return the reference that one pass over real images gives; ``data`` says which images they are.
 
-        Without ``features`` it serves no precision and recall.
+        Without ``features`` it serves no precision and recall. What too few images do not give is None.
         """
         return Reference(
             network=network.name,
@@ -81,10 +81,10 @@ class Reference:
             revision=network.revision,
             data=data,
             count=statistics.count,
-            pooled=Gaussian(statistics.pooled.mean, statistics.pooled.covariance),
-            spatial=Gaussian(statistics.spatial.mean, statistics.spatial.covariance),
+            pooled=_gaussian_of(statistics.pooled),
+            spatial=_gaussian_of(statistics.spatial),
             features=statistics.features if features else None,
-            radii=neighbour_radii(statistics.features, device=network.device) if features else None,
+            radii=known_radii(statistics.features, network.device) if features else None,
         )
 
     def check(self, network: FeatureNetwork) -> None:
@@ -133,9 +133,13 @@ class Reference:
             if self.features is None or self.spatial is None:
                 raise InputError("a small reference needs features and spatial moments")
             rounded = self.features.astype(np.float16)
-            arrays |= {"features": rounded, "radii": neighbour_radii(rounded), "sigma": None}
+            arrays |= {"features": rounded, "radii": known_radii(rounded), "sigma": None}
             arrays["sigma_s"] = self.spatial.covariance.astype(np.float32)
         return {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
+
+
+def _gaussian_of(moments: Moments) -> Gaussian | None:
+    return Gaussian(moments.mean, moments.covariance) if moments.count > 1 else None
 
 
 def make_reference(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,10 +39,12 @@ def find_reference(
     *,
     resolution: int | None = None,
     progress: Progress | None = None,
+    tell: Callable[[str], None] = lambda note: None,
 ) -> Reference:
     """Return the reference that ``place`` names: a saved one, ADM's ``.npz``, or images as ``open_images`` reads them.
 
     Moments are of all the images; precision and recall take 10,000 of them, chosen at random, as ADM's protocol does.
+    ``tell`` is called with each remark on the images.
 
     Raises:
         InputError: it is malformed, or was made with another network.
@@ -52,9 +55,11 @@ def find_reference(
         reference.check(network)
         return reference
     images = open_images(place, resolution)
-    if images.count < 2:
-        raise InputError(f"{images.name}: {images.count} reference image, at least 2 are needed")
+    if not images.count:
+        raise InputError(f"{images.name}: holds no images")
     statistics = image_statistics(
         images.batches(), network, progress, keep=min(images.count, REFERENCE_IMAGES)
     )
+    for note in images.notes(order=False):
+        tell(note)
     return Reference.of(statistics, network, images.name)

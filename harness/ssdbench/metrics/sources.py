@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.data.datasets import READERS, load_images
-from ssdbench.data.folders import EXTENSIONS, MAX_PIXELS, is_hidden
+from ssdbench.data.decoding import EXTENSIONS, MAX_PIXELS, Noticed
+from ssdbench.data.folders import is_hidden, passed_over
 from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
 from ssdbench.metrics.adm import npz_images
@@ -22,6 +23,7 @@ from ssdbench.own import is_own
 
 BATCH = 100
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".gz", ".7z", ".rar")
+_LOSSY = (".jfif", ".jpe", ".jpeg", ".jpg", ".webp")
 _SORTED = (
     "the samples come class by class: IS is taken over consecutive chunks of 5,000, and a chunk with few classes "
     "scores far too low; shuffle them"
@@ -37,14 +39,20 @@ class ImageSource:
         count: how many.
         batches: yields them anew, uint8 NHWC arrays, C = 1 or 3, all of one size.
         labels: their classes, int64 (count,), where they are known.
-        notes: what a reader of their metrics should know.
+        known: what a reader of their metrics should know, before any is read.
+        told: returns what is known besides once they were read.
     """
 
     name: str
     count: int
     batches: Callable[[], Iterator[NDArray[np.uint8]]]
     labels: NDArray[np.int64] | None = None
-    notes: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    told: Callable[[], tuple[str, ...]] = tuple
+
+    def notes(self, *, order: bool = True) -> tuple[str, ...]:
+        """Return what a reader of the metrics should know; ``order``: also of the images' order, which IS hangs on."""
+        return tuple(note for note in (*self.known, *self.told()) if order or note != _SORTED)
 
     def first(self, count: int) -> ImageSource:
         """Return the first ``count`` of the images."""
@@ -114,8 +122,9 @@ def open_images(place: str, resolution: int | None = None) -> ImageSource:
             for start in range(0, len(images), BATCH):
                 yield images.pixels[start : start + BATCH]
 
-        notes = class_sorted(images.labels)
-        return ImageSource(f"{place} at {resolution}", len(images), batches, images.labels, notes)
+        known = class_sorted(images.labels)
+        name = f"{place} at {resolution}"
+        return ImageSource(name, len(images), batches, images.labels, known, images.notes)
     raise InputError(
         f"{place}: there is no such file or folder, and no data set of that name ({', '.join(READERS)})"
     )
@@ -179,7 +188,8 @@ def _file(path: Path, resolution: int | None) -> ImageSource:
     if name.endswith(".npz"):
         return _npz(path, resolution)
     if name.endswith(TAR):
-        return _encoded(path.name, tar_members(path), resolution)
+        members, notes = tar_members(path)
+        return _encoded(path.name, members, resolution, notes)
     if name.endswith(".safetensors"):
         return _as_they_are(open_shards([path], path.name), resolution)
     if name.endswith(_PACKED):
@@ -238,21 +248,31 @@ def _folder(path: Path, resolution: int | None) -> ImageSource:
     if shards:  # a stage's artifact may hold a picture of its samples
         return _as_they_are(open_shards(shards, path.name), resolution)
     if archives:
-        members = [member for archive in archives for member in tar_members(archive)]
-        return _encoded(path.name, members, resolution)
+        found_in = [tar_members(archive) for archive in archives]
+        members = [member for images_of_one, _ in found_in for member in images_of_one]
+        return _encoded(path.name, members, resolution, [note for _, notes in found_in for note in notes])
     if not images:
         other = f"; found {len(files)} other files, such as {files[0].name}" if files else ""
         raise InputError(f"{path}: no images found (looked for {', '.join(sorted(EXTENSIONS))}, .tar){other}")
-    return _encoded(path.name, [Encoded.file(file, path) for file in images], resolution)
+    return _encoded(path.name, [Encoded.file(file, path) for file in images], resolution, passed_over(files))
 
 
-def _encoded(name: str, images: Sequence[Encoded], resolution: int | None) -> ImageSource:
-    notes: list[str] = []
+def _encoded(
+    name: str, images: Sequence[Encoded], resolution: int | None, passed: Sequence[str]
+) -> ImageSource:
+    notes, noticed = list(passed), Noticed()
     folders = [image.folder for image in images]
     notes += class_sorted(np.unique(np.array(folders), return_inverse=True)[1])
-    lossy = sum(image.name.lower().endswith((".jpg", ".jpeg", ".webp")) for image in images)
+    lossy = sum(image.name.lower().endswith(_LOSSY) for image in images)
     if lossy:
         notes.append(f"{lossy} of {len(images)} images may be lossily compressed, which moves FID")
     if resolution is not None:
         notes.append(f"images cropped and resized to {resolution} as ADM's training data are")
-    return ImageSource(name, len(images), lambda: decoded(images, resolution, BATCH), None, tuple(notes))
+    return ImageSource(
+        name,
+        len(images),
+        lambda: decoded(images, resolution, BATCH, noticed),
+        None,
+        tuple(notes),
+        noticed.notes,
+    )

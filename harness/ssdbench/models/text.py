@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from ssdbench.models.files import load_config
 from ssdbench.models.official import refuse
 from ssdbench.models.parts import CONFIG, ENCODER, TOKENIZER
 from ssdbench.models.pretrained import implausible, unloaded
+
+_SHOWN = 5  # unknown words that a note names
 
 
 class TextEncoder:
@@ -59,6 +62,36 @@ class TextEncoder:
         refuse(unloaded(found, ("position_ids",)), folder / ENCODER)
         self.model.eval().requires_grad_(False).to(device)
         self.device = device
+
+    def notes(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """Say how many of the texts are cut to the tokenizer's length, and which words it does not know.
+
+        Tokenizers of pieces, as CLIP's, know every word. An unknown word is named as the tokenizer takes words apart.
+        """
+        length, unknown = self.tokenizer.model_max_length, self.tokenizer.unk_token_id
+        if unknown in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id):
+            unknown = None  # CLIP's stands at every text's end
+        long, strange, words = 0, 0, Counter[str]()
+        for text in texts:
+            found = self.tokenizer(text, verbose=False, return_offsets_mapping=self.tokenizer.is_fast)
+            long += len(found.input_ids) > length
+            places = [i for i, token in enumerate(found.input_ids) if token == unknown]
+            strange += bool(places)
+            if places and self.tokenizer.is_fast:
+                words.update(text[slice(*found.offset_mapping[i])] for i in places)
+        notes = []
+        if long:
+            notes.append(
+                f"{long:,} of {len(texts):,} captions have more than the {length} tokens that the text model takes, and"
+                " are cut"
+            )
+        if strange:
+            shown = ", ".join(repr(word) for word, _ in words.most_common(_SHOWN))
+            which = f" ({len(words):,} words: {shown}{', ...' * (len(words) > _SHOWN)})" if words else ""
+            notes.append(
+                f"{strange:,} of {len(texts):,} captions hold words that the text model does not know{which}"
+            )
+        return tuple(notes)
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> Tensor:

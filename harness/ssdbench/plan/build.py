@@ -26,7 +26,8 @@ def build(suite: Suite) -> Graph:
             graph.runs.append(PlannedRun(run, missing=(str(error),)))
             continue
         if needs.missing:
-            graph.runs.append(PlannedRun(run, missing=tuple(needs.missing)))
+            graph.runs.append(PlannedRun(run, missing=tuple(needs.missing), notes=tuple(needs.notes)))
         else:
-            graph.runs.append(PlannedRun(run, target=Chain(graph, needs).score()))
+            target = Chain(graph, needs).score()
+            graph.runs.append(PlannedRun(run, target=target, notes=tuple(needs.notes)))
     return graph

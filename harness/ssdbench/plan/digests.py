@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ssdbench.data.folders import is_hidden, list_images
+from ssdbench.data.folders import READING, ImageFiles, is_hidden, list_images
 from ssdbench.inputs import require_file
 from ssdbench.store.files import sha256_file
 
@@ -30,15 +30,22 @@ def digest(paths: Iterable[Path]) -> str:
     return _digest(entries)
 
 
-def digest_images(root: Path) -> tuple[str, int]:
-    """SHA-256 over the names and contents of a folder's images and their ``.txt`` files, and how many images there are.
+def digest_images(root: Path, images: ImageFiles | None = None) -> str:
+    """SHA-256 over the names and contents of a folder's images and their ``.txt`` files, in the images' order.
+
+    ``images`` are those of the folder, where they were listed before.
 
     Raises:
-        InputError: as :func:`ssdbench.data.folders.list_images`, whose images these are.
+        InputError: as :func:`ssdbench.data.folders.list_images`.
     """
-    images, _ = list_images(root)
-    texts = [text for path in images if (text := path.with_suffix(".txt")).is_file()]
-    return _digest([(path.relative_to(root).as_posix(), path) for path in (*images, *texts)]), len(images)
+    images = images or list_images(root)
+    texts = [text for path in images.paths if (text := path.with_suffix(".txt")).is_file()]
+    return as_read(_digest([(path.relative_to(root).as_posix(), path) for path in (*images.paths, *texts)]))
+
+
+def as_read(content: str) -> str:
+    """The digest of image files as this version reads them."""
+    return hashlib.sha256(f"{content} {READING}".encode()).hexdigest()
 
 
 def _below(folder: Path, paths: Iterable[Path]) -> list[tuple[str, Path]]:

@@ -27,13 +27,14 @@ class PlannedRun:
     """A run and its ``target``, the key of its score stage.
 
     Without a target there is a reason: ``unavailable`` names what this version cannot do, ``missing`` lists what is
-    not on this machine and how to get it.
+    not on this machine and how to get it. ``notes`` are what its author may want to know though it is no mistake.
     """
 
     run: ResolvedRun
     target: str | None = None
     unavailable: str | None = None
     missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def reason(self) -> str | None:

@@ -8,9 +8,12 @@ from typing import TypeVar
 
 from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
+from ssdbench.metrics.names import lacking_counts
+from ssdbench.metrics.npz import images_in
 from ssdbench.models.own_model import describe, shape_of
 from ssdbench.own import is_own
 from ssdbench.plan.fitting import fitting_autoencoder, trained_shape
+from ssdbench.plan.labels import checked_labels
 from ssdbench.plan.sources import Data, Finder, Unavailable
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun
@@ -22,10 +25,11 @@ _Found = TypeVar("_Found")
 
 
 class Needs:
-    """All that one run needs. ``missing`` lists what is not on this machine, and how to get it.
+    """All that one run needs. ``missing`` lists what is not on this machine, and how to get it, or does not fit.
 
-    ``reference`` is a file of statistics, or else ``reference_data`` are images to compute them from. ``sampler`` is a
-    sampler of the user's own. What is not needed is None.
+    ``notes`` are what the user may want to know: how classes are numbered, what was passed over, which metrics cannot
+    be had. ``reference`` is a file of statistics, or else ``reference_data`` are images to compute them from.
+    ``sampler`` is a sampler of the user's own. What is not needed is None.
 
     Raises:
         Unavailable: this version cannot run it.
@@ -34,6 +38,7 @@ class Needs:
     def __init__(self, run: ResolvedRun, finder: Finder) -> None:
         self.run, self._finder = run, finder
         self.missing: list[str] = []
+        self.notes: list[str] = []
         self.steps = parse_variant(run.variant)
         self.kinds = {step.kind for step in self.steps}
         self.files: tuple[Path, ...] = ()
@@ -61,6 +66,13 @@ class Needs:
         # Memorised is what the base model was trained on, whatever a variant was trained on since.
         seen = self.facts.dataset if run.eval.memorisation else None
         self.training_data = self._find(lambda: self._finder.dataset(seen)) if seen is not None else None
+        if self.data is not None and not self.copies:
+            trained = self.data
+            self._find(lambda: self.notes.extend(checked_labels(dataset, trained, run.model, self.shape)))
+        self._find(self._check_counts)
+        for found in (self.data, self.reference_data, self.training_data):
+            if found is not None and found.files is not None:
+                self.notes += [f"{found.source.path}: {note}" for note in found.files.notes]
 
     def _find(self, source: Callable[[], _Found]) -> _Found | None:
         """The source, or None and a note of what is missing or cannot be read."""
@@ -127,6 +139,21 @@ class Needs:
             return None if shipped is None else lambda: self._finder.locate(shipped, facts.hint)
         path = Path(name).expanduser()
         return None if path.is_dir() else lambda: self._finder.own_file(path, "reference")
+
+    def _check_counts(self) -> None:
+        """Note which metrics so few reference images do not give; of samples the suite itself does.
+
+        Raises:
+            InputError: the reference has a single image, which gives none that it is there for.
+        """
+        count = None
+        if self.reference_data is not None:
+            count = self.reference_data.images or None  # of the user's own function it is not known
+        elif self.reference is not None:
+            count = images_in(Path(self.reference.path))
+        if count == 1:
+            raise InputError(f"reference {self.run.eval.reference!r}: holds 1 image, at least 2 are needed")
+        self.notes += lacking_counts(self.run.eval.network, None, count)
 
     def _reference_images(self) -> str:
         """The images that a reference without a file for the network is computed from."""

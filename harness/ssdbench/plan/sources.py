@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ssdbench.data.captions import MANIFEST, read_lines, read_manifest
+from ssdbench.data.captions import MANIFEST, files_beside, read_lines, read_manifest
 from ssdbench.data.datasets import ASSETS, FOLDER, data_root, reader
+from ssdbench.data.folders import ImageFiles, list_images
 from ssdbench.errors import InputError
 from ssdbench.metrics.weights import available, network_digest
 from ssdbench.models.parts import ENCODER, TOKENIZER
 from ssdbench.own import is_own, source_file
-from ssdbench.plan.digests import digest, digest_images
+from ssdbench.plan.digests import as_read, digest, digest_images
 from ssdbench.stages import Source
 from ssdbench.stages.captions import FILE
 from ssdbench.suite.catalog import DATASETS
@@ -31,11 +32,18 @@ class Unavailable(InputError):
 
 @dataclass(frozen=True)
 class Data:
-    """A data set as stages know it; all folders of images have one name, and their digest tells them apart."""
+    """A data set as stages know it; all folders of images have one name, and their digest tells them apart.
+
+    What is not known before it is read is 0 or None: ``images``, ``classes`` and whether it has ``captions``. ``files``
+    are those of a folder.
+    """
 
     name: str
     source: Source
     images: int
+    classes: int | None = None
+    captions: bool | None = None
+    files: ImageFiles | None = None
 
 
 def place(text: str, hint: str) -> Path:
@@ -107,16 +115,26 @@ def dataset(name: str) -> Data:
     files = dataset_files(name)
     if is_own(name):
         return Data(name, own_source(name), 0)
-    own = name not in DATASETS
-    if own or files[0].is_dir():
+    facts = DATASETS.get(name)
+    if facts is None or files[0].is_dir():
         root = files[0].resolve()
-        content, images = digest_images(root)
-        source = Source(digest=content, path=str(root))
-    else:
-        if files[0].suffix == MANIFEST:
-            _check_count(name, files[0])
-        source, images = Source(digest=digest(files), path=str(files[0].parent)), 0
-    return Data(FOLDER, source, images) if own else Data(name, source, DATASETS[name].images)
+        found = list_images(root)
+        captions = not found.classes and files_beside(found.paths) is not None  # classes go before texts
+        return Data(
+            FOLDER if facts is None else name,
+            Source(digest=digest_images(root, found), path=str(root)),
+            len(found.paths) if facts is None else facts.images,
+            len(found.classes),
+            captions,
+            found,
+        )
+    if files[0].suffix == MANIFEST:
+        _check_count(name, files[0])
+    content = digest(files)
+    if any(path.is_dir() for path in files):
+        content = as_read(content)
+    source = Source(digest=content, path=str(files[0].parent))
+    return Data(name, source, facts.images, facts.classes, facts.captions)
 
 
 def _check_count(name: str, manifest: Path) -> None:
@@ -133,9 +151,15 @@ def captions(name: str) -> Data:
 
     Raises:
         Missing: there is nothing of that name.
+        InputError: the data set has none.
     """
     if not name.endswith(CAPTION_FILE):
-        return dataset(name)
+        found = dataset(name)
+        if found.captions is False:
+            raise InputError(
+                f"{name}: has no captions: expected a .txt file beside each image, or COCO's layout"
+            )
+        return found
     source = own_file(Path(name).expanduser(), "captions")
     return Data(FILE, source, len(read_lines(Path(source.path))))
 

@@ -9,6 +9,7 @@ from ssdbench.metrics.names import INCEPTION
 from ssdbench.report.method import UNTRAINED
 from ssdbench.report.published import PaperTable
 from ssdbench.report.rows import Row
+from ssdbench.stages.spec import notes_of
 from ssdbench.suite.catalog import MODELS
 from ssdbench.suite.checking import starts_far_from_noise
 from ssdbench.suite.schema import Pretrain, Train
@@ -168,7 +169,19 @@ def row_notes(row: Row) -> list[str]:
                 f"{row.samples:,} samples, where the published figures take {row.published.samples:,}"
             )
     stamps = dict.fromkeys(stamp for record in row.records for stamp in record.stamps)
-    return notes + _lacking(row) + list(stamps)
+    return notes + _lacking(row) + list(stamps) + _told(row)
+
+
+def _told(row: Row) -> list[str]:
+    """What stages have to tell of the data that they read. Samples come in shards, whose notes the run has told."""
+    found = dict.fromkeys(
+        f"{stage.title}: {note}"
+        for record in row.records
+        for stage in record.stages.values()
+        if stage.kind != "sample"
+        for note in notes_of(stage.facts)
+    )
+    return list(found)
 
 
 def _lacking(row: Row) -> list[str]:

@@ -45,8 +45,9 @@ def to_page(reports: Sequence[SuiteReport], show: Show, results: Store | Path | 
         "suites": suites,
         "records": {key: _record(record) for key, record in records.items()},
     }
-    # In a script element '<' could end it; JSON may write it as an escape.
-    text = json.dumps(_finite(data), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    # The page is ASCII, whatever a stream or a server takes its encoding for. In a script element '<' could end it;
+    # JSON may write it as an escape.
+    text = json.dumps(_finite(data), allow_nan=False).replace("<", "\\u003c")
     template = files("ssdbench.report").joinpath("page.html").read_text(encoding="utf-8")
     return template.replace("{{DATA}}", text, 1)
 

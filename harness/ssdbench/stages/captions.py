@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.spec import JSON
+from ssdbench.stages.spec import JSON, with_notes
 
 if TYPE_CHECKING:
     from ssdbench.stages.encode import EncodeSpec
@@ -56,4 +56,4 @@ def encode_captions(spec: EncodeSpec, output: Path, runtime: Runtime) -> dict[st
     for shard in range(len(shards)):
         (runtime.scratch / shard_name(shard)).replace(output / shard_name(shard))
     save_index(output, encoder.encode([""]), torch.from_numpy(labels), captions)
-    return {"captions": len(captions)}
+    return with_notes({"captions": len(captions)}, encoder.notes(captions))

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from ssdbench.stages.captions import encode_captions
 from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.spec import JSON, Source, StageSpec
+from ssdbench.stages.spec import JSON, Source, StageSpec, with_notes
 
 SHARD, BATCH = 10_000, 100
 
@@ -78,7 +78,7 @@ def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runti
         save_shard(runtime.scratch, shard, mean, std, torch.from_numpy(images.labels[start:stop]))
     for shard in range(len(shards)):
         (runtime.scratch / shard_name(shard)).replace(output / shard_name(shard))
-    return {"images": len(images)}
+    return with_notes({"images": len(images)}, images.notes())
 
 
 def vae_folder(source: Source | None, inputs: dict[str, Path]) -> Path | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.spec import JSON, Source, StageSpec
+from ssdbench.stages.spec import JSON, Source, StageSpec, with_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,4 +71,4 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
         batches(), network, description, progress=lambda done: runtime.report(done, count, "images")
     )
     save_reference(reference, output / "reference.safetensors")
-    return {"count": count}
+    return with_notes({"count": count}, images.notes())

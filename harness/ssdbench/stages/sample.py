@@ -9,7 +9,7 @@ from ssdbench.diffusion.grids import points, walked
 from ssdbench.models.shapes import Shape
 from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.spec import JSON, Setting, Source, StageSpec
+from ssdbench.stages.spec import JSON, Setting, Source, StageSpec, with_notes
 
 if TYPE_CHECKING:
     import torch
@@ -133,13 +133,13 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     batch = runtime.sample_batch or BATCH
     with torch.inference_mode():
         sampler = Sampler(spec, spec.sampling, inputs, runtime) if spec.sampling is not None else None
-        produce = sampler or _copier(spec, inputs, runtime)
+        produce = sampler or _Copier(spec, inputs, runtime)
         for indices, part in halving(produce, range(spec.start, spec.start + spec.count), batch):
             parts.append(part)
             runtime.report(indices.stop - spec.start, spec.count, "images")
     merged = {name: torch.cat([part[name] for part in parts]).contiguous() for name in parts[0]}
     save_file(merged, output / "samples.safetensors")
-    return {} if sampler is None else sampler.facts
+    return produce.facts
 
 
 def model_folder(weights: Source | None, inputs: dict[str, Path], role: str = "model") -> Path | None:
@@ -149,29 +149,32 @@ def model_folder(weights: Source | None, inputs: dict[str, Path], role: str = "m
     return Path(weights.path) if weights is not None and weights.path else None
 
 
-def _copier(spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime) -> _Produce:
-    import torch
+class _Copier:
+    """``copier(indices)`` takes images of a data set, and passes them through the autoencoder where it is asked to."""
 
-    from ssdbench.data.datasets import load_images
-    from ssdbench.diffusion.noise import shuffled
-    from ssdbench.models.vae import open_autoencoder
+    def __init__(self, spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime) -> None:
+        from ssdbench.data.datasets import load_images
+        from ssdbench.models.vae import open_autoencoder
 
-    how = spec.copying
-    assert how is not None
-    images = load_images(how.dataset, spec.resolution, how.data.path)
-    vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device) if how.reconstruct else None
+        how = spec.copying
+        assert how is not None
+        self._seed = spec.seed
+        self._images = load_images(how.dataset, spec.resolution, how.data.path)
+        folder = vae_folder(spec.vae, inputs)
+        self._vae = open_autoencoder(folder, runtime.device) if how.reconstruct else None
 
-    def produce(indices: range) -> dict[str, torch.Tensor]:
-        chosen = shuffled(len(images), spec.seed, indices)
-        pixels = torch.from_numpy(images.pixels[chosen])
-        if vae is not None:
-            pixels = vae.decode(vae.encode(pixels, chosen)[0], indices=indices)
-        return {"images": pixels, "labels": torch.from_numpy(images.labels[chosen])}
+    def __call__(self, indices: range) -> dict[str, torch.Tensor]:
+        import torch
 
-    return produce
+        from ssdbench.diffusion.noise import shuffled
 
+        chosen = shuffled(len(self._images), self._seed, indices)
+        pixels = torch.from_numpy(self._images.pixels[chosen])
+        if self._vae is not None:
+            pixels = self._vae.decode(self._vae.encode(pixels, chosen)[0], indices=indices)
+        return {"images": pixels, "labels": torch.from_numpy(self._images.labels[chosen])}
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    _Produce = Callable[[range], dict[str, torch.Tensor]]
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """What is to be told of the images."""
+        return with_notes({}, self._images.notes())

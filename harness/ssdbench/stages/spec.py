@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,21 @@ from pydantic import BaseModel, ConfigDict, Field
 JSON = Any  # a value that json.dumps takes
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+NOTES = "notes"
+"""Of a stage's facts: what a reader of its results should know, a list of texts; left out where there is nothing."""
+
+
+def with_notes(facts: dict[str, JSON], notes: Sequence[str]) -> dict[str, JSON]:
+    """Add notes to the facts, if there are any."""
+    return facts | {NOTES: list(notes)} if notes else facts
+
+
+def notes_of(facts: Mapping[str, JSON]) -> list[str]:
+    """The notes among a stage's facts."""
+    found = facts.get(NOTES)
+    return [str(note) for note in found] if isinstance(found, list) else []
 
 
 class Setting(BaseModel):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ssdbench.errors import SsdbenchError
 from ssdbench.store import lease as leases
 from ssdbench.store.files import (
+    check_file_system,
     create_once,
     fsync_path,
     give_plain_mode,
@@ -75,6 +76,14 @@ class Store(StoreReader):
     """Artifacts, records and sheets under one directory, which is created at the first write."""
 
     # ---- making an artifact
+
+    def check_place(self) -> None:
+        """Refuse a file system that cannot hold a store, before any work.
+
+        Raises:
+            UsageError: see :func:`ssdbench.store.files.check_file_system`.
+        """
+        check_file_system(self.root)
 
     def lease(self, key: str) -> leases.Lease | None:
         """Take the key's lease, or None while another live process holds it; a context manager."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from ssdbench.errors import UsageError
+
 _CHUNK = 1 << 20
+# How a file system says that it does not know an operation. Which of them it says is up to its author.
+UNSUPPORTED = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
+_NO_LINKS = UNSUPPORTED | {errno.EMLINK}
+_NO_FLUSH = UNSUPPORTED | {errno.EACCES, errno.EBADF, errno.EISDIR}
 
 
 def sha256_file(path: Path) -> str:
@@ -22,21 +31,33 @@ def sha256_file(path: Path) -> str:
 
 
 def fsync_path(path: Path) -> None:
-    """Flush a file's data, or a directory's entries, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Flush a file's data, or a directory's entries, to the disk.
+
+    Some file systems cannot flush a directory. They write its entries when they like, so a power cut may lose the last
+    ones; what is lost so is made again.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH or not path.is_dir():
+            raise
 
 
 def give_plain_mode(file: Path, like: Path) -> None:
     """Give a file the mode that ``open`` would have given it.
 
     It is read off the directory ``like``, which this process created: asking for the umask means to change it
-    for every thread.
+    for every thread. A file system without modes keeps its own.
     """
-    file.chmod(like.stat().st_mode & 0o666)
+    try:
+        file.chmod(like.stat().st_mode & 0o666)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
 
 
 def make_durable_directory(path: Path, root: Path) -> None:
@@ -86,22 +107,111 @@ def write_atomically(path: Path, data: bytes) -> None:
 def create_once(path: Path, data: bytes) -> bool:
     """Create ``path`` with its whole content unless it exists; returns whether this call created it.
 
-    A flushed temporary file is linked to the name, which POSIX makes atomic and exclusive. Over NFS a link
-    may be made and still be answered with EEXIST when the reply is lost; the link count tells.
+    A flushed temporary file is given the name by :func:`place_once`.
+
+    Raises:
+        UsageError: as :func:`place_once`.
     """
     temporary = temporary_beside(path)
     try:
         write_durably(temporary, data)
-        try:
-            os.link(temporary, path)
-            created = True
-        except FileExistsError:
-            created = temporary.stat().st_nlink == 2
+        created = place_once(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     if created:
         fsync_path(path.parent)
     return created
+
+
+def place_once(source: Path, target: Path) -> bool:
+    """Give a whole file the name ``target`` in its directory unless that exists; returns whether this call did.
+
+    A hard link does it, atomically and exclusively; where there are none, a rename that replaces nothing. Over a
+    network either may be done and still be answered with EEXIST, when the first reply is lost: the link count tells,
+    or that ``source`` is gone. Afterwards ``source`` may be there or not.
+
+    Raises:
+        UsageError: the file system has neither.
+    """
+    try:
+        os.link(source, target)
+        return True
+    except FileExistsError:
+        return source.stat().st_nlink == 2
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        no_links = error
+    try:
+        _rename_once(source, target)
+        return True
+    except FileExistsError:
+        return not source.exists()
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        raise UsageError(
+            f"{target.parent}: this file system has no hard links ({no_links.strerror}) and no rename that replaces"
+            f" nothing ({error.strerror}): one of them is needed to commit a result once; --results names another place"
+        ) from error
+
+
+def link_or_copy(source: Path, target: Path) -> bool:
+    """Link a file to a new name, or copy it where it cannot be linked; returns whether it is a copy."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+        return True
+    return False
+
+
+_AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # of Linux
+
+
+def _rename_once(source: Path, target: Path) -> None:
+    """Rename a file, or raise FileExistsError: Linux's renameat2, which Python does not have."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(source), None, str(target))
+    places = (os.fsencode(source), _AT_FDCWD, os.fsencode(target))
+    if rename(_AT_FDCWD, *places, _RENAME_NOREPLACE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(source), None, str(target))
+
+
+def check_file_system(directory: Path) -> None:
+    """Try what commits stand on: to create a file once, whole, and to replace one at a stroke.
+
+    ``directory`` is created. What a disk refuses for another reason (room, permission) is left to whoever writes there.
+
+    Raises:
+        UsageError: the file system cannot do it; says what.
+    """
+    probe, new = (temporary_beside(directory / name) for name in ("probe", "new"))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        first, second = create_once(probe, b"1"), create_once(probe, b"2")
+        if not first or second or probe.read_bytes() != b"1":
+            raise UsageError(
+                f"{directory}: this file system creates a file twice: --results names another place"
+            )
+        new.write_bytes(b"3")
+        try:
+            new.replace(probe)
+        except OSError as error:
+            raise UsageError(
+                f"{directory}: this file system does not replace a file by renaming another ({error.strerror}):"
+                " --results names another place"
+            ) from error
+    except OSError:
+        return
+    finally:
+        for path in (probe, new):
+            with suppress(OSError):
+                path.unlink()
 
 
 def walk_files(directory: Path) -> Iterator[Path]:

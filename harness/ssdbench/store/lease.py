@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import threading
@@ -14,7 +13,7 @@ from types import TracebackType
 from pydantic import ValidationError
 
 from ssdbench.errors import SsdbenchError, UsageError
-from ssdbench.store.files import create_once, make_durable_directory, temporary_beside
+from ssdbench.store.files import create_once, make_durable_directory, place_once, temporary_beside
 from ssdbench.store.owner import Owner
 
 BEATS = 4  # heartbeats before a lease expires
@@ -187,8 +186,7 @@ def _clear(path: Path, now: float) -> bool:
         if holder(moved, now) is None:
             return True
         # Between the look and the rename another process took over: give it back what was moved.
-        with contextlib.suppress(FileExistsError):
-            os.link(moved, path)
+        place_once(moved, path)
         return False
     finally:
         _last_sign.pop(moved, None)

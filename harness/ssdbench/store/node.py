@@ -6,15 +6,17 @@ which attempt it makes. It lists nothing but what an unfinished stage kept: many
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from ssdbench.errors import SsdbenchError
-from ssdbench.store.files import is_temporary, remove_tree, tree_bytes
+from ssdbench.store.files import UNSUPPORTED, is_temporary, remove_tree, tree_bytes
 from ssdbench.store.lease import positive_setting
 from ssdbench.store.manifest import InputDigest
 from ssdbench.store.remote import Remote
@@ -64,7 +66,8 @@ def in_use(store: SharedStore, keys: Iterable[str]) -> Iterator[None]:
         for key in keys:
             store.key_dir(key).mkdir(parents=True, exist_ok=True)
             file = stack.enter_context((store.key_dir(key) / _USE).open("a"))
-            fcntl.flock(file, fcntl.LOCK_SH)
+            with suppress(_NoLocks):
+                _lock(file, fcntl.LOCK_SH)
             os.utime(file.fileno())
         yield
 
@@ -73,12 +76,25 @@ def being_used(directory: Path) -> bool:
     """Whether a stage that runs on this machine uses the copy in a key's directory."""
     try:
         with (directory / _USE).open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
-    except BlockingIOError:
+    except (BlockingIOError, _NoLocks):
         return True
     return False
+
+
+class _NoLocks(Exception):
+    """The file system has no locks, so that nobody can tell whether a copy is in use."""
+
+
+def _lock(file: IO[str], how: int) -> None:
+    try:
+        fcntl.flock(file, how)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED | {errno.ENOLCK}:
+            raise
+        raise _NoLocks from error
 
 
 def cache_bytes() -> float:
@@ -93,7 +109,7 @@ def cache_bytes() -> float:
 def make_room(store: SharedStore, limit: float) -> None:
     """Drop copies on this machine, those unused for longest first, until they take ``limit`` bytes at most.
 
-    What is in use stays, and what an engine on this machine works on.
+    What is in use stays, and what an engine on this machine works on; everything where the file system has no locks.
     """
     found = []
     for mark in store.artifacts_dir.glob(f"??/*/{_USE}"):
@@ -103,8 +119,8 @@ def make_room(store: SharedStore, limit: float) -> None:
     for _, size, mark in sorted(found):
         if total <= limit:
             return
-        with suppress(FileNotFoundError, BlockingIOError), mark.open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(FileNotFoundError, BlockingIOError, _NoLocks), mark.open("r") as file:
+            _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if (mark.parent / "LEASE").exists():
                 continue
             # The manifest stays, as does the mark: somebody may be waiting for this lock.

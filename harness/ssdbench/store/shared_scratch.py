@@ -8,7 +8,6 @@ most a tenth of its time, and all of it is removed once the stage is done.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import threading
 import time
@@ -19,7 +18,13 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from ssdbench.store.artifacts import SCRATCH_NOTE
-from ssdbench.store.files import remove_tree, temporary_beside, walk_files, write_atomically
+from ssdbench.store.files import (
+    link_or_copy,
+    remove_tree,
+    temporary_beside,
+    walk_files,
+    write_atomically,
+)
 from ssdbench.store.lease import positive_setting
 from ssdbench.store.manifest import RelativePath
 from ssdbench.store.reading import Signature, signature_of
@@ -189,7 +194,7 @@ class ScratchSender(threading.Thread):
         return not self.superseded
 
     def _link(self, links: Path) -> dict[str, Signature]:
-        """Link every whole file, by name; one that is being written is hidden or ends in a process's number."""
+        """Link or copy every whole file, by name; one that is being written is hidden or ends in a process's number."""
         found: dict[str, Signature] = {}
         for path in walk_files(self._scratch):
             name = path.relative_to(self._scratch).as_posix()
@@ -197,8 +202,10 @@ class ScratchSender(threading.Thread):
                 continue
             (links / name).parent.mkdir(parents=True, exist_ok=True)
             try:
-                os.link(path, links / name)
-                found[name] = signature_of(links / name)
+                before = signature_of(path)
+                copied = link_or_copy(path, links / name)
+                # Of a copy, the original's from before: what replaced it meanwhile is sent again.
+                found[name] = before if copied else signature_of(links / name)
             except FileNotFoundError:  # replaced or moved meanwhile
                 continue
         return found

@@ -7,8 +7,6 @@ is as one's own store has it: two executions of a training are never mixed in on
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,6 +15,7 @@ from pydantic import ValidationError
 
 from ssdbench.errors import SsdbenchError, UsageError
 from ssdbench.store.artifacts import Store
+from ssdbench.store.files import link_or_copy
 from ssdbench.store.manifest import Manifest, NewerStore
 from ssdbench.store.reading import StoreReader, parse_manifest
 from ssdbench.store.record import Record, record_path, thumbnail_path
@@ -123,10 +122,7 @@ class DirectoryUpstream(Upstream):
         source = self._root / name
         if source.is_symlink() or not source.is_file():
             raise SsdbenchError(f"{source} is not a plain file")
-        try:
-            os.link(source, target)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(source, target)
+        link_or_copy(source, target)
 
 
 class RemoteUpstream(Upstream):

@@ -12,13 +12,14 @@ from ssdbench.suite.models import MODELS, ModelFacts
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """Training images: how many, whether they have captions, and where they come from."""
+    """Training images: how many, of how many classes or with captions, and where they come from."""
 
     description: str
     images: int
     licence: str
     source: str
     captions: bool = False
+    classes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,18 +67,21 @@ DATASETS: dict[str, DatasetFacts] = {
         images=10_000,
         licence="MIT",
         source="https://github.com/zalandoresearch/fashion-mnist (t10k-images-idx3-ubyte.gz)",
+        classes=10,
     ),
     "fashion-mnist-reference": DatasetFacts(
         "10,000 images of Fashion-MNIST's train split, vendored: the shipped reference is of them",
         images=10_000,
         licence="MIT",
         source="https://github.com/zalandoresearch/fashion-mnist (10,000 of train-images-idx3-ubyte.gz)",
+        classes=10,
     ),
     "fashion-mnist-full": DatasetFacts(
         "the 60,000 training images of Fashion-MNIST, read from $SSDBENCH_DATA or Debian's dataset-fashion-mnist",
         images=60_000,
         licence="MIT",
         source="https://github.com/zalandoresearch/fashion-mnist (train-images-idx3-ubyte.gz)",
+        classes=10,
     ),
     **{
         name: DatasetFacts(
@@ -108,6 +112,7 @@ DATASETS: dict[str, DatasetFacts] = {
         images=1_281_167,
         licence="ImageNet terms of access",
         source="https://image-net.org",
+        classes=1000,
     ),
 }
 

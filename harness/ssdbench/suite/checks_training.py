@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ssdbench.diffusion.grids import timesteps, walked
 from ssdbench.errors import InputError
+from ssdbench.models.unet_shape import UNetShape
 from ssdbench.suite import catalog
 from ssdbench.suite.checking import (
     Checks,
@@ -137,7 +138,10 @@ def _captioned(data: str, model: str, variant: str) -> str | None:
         return f"model {model!r} takes texts, and {data!r} has no captions"
     if facts.captions and not takes_texts(model):
         return f"model {model!r} takes classes, and the labels of {data!r} are captions"
-    return None
+    shape = next(iter(catalog.MODELS[model].shapes.values()))
+    if facts.classes is None or isinstance(shape, UNetShape) or facts.classes == shape.num_classes:
+        return None
+    return f"model {model!r} has {shape.num_classes:,} classes, and {data!r} has {facts.classes:,}"
 
 
 @TRAINING.of("eval.captions", "model", "eval.reference", "variant")

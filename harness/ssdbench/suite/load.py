@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ssdbench.collector import collector_paused
+from ssdbench.metrics.names import lacking_counts
 from ssdbench.suite.author import SuiteFile
 from ssdbench.suite.checking import starts_far_from_noise
 from ssdbench.suite.checks import impossible
@@ -164,15 +165,17 @@ class _Resolver:
         self._problems = problems
         self._seen: dict[tuple[str, int], Mark] = {}
         self._repeats: list[tuple[Mark, Mark]] = []
+        self._few: dict[str, None] = {}
 
     def notes(self) -> list[str]:
         """What the author may want to know though it is no mistake."""
+        few = list(self._few)
         if not self._repeats:
-            return []
+            return few
         again, first = self._repeats[0]
         count = len(self._repeats)
         more = "" if count == 1 else f", and {count - 1} more repeat others"
-        return [f"{again}: the same run as {first}{more}"]
+        return [*few, f"{again}: the same run as {first}{more}"]
 
     def resolve_all(self, listed: Iterable[Row]) -> list[ResolvedRun]:
         """All rows' runs; what is beyond ``MAX_RUNS``, or comes after too many problems, is left."""
@@ -252,6 +255,9 @@ class _Resolver:
                 key = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
                 self._problems.add(origin(layers, [key]) or row.mark, key, describe(error))
             return []
+        place = origin(layers, ["eval.samples"]) or row.mark
+        for note in lacking_counts(first.eval.network, first.eval.samples, None):
+            self._few.setdefault(f"{place}: {note}")
         self._note_repeat(values, named, seeds, row.mark)
         return [first, *(first.model_copy(update={"seed": other}) for other in seeds[1:])]
 
