@@ -8,16 +8,14 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dpstrf
 
 from ssdbench.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """A Gaussian with mean float64 (D,) and covariance float64 (D, D).
-
-    Used as the reference of many distances it computes the factor of its covariance once.
-    """
+    """A Gaussian with mean float64 (D,) and covariance float64 (D, D)."""
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
@@ -34,10 +32,14 @@ class Gaussian:
 
     @cached_property
     def factor(self) -> NDArray[np.float64]:
-        """Return F (R, D) with F^T F = covariance, R the numerical rank."""
-        values, vectors = _eigh(self.covariance)
-        kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
-        return np.ascontiguousarray((vectors[:, kept] * np.sqrt(values[kept])).T)
+        """Return F (R, D) with F^T F = covariance, R the numerical rank: Cholesky's, pivoted.
+
+        It takes a tenth of the time of an eigendecomposition, and far less of few samples, which have a low rank.
+        """
+        upper, pivots, rank, _ = dpstrf(self.covariance)
+        factor = np.zeros((rank, len(self.mean)))
+        factor[:, pivots - 1] = np.triu(upper[:rank])
+        return factor
 
 
 def frechet_distance(sample: Gaussian, reference: Gaussian) -> float:
@@ -45,9 +47,9 @@ def frechet_distance(sample: Gaussian, reference: Gaussian) -> float:
 
     d^2 = |m1 - m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^(1/2))   (Heusel et al. 2017, Eq. 6)
 
-    With C2 = F^T F, the eigenvalues of C1 C2 that are not zero are those of the symmetric F C1 F^T, so the
-    trace of the root is the sum of their roots: one symmetric eigenproblem, where a general matrix square
-    root loses digits on singular covariances.
+    With C1 = F1^T F1, C2 = F2^T F2 and M = F1 F2^T, the eigenvalues of C1 C2 that are not zero are those of M M^T and
+    of M^T M, so the trace of the root is the sum of their roots: one symmetric eigenproblem, as large as the lower
+    rank. A general matrix square root loses digits on singular covariances.
 
     Raises InputError when the widths differ.
     """
@@ -56,7 +58,10 @@ def frechet_distance(sample: Gaussian, reference: Gaussian) -> float:
             f"a Frechet distance between features of widths {len(sample.mean)} and {len(reference.mean)}"
         )
     difference = sample.mean - reference.mean
-    eigenvalues = torch.linalg.eigvalsh(torch.from_numpy(_inner(sample, reference))).numpy()
+    product = sample.factor @ reference.factor.T
+    if product.shape[0] > product.shape[1]:
+        product = product.T
+    eigenvalues = torch.linalg.eigvalsh(torch.from_numpy(product @ product.T)).numpy()
     trace_root = np.sqrt(np.maximum(eigenvalues, 0)).sum()
     traces = np.trace(sample.covariance) + np.trace(reference.covariance)
     return float(difference @ difference + traces - 2 * trace_root)
@@ -67,19 +72,10 @@ def transport(sample: Gaussian, reference: Gaussian) -> NDArray[np.float64]:
 
     Where a covariance is singular, the inverse is the pseudo-inverse.
     """
-    values, vectors = _eigh(_inner(sample, reference))
-    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+    product = sample.factor @ reference.factor.T
+    # torch's LAPACK takes a sixth of the time of numpy's here.
+    eigenvalues, eigenvectors = torch.linalg.eigh(torch.from_numpy(product.T @ product))
+    values, vectors = eigenvalues.numpy(), eigenvectors.numpy()
+    kept = values > values.max(initial=0.0) * len(values) * np.finfo(np.float64).eps
     root: NDArray[np.float64] = (reference.factor.T @ vectors[:, kept]) * values[kept] ** -0.25
     return root
-
-
-def _eigh(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Eigenvalues in ascending order and eigenvectors; torch's LAPACK takes a sixth of the time of numpy's here."""
-    values, vectors = torch.linalg.eigh(torch.from_numpy(matrix))
-    return values.numpy(), vectors.numpy()
-
-
-def _inner(sample: Gaussian, reference: Gaussian) -> NDArray[np.float64]:
-    inner = reference.factor @ sample.covariance @ reference.factor.T
-    symmetric: NDArray[np.float64] = (inner + inner.T) / 2
-    return symmetric
