@@ -1,0 +1,95 @@
+"""A machine on which everything is that Tables 1 to 8 need at paper scale, each thing where its hint says."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from unittest.mock import patch
+
+from tools.rehearsal.sizes import IMAGES, MODELS_HERE, REFERENCE_IMAGES, small_catalogue
+
+_DONE = "complete"
+_SPLITS = {"coco-2014-train": "train2014", "coco-2014": "val2014", "coco-2017": "val2017"}
+_SD = "stable-diffusion-v1-5"
+
+
+@contextmanager
+def rehearsing(root: Path) -> Iterator[None]:
+    """Be on that machine, which is made in ``root`` unless it is there: its variables, and the catalogue's sizes.
+
+    Nothing that reads the variables when it is imported, as huggingface_hub does, may be imported before.
+    """
+    root = root.resolve()
+    places = {
+        "SSDBENCH_DATA": root / "data",
+        "HF_HOME": root / "huggingface",
+        "TORCH_HOME": root / "torch",
+        "XDG_CACHE_HOME": root / "cache",
+    }
+    with (
+        patch.dict(os.environ, {name: str(place) for name, place in places.items()} | {"HF_HUB_OFFLINE": "1"}),
+        small_catalogue(),
+    ):
+        if not (root / _DONE).exists():
+            _make(root)
+            (root / _DONE).touch()
+        yield
+
+
+def _make(root: Path) -> None:
+    from ssdbench.metrics.weights import inception_cache
+    from tools.rehearsal import images
+
+    data = root / "data"
+    _write_models(root)
+    images.write_imagenet(data / "imagenet/train", IMAGES["imagenet"])
+    for name, split in _SPLITS.items():
+        images.write_coco(data / "coco", split, IMAGES[name])
+        # A worker knows the published numbers of images alone: a manifest tells it of fewer.
+        with patch("sys.argv", ["coco_manifest.py", split, str(IMAGES[name])]), redirect_stdout(sys.stderr):
+            runpy.run_path(str(Path(__file__).parents[1] / "coco_manifest.py"))
+    images.write_reference(data / "weights/VIRTUAL_imagenet256_labeled.npz", 256, REFERENCE_IMAGES)
+    images.write_reference(data / "weights/VIRTUAL_imagenet512.npz", 512, REFERENCE_IMAGES)
+    images.write_inception(inception_cache())
+
+
+def _write_models(root: Path) -> None:
+    from ssdbench.models.shapes import DiTShape
+    from ssdbench.suite.catalog import MODELS
+    from tools.rehearsal import configs, diffusion, transformers
+    from tools.rehearsal.sizes import shrunken_sd_vae, shrunken_text, shrunken_unet, shrunken_vae
+
+    weights = root / "data/weights"
+    diffusion.write_vae(shrunken_vae(configs.vae_ft_ema()), weights / "sd-vae-ft-ema")
+    writers = {"REPA SiT-XL/2": transformers.write_repa, "DiT-XL/2": transformers.write_bare}
+    writers["SiT-XL/2"] = transformers.write_bare
+    for seed, name in enumerate(MODELS_HERE):
+        for resolution, shape in MODELS[name].shapes.items():
+            if isinstance(shape, DiTShape):
+                # The smaller DiTs are not published: who trains one with DiT's script has its training state.
+                write = writers.get(name, transformers.write_training_state)
+                path = weights / MODELS[name].weights[resolution].removeprefix("file:")
+                write(transformers.random_state(shape, seed), path)
+    files = root / "downloaded"
+    diffusion.write_pipeline(files, shrunken_unet(), shrunken_sd_vae(), shrunken_text())
+    diffusion.write_hub_cache(root / "huggingface/hub", f"{_SD}/{_SD}", files)
+    _run("convert", f"hub:{_SD}/{_SD}", "-o", str(weights / _SD), "--to", "stable-diffusion")
+
+
+def _run(*arguments: str) -> None:
+    """Run a command of ssdbench in this process.
+
+    Raises:
+        RuntimeError: it fails.
+    """
+    from typer.testing import CliRunner
+
+    from ssdbench.cli.app import app
+
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exit_code != 0:
+        raise RuntimeError(f"ssdbench {' '.join(arguments)}:\n{result.output}")
