@@ -1,131 +1,190 @@
-"""The paper-scale path from end to end, with everything but its code shrunken.
+"""The paper's scale from end to end: every row of Tables 1 to 8 from stand-ins for the published files.
 
-Table 2's own suite, at 256 pixels and 10 evaluations, runs on a DiT checkpoint in the published layout, an autoencoder
-that halves three times, ImageNet's class folders, ADM's reference file and the FID Inception: a random model of two
-blocks, a random autoencoder, 64 images, 12 reference images and random Inception weights.
+The stand-ins have the published names, layouts, key names, dtypes and configs, and lie where the hints say; they are
+small, and their weights are random (``tools/rehearsal``).
 """
 
 import json
-from dataclasses import replace
+import math
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from torch import nn
 from typer.testing import CliRunner
 
 from ssdbench.cli.app import app
-from ssdbench.metrics.inception import InceptionTaps
-from ssdbench.metrics.weights import inception_cache
+from ssdbench.data.texts import Texts
 from ssdbench.models.checkpoint import load_dit
-from ssdbench.models.dit import DiT
-from ssdbench.models.shapes import DiTShape
-from ssdbench.models.vae import build_vae
-from ssdbench.suite import catalog
+from ssdbench.models.compat import prepare_torchvision
+from ssdbench.models.text import TextEncoder
+from ssdbench.suite import Suite, load_suite
+from ssdbench.suite.catalog import MODELS, REFERENCES
+from tools.rehearsal.__main__ import EVERYTHING, TABLES
+from tools.rehearsal.machine import rehearsing
+from tools.rehearsal.sizes import IMAGES, MODELS_HERE
 
-SHAPE = DiTShape(width=48, depth=2, heads=4)  # 32x32x4 latents, 1,000 classes, learned sigma
-ARGUMENTS = [
-    "--no-disk-check",  # what is kept on the disk is reckoned for the true models
-    *("--only", "resolution=256,nfe=10", "--limit", "8"),
-    *("--set", "train.steps=2", "--set", "train.batch_size=4"),
-]
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Everything that Table 2 needs at 256 pixels, where a user would have put it."""
-    data = tmp_path / "data"
-    monkeypatch.setenv("SSDBENCH_DATA", str(data))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    model = replace(catalog.MODELS["DiT-XL/2"], shapes={256: SHAPE, 512: replace(SHAPE, input_size=64)})
-    monkeypatch.setitem(catalog.MODELS, "DiT-XL/2", model)
-
-    torch.manual_seed(0)
-    (data / "weights").mkdir(parents=True)
-    dit = DiT(SHAPE)
-    for parameter in dit.parameters():
-        if parameter.requires_grad:
-            nn.init.normal_(parameter, std=0.05)
-    torch.save(dit.state_dict(), data / "weights/DiT-XL-2-256x256.pt")
-    build_vae((8, 8, 8, 8), image_channels=3).save_pretrained(data / "weights/sd-vae-ft-ema")
-    rng = np.random.default_rng(0)
-    np.savez(
-        data / "weights/VIRTUAL_imagenet256_labeled.npz",
-        arr_0=rng.integers(0, 256, (12, 256, 256, 3), dtype=np.uint8),
-    )
-    for i in range(1000):
-        (data / f"imagenet/train/n{i:08}").mkdir(parents=True)
-    for i in range(64):
-        folder = data / f"imagenet/train/n{i % 8:08}"
-        pixels = rng.integers(0, 256, (270 + i, 300, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{i}.JPEG")
-    inception_cache().parent.mkdir(parents=True)
-    torch.save(InceptionTaps().state_dict(), inception_cache())
-    return tmp_path
+REPOSITORY = Path(__file__).resolve().parent.parent
+Rows = list[dict[str, Any]]
 
 
-def run(*arguments: str, check: int = 0) -> str:
+def run(*arguments: str) -> str:
     result = CliRunner().invoke(app, list(arguments))
-    assert result.exit_code == check, result.output
+    assert result.exit_code == 0, result.output
     return result.output
 
 
 @pytest.mark.slow
-def test_table_2_at_paper_scale_on_shrunken_parts(machine: Path) -> None:
-    printed = run("run", "table2", *ARGUMENTS)
-    records = [json.loads(path.read_text()) for path in (machine / "results/records").glob("*.json")]
-    by_variant = {record["run"]["variant"]: record for record in records}
-    assert set(by_variant) == {"base", "ssd", "issd"}
-    for record in records:
-        assert set(record["metrics"]) == {"fid", "sfid", "is", "precision", "recall"}
-        assert record["network"] == "inception"
-        assert (record["nfe"], record["samples"], record["reference_samples"]) == (10, 8, 12)
-    assert by_variant["issd"]["fuse"] == [0, 1]
-    # The paper's figures stand beside those measured here, which are stamped as of too few samples.
-    assert "FID" in printed
-    assert all(figure in printed for figure in ("(12.38)", "(7.99)", "(4.92)"))
-    assert "8 samples" in printed
-    assert "rank-deficient" in printed
+@pytest.mark.timeout(1200)  # two minutes of two cores that have nothing else to do
+def test_every_row_of_every_table_from_stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = tmp_path / "machine"
+    # A process of its own, as huggingface_hub reads its variables when it is imported.
+    command = [sys.executable, "-m", "tools.rehearsal", str(machine), *EVERYTHING, "--json"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
 
-    issd = by_variant["issd"]["key"]
-    run("export", issd[:12], "-o", str(machine / "student"))
-    student, base = (
-        load_dit(machine / "student"),
-        load_dit(machine / "data/weights/DiT-XL-2-256x256.pt", SHAPE),
-    )
-    assert student.shape == SHAPE
-    moved = [
-        name
-        for name, value in student.state_dict().items()
-        if not torch.equal(value, base.state_dict()[name])
-    ]
+    suites = [load_suite(REPOSITORY / f"suites/{table}.yaml") for table in TABLES]
+    check_rows(rows, suites)
+    monkeypatch.setenv("SSDBENCH_RESULTS", str(machine / "results"))
+    with rehearsing(machine):
+        printed = run("report", "table2", "table4")
+        # The paper's figures stand beside those measured here, which are stamped as of too few samples.
+        assert all(figure in printed for figure in ("(12.38)", "(7.99)", "(4.92)"))
+        assert "4 samples, where the published figures take 50,000" in printed
+        assert "rank-deficient" in printed
+        check_dit(rows, machine)
+        check_stable_diffusion(rows, machine)
+        assert "0 stages run" in run(*EVERYTHING)
+
+
+def check_rows(rows: Rows, suites: list[Suite]) -> None:
+    """Each row of each suite is there, with all metrics, by the published protocol but for the number of samples."""
+    assert [row["suite"] for row in rows] == [suite.name for suite in suites for _ in suite.runs]
+    assert {row["model"] for row in rows} == set(MODELS_HERE)
+    for row, expected in zip(rows, [run for suite in suites for run in suite.runs], strict=True):
+        assert row["reason"] is None
+        assert (row["variant"], row["nfe"]) == (expected.variant, expected.nfe)
+        assert row["record.nfe"] == expected.nfe
+        assert (row["record.network"], row["record.samples"]) == ("inception", 4)
+        assert all(math.isfinite(row[metric]) for metric in ("fid", "sfid", "is", "precision", "recall"))
+        # What ADM's statistics are of is not known; COCO's images are counted here.
+        assert row["record.reference_samples"] == IMAGES.get(expected.eval.reference)
+        if "issd" in row["variant"]:
+            depth = 9 if row["model"] == "SD v1.5" else MODELS[row["model"]].depth // 12
+            assert row["record.fuse"] == list(range(depth))
+
+
+def shard(row: dict[str, Any], machine: Path) -> dict[str, torch.Tensor]:
+    """What was sampled for a row."""
+    record = json.loads((machine / f"results/records/{row['record.key']}.json").read_text())
+    [key] = [key for key, stage in record["stages"].items() if stage["title"].startswith("sample")][-1:]
+    [path] = (machine / "results/artifacts").glob(f"*/{key}/*/samples.safetensors")
+    return load_file(path)
+
+
+def the_rows(rows: Rows, **wanted: Any) -> dict[str, dict[str, Any]]:
+    """Rows by their variant."""
+    found = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+    assert len({row["variant"] for row in found}) == len(found)
+    return {row["variant"]: row for row in found}
+
+
+def check_dit(rows: Rows, machine: Path) -> None:
+    """Distilled weights are the published ones, moved; samples have the size that is asked for."""
+    found = the_rows(rows, suite="table2", nfe=10, resolution=512)
+    assert set(found) == {"base", "ssd", "issd"}
+    run("export", found["issd"]["record.key"][:12], "-o", str(machine / "student"))
+    [shape] = {MODELS["DiT-XL/2"].shapes[512]}
+    student = load_dit(machine / "student").state_dict()
+    base = load_dit(machine / "data/weights/DiT-XL-2-512x512.pt", shape).state_dict()
+    moved = [name for name, value in student.items() if not torch.equal(value, base[name])]
     assert moved
     assert "pos_embed" not in moved
-    samples = next((machine / "results").glob("artifacts/*/*/*/samples.safetensors"))
-    assert load_file(samples)["images"].shape == (8, 256, 256, 3)
-    assert "0 stages run" in run("run", "table2", *ARGUMENTS)
+    shards = [shard(found[name], machine) for name in ("base", "issd")]
+    assert all(one["images"].shape == (4, 512, 512, 3) for one in shards)
+    assert torch.equal(shards[0]["labels"], shards[1]["labels"])
+    assert not torch.equal(shards[0]["latents"], shards[1]["latents"])
+
+
+def check_stable_diffusion(rows: Rows, machine: Path) -> None:
+    """Samples have the captions of the reference's images, in their order; diffusers' pipeline takes the student."""
+    prepare_torchvision()
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+
+    wanted = {"suite": "table4", "nfe": 10, "sampler": "ddim", "eval.reference": "coco-2014"}
+    found = the_rows(rows, **wanted)
+    assert set(found) == {"base", "issd"}
+    shards = [shard(found[name], machine) for name in ("base", "issd")]
+    assert torch.equal(shards[0]["labels"], shards[1]["labels"])
+    assert not torch.equal(shards[0]["latents"], shards[1]["latents"])
+
+    base = machine / "data/weights/stable-diffusion-v1-5"
+    annotations = json.loads((machine / "data/coco/annotations/captions_val2014.json").read_text())
+    first: dict[int, dict[str, Any]] = {}
+    for entry in sorted(annotations["annotations"], key=lambda entry: entry["id"], reverse=True):
+        first[entry["image_id"]] = entry
+    captions = [" ".join(first[image]["caption"].split()) for image in sorted(first)]
+    expected = TextEncoder(base).encode(captions)
+    folders = [path.parent for path in (machine / "results/artifacts").glob("*/*/*/index.safetensors")]
+    orders = [one for one in map(Texts, folders) if len(one.order) == REFERENCES["coco-2014"].images]
+    assert any(torch.allclose(one.states(one.order), expected, atol=1e-6) for one in orders)
+
+    run("export", found["issd"]["record.key"][:12], "-o", str(machine / "text-student"))
+    student = UNet2DConditionModel.from_pretrained(machine / "text-student")
+    absent = {"safety_checker": None, "feature_extractor": None}  # which no suite needs
+    pipeline = StableDiffusionPipeline.from_pretrained(base, unet=student, **absent)
+    pipeline.set_progress_bar_config(disable=True)
+    before = UNet2DConditionModel.from_pretrained(base / "unet").state_dict()
+    assert any(not torch.equal(value, before[name]) for name, value in student.state_dict().items())
+    image = pipeline("a dog", num_inference_steps=2, height=512, width=512, output_type="np").images[0]
+    assert image.shape == (512, 512, 3)
+    assert np.isfinite(image).all()
+
+    figure = machine / "figure1.png"
+    keys = [f"{name}={found[name]['record.key'][:12]}" for name in ("base", "issd")]
+    run("grid", *keys, "-o", str(figure), "--indices", "0,3", "--scale", "1")
+    drawn = np.asarray(Image.open(figure))
+    for one in shards:
+        # Every sample that was asked for stands somewhere in the picture, pixel by pixel.
+        assert all(stands_in(drawn, one["images"][i].numpy()) for i in (0, 3))
+
+
+def stands_in(drawn: np.ndarray, tile: np.ndarray) -> bool:
+    """Whether a picture holds a tile, pixel by pixel; looked for where its first pixel is."""
+    height, width, _ = tile.shape
+    corners = drawn[: len(drawn) - height + 1, : drawn.shape[1] - width + 1]
+    places = np.argwhere((corners == tile[0, 0]).all(-1))
+    return any(np.array_equal(drawn[y : y + height, x : x + width], tile) for y, x in places)
 
 
 def test_what_is_missing_is_listed_whole_before_any_work(
-    machine: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SSDBENCH_DATA", str(machine / "nowhere"))
-    monkeypatch.setenv("TORCH_HOME", str(machine / "nowhere"))
-    said = run("run", "table2", check=2)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SSDBENCH_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nowhere"))
+    result = CliRunner().invoke(app, ["run", *TABLES])
+    assert result.exit_code == 2
     for missing in (
-        "DiT-XL-2-256x256.pt",
+        *(f"DiT-{size}-2-256x256.pt" for size in ("S", "B", "L", "XL")),
         "DiT-XL-2-512x512.pt",
         "SiT-XL-2-256x256.pt",
+        "REPA-SiT-XL-2-256x256.pt",
         "sd-vae-ft-ema",
+        "stable-diffusion-v1-5/unet",
         "imagenet",
+        "coco/annotations/captions_train2014.json",
+        "coco/annotations/captions_val2014.json",
+        "coco/val2017",
         "VIRTUAL_imagenet256_labeled.npz",
         "VIRTUAL_imagenet512.npz",
         "weights of the FID Inception",
     ):
-        assert missing in said, missing
-    assert not (machine / "results").exists()
+        assert missing in result.output, missing
+    assert not (tmp_path / "results").exists()
