@@ -16,6 +16,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tools.rehearsal.__main__ import EVERYTHING, TABLES
+from tools.rehearsal.machine import rehearsing
+from tools.rehearsal.sizes import IMAGES, MODELS_HERE
 from typer.testing import CliRunner
 
 from ssdbench.cli.app import app
@@ -25,9 +28,6 @@ from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.text import TextEncoder
 from ssdbench.suite import Suite, load_suite
 from ssdbench.suite.catalog import MODELS, REFERENCES
-from tools.rehearsal.__main__ import EVERYTHING, TABLES
-from tools.rehearsal.machine import rehearsing
-from tools.rehearsal.sizes import IMAGES, MODELS_HERE
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 Rows = list[dict[str, Any]]

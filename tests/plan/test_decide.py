@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from ssdbench.models.shapes import dit_shape
 from ssdbench.plan import Graph, PlannedRun, cost, decide
 from ssdbench.stages import EncodeSpec, SampleSpec, ScoreSpec, Source
+from ssdbench.stages.sample import Fused, Sampling
 from ssdbench.store import Store
 from ssdbench.store.manifest import InputDigest, Provenance
 
@@ -149,6 +151,23 @@ def test_totals_count_what_runs(graph: Graph, tmp_path: Path) -> None:
         finish(graph, store, key)
     total = cost(graph, decide(graph, store))
     assert (total.stages, total.images, total.cached) == (2, 1000, 2)
+
+
+def test_memory_is_that_of_the_largest_stage_that_samples(tmp_path: Path) -> None:
+    graph = Graph()
+    for size, count, fused in (
+        (32, 1000, None),
+        (64, 2, None),
+        (64, 50, Fused(layers=(0,), w=0.5, pairs=())),
+    ):
+        how = Sampling(shape=dit_shape("S", 2, size), sampler="ddim", grid="even", nfe=10, fused=fused)
+        graph.add(SampleSpec(sampling=how, resolution=8 * size, vae=SOURCE, start=0, count=count))
+    specs = [node.spec for node in graph.nodes.values() if isinstance(node.spec, SampleSpec)]
+    total = cost(graph, decide(graph, Store(tmp_path)))
+    # The fused student is two models; no stage takes more images at a time than it has.
+    assert total.memory_bytes == specs[2].memory_bytes(1) > specs[1].memory_bytes(1)
+    assert total.memory_batch_bytes == specs[2].memory_bytes(50)
+    assert specs[1].memory_bytes(1) < specs[1].memory_bytes(2) < specs[0].memory_bytes(100)
 
 
 def test_images_that_are_dropped_need_room_one_run_at_a_time(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from tools.rehearsal import configs
+from tools.rehearsal.configs import Config
 from torch import Tensor, nn
 
 from ssdbench.models.compat import prepare_torchvision
-from tools.rehearsal import configs
-from tools.rehearsal.configs import Config
 
 prepare_torchvision()
 
@@ -24,13 +24,16 @@ WEIGHTS = "diffusion_pytorch_model"
 _OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 
-def write_vae(config: Config, folder: Path, *, text: bytes | None = None) -> None:
-    """An autoencoder with the attention's names of diffusers before 0.12; ``text`` is the config to the byte."""
+def write_vae(config: Config, folder: Path, *, text: bytes | None = None, everything: bool = True) -> None:
+    """An autoencoder with the attention's names of diffusers before 0.12; ``text`` is the config to the byte.
+
+    Of the weights there is also a ``.bin``, and a half-precision file, if ``everything`` is to be there.
+    """
     from diffusers import AutoencoderKL
 
-    state = _random(AutoencoderKL.from_config(config), 0.1)
+    state = _random(AutoencoderKL.from_config(config))
     old = {_old_name(name): tensor for name, tensor in state.items()}
-    _write_weights(old, folder, WEIGHTS)
+    _write_weights(old, folder, WEIGHTS, everything=everything)
     configs.write(config, folder / "config.json")
     if text is not None:
         (folder / "config.json").write_bytes(text)
@@ -41,25 +44,25 @@ def write_vae(config: Config, folder: Path, *, text: bytes | None = None) -> Non
     (folder / "README.md").write_text("---\nlicense: mit\n---\n")
 
 
-def write_pipeline(folder: Path, unet: Config, vae: Config, text: Config) -> None:
-    """Stable Diffusion v1.5 as its repository holds it, full precision, half and ``.bin``."""
+def write_pipeline(folder: Path, unet: Config, vae: Config, text: Config, *, everything: bool = True) -> None:
+    """Stable Diffusion v1.5 as its repository holds it; ``everything`` as in :func:`write_vae`."""
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
     configs.write(configs.PIPELINE, folder / "model_index.json")
     configs.write(configs.SCHEDULER, folder / "scheduler/scheduler_config.json")
     _write_tokenizer(folder / "tokenizer")
-    configs.write(vae, folder / "vae/config.json")
-    write_vae(vae, folder / "vae")
+    write_vae(vae, folder / "vae", everything=everything)
     shutil.rmtree(folder / "vae/.cache")
     configs.write(unet, folder / "unet/config.json")
-    _write_weights(_random(UNet2DConditionModel.from_config(unet), 0.05), folder / "unet", WEIGHTS)
+    state = _random(UNet2DConditionModel.from_config(unet))
+    _write_weights(state, folder / "unet", WEIGHTS, everything=everything)
     configs.write(text, folder / "text_encoder/config.json")
-    encoder = _random(CLIPTextModel(CLIPTextConfig(**text)), 0.3)
+    encoder = _random(CLIPTextModel(CLIPTextConfig(**text)))
     # Their names began with the part's, and the positions' numbers were stored with them.
     named = {f"text_model.{name.removeprefix('text_model.')}": tensor for name, tensor in encoder.items()}
     named["text_model.embeddings.position_ids"] = torch.arange(text["max_position_embeddings"])[None]
-    _write_weights(named, folder / "text_encoder", "model", "pytorch_model")
+    _write_weights(named, folder / "text_encoder", "model", "pytorch_model", everything=everything)
 
 
 def write_hub_cache(hub: Path, repository: str, content: Path) -> None:
@@ -79,12 +82,12 @@ def write_hub_cache(hub: Path, repository: str, content: Path) -> None:
     shutil.rmtree(content)
 
 
-def _random(model: nn.Module, std: float) -> dict[str, Tensor]:
-    """A model's tensors, its weights normal: small enough that nothing overflows, and nothing at zero."""
+def _random(model: nn.Module) -> dict[str, Tensor]:
+    """A model's tensors, its weights normal and such that states keep their size at any width; nothing is at zero."""
     torch.manual_seed(0)
     for parameter in model.parameters():
         if parameter.dim() > 1:
-            nn.init.normal_(parameter, std=std)
+            nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
     return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
 
 
@@ -94,12 +97,12 @@ def _old_name(name: str) -> str:
 
 
 def _write_weights(
-    state: Mapping[str, Tensor], folder: Path, name: str, pickled: str | None = None, *, half: bool = True
+    state: Mapping[str, Tensor], folder: Path, name: str, pickled: str | None = None, *, everything: bool
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_file(dict(state), folder / f"{name}.safetensors", metadata={"format": "pt"})
-    torch.save(dict(state), folder / f"{pickled or name}.bin")
-    if half:
+    if everything:
+        torch.save(dict(state), folder / f"{pickled or name}.bin")
         halved = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
         save_file(halved, folder / f"{name}.fp16.safetensors", metadata={"format": "pt"})
 

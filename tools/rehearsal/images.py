@@ -60,7 +60,9 @@ def write_coco(root: Path, split: str, count: int) -> None:
     content = {
         "info": {"description": f"COCO {split[-4:]} Dataset", "version": "1.0", "year": int(split[-4:])},
         "images": images[::-1],
-        "licenses": [{"url": "http://creativecommons.org/licenses/by-nc-nd/2.0/", "id": 3, "name": "BY-NC-ND"}],
+        "licenses": [
+            {"url": "http://creativecommons.org/licenses/by-nc-nd/2.0/", "id": 3, "name": "BY-NC-ND"}
+        ],
         "annotations": annotations,
     }
     (root / "annotations").mkdir(exist_ok=True)

@@ -31,7 +31,9 @@ def rehearsing(root: Path) -> Iterator[None]:
         "XDG_CACHE_HOME": root / "cache",
     }
     with (
-        patch.dict(os.environ, {name: str(place) for name, place in places.items()} | {"HF_HUB_OFFLINE": "1"}),
+        patch.dict(
+            os.environ, {name: str(place) for name, place in places.items()} | {"HF_HUB_OFFLINE": "1"}
+        ),
         small_catalogue(),
     ):
         if not (root / _DONE).exists():
@@ -41,8 +43,9 @@ def rehearsing(root: Path) -> Iterator[None]:
 
 
 def _make(root: Path) -> None:
-    from ssdbench.metrics.weights import inception_cache
     from tools.rehearsal import images
+
+    from ssdbench.metrics.weights import inception_cache
 
     data = root / "data"
     _write_models(root)
@@ -58,10 +61,11 @@ def _make(root: Path) -> None:
 
 
 def _write_models(root: Path) -> None:
-    from ssdbench.models.shapes import DiTShape
-    from ssdbench.suite.catalog import MODELS
     from tools.rehearsal import configs, diffusion, transformers
     from tools.rehearsal.sizes import shrunken_sd_vae, shrunken_text, shrunken_unet, shrunken_vae
+
+    from ssdbench.models.shapes import DiTShape
+    from ssdbench.suite.catalog import MODELS
 
     weights = root / "data/weights"
     diffusion.write_vae(shrunken_vae(configs.vae_ft_ema()), weights / "sd-vae-ft-ema")

@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from tools.rehearsal.configs import TEXT, UNET, VAE, Config
+
 from ssdbench.models.shapes import DiTShape, Shape
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.suite.catalog import DATASETS, MODELS, REFERENCES
-from tools.rehearsal.configs import TEXT, UNET, VAE, Config
 
 MODELS_HERE = ("DiT-S/2", "DiT-B/2", "DiT-L/2", "DiT-XL/2", "SiT-XL/2", "REPA SiT-XL/2", "SD v1.5")
 """All that Tables 1 to 8 name."""

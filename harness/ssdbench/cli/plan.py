@@ -153,6 +153,12 @@ def _print_table(suites: Sequence[Suite], graph: Graph, decisions: dict[str, Dec
         f"{quantity(total.flops, 'FLOP')}, {quantity(total.disk_bytes, 'B')} on disk",
         markup=False,
     )
+    if total.images:
+        out.print(
+            f"a worker that samples needs about {quantity(total.memory_bytes, 'B')} of memory for one image at a time, "
+            f"{quantity(total.memory_batch_bytes, 'B')} for a batch as it is by default",
+            markup=False,
+        )
 
 
 def notes_of(graph: Graph) -> list[str]:

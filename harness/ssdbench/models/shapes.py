@@ -50,6 +50,18 @@ class DiTShape:
         embed = 2 * 256 * d + 2 * d * d + 2 * d * 2 * d
         return float(self.depth * per_block + ends + embed)
 
+    def weights(self) -> int:
+        """Number of parameters, without biases."""
+        d, patch = self.width, self.patch_size**2
+        hidden = int(self.mlp_ratio * d)
+        block = d * (4 * d + 2 * hidden + 6 * d)
+        ends = d * patch * (self.in_channels + self.out_channels) + d * 2 * d
+        return self.depth * block + ends + d * (256 + d + self.num_classes + 1 + self.tokens)
+
+    def held(self) -> int:
+        """Numbers that a forward pass holds at once at most, of one sample: a block's, before and after its GELU."""
+        return self.tokens * int(self.width * (1 + 2 * self.mlp_ratio))
+
 
 @dataclass(frozen=True)
 class OwnShape:
@@ -73,6 +85,14 @@ class OwnShape:
     def forward_flops(self) -> float:
         """Floating point operations of one forward pass for one sample, as the user gave them."""
         return self.flops
+
+    def weights(self) -> int:
+        """0: they are not known here."""
+        return 0
+
+    def held(self) -> int:
+        """0: it is not known here."""
+        return 0
 
 
 Shape = DiTShape | OwnShape | UNetShape

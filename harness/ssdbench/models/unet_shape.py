@@ -69,6 +69,14 @@ class UNetShape:
                 total += 9 * c * c
         return total + 18 * self.in_channels * self.channels[0]
 
+    def held(self) -> int:
+        """Numbers that a forward pass holds at once at most, of one sample.
+
+        On the way up: what the way down has passed across, and a block's own, 20 times the block's output as measured.
+        """
+        across = sum((self.layers + 1) * self._tokens(level) * c for level, c in enumerate(self.channels))
+        return across + max(self._tokens(level) * c * 20 for level, c in enumerate(self.channels))
+
     def _tokens(self, level: int) -> int:
         side: int = self.input_size // 2**level
         return side * side

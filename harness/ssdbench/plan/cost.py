@@ -10,6 +10,7 @@ from ssdbench.errors import UsageError
 from ssdbench.plan.decide import Decision
 from ssdbench.plan.graph import Graph
 from ssdbench.stages import SampleSpec, TrainSpec
+from ssdbench.stages.sample import BATCH
 
 SUSTAINED = {"a100": 0.5 * 19.5e12, "h100": 0.5 * 66.9e12, "rtx-4090": 0.5 * 82.6e12}
 """Half of the published float32 peak of a device (TF32 is off), in FLOP/s."""
@@ -35,7 +36,11 @@ def device_hours(flops: float, profile: str) -> float:
 
 @dataclass(frozen=True)
 class Cost:
-    """Totals over the stages that have to run; ``disk_peak`` is what of ``disk_bytes`` must be there at once."""
+    """Totals over the stages that have to run; ``disk_peak`` is what of ``disk_bytes`` must be there at once.
+
+    ``memory_bytes`` is what the largest of the stages that sample needs for one image at a time, and
+    ``memory_batch_bytes`` for as many as it takes by default.
+    """
 
     stages: int
     cached: int
@@ -44,19 +49,24 @@ class Cost:
     flops: float
     disk_bytes: float
     disk_peak: float
+    memory_bytes: float
+    memory_batch_bytes: float
 
 
 def cost(graph: Graph, decisions: Mapping[str, Decision]) -> Cost:
     """Add up the stages decided to run."""
     specs = [node.spec for key, node in graph.nodes.items() if decisions[key].status == "run"]
+    sampled = [spec for spec in specs if isinstance(spec, SampleSpec)]
     return Cost(
         stages=len(specs),
         cached=sum(decision.status == "cached" for decision in decisions.values()),
         train_steps=sum(spec.steps for spec in specs if isinstance(spec, TrainSpec)),
-        images=sum(spec.count for spec in specs if isinstance(spec, SampleSpec)),
+        images=sum(spec.count for spec in sampled),
         flops=sum(spec.flops() for spec in specs),
         disk_bytes=sum(spec.disk_bytes() for spec in specs),
         disk_peak=_peak(graph, decisions),
+        memory_bytes=max((spec.memory_bytes(1) for spec in sampled), default=0.0),
+        memory_batch_bytes=max((spec.memory_bytes(min(BATCH, spec.count)) for spec in sampled), default=0.0),
     )
 
 

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 SHARD = 1000  # indices a shard: part of every key, so that 2,000 samples extend to 5,000
 BATCH = 100
 
+PROCESS = 6e8  # bytes of a worker that has imported everything
+DECODED = (
+    4e3  # bytes a pixel that Stable Diffusion's autoencoder holds while it decodes: 256 channels, four times
+)
+
 
 class Guidance(Setting):
     """Classifier-free guidance; ``channels`` None guides all, ``interval`` None everywhere on the time axis."""
@@ -119,6 +124,20 @@ class SampleSpec(StageSpec):
             self.sampling.shape.in_channels * self.sampling.shape.input_size**2 * 4 if self.sampling else 0
         )
         return float(self.count * (self.resolution**2 * 3 + latent))
+
+    def memory_bytes(self, batch: int = BATCH) -> float:
+        """What the stage's process needs for ``batch`` images at a time, roughly; models of the user's own not counted.
+
+        While weights are loaded, their file is in memory beside them. A last model is a fused student's frozen one.
+        """
+        decoding = batch * self.resolution**2 * DECODED
+        if self.sampling is None:
+            return PROCESS + decoding
+        shape = self.sampling.shape
+        models, weights = 2 if self.sampling.fused else 1, 4.0 * shape.weights()
+        branches = 2 if self.sampling.guidance.scale != 1.0 else 1
+        working = max(4.0 * batch * branches * shape.held(), decoding)
+        return PROCESS + models * weights + max(weights, working)
 
 
 def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
