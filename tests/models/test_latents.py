@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
-from ssdbench.models.latents import Latents, read_latents
-from ssdbench.models.vae import BATCH, Autoencoder, build_vae, to_float, to_uint8
+from ssdbench.models.latents import BATCH, Latents, read_latents
+from ssdbench.models.vae import Autoencoder, build_vae, to_float, to_uint8
 
 prepare_torchvision()
 from diffusers import AutoencoderKL  # noqa: E402

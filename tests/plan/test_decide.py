@@ -155,19 +155,22 @@ def test_totals_count_what_runs(graph: Graph, tmp_path: Path) -> None:
 
 def test_memory_is_that_of_the_largest_stage_that_samples(tmp_path: Path) -> None:
     graph = Graph()
-    for size, count, fused in (
-        (32, 1000, None),
-        (64, 2, None),
-        (64, 50, Fused(layers=(0,), w=0.5, pairs=())),
-    ):
-        how = Sampling(shape=dit_shape("S", 2, size), sampler="ddim", grid="even", nfe=10, fused=fused)
-        graph.add(SampleSpec(sampling=how, resolution=8 * size, vae=SOURCE, start=0, count=count))
-    specs = [node.spec for node in graph.nodes.values() if isinstance(node.spec, SampleSpec)]
+    xl = dit_shape("XL", 2, 64)
+    for count, fused in ((1000, None), (2, Fused(layers=(0,), w=0.5, pairs=()))):
+        how = Sampling(shape=xl, sampler="ddim", grid="even", nfe=10, fused=fused)
+        key = graph.add(SampleSpec(sampling=how, resolution=512, vae=SOURCE, start=0, count=count))
+        score = ScoreSpec(
+            inputs={"samples/00000": key}, network="n", weights=SOURCE, reference=SOURCE, samples=2
+        )
+        keep = SimpleNamespace(keep="grid")
+        graph.runs.append(PlannedRun(run=keep, target=graph.add(score)))  # type: ignore[arg-type]
+    many, few = [node.spec for node in graph.nodes.values() if isinstance(node.spec, SampleSpec)]
     total = cost(graph, decide(graph, Store(tmp_path)))
     # The fused student is two models; no stage takes more images at a time than it has.
-    assert total.memory_bytes == specs[2].memory_bytes(1) > specs[1].memory_bytes(1)
-    assert total.memory_batch_bytes == specs[2].memory_bytes(50)
-    assert specs[1].memory_bytes(1) < specs[1].memory_bytes(2) < specs[0].memory_bytes(100)
+    assert few.memory_bytes(1) == many.memory_bytes(1) + 4 * xl.weights()
+    assert total.memory_bytes == few.memory_bytes(1)
+    assert total.memory_batch_bytes == max(few.memory_bytes(2), many.memory_bytes(100))
+    assert many.memory_bytes(200) - many.memory_bytes(100) == 4 * 100 * xl.held()
 
 
 def test_images_that_are_dropped_need_room_one_run_at_a_time(tmp_path: Path) -> None:

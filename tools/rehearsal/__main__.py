@@ -1,8 +1,8 @@
 """The dress rehearsal of the paper's scale: ``python -m tools.rehearsal FOLDER [COMMAND ...]``, from the repository.
 
-In FOLDER a machine is made on which everything lies that Tables 1 to 8 need, in the published names and layouts, but small
-(:mod:`tools.rehearsal.sizes`). COMMAND is any of ssdbench's, and runs on that machine; by default, all tables with a few
-samples a row and steps a training. Results go to FOLDER/results unless the command says otherwise.
+In FOLDER a machine is made on which everything lies that Tables 1 to 8 need, in the published names and layouts, but
+small (:mod:`tools.rehearsal.sizes`). COMMAND is any of ssdbench's, and runs on that machine. By default all tables are
+run, with four samples a row and one step a training. Results go to FOLDER/results unless the command says otherwise.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ImageNet, COCO, ADM's reference files and the FID Inception, where they belong: random, few, and as odd as the real ones."""
+"""ImageNet, COCO, ADM's reference files and the FID Inception: random, few, and as odd as the real ones."""
 
 from __future__ import annotations
 

@@ -14,6 +14,14 @@ from ssdbench.models.parts import CONFIG
 USUAL_SCALE = 0.18215
 """What diffusers takes where a config has no scaling_factor, as those of before 2023: Stable Diffusion's."""
 
+BATCH, BATCH_PIXELS = 100, 100 * 64**2
+"""Images, and their pixels, that an autoencoder takes at a time, at most."""
+
+
+def images_at_once(pixels: int) -> int:
+    """How many images of so many ``pixels`` an autoencoder takes at a time."""
+    return max(1, min(BATCH, BATCH_PIXELS // pixels))
+
 
 @dataclass(frozen=True)
 class Latents:

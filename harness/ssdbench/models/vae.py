@@ -15,7 +15,7 @@ from ssdbench.diffusion.finite import check_finite
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import load_config
-from ssdbench.models.latents import read_latents
+from ssdbench.models.latents import images_at_once, read_latents
 from ssdbench.models.pretrained import load_pretrained
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 
 DIT_OFFSET, REPA_OFFSET = 128.0, 127.5
-BATCH, BATCH_PIXELS = (
-    100,
-    100 * 64**2,
-)  # images, and their pixels, that an autoencoder takes at a time, at most
 
 
 def build_vae(channels: Sequence[int], image_channels: int, latent_channels: int = 4) -> AutoencoderKL:
@@ -121,7 +117,7 @@ class Autoencoder:
         self, run: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor, pixels: int
     ) -> list[Tensor]:
         """What ``run`` makes of all rows, each of so many ``pixels``."""
-        size = max(1, min(BATCH, BATCH_PIXELS // pixels))
+        size = images_at_once(pixels)
         parts = []
         for chunk in torch.split(rows, size):
             missing = chunk.new_zeros(size - len(chunk), *chunk.shape[1:])

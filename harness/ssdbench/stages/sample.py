@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ssdbench.diffusion.grids import points, walked
+from ssdbench.models.latents import images_at_once
 from ssdbench.models.shapes import Shape
 from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
@@ -126,11 +127,12 @@ class SampleSpec(StageSpec):
         return float(self.count * (self.resolution**2 * 3 + latent))
 
     def memory_bytes(self, batch: int = BATCH) -> float:
-        """What the stage's process needs for ``batch`` images at a time, roughly; models of the user's own not counted.
+        """What the stage's process needs for ``batch`` images at a time, roughly; the user's own models not counted.
 
-        While weights are loaded, their file is in memory beside them. A last model is a fused student's frozen one.
+        While weights are loaded, their file is in memory too. The autoencoder is taken to be Stable Diffusion's.
         """
-        decoding = batch * self.resolution**2 * DECODED
+        pixels = self.resolution**2
+        decoding = images_at_once(pixels) * pixels * DECODED
         if self.sampling is None:
             return PROCESS + decoding
         shape = self.sampling.shape
