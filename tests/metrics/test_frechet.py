@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.frechet import Gaussian, frechet_distance
+from ssdbench.metrics.frechet import Gaussian, frechet_distance, transport
 from ssdbench.metrics.moments import chunk_moments
 from ssdbench.models.compat import prepare_torchvision
 from tests.metrics.golden import adm_golden
@@ -56,7 +56,26 @@ def test_rank_one_covariances():
     # tr sqrt(u u^T v v^T) = |u . v|: no digits are lost on singular matrices.
     u, v = np.random.default_rng(4).normal(size=(2, 50))
     found = frechet_distance(Gaussian(np.zeros(50), np.outer(u, u)), Gaussian(np.zeros(50), np.outer(v, v)))
-    assert found == pytest.approx(u @ u + v @ v - 2 * abs(u @ v), rel=1e-7)
+    assert found == pytest.approx(u @ u + v @ v - 2 * abs(u @ v), rel=1e-12)
+
+
+def test_a_covariance_of_rank_one_against_a_full_one():
+    # tr sqrt(u u^T C) = sqrt(u^T C u): what two samples have against a reference of many.
+    u = np.random.default_rng(4).normal(size=50)
+    covariance = random_covariance(50, 200, 5)
+    one, full = Gaussian(np.zeros(50), np.outer(u, u)), Gaussian(np.zeros(50), covariance)
+    expected = u @ u + np.trace(covariance) - 2 * np.sqrt(u @ covariance @ u)
+    assert frechet_distance(one, full) == pytest.approx(expected, rel=1e-12)
+    assert frechet_distance(full, one) == pytest.approx(expected, rel=1e-12)
+
+
+def test_samples_and_references_that_are_all_one_image():
+    constant = Gaussian(np.ones(9), np.zeros((9, 9)))
+    other = Gaussian(np.zeros(9), random_covariance(9, 20, 1))
+    for one, two in ((constant, other), (other, constant)):
+        assert frechet_distance(one, two) == pytest.approx(9 + np.trace(other.covariance), rel=1e-12)
+        assert transport(one, two).shape == (9, 0)
+    assert frechet_distance(constant, constant) == 0
 
 
 def test_the_distance_is_symmetric_for_unequal_ranks():
