@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from tools.rehearsal.__main__ import EVERYTHING, TABLES
-from tools.rehearsal.machine import rehearsing
+from tools.rehearsal.machine import CONVERTED, rehearsing
 from tools.rehearsal.sizes import IMAGES, MODELS_HERE
 from typer.testing import CliRunner
 
@@ -100,12 +100,16 @@ def check_dit(rows: Rows, machine: Path) -> None:
     found = the_rows(rows, suite="table2", nfe=10, resolution=512)
     assert set(found) == {"base", "ssd", "issd"}
     run("export", found["issd"]["record.key"][:12], "-o", str(machine / "student"))
-    [shape] = {MODELS["DiT-XL/2"].shapes[512]}
+    shape = MODELS["DiT-XL/2"].shapes[512]
     student = load_dit(machine / "student").state_dict()
     base = load_dit(machine / "data/weights/DiT-XL-2-512x512.pt", shape).state_dict()
     moved = [name for name, value in student.items() if not torch.equal(value, base[name])]
     assert moved
     assert "pos_embed" not in moved
+    # The same model from diffusers' repository, by way of `ssdbench convert`.
+    shape = MODELS["DiT-XL/2"].shapes[256]
+    states = [load_dit(machine / place / CONVERTED, shape).state_dict() for place in ("data/weights", "")]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
     shards = [shard(found[name], machine) for name in ("base", "issd")]
     assert all(one["images"].shape == (4, 512, 512, 3) for one in shards)
     assert torch.equal(shards[0]["labels"], shards[1]["labels"])

@@ -95,6 +95,54 @@ PIPELINE: Config = {
     "vae": ["diffusers", "AutoencoderKL"],
 }
 
+DIT: Config = {
+    "_class_name": "Transformer2DModel",
+    "_diffusers_version": "0.12.0.dev0",
+    "activation_fn": "gelu-approximate",
+    "attention_bias": True,
+    "attention_head_dim": 72,
+    "cross_attention_dim": None,
+    "dropout": 0.0,
+    "in_channels": 4,
+    "norm_elementwise_affine": False,
+    "norm_num_groups": 32,
+    "norm_type": "ada_norm_zero",
+    "num_attention_heads": 16,
+    "num_embeds_ada_norm": 1000,
+    "num_layers": 28,
+    "num_vector_embeds": None,
+    "only_cross_attention": False,
+    "out_channels": 8,
+    "patch_size": 2,
+    "sample_size": 32,
+    "upcast_attention": False,
+    "use_linear_projection": False,
+}
+"""``transformer/config.json`` of facebook/DiT-XL-2-256, from before diffusers had a class for it."""
+
+DIT_SCHEDULER: Config = {
+    "_class_name": "DDIMScheduler",
+    "_diffusers_version": "0.12.0.dev0",
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "beta_start": 0.0001,
+    "clip_sample": False,
+    "num_train_timesteps": 1000,
+    "prediction_type": "epsilon",
+    "set_alpha_to_one": True,
+    "steps_offset": 0,
+    "trained_betas": None,
+}
+
+DIT_PIPELINE: Config = {
+    "_class_name": "DiTPipeline",
+    "_diffusers_version": "0.12.0.dev0",
+    "id2label": {str(i): f"class {i}" for i in range(1000)},
+    "scheduler": ["diffusers", "DDIMScheduler"],
+    "transformer": ["diffusers", "Transformer2DModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 
 

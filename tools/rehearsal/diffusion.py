@@ -37,7 +37,10 @@ def write_vae(config: Config, folder: Path, *, text: bytes | None = None, everyt
     configs.write(config, folder / "config.json")
     if text is not None:
         (folder / "config.json").write_bytes(text)
-    # What `hf download --local-dir` leaves beside the files.
+
+
+def mark_as_downloaded(folder: Path) -> None:
+    """Leave beside a repository's files what ``hf download --local-dir`` leaves there."""
     metadata = folder / ".cache/huggingface/download/config.json.metadata"
     metadata.parent.mkdir(parents=True)
     metadata.write_text("31f26fdeee1355a5c34592e401dd41e45d25a493\n\n0.0\n")
@@ -53,7 +56,6 @@ def write_pipeline(folder: Path, unet: Config, vae: Config, text: Config, *, eve
     configs.write(configs.SCHEDULER, folder / "scheduler/scheduler_config.json")
     _write_tokenizer(folder / "tokenizer")
     write_vae(vae, folder / "vae", everything=everything)
-    shutil.rmtree(folder / "vae/.cache")
     configs.write(unet, folder / "unet/config.json")
     state = _random(UNet2DConditionModel.from_config(unet))
     _write_weights(state, folder / "unet", WEIGHTS, everything=everything)

@@ -14,7 +14,10 @@ from tools.rehearsal.sizes import IMAGES, MODELS_HERE, REFERENCE_IMAGES, small_c
 
 _DONE = "complete"
 _SPLITS = {"coco-2014-train": "train2014", "coco-2014": "val2014", "coco-2017": "val2017"}
-_SD = "stable-diffusion-v1-5"
+_SD, _DIT = "stable-diffusion-v1-5", "facebook/DiT-XL-2-256"
+
+CONVERTED = "DiT-XL-2-256x256.pt"
+"""What `ssdbench convert` makes of the model in diffusers' layout, from the cache of the hub."""
 
 
 @contextmanager
@@ -61,26 +64,35 @@ def _make(root: Path) -> None:
 
 
 def _write_models(root: Path) -> None:
-    from tools.rehearsal import configs, diffusion, transformers
-    from tools.rehearsal.sizes import shrunken_sd_vae, shrunken_text, shrunken_unet, shrunken_vae
+    from tools.rehearsal import configs, diffusion, sizes, transformers
 
     from ssdbench.models.shapes import DiTShape
     from ssdbench.suite.catalog import MODELS
 
-    weights = root / "data/weights"
-    diffusion.write_vae(shrunken_vae(configs.vae_ft_ema()), weights / "sd-vae-ft-ema")
-    writers = {"REPA SiT-XL/2": transformers.write_repa, "DiT-XL/2": transformers.write_bare}
-    writers["SiT-XL/2"] = transformers.write_bare
+    weights, hub, files = root / "data/weights", root / "huggingface/hub", root / "downloaded"
+    vae = sizes.shrunken_vae(configs.vae_ft_ema())
+    diffusion.write_vae(vae, weights / "sd-vae-ft-ema")
+    diffusion.mark_as_downloaded(weights / "sd-vae-ft-ema")
+    writers = {
+        "REPA SiT-XL/2": transformers.write_repa,
+        "DiT-XL/2": transformers.write_bare,
+        "SiT-XL/2": transformers.write_bare,
+    }
     for seed, name in enumerate(MODELS_HERE):
         for resolution, shape in MODELS[name].shapes.items():
-            if isinstance(shape, DiTShape):
-                # The smaller DiTs are not published: who trains one with DiT's script has its training state.
-                write = writers.get(name, transformers.write_training_state)
-                path = weights / MODELS[name].weights[resolution].removeprefix("file:")
-                write(transformers.random_state(shape, seed), path)
-    files = root / "downloaded"
-    diffusion.write_pipeline(files, shrunken_unet(), shrunken_sd_vae(), shrunken_text())
-    diffusion.write_hub_cache(root / "huggingface/hub", f"{_SD}/{_SD}", files)
+            if not isinstance(shape, DiTShape):
+                continue
+            # The smaller DiTs are not published: who trains one with DiT's script has its training state.
+            write = writers.get(name, transformers.write_training_state)
+            state = transformers.random_state(shape, seed)
+            write(state, weights / MODELS[name].weights[resolution].removeprefix("file:"))
+            if (name, resolution) == ("DiT-XL/2", 256):
+                transformers.write_diffusers(state, sizes.shrunken_dit(shape), vae, files)
+                diffusion.write_hub_cache(hub, _DIT, files)
+    _run("convert", f"hub:{_DIT}", "-o", str(root / CONVERTED), "--to", "official")
+    unet, text = sizes.shrunken_unet(), sizes.shrunken_text()
+    diffusion.write_pipeline(files, unet, sizes.shrunken_sd_vae(), text)
+    diffusion.write_hub_cache(hub, f"{_SD}/{_SD}", files)
     _run("convert", f"hub:{_SD}/{_SD}", "-o", str(weights / _SD), "--to", "stable-diffusion")
 
 

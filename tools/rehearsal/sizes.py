@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from tools.rehearsal.configs import TEXT, UNET, VAE, Config
+from tools.rehearsal.configs import DIT, TEXT, UNET, VAE, Config
 
 from ssdbench.models.shapes import DiTShape, Shape
 from ssdbench.models.unet_shape import UNetShape
@@ -44,6 +44,12 @@ def shrunken(shape: Shape) -> Shape:
         )
     assert isinstance(shape, DiTShape)
     return replace(shape, width=4 * math.ceil(shape.heads / 4), heads=1, depth=shape.depth // 12)
+
+
+def shrunken_dit(shape: DiTShape) -> Config:
+    """The config of DiT-XL/2 in diffusers, for a narrower and shallower ``shape``."""
+    smaller = {"attention_head_dim": shape.width // shape.heads, "num_attention_heads": shape.heads}
+    return DIT | smaller | {"num_layers": shape.depth}
 
 
 def shrunken_unet() -> Config:

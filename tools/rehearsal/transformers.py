@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from tools.rehearsal import configs
+from tools.rehearsal.configs import Config
+from tools.rehearsal.diffusion import WEIGHTS, write_vae
 from torch import Tensor, nn
 
+from ssdbench.models.diffusers_dit import to_diffusers
 from ssdbench.models.dit import DiT
 from ssdbench.models.shapes import DiTShape
 
@@ -56,6 +60,15 @@ def write_repa(state: Mapping[str, Tensor], path: Path) -> None:
         renamed[f"projectors.0.{layer}.bias"] = torch.zeros(outputs)
     options = {"model": "SiT-XL/2", "encoder_depth": encoder_depth, "enc_type": "dinov2-vit-b"}
     torch.save(_training_state(renamed, **options) | {"steps": 4_000_000}, path)
+
+
+def write_diffusers(state: Mapping[str, Tensor], config: Config, vae: Config, folder: Path) -> None:
+    """As facebook/DiT-XL-2-256: a pipeline's folder, its weights in ``.bin`` alone."""
+    configs.write(configs.DIT_PIPELINE, folder / "model_index.json")
+    configs.write(configs.DIT_SCHEDULER, folder / "scheduler/scheduler_config.json")
+    configs.write(config, folder / "transformer/config.json")
+    torch.save(to_diffusers(state), folder / f"transformer/{WEIGHTS}.bin")
+    write_vae(vae, folder / "vae")
 
 
 def _training_state(state: Mapping[str, Tensor], **options: object) -> dict[str, object]:
