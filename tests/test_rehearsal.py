@@ -16,9 +16,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tools.rehearsal import configs
 from tools.rehearsal.__main__ import EVERYTHING, TABLES
 from tools.rehearsal.machine import CONVERTED, rehearsing
-from tools.rehearsal.sizes import IMAGES, MODELS_HERE
+from tools.rehearsal.sizes import IMAGES, MODELS_HERE, shrunken_vae
 from typer.testing import CliRunner
 
 from ssdbench.cli.app import app
@@ -165,6 +166,17 @@ def stands_in(drawn: np.ndarray, tile: np.ndarray) -> bool:
     corners = drawn[: len(drawn) - height + 1, : drawn.shape[1] - width + 1]
     places = np.argwhere((corners == tile[0, 0]).all(-1))
     return any(np.array_equal(drawn[y : y + height, x : x + width], tile) for y, x in places)
+
+
+def test_configs_are_written_as_they_are_published(tmp_path: Path) -> None:
+    configs.write(configs.vae_ft_ema(), tmp_path / "config.json")
+    published = (REPOSITORY / "tests/golden/sd-vae-ft-ema.config.json").read_bytes()
+    assert (tmp_path / "config.json").read_bytes() == published
+    assert len(published) == 547
+    narrower = {"block_out_channels", "layers_per_block", "norm_num_groups"}
+    small = shrunken_vae(configs.vae_ft_ema())
+    assert small.keys() == json.loads(published).keys()
+    assert {name for name, value in small.items() if value != configs.vae_ft_ema()[name]} == narrower
 
 
 def test_what_is_missing_is_listed_whole_before_any_work(

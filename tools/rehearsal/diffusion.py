@@ -24,8 +24,8 @@ WEIGHTS = "diffusion_pytorch_model"
 _OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 
-def write_vae(config: Config, folder: Path, *, text: bytes | None = None, everything: bool = True) -> None:
-    """An autoencoder with the attention's names of diffusers before 0.12; ``text`` is the config to the byte.
+def write_vae(config: Config, folder: Path, *, everything: bool = True) -> None:
+    """An autoencoder with the attention's names of diffusers before 0.12.
 
     Of the weights there is also a ``.bin``, and a half-precision file, if ``everything`` is to be there.
     """
@@ -35,8 +35,6 @@ def write_vae(config: Config, folder: Path, *, text: bytes | None = None, everyt
     old = {_old_name(name): tensor for name, tensor in state.items()}
     _write_weights(old, folder, WEIGHTS, everything=everything)
     configs.write(config, folder / "config.json")
-    if text is not None:
-        (folder / "config.json").write_bytes(text)
 
 
 def mark_as_downloaded(folder: Path) -> None:

@@ -21,9 +21,7 @@ def write_model(name: str, resolution: int, folder: Path) -> None:
     if isinstance(shape, DiTShape):
         path = folder / facts.weights[resolution].removeprefix("file:")
         transformers.write_bare(transformers.random_state(shape), path)
-        published = configs.VAE_FILE.read_bytes()
-        vae = folder / "sd-vae-ft-ema"
-        diffusion.write_vae(configs.vae_ft_ema(), vae, text=published, everything=False)
+        diffusion.write_vae(configs.vae_ft_ema(), folder / "sd-vae-ft-ema", everything=False)
     else:
         assert facts.text is not None
         pipeline = folder / facts.text.removeprefix("file:")
