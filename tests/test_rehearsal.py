@@ -37,14 +37,24 @@ ARGUMENTS = [
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Everything that Table 2 needs at 256 pixels, where a user would have put it."""
-    data = tmp_path / "data"
-    monkeypatch.setenv("SSDBENCH_DATA", str(data))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
+    settle(tmp_path, monkeypatch)
+    furnish(tmp_path)
+    return tmp_path
+
+
+def settle(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in ``home``, with a DiT-XL/2 that is shrunken."""
+    monkeypatch.setenv("SSDBENCH_DATA", str(home / "data"))
+    monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.chdir(home)
     model = replace(catalog.MODELS["DiT-XL/2"], shapes={256: SHAPE, 512: replace(SHAPE, input_size=64)})
     monkeypatch.setitem(catalog.MODELS, "DiT-XL/2", model)
 
+
+def furnish(home: Path) -> None:
+    """Put weights, data and references into ``home``."""
+    data = home / "data"
     torch.manual_seed(0)
     (data / "weights").mkdir(parents=True)
     dit = DiT(SHAPE)
@@ -64,9 +74,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder = data / f"imagenet/train/n{i % 8:08}"
         pixels = rng.integers(0, 256, (270 + i, 300, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{i}.JPEG")
-    inception_cache().parent.mkdir(parents=True)
-    torch.save(InceptionTaps().state_dict(), inception_cache())
-    return tmp_path
+    inception = home / "torch/hub/checkpoints" / inception_cache().name
+    inception.parent.mkdir(parents=True)
+    torch.save(InceptionTaps().state_dict(), inception)
 
 
 def run(*arguments: str, check: int = 0) -> str:
