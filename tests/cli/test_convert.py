@@ -251,3 +251,32 @@ sys.exit(f"imported: {heavy}" if heavy else 0)
         [sys.executable, "-c", code], cwd=workplace, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "taken exists already\n")
+
+
+class Callback:
+    """Stands for something that a trainer keeps beside the weights."""
+
+
+def test_which_weights_and_what_is_left_out(ssdbench: Command, workplace: Path) -> None:
+    ema, raw = random_dit(seed=1).state_dict(), random_dit(seed=2).state_dict()
+    torch.save({"ema": ema, "model": raw, "callbacks": {"best": Callback()}}, workplace / "t.ckpt")
+    refused = ssdbench("convert", "t.ckpt", "-o", "x.pt", "--to", "official", "--heads", 4)
+    assert refused.exit_code == 2
+    assert "holds objects of tests.cli.test_convert.Callback" in refused.stderr
+    stripped = ssdbench("convert", "t.ckpt", "-o", "t.safetensors", "--to", "tensors")
+    assert stripped.exit_code == 0
+    assert stripped.stderr == f"{len(ema) + len(raw)} tensors, and nothing else that t.ckpt holds\n"
+    for option, state, taken, left in (
+        ((), ema, "ema", "model"),
+        (("--weights", "model"), raw, "model", "ema"),
+    ):
+        found = ssdbench(
+            "convert", "t.safetensors", "-o", f"{taken}.pt", "--to", "official", "--heads", 4, *option
+        )
+        assert found.exit_code == 0
+        note = f"note: t.safetensors: the weights under '{taken}' are taken, not those under '{left}'"
+        assert found.stderr.splitlines()[0] == note
+        assert same(torch.load(workplace / f"{taken}.pt", weights_only=True), state)
+    unused = ssdbench("convert", "t.ckpt", "-o", "y", "--to", "tensors", "--weights", "ema")
+    assert unused.exit_code == 2
+    assert unused.stderr.startswith("--weights: not with --to tensors")

@@ -27,11 +27,11 @@ from .cases import case, every
 
 
 def weights(path: Path, change: dict[str, torch.Tensor] | None = None) -> None:
-    from ssdbench.models.official import tensors_of
+    from ssdbench.models.expected import dit_tensors
     from ssdbench.models.shapes import DiTShape
 
     shape = DiTShape(8, 2, 2, 2, 4, 4, 3, False)
-    state = {name: torch.zeros(t.shape) for name, t in tensors_of(shape).items()}
+    state = {name: torch.zeros(t.shape) for name, t in dit_tensors(shape).items()}
     torch.save(state | (change or {}), path)
 
 
@@ -79,7 +79,7 @@ case(
     "x.pt",
     lambda p: weights(p, {"pos_embed": torch.zeros(1, 4, 8, dtype=torch.int64)}),
     read_weights,
-    "pos_embed is torch.int64, expected floating point",
+    "pos_embed is int64, expected floating point",
 )
 case(
     "checkpoint: a width of 6",

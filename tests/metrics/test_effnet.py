@@ -146,7 +146,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"\(10,\) stands for classifier.bias, expected \(1000,\)"):
         load_network("effnet-lite0", tmp_path / "narrow.pth")
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(InputError, match="is no PyTorch weights file"):
+    with pytest.raises(InputError, match="it is a text that begins with 'no weights'"):
         load_network("effnet-lite0", tmp_path / "text.pth")
     with pytest.raises(InputError, match="are not at"):
         load_network("effnet-lite0", tmp_path / "absent.pth")
@@ -158,6 +158,6 @@ def test_a_pickle_that_runs_code_is_not_run(tmp_path):
             return (np.save, (str(tmp_path / "ran.npy"), np.zeros(1)))
 
     torch.save({"weights": Malicious()}, tmp_path / "bad.pth")
-    with pytest.raises(InputError, match="is no PyTorch weights file"):
+    with pytest.raises(InputError, match=r"holds objects of numpy\.save"):
         load_network("effnet-lite0", tmp_path / "bad.pth")
     assert not (tmp_path / "ran.npy").exists()

@@ -180,8 +180,8 @@ def test_weights_in_the_hub_cache_are_found(empty_cache, weights):
     ("content", "message"),
     [
         ({"fc.weight": torch.zeros(3)}, "does not hold the FID Inception's weights"),
-        ({}, "holds no weights"),
-        ([1, 2], "holds no weights"),
+        ({}, "expected tensors by name, found nothing"),
+        ([1, 2], "expected a mapping of tensors, found list"),
     ],
 )
 def test_other_weights_are_refused(tmp_path, content, message):

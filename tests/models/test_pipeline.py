@@ -67,12 +67,12 @@ def test_one_file_is_read_without_the_hub(tmp_path: Path) -> None:
     save_file(published_names(unet.state_dict()), file)
     found = load_unet(file, SHAPE).state_dict()
     assert all(torch.equal(found[name], value) for name, value in unet.state_dict().items())
-    assert write_pipeline(str(file), tmp_path / "written", SHAPE) == [UNET]
+    assert write_pipeline(str(file), tmp_path / "written", SHAPE) == ([UNET], "")
     assert load_unet(tmp_path / "written", SHAPE).config["cross_attention_dim"] == SHAPE.text_width
     with pytest.raises(InputError, match="a file does not say its model's shape"):
         load_unet(file)
     (tmp_path / "none.safetensors").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="cannot be loaded as a UNet"):
+    with pytest.raises(InputError, match="it is a text that begins with 'nothing'"):
         load_unet(tmp_path / "none.safetensors", SHAPE)
     with pytest.raises(InputError, match="there is no such checkpoint"):
         load_unet(tmp_path / "nowhere.ckpt", SHAPE)
@@ -80,7 +80,7 @@ def test_one_file_is_read_without_the_hub(tmp_path: Path) -> None:
 
 def test_a_pipelines_folder_is_copied(tmp_path: Path) -> None:
     source = write_toy(tmp_path / "pipeline")
-    parts = write_pipeline(str(source), tmp_path / "copy", SHAPE)
+    parts, _ = write_pipeline(str(source), tmp_path / "copy", SHAPE)
     assert set(parts) == {UNET, VAE, ENCODER, TOKENIZER, SCHEDULER}
     assert (tmp_path / "copy" / INDEX).is_file()
     with pytest.raises(InputError, match="expected a pipeline's folder with unet"):

@@ -85,7 +85,7 @@ def test_of_a_unet_in_one_file(unet: Path, tmp_path: Path) -> None:
         load_unet(tmp_path / "x.safetensors", SHAPE)
     lines = str(error.value).splitlines()
     assert lines[0] == f"{tmp_path / 'x.safetensors'}: does not fit the model:"
-    assert lines[1:] == [f"  missing {name}" for name in INNER]
+    assert lines[1:] == [f"  missing {name} {tuple(state[name].shape)}" for name in INNER]
 
 
 def test_a_misshapen_tensor_of_a_unet_in_one_file(unet: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from tests.conftest import no_home
 from ssdbench.diffusion.grids import timesteps
 from ssdbench.models.shapes import DiTShape
 from ssdbench.plan import Graph, build, sources
+from ssdbench.plan.looks import Seen
 from ssdbench.plan.sources import Data
 from ssdbench.plan.variants import Halved, fused_layers, fusion_weight, halved_by, trained_pairs
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
@@ -39,6 +40,7 @@ runs:
 def found_without_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights and references count as found without their files."""
     monkeypatch.setattr("ssdbench.plan.sources.locate", lambda text, hint: Source(digest=text, path="/x"))
+    monkeypatch.setattr("ssdbench.plan.sources.look", lambda *_: Seen())
 
 
 def graph_of(tmp_path: Path, rows: str) -> Graph:

@@ -18,6 +18,7 @@ class Target(StrEnum):
     official = "official"
     diffusers = "diffusers"
     stable_diffusion = "stable-diffusion"
+    tensors = "tensors"
 
 
 class Origin(StrEnum):
@@ -41,9 +42,17 @@ def convert(
     ],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="OUT", help="Folder to create; a file with --to official."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Folder to create; a file with --to official and --to tensors.",
+        ),
     ],
-    to: Annotated[Target, typer.Option("--to", help="Layout to write.")],
+    to: Annotated[
+        Target,
+        typer.Option("--to", help="Layout to write; tensors: all of a file, without objects beside them."),
+    ],
     origin: Annotated[
         Origin, typer.Option("--from", help="Layout that SOURCE has to have; told by its content by default.")
     ] = Origin.auto,
@@ -54,6 +63,15 @@ def convert(
     dtype: Annotated[
         Dtype | None, typer.Option("--dtype", help="Precision of the weights; as stored by default.")
     ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            "--weights",
+            metavar="NAME",
+            help="Which weights of a file that holds several sets, such as ema, model or model_ema; the moving average"
+            " by default.",
+        ),
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is a file or a model.")] = False,
 ) -> None:
     """Convert the checkpoint of a DiT, SiT or REPA model between the layouts in which they are kept.
@@ -70,24 +88,32 @@ def convert(
 
       ssdbench convert last.pt -o student.pt --from repa --to official --heads 6
 
+      ssdbench convert 0400000.pt -o student.pt --to official --weights model
+
+      ssdbench convert training.ckpt -o training.safetensors --to tensors
+
       ssdbench convert hub:OWNER/NAME -o stable-diffusion-v1-5 --to stable-diffusion
     """
     from ssdbench.cli.placing import appearing_whole, refuse_to_replace
     from ssdbench.errors import UsageError
 
     refuse_to_replace(output, force)  # before anything is read or downloaded
-    if to == Target.stable_diffusion:
+    if to in (Target.stable_diffusion, Target.tensors):
         given = {"--from": origin != Origin.auto, "--heads": heads is not None, "--dtype": dtype is not None}
+        given["--weights"] = bool(weights) and to == Target.tensors
         if unused := [option for option, is_given in given.items() if is_given]:
-            raise UsageError(
-                f"{', '.join(unused)}: not with --to stable-diffusion, which copies a pipeline as it is"
-            )
-        _stable_diffusion(source, output, force)
+            what = "a pipeline" if to == Target.stable_diffusion else "all tensors"
+            raise UsageError(f"{', '.join(unused)}: not with --to {to.value}, which copies {what}")
+        copy = _stable_diffusion if to == Target.stable_diffusion else _tensors
+        copy(source, output, force, weights)
         return
     from ssdbench.models.convert import open_checkpoint, write_checkpoint
     from ssdbench.models.layouts import Layout
 
-    found = open_checkpoint(source, None if origin == Origin.auto else Layout(origin.value), heads)
+    layout = None if origin == Origin.auto else Layout(origin.value)
+    found = open_checkpoint(source, layout, heads, part=weights)
+    if found.note:
+        typer.echo(f"note: {found.note}", err=True)
     with appearing_whole(output, force=force) as new:
         write_checkpoint(found, new, Layout(to.value), dtype and dtype.value)
     shape = found.shape
@@ -106,7 +132,18 @@ def convert(
     typer.echo(output)
 
 
-def _stable_diffusion(source: str, output: Path, force: bool) -> None:
+def _tensors(source: str, output: Path, force: bool, _: str) -> None:
+    """All tensors of a file without the objects beside them, as safetensors."""
+    from ssdbench.cli.placing import appearing_whole
+    from ssdbench.models.convert import write_tensors
+
+    with appearing_whole(output, force=force) as new:
+        count = write_tensors(source, new)
+    typer.echo(f"{count} tensors, and nothing else that {source} holds", err=True)
+    typer.echo(output)
+
+
+def _stable_diffusion(source: str, output: Path, force: bool, weights: str) -> None:
     """Stable Diffusion v1.5 from a folder, the hub or one file, as suites read it."""
     from ssdbench.cli.placing import appearing_whole
     from ssdbench.models.parts import PARTS
@@ -117,7 +154,9 @@ def _stable_diffusion(source: str, output: Path, force: bool) -> None:
     [shape] = MODELS["SD v1.5"].shapes.values()
     assert isinstance(shape, UNetShape)
     with appearing_whole(output, force=force) as new:
-        written = write_pipeline(source, new, shape)
+        written, note = write_pipeline(source, new, shape, part=weights)
+    if note:
+        typer.echo(f"note: {note}", err=True)
     lacking = [part for part in PARTS if part not in written]
     if lacking:
         typer.echo(f"note: {source} has no {', '.join(lacking)}: put those of the pipeline beside", err=True)

@@ -82,7 +82,7 @@ def _inputs() -> Iterator[tuple[str, str]]:
     for name, model in catalog.MODELS.items():
         for resolution, text in model.weights.items():
             if text.startswith("package:"):
-                yield f"model {name} at {resolution}", _found(place, text, model.hint)
+                yield f"model {name} at {resolution}", _found(place, text, model.hint_for(resolution))
         if model.vae and model.vae.startswith("package:"):
             yield f"autoencoder of {name}", _found(place, model.vae, model.vae_hint)
     for name, reference in catalog.REFERENCES.items():

@@ -162,10 +162,10 @@ def engine_of(
 
 
 def refuse_missing(graph: Graph) -> None:
-    """Refuse to start while anything that a run needs is not on this machine.
+    """Refuse to start while anything that a run needs is not on this machine, or is something else than it has to be.
 
     Raises:
-        UsageError: lists all that is missing, each with how to get it.
+        UsageError: lists all that is missing, each with how to get it, and all that is wrong.
 
     """
     from ssdbench.errors import UsageError
@@ -173,7 +173,7 @@ def refuse_missing(graph: Graph) -> None:
     missing = dict.fromkeys(text for planned in graph.runs for text in planned.missing)
     if missing:
         runs = sum(bool(planned.missing) for planned in graph.runs)
-        lines = "\n".join(f"  {text}" for text in missing)
+        lines = "\n".join("  " + text.replace("\n", "\n  ") for text in missing)
         raise UsageError(
             f"{runs} of {len(graph.runs)} runs need what is not on this machine, or does not fit:\n{lines}\n"
             "nothing was run; '--only' selects other rows, '--profile mini' another scale"

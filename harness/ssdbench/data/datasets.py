@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import shlex
 import struct
 import zlib
 from collections.abc import Callable
@@ -28,6 +29,7 @@ __all__ = [
     "Pixels",
     "Reader",
     "data_root",
+    "filled",
     "fit",
     "load_images",
     "reader",
@@ -105,6 +107,11 @@ def data_root() -> Path:
         raise InputError("there is no home directory: set SSDBENCH_DATA to where your data is") from error
 
 
+def filled(hint: str) -> str:
+    """A hint with the user's directory of data for ``{data}``, as a shell takes it."""
+    return hint.replace("{data}", shlex.quote(str(data_root()))) if "{data}" in hint else hint
+
+
 def _full_folder() -> Path:
     candidates = [data_root() / "fashion-mnist", _DEBIAN]
     return next((p for p in candidates if (p / "train-images-idx3-ubyte.gz").is_file()), candidates[0])
@@ -113,6 +120,8 @@ def _full_folder() -> Path:
 @dataclass(frozen=True)
 class Reader:
     """How a data set is read at a resolution, which files it consists of, and how to get it when they are missing.
+
+    In the hint ``{data}`` stands for the user's directory of data; see :func:`filled`.
 
     A folder among ``files`` stands for the images in it (:func:`ssdbench.data.folders.list_images`).
     """
@@ -124,6 +133,13 @@ class Reader:
 
 def _fashion_files(folder: Path, split: str) -> list[Path]:
     return [folder / f"{split}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
+
+
+_COCO = "http://images.cocodataset.org"
+
+
+def _annotations(split: str) -> str:
+    return f"annotations_trainval{split[-4:]}.zip"
 
 
 def _coco(split: str, count: int) -> Reader:
@@ -143,8 +159,9 @@ def _coco(split: str, count: int) -> Reader:
     return Reader(
         files,
         lambda resolution: coco(files()[0], files()[1], resolution, count),
-        f"put captions_{split}.json into $SSDBENCH_DATA/coco/annotations, its images into $SSDBENCH_DATA/coco/{split}"
-        " (https://cocodataset.org/#download)",
+        f"put captions_{split}.json into {{data}}/coco/annotations and its images into {{data}}/coco/{split}:"
+        f" `curl -L --create-dirs -O --output-dir {{data}}/coco {_COCO}/annotations/{_annotations(split)}`,"
+        f" `curl -L --create-dirs -O --output-dir {{data}}/coco {_COCO}/zips/{split}.zip`, then unpack both there",
     )
 
 
@@ -153,27 +170,32 @@ def _described(split: str, part: slice = slice(None)) -> Reader:
     return Reader(
         lambda: files,
         lambda resolution: described(_fashion_mnist(ASSETS / "data", split, resolution), part),
-        "it comes with the installation: reinstall ssdbench",
+        "it comes with the installation: `pip install --force-reinstall ssdbench`",
     )
 
+
+_FASHION = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion"
 
 READERS: dict[str, Reader] = {
     "fashion-mnist": Reader(
         lambda: _fashion_files(ASSETS / "data", "t10k"),
         lambda resolution: _fashion_mnist(ASSETS / "data", "t10k", resolution),
-        "it comes with the installation: reinstall ssdbench",
+        "it comes with the installation: `pip install --force-reinstall ssdbench`",
     ),
     "fashion-mnist-reference": Reader(
         lambda: _fashion_files(ASSETS / "data", "reference"),
         lambda resolution: _fashion_mnist(ASSETS / "data", "reference", resolution),
-        "it comes with the installation: reinstall ssdbench",
+        "it comes with the installation: `pip install --force-reinstall ssdbench`",
     ),
     "fashion-mnist-full": Reader(
         lambda: _fashion_files(_full_folder(), "train"),
         lambda resolution: _fashion_mnist(_full_folder(), "train", resolution),
-        "put train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz from "
-        "https://github.com/zalandoresearch/fashion-mnist into $SSDBENCH_DATA/fashion-mnist, "
-        "or install Debian's package dataset-fashion-mnist",
+        "download it: "
+        + ", ".join(
+            f"`curl -L --create-dirs -O --output-dir {{data}}/fashion-mnist {_FASHION}/train-{kind}-ubyte.gz`"
+            for kind in ("images-idx3", "labels-idx1")
+        )
+        + "; or install Debian's package: `apt-get install dataset-fashion-mnist`",
     ),
     "fashion-captions": _described("t10k"),
     "fashion-captions-a": _described("reference", slice(0, 5000)),
@@ -184,7 +206,8 @@ READERS: dict[str, Reader] = {
     "imagenet": Reader(
         lambda: [data_root() / "imagenet" / "train"],
         lambda resolution: folder(data_root() / "imagenet" / "train", resolution),
-        "put ImageNet-1k's training images there, one folder a class (https://image-net.org)",
+        "put ImageNet-1k's training images there, one folder a class; who registers gets them at"
+        " https://image-net.org/challenges/LSVRC/2012/2012-downloads.php",
     ),
 }
 
@@ -247,7 +270,7 @@ def load_images(name: str, resolution: int, path: Path | str | None = None) -> I
     source = _folder_reader(Path(path)) if name == FOLDER and path is not None else reader(name)
     missing = [path for path in source.files() if not path.exists()]
     if missing:
-        raise InputError(f"data set {name!r}: no {missing[0]}; {source.hint}")
+        raise InputError(f"data set {name!r}: no {missing[0]}; {filled(source.hint)}")
     return source.read(resolution)
 
 

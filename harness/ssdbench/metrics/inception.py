@@ -18,6 +18,7 @@ from ssdbench.metrics.names import EFFNET_LITE0, INCEPTION
 from ssdbench.metrics.networks import Dims, FeatureNetwork, Taps
 from ssdbench.metrics.weights import INCEPTION_SHA256, INCEPTION_URL, file_digest, inception_cache
 from ssdbench.models.compat import prepare_torchvision
+from ssdbench.models.files import in_file, read_tensors
 
 prepare_torchvision()
 
@@ -96,13 +97,8 @@ def load_inception(weights: Path | None, device: torch.device | str) -> FeatureN
     path = weights if weights is not None else _cached_or_downloaded()
     if not path.is_file():
         raise InputError(f"the weights of the FID Inception are not at {path}")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(f"{path} is no PyTorch weights file: {error}") from error
+    state = read_tensors(in_file(path))
     module = InceptionTaps()
-    if not isinstance(state, dict) or not state:
-        raise InputError(f"{path} holds no weights: expected a mapping of names to tensors")
     try:
         module.load_state_dict(state)
     except RuntimeError as error:

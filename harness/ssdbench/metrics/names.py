@@ -5,6 +5,15 @@ from __future__ import annotations
 INCEPTION = "inception"
 EFFNET_LITE0 = "effnet-lite0"
 
+FORMAT = "ssdbench-reference-1"
+"""The metadata of a safetensors file that is a reference of our own writing: what it says of itself."""
+
+DESCRIPTION = "ssdbench"
+"""The array of an ``.npz`` that says the same."""
+
+STATISTICS = (("mu", "sigma"), ("mu_s", "sigma_s"))
+"""Arrays of an ``.npz`` of ADM's: of the pooled features, and of the spatial ones."""
+
 KID = "kid"
 FD_DINOV2 = "fd-dinov2"
 OPTIONAL = {KID: "KID", FD_DINOV2: "FD-DINOv2"}

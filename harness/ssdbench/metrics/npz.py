@@ -14,9 +14,11 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from ssdbench.data.decoding import MAX_PIXELS
 from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
 
+_MOST_IMAGES = 10_000_000
 WHOLE_BYTES = 1 << 30  # of an array that is held whole, at most
 _DEFLATES = 1100  # deflate makes of a byte 1,032 at most
 BLOCK_BYTES = 1 << 28  # of the rows that are held together, at most; one row may be larger
@@ -146,3 +148,23 @@ class NpzArrays:
         if shape and held < shape[0] * row:
             raise InputError(f"{self.path}: {key!r} ends within row {held // row} of {shape[0]:,}")
         return shape, dtype
+
+
+def images_shape(path: Path) -> tuple[int, int, int, int]:
+    """Return the shape (N, H, W, C) of the images ``arr_0`` of a file, without reading them.
+
+    Raises InputError for a missing ``arr_0``, or one that is not uint8 (N, H, W, C) with C = 1 or 3, or empty.
+    """
+    shape, dtype = NpzArrays(path).header("arr_0")
+    expected = f"{path}: 'arr_0' is {dtype} {shape}, expected uint8 (N, H, W, C) with C = 1 or 3"
+    if dtype != np.uint8 or len(shape) != 4:
+        raise InputError(expected)
+    if shape[3] not in (1, 3):
+        raise InputError(expected + ("; this looks like NCHW" if shape[1] in (1, 3) else ""))
+    if not 0 < shape[1] * shape[2] <= MAX_PIXELS or shape[0] > _MOST_IMAGES:
+        raise InputError(
+            f"{expected}, 1 to {MAX_PIXELS:,} pixels an image, and at most {_MOST_IMAGES:,} images"
+        )
+    if not shape[0]:
+        raise InputError(f"{path}: holds no images: 'arr_0' has shape {shape}")
+    return shape[0], shape[1], shape[2], shape[3]

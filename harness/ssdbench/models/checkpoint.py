@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +11,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ssdbench.errors import InputError
 from ssdbench.models.dit import DiT, sincos_2d
 from ssdbench.models.files import WEIGHTS, load_config, read_safetensors
-from ssdbench.models.layouts import Layout
 from ssdbench.models.official import exact_table, misfits, refuse
 from ssdbench.models.parts import CONFIG
 from ssdbench.models.schedulers import note
 from ssdbench.models.shapes import DiTShape
-from ssdbench.models.sources import OWN_CLASS, architecture, read_checkpoint
+from ssdbench.models.sources import OWN_CLASS, architecture, read_checkpoint, require_shape
 
 __all__ = [
     "CONFIG",
@@ -51,7 +48,7 @@ def save_tensors(
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
 
-def load_dit(path: Path, expected: DiTShape | None = None) -> DiT:
+def load_dit(path: Path, expected: DiTShape | None = None, part: str = "") -> DiT:
     """A DiT in float32 on the CPU, from any layout that :func:`ssdbench.models.sources.read_checkpoint` reads.
 
     A fixed position embedding is made anew, in whatever precision it was stored. So a folder in our layout may hold a
@@ -61,12 +58,10 @@ def load_dit(path: Path, expected: DiTShape | None = None) -> DiT:
     Raises:
         InputError: files are missing or malformed, or the shape is not the expected one.
     """
-    found = read_checkpoint(path, shape=expected)
+    found = read_checkpoint(path, shape=expected, part=part)
     shape, state, table = found.shape, found.state, exact_table(found.state, found.shape)
     if expected is not None and shape != expected:
-        resized = dataclasses.replace(shape, input_size=expected.input_size)
-        if found.layout != Layout.ours or resized != expected:
-            raise InputError(f"{path}: holds {shape}, expected {expected}")
+        require_shape(found, expected)
         table = sincos_2d(expected.width, expected.input_size // expected.patch_size)
         shape, state = expected, {**state, "pos_embed": table}
     elif table is not None:

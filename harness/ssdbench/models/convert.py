@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ssdbench.errors import InputError
 from ssdbench.models import hub
 from ssdbench.models.checkpoint import save_tensors
 from ssdbench.models.diffusers_dit import build_diffusers
+from ssdbench.models.files import in_file, read_tensors
+from ssdbench.models.headers import ITEM_BYTES
 from ssdbench.models.layouts import Layout
 from ssdbench.models.official import exact_table
 from ssdbench.models.parts import CONFIG
@@ -18,10 +22,31 @@ from ssdbench.models.schedulers import unusual
 from ssdbench.models.sources import Checkpoint, read_checkpoint
 
 
-def open_checkpoint(source: str, layout: Layout | None = None, heads: int | None = None) -> Checkpoint:
+def open_checkpoint(
+    source: str,
+    layout: Layout | None = None,
+    heads: int | None = None,
+    part: str = "",
+) -> Checkpoint:
     """Read a file, a folder or ``hub:OWNER/NAME``; see :func:`ssdbench.models.sources.read_checkpoint`."""
     path = hub.fetch(source) if source.startswith(hub.PREFIX) else Path(source).expanduser()
-    return read_checkpoint(path, layout=layout, heads=heads)
+    return read_checkpoint(path, layout=layout, heads=heads, part=part)
+
+
+def write_tensors(source: str, target: Path) -> int:
+    """Write all tensors of a file to ``target``, as safetensors, and nothing of what else it holds; returns how many.
+
+    Objects beside the tensors are left out, whatever they are, and none of their code is run. Names of nested mappings
+    are joined by dots, so that the file is read as the one it comes from.
+
+    Raises:
+        InputError: the file is missing, malformed, or holds no tensors.
+    """
+    found = in_file(Path(source).expanduser(), strip=True)
+    plain = {name: inside for name, inside in found.items() if inside.header.dtype in ITEM_BYTES}
+    tensors = read_tensors(plain, strip=True)
+    save_file(_apart(tensors), target, metadata={"format": "pt"})
+    return len(tensors)
 
 
 def write_checkpoint(found: Checkpoint, target: Path, layout: Layout, dtype: str | None = None) -> None:
@@ -43,7 +68,7 @@ def write_checkpoint(found: Checkpoint, target: Path, layout: Layout, dtype: str
             f"{found.path}: predicts {found.shape.prediction} with {found.shape.schedule}, for which the layout"
             f" {layout.value} has no place: tensors do not tell it. Write it as ours, whose {CONFIG} does"
         )
-    state = {name: _alone(tensor) for name, tensor in _cast(found, dtype).items()}
+    state = _apart(_cast(found, dtype))
     if layout == Layout.ours:
         save_tensors(state, found.shape, target, found.extra)
     elif layout == Layout.official:
@@ -57,10 +82,18 @@ def write_checkpoint(found: Checkpoint, target: Path, layout: Layout, dtype: str
         )
 
 
-def _alone(tensor: Tensor) -> Tensor:
-    """The tensor in memory of its own: both formats would write, or refuse, all that it is a view of."""
-    tensor = tensor.detach().contiguous()
-    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, each in memory of its own: both formats would write, or refuse, all that one is a view of."""
+    found: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().contiguous()
+        place = plain.untyped_storage().data_ptr()
+        if plain.untyped_storage().nbytes() != plain.nbytes or place in taken:
+            plain = plain.clone()
+        taken.add(place)
+        found[name] = plain
+    return found
 
 
 def _cast(found: Checkpoint, dtype: str | None) -> dict[str, Tensor]:

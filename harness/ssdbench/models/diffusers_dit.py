@@ -10,19 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
-from ssdbench.models.dit import sincos_2d
-from ssdbench.models.official import exact_table, impossible, misfits, refuse, tensors_of
+from ssdbench.models.official import exact_table, impossible, refuse
 from ssdbench.models.shapes import DiTShape
 
 if TYPE_CHECKING:
     from diffusers import DiTTransformer2DModel
+    from torch import Tensor, nn
+
+    from ssdbench.models.headers import Header
+
+    _Shaped = TypeVar("_Shaped", Tensor, Header)
 
 CLASSES = (
     "DiTTransformer2DModel",
@@ -66,20 +67,6 @@ _NUMBERS = {
     "patch_size": 2,
     "num_embeds_ada_norm": 1000,
 }
-
-
-def read_diffusers(
-    config: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path
-) -> tuple[DiTShape, dict[str, Tensor]]:
-    """The shape and the tensors, in DiT's names, of a ``DiTTransformer2DModel``.
-
-    Raises:
-        InputError: the config is of something else than a DiT; tensors are missing, unknown or misshapen, in
-            diffusers' names; or the blocks' embedders differ, as they do after training in diffusers.
-    """
-    shape = shape_from(config, path)
-    refuse(misfits(to_diffusers(tensors_of(shape)), tensors), path)
-    return shape, from_diffusers(tensors, shape, path)
 
 
 def shape_from(config: Mapping[str, Any], path: Path) -> DiTShape:
@@ -141,10 +128,10 @@ def config_for(shape: DiTShape) -> dict[str, Any]:
     }
 
 
-def to_diffusers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_diffusers(state: Mapping[str, _Shaped]) -> dict[str, _Shaped]:
     """DiT's tensors under diffusers' names: qkv split in three, the embedders once a block, no position embedding."""
     depth = len([name for name in state if name.endswith(".attn.qkv.weight")])
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, _Shaped] = {}
     for kind in ("weight", "bias"):
         tensors |= {f"{theirs}.{kind}": state[f"{own}.{kind}"] for own, theirs in _ENDS.items()}
     for i in range(depth):
@@ -164,6 +151,10 @@ def from_diffusers(tensors: Mapping[str, Tensor], shape: DiTShape, path: Path) -
     Raises:
         InputError: the blocks' embedders differ.
     """
+    import torch
+
+    from ssdbench.models.dit import sincos_2d
+
     apart = [
         f"transformer_blocks.{i}.norm1.emb.{name} differs from block 0's"
         for i in range(1, shape.depth)
@@ -199,6 +190,8 @@ def build_diffusers(state: Mapping[str, Tensor], shape: DiTShape, path: Path) ->
     Raises:
         InputError: diffusers has no such DiT: the MLPs are not 4 times as wide, or the position embedding is another.
     """
+    from torch import nn
+
     hidden = state["blocks.0.mlp.fc1.weight"].shape[0]
     if hidden != 4 * shape.width:
         raise InputError(

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from ssdbench.errors import InputError
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.linear import Linear
-from ssdbench.models.shapes import DiTShape
-
-FREQUENCIES = 256  # size of the sinusoidal timestep embedding
+from ssdbench.models.shapes import FREQUENCIES, DiTShape
 
 
 class TimestepEmbedder(nn.Module):

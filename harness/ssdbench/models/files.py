@@ -1,23 +1,24 @@
-"""Files of tensors and their ``config.json``: safetensors, torch's own format, in one piece or in shards."""
+"""Files of tensors and their ``config.json``: safetensors, torch's own format, in one piece or in shards.
+
+What they hold is told without torch (:class:`Inside`); only what is read needs it.
+"""
 
 from __future__ import annotations
 
-import argparse
-import tarfile
-import zipfile
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ssdbench.errors import InputError
-from ssdbench.inputs import is_plain_name, load_json, require_file
+from ssdbench.inputs import is_plain_name, load_json
+from ssdbench.models.file_headers import read_headers
+from ssdbench.models.headers import Header, flatten, some
 from ssdbench.models.parts import CONFIG
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 # What diffusers looks for in a folder, in the order of preference.
@@ -34,86 +35,178 @@ def load_config(folder: Path) -> dict[str, Any]:
     return load_json(folder / CONFIG)
 
 
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file."""
-    require_file(path)
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError, KeyError) as error:  # KeyError: a type that torch has not
-        raise InputError(f"{path}: cannot be read as safetensors: {error}") from error
-    return tensors
+@dataclass(frozen=True)
+class Inside:
+    """A tensor in a file, by the name under which it is stored there."""
+
+    file: Path
+    name: str
+    header: Header
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of either format, told by its first bytes and not by its name.
+def headers_of(found: Mapping[str, Inside]) -> dict[str, Header]:
+    """The headers alone, by the same names."""
+    return {name: inside.header for name, inside in found.items()}
 
-    Of a training checkpoint (a mapping with ``ema``, ``model``, ``opt`` and ``args``) the ``ema`` weights are taken.
-    No code in the file is run.
+
+def in_file(path: Path, *, strip: bool = False) -> dict[str, Inside]:
+    """The tensors of a file of either format; see :func:`ssdbench.models.file_headers.read_headers`.
 
     Raises:
-        InputError: the file is missing or malformed, or holds something else than tensors by name.
+        InputError: it is malformed, or holds none by name.
     """
-    if _is_safetensors(path):
-        return read_safetensors(path)
-    try:
-        # Mapped, not read: of a training checkpoint only a quarter is used. Older files are no zip archives, and torch
-        # takes a path that is so named for safetensors.
-        mapped = zipfile.is_zipfile(path) and path.suffix != ".safetensors"
-        if not mapped and tarfile.is_tarfile(path):
-            raise InputError(f"{path}: is in the oldest of torch's formats, a tar archive, which is not read")
-        with _training_arguments(), path.open("rb") as file:
-            source = str(path) if mapped else file
-            content = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
-    except InputError:
-        raise
-    except Exception as error:
-        # torch raises a dozen types here, all of them about the content of the user's file
-        raise InputError(f"{path}: cannot be read as a checkpoint of tensors: {error}") from error
-    state = content.get("ema", content) if isinstance(content, Mapping) else content
-    if not isinstance(state, Mapping):
-        raise InputError(f"{path}: expected a mapping of tensors, found {type(state).__name__}")
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(
-            f"{path}: expected tensors by name, or a mapping that has them under 'ema'; found {_keys(state)}"
-        )
-    problem = _unreal(state, path.stat().st_size)
-    if problem is not None:
-        raise InputError(f"{path}: {problem}")
-    return {str(name): value for name, value in state.items()}
+    tensors = read_headers(path, strip=strip).tensors
+    return {name: Inside(path, name, header) for name, header in tensors.items()}
 
 
-def _unreal(state: Mapping[Any, Tensor], size: int) -> str | None:
-    """Why these are not plain tensors of a file of ``size`` bytes, but, written out, much more than it holds."""
-    total = 0
-    for name, tensor in state.items():
-        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
-            return f"{name} is {tensor.layout} on {tensor.device}, expected a plain tensor"
-        if tensor.nbytes > tensor.untyped_storage().nbytes():
-            return f"{name} has shape {tuple(tensor.shape)}, more than the file holds of it"
-        total += tensor.nbytes
-    if total > _SHARED * size:
-        return f"its tensors are {total:,} bytes together, and the file has {size:,}"
-    return None
-
-
-_SHARED = 4  # by this, tensors that share their memory may be more than their file
-
-
-def read_folder(folder: Path) -> dict[str, Tensor]:
+def in_folder(folder: Path, names: Iterable[str] = FOLDER_WEIGHTS) -> dict[str, Inside]:
     """The tensors of a folder that ``save_pretrained`` wrote: safetensors or ``.bin``, whole or in shards.
+
+    Args:
+        folder: of one model.
+        names: of files of weights or indices of them, in the order of preference.
 
     Raises:
         InputError: there are none, or a file is missing or malformed.
     """
-    found = next((name for name in FOLDER_WEIGHTS if (folder / name).is_file()), None)
+    weights = weights_of(folder, names)
+    found: dict[str, Inside] = {}
+    for name in shards(weights):
+        found |= in_file(folder / name)
+    if weights.name.endswith(".index.json"):
+        lost = [name for name in load_json(weights)["weight_map"] if name not in found]
+        if lost:
+            raise InputError(f"{weights}: lists tensors that its files do not hold: {some(lost)}")
+    return found
+
+
+def weights_of(folder: Path, names: Iterable[str] = FOLDER_WEIGHTS) -> Path:
+    """The file of weights in a folder, or the index of its shards.
+
+    Raises:
+        InputError: there is none.
+    """
+    expected = list(names)
+    found = next((name for name in expected if (folder / name).is_file()), None)
     if found is None:
         raise InputError(
-            f"{folder}: has no weights: expected {' or '.join(FOLDER_WEIGHTS)}, found {listing(folder)}"
+            f"{folder}: has no weights: expected {' or '.join(expected)}, found {listing(folder)}"
         )
+    return folder / found
+
+
+def read_tensors(found: Mapping[str, Inside], *, strip: bool = False) -> dict[str, Tensor]:
+    """Read tensors, on the CPU and in the precision in which they are stored.
+
+    No code in a file is run: safetensors have none, and others are loaded with ``weights_only=True``, with
+    placeholders for harmless objects beside the tensors. With ``strip`` there are placeholders for all objects, and
+    numbers are taken as they are.
+
+    Raises:
+        InputError: a file is malformed, or numbers are NaN or infinite.
+    """
     tensors: dict[str, Tensor] = {}
-    for name in shards(folder / found):
-        tensors |= read_tensors(folder / name)
-    return tensors
+    for file in dict.fromkeys(inside.file for inside in found.values()):
+        wanted = {own: inside.name for own, inside in found.items() if inside.file == file}
+        held = _load(file, set(wanted.values()), strip)
+        tensors |= {own: held[name] for own, name in wanted.items()}
+        if not strip:
+            refuse_numbers({own: tensors[own] for own in wanted}, file)
+    return {own: tensors[own] for own in found}
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of either format, all of them."""
+    return read_tensors(in_file(path))
+
+
+def read_folder(folder: Path) -> dict[str, Tensor]:
+    """The tensors of :func:`in_folder`."""
+    return read_tensors(in_folder(folder))
+
+
+def refuse_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that are no numbers.
+
+    Raises:
+        InputError: some are NaN or infinite; names the tensors.
+    """
+    bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not _finite(tensor)]
+    if bad:
+        raise InputError(not_finite(path, bad, len(tensors)))
+
+
+def not_finite(path: Path, bad: list[str], total: int) -> str:
+    """The message about weights that are no numbers."""
+    return f"{path}: {len(bad)} of {total} tensors have numbers that are NaN or infinite: {some(bad)}"
+
+
+def _finite(tensor: Tensor) -> bool:
+    # A sum is not finite where a number is not; it may overflow where all are, and then they are looked at.
+    wide = tensor if tensor.dtype.itemsize > 1 else tensor.float()
+    return bool(wide.sum().isfinite()) or bool(wide.isfinite().all())
+
+
+def _load(path: Path, names: set[str], strip: bool) -> dict[str, Tensor]:
+    """At least the tensors of these names."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    headers = read_headers(path, strip=strip)
+    try:
+        if headers.kind == "safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in names}
+        # Mapped, not read: of a training checkpoint only a quarter is used. Older files are no zip archives, and torch
+        # takes a path that is so named for safetensors.
+        mapped = headers.kind == "zip" and path.suffix != ".safetensors"
+        admitted = _placeholders(headers.harmless | (headers.foreign if strip else {}))
+        with torch.serialization.safe_globals(admitted), path.open("rb") as file:
+            source = str(path) if mapped else file
+            content = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
+    except (OSError, SafetensorError, KeyError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    except (
+        Exception
+    ) as error:  # torch raises a dozen types here, all of them about the content of the user's file
+        # Its own message gives advice on how to trust a file; what is wrong is said by the error behind it.
+        reason = (str(error.__context__ or error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: cannot be read as a checkpoint of tensors: {reason:.300}") from error
+    found: dict[str, Tensor] = flatten(content, torch.Tensor, path)
+    lost = sorted(names - found.keys())
+    if lost:
+        raise InputError(f"{path}: holds no plain tensors of the names {some(lost)}")
+    return found
+
+
+class _Object:
+    """Stands for an object beside the tensors."""
+
+    def __init__(self, *_: Any) -> None:
+        """Its arguments are passed over."""
+
+    def __setstate__(self, _: Any) -> None:
+        """So is its state."""
+
+
+class _Mapping:
+    """Stands for a class of mappings, whose objects become plain ones."""
+
+    def __new__(cls, *_: Any) -> Any:
+        return OrderedDict()
+
+
+class _List:
+    """Stands for a class of lists, whose objects become plain ones."""
+
+    def __new__(cls, *_: Any) -> Any:
+        return []
+
+
+def _placeholders(names: Mapping[str, str]) -> list[Any]:
+    """What torch is to take for the names of classes and functions: a class for each, as a file may key by them."""
+    kinds = {"mapping": _Mapping, "list": _List}
+    return [(type("_Placeholder", (kinds.get(kind, _Object),), {}), name) for name, kind in names.items()]
 
 
 def shards(path: Path) -> list[str]:
@@ -134,35 +227,4 @@ def shards(path: Path) -> list[str]:
 
 def listing(folder: Path) -> str:
     """The first names in a folder, for messages."""
-    return _some(sorted(path.name for path in folder.iterdir()))
-
-
-def _keys(state: Mapping[Any, Any]) -> str:
-    return _some([f"{name} ({type(value).__name__})" for name, value in state.items()])
-
-
-def _some(names: list[str], most: int = 8) -> str:
-    return (", ".join(names[:most]) or "nothing") + (
-        f" and {len(names) - most} more" if len(names) > most else ""
-    )
-
-
-def _is_safetensors(path: Path) -> bool:
-    """Whether the file begins as safetensors do: the header's length in 8 bytes, then a JSON object."""
-    try:
-        if path.exists():  # else the message is the system's
-            require_file(path)
-        with path.open("rb") as file:
-            head = file.read(9)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return head[8:] == b"{"
-
-
-def _training_arguments() -> AbstractContextManager[Any]:
-    """Admit the plain record of options that the published training scripts store beside the weights.
-
-    A Namespace has attributes and no behaviour. torch before 2.5 has no such list, and refuses those files.
-    """
-    admit = getattr(torch.serialization, "safe_globals", None)
-    return nullcontext() if admit is None else admit([argparse.Namespace])
+    return some(sorted(path.name for path in folder.iterdir()))

@@ -73,7 +73,7 @@ def fetch_pipeline(name: str, parts: Sequence[str]) -> Path:
             f"{PREFIX}{repository}: cannot be had ({reason}). Looked in the cache {constants.HF_HUB_CACHE}"
             + ("" if constants.HF_HUB_OFFLINE else f" and at {constants.ENDPOINT}")
             + ". Set HF_HOME to a cache that has it, unset HF_HUB_OFFLINE where the hub can be reached, or download it"
-            f" elsewhere (hf download {repository} --local-dir FOLDER) and give the folder instead."
+            f" elsewhere (`hf download {repository}{_at(revision)} --local-dir FOLDER`) and give the folder instead."
         ) from error
 
 
@@ -82,6 +82,10 @@ def _parse(name: str) -> tuple[str, str | None]:
     if repository.count("/") != 1 or not all(repository.split("/")):
         raise InputError(f"{name}: expected {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION")
     return repository, revision or None
+
+
+def _at(revision: str | None) -> str:
+    return f" --revision {revision}" if revision else ""
 
 
 class _Files:
@@ -128,6 +132,6 @@ class _Files:
             f" with weights beside it, revision {self.revision or 'main'}, in the cache {constants.HF_HUB_CACHE}"
             + ("" if constants.HF_HUB_OFFLINE else f" and at {constants.ENDPOINT}")
             + ". Set HF_HOME to a cache that has it, unset HF_HUB_OFFLINE where the hub can be reached, or download it"
-            f" elsewhere (hf download {self.repository} --include 'transformer/*' --local-dir FOLDER) and give"
-            " the folder instead."
+            f" elsewhere (`hf download {self.repository}{_at(self.revision)} --include 'transformer/*' --local-dir"
+            " FOLDER`) and give the folder instead."
         )

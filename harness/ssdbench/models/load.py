@@ -15,6 +15,7 @@ from ssdbench.models.checkpoint import CONFIG, WEIGHTS, load_dit, read_safetenso
 from ssdbench.models.conditional import Conditional, FusionPoint
 from ssdbench.models.dit import DiT
 from ssdbench.models.own_model import describe
+from ssdbench.models.parts import Place
 from ssdbench.models.schedulers import note
 from ssdbench.models.shapes import OwnShape, Shape
 from ssdbench.models.unet import UNetDenoiser, build_unet, load_unet, save_unet
@@ -50,19 +51,20 @@ class OwnDenoiser(Conditional):
         return self.module(x, t, cond)  # type: ignore[no-any-return]
 
 
-def load_denoiser(path: Path | None, shape: Shape, null: Tensor | None = None) -> Conditional:
+def load_denoiser(place: Place | Path | None, shape: Shape, null: Tensor | None = None) -> Conditional:
     """A denoiser in float32 on the CPU.
 
-    Without a ``path`` a DiT or UNet has its initial weights, and a model of the user's own what its function gives it.
+    Without a ``place`` a DiT or UNet has its initial weights, and a model of the user's own what its function gives it.
     ``null`` is the embedded empty text (1, L, D) of a model that takes texts.
 
     Raises:
         InputError: files are missing or do not fit.
     """
+    path, part = place if isinstance(place, Place) else (place, "")
     if isinstance(shape, UNetShape):
-        return UNetDenoiser(build_unet(shape) if path is None else load_unet(path, shape), shape, null)
+        return UNetDenoiser(build_unet(shape) if path is None else load_unet(path, shape, part), shape, null)
     if not isinstance(shape, OwnShape):
-        return DiT(shape) if path is None else load_dit(path, shape)
+        return DiT(shape) if path is None else load_dit(path, shape, part)
     module = describe(shape.name, shape.resolution).build()
     if not isinstance(module, nn.Module):
         raise InputError(f"{shape.name}: build() returned {type(module).__name__}: expected torch.nn.Module")

@@ -1,4 +1,7 @@
-"""Tensors in the published names of DiT, SiT and REPA: the shape that they are for, and what does not fit it."""
+"""Tensors in the published names of DiT, SiT and REPA: the shape that they are for, and what does not fit it.
+
+Free of torch: all here looks at names and shapes, of tensors or of their headers in a file.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,20 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeVar
 
 from ssdbench.errors import InputError
-from ssdbench.models.dit import DiT, sincos_2d
 from ssdbench.models.layouts import Layout
 from ssdbench.models.shapes import SIZES, DiTShape
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ssdbench.models.headers import Header
+
+    Shaped = Tensor | Header
+
+_T = TypeVar("_T")
 
 _SHOWN = 20
 # What a shape is read off, each with its number of dimensions.
@@ -47,14 +56,14 @@ def layout_of(names: Iterable[str], path: Path) -> Layout:
     )
 
 
-def from_repa(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """REPA's tensors in DiT's names.
+def from_repa(state: Mapping[str, _T]) -> dict[str, _T]:
+    """REPA's tensors, or whatever stands for them, in DiT's names.
 
     The projectors, which only its training uses, are dropped. Its first checkpoints have the blocks after the encoder's
     as ``decoder_blocks``, numbered from 0; they are numbered on from the encoder's.
     """
     encoder_depth = _depth(state)
-    renamed: dict[str, Tensor] = {}
+    renamed: dict[str, _T] = {}
     for name, tensor in state.items():
         decoder = re.fullmatch(r"decoder_blocks\.(\d+)\.(.+)", name)
         if decoder:
@@ -64,7 +73,7 @@ def from_repa(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def infer_shape(state: Mapping[str, Tensor], path: Path, heads: int | None = None) -> DiTShape:
+def infer_shape(state: Mapping[str, Shaped], path: Path, heads: int | None = None) -> DiTShape:
     """The shape of the DiT that these tensors, in DiT's names, are of.
 
     All but the heads follows from the tensors' shapes; ``heads`` is taken as given, or else from the published size of
@@ -154,17 +163,13 @@ _MOST = {
 _MOST_RATIO, _MOST_TABLE = 1_000.0, 1 << 26
 
 
-def tensors_of(shape: DiTShape) -> dict[str, Tensor]:
-    """The tensors of a DiT, without their content: on the device ``meta``."""
-    with torch.device("meta"):
-        return DiT(shape).state_dict()
-
-
 def exact_table(state: Mapping[str, Tensor], shape: DiTShape) -> Tensor | None:
     """The fixed position embedding, float32 (1, N, D), where ``state`` has it but for rounding; None: it has another.
 
     Stored in half precision it is off by up to 2e-4, which changes outputs by more than all else that is rounded.
     """
+    from ssdbench.models.dit import sincos_2d
+
     table = sincos_2d(shape.width, shape.input_size // shape.patch_size)
     off = (state["pos_embed"].float() - table).abs().max()
     return table if off <= _TABLE_TOLERANCE else None
@@ -173,7 +178,7 @@ def exact_table(state: Mapping[str, Tensor], shape: DiTShape) -> Tensor | None:
 _TABLE_TOLERANCE = 5e-3  # what storing a number of at most 1 in bfloat16 may have cost
 
 
-def misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+def misfits(own: Mapping[str, Shaped], state: Mapping[str, Shaped]) -> list[str]:
     """What keeps ``state`` from filling ``own``: tensors missing, unknown and misshapen, a line each."""
     problems = [f"missing {name} {tuple(own[name].shape)}" for name in own if name not in state]
     problems += [
@@ -202,7 +207,7 @@ def refuse(problems: list[str], path: Path) -> None:
         raise InputError(f"{path}: does not fit the model:\n  {shown}")
 
 
-def _depth(state: Mapping[str, Tensor]) -> int:
+def _depth(state: Iterable[str]) -> int:
     # How many there are, not the highest number: of one with a gap, the missing block is reported.
     return len({match[1] for match in map(re.compile(r"blocks\.(\d+)\.").match, state) if match})
 

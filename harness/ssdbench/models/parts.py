@@ -1,6 +1,9 @@
-"""The parts of a pipeline, folders as ``save_pretrained`` names them, and what lies in each. Free of torch."""
+"""Where weights lie: the parts of a pipeline and what is in each, and the sets in a file. Free of torch."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
 
 UNET, VAE, TOKENIZER, ENCODER, SCHEDULER = "unet", "vae", "tokenizer", "text_encoder", "scheduler"
 PARTS = (UNET, VAE, ENCODER, TOKENIZER, SCHEDULER)
@@ -10,3 +13,10 @@ INDEX = "model_index.json"
 CONFIG = "config.json"
 FACTS = "ssdbench.json"
 """Beside a UNet's weights: what a training says of its model. diffusers does not read it."""
+
+
+class Place(NamedTuple):
+    """A folder or file of weights, and which set of a file that holds several; see :mod:`ssdbench.models.choosing`."""
+
+    path: Path
+    part: str = ""

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ssdbench.errors import InputError
-from ssdbench.models.files import FOLDER_WEIGHTS, listing, shards
+from ssdbench.models.files import in_folder, refuse_numbers
 from ssdbench.models.official import refuse
 from ssdbench.models.parts import CONFIG
 
@@ -23,8 +21,10 @@ def load_pretrained(kind: Any, config: Mapping[str, Any], folder: Path) -> Any:
         InputError: the config is of a model that is larger than its weights; these are missing or malformed; tensors
             are missing, unknown or misshapen, each listed.
     """
+    import torch
+
     refuse(list(implausible(config)), folder / CONFIG)
-    held = _weights_bytes(folder)
+    held = sum(file.stat().st_size for file in {inside.file for inside in in_folder(folder).values()})
     try:
         with torch.device("meta"):
             needed = sum(p.numel() for p in kind.from_config(dict(config)).parameters())
@@ -45,6 +45,7 @@ def load_pretrained(kind: Any, config: Mapping[str, Any], folder: Path) -> Any:
     except Exception as error:  # diffusers and the readers below it raise a dozen types about the files
         raise InputError(f"{folder}: cannot be loaded as {kind.__name__}: {error}") from error
     refuse(unloaded(found), folder)
+    refuse_numbers(model.state_dict(), folder)
     return model
 
 
@@ -73,13 +74,3 @@ def implausible(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 _MOST_NUMBER, _MOST_LAYERS, _MOST_BLOCKS = 1 << 20, 64, 64
-
-
-def _weights_bytes(folder: Path) -> int:
-    found = next((name for name in FOLDER_WEIGHTS if (folder / name).is_file()), None)
-    if found is None:
-        raise InputError(
-            f"{folder}: has no weights: expected {' or '.join(FOLDER_WEIGHTS)}, found {listing(folder)}"
-        )
-    files = [folder / name for name in shards(folder / found)]
-    return sum(file.stat().st_size for file in files if file.is_file())

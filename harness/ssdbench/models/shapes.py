@@ -8,6 +8,9 @@ from typing import ClassVar, Literal
 from ssdbench.diffusion.scheduler import DIT, Schedule
 from ssdbench.models.unet_shape import UNetShape
 
+FREQUENCIES = 256
+"""Size of DiT's sinusoidal timestep embedding."""
+
 
 @dataclass(frozen=True)
 class DiTShape:

@@ -1,41 +1,72 @@
-"""A DiT from any layout: told apart by content, brought to DiT's names, checked tensor by tensor."""
+"""A DiT from any layout: told apart by content, brought to DiT's names, checked tensor by tensor.
+
+It is found first, which looks at names and shapes alone and needs no torch, and read then.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ssdbench.errors import InputError
 from ssdbench.inputs import load_json
-from ssdbench.models.diffusers_dit import CLASSES, read_diffusers
-from ssdbench.models.files import listing, load_config, read_folder, read_tensors
-from ssdbench.models.layouts import Layout
-from ssdbench.models.official import (
-    from_repa,
-    impossible,
-    infer_shape,
-    layout_of,
-    misfits,
-    refuse,
-    tensors_of,
+from ssdbench.models.choosing import choose
+from ssdbench.models.diffusers_dit import CLASSES, from_diffusers, shape_from, to_diffusers
+from ssdbench.models.expected import dit_tensors
+from ssdbench.models.files import (
+    Inside,
+    headers_of,
+    in_file,
+    in_folder,
+    listing,
+    load_config,
+    read_tensors,
 )
+from ssdbench.models.layouts import Layout
+from ssdbench.models.official import from_repa, impossible, infer_shape, layout_of, misfits, refuse
 from ssdbench.models.parts import CONFIG, INDEX, TRANSFORMER
 from ssdbench.models.schedulers import as_trained
 from ssdbench.models.shapes import DiTShape
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 OWN_CLASS = "DiT"
+_PIPELINE, _PART = "model_index.json", "transformer"
+# Names that only a DiT has, ours or diffusers': what stands before them is no part of its own names.
+ANCHORS = (
+    "x_embedder.proj.weight",
+    "final_layer.linear.weight",
+    "y_embedder.embedding_table.weight",
+    "transformer_blocks.0.norm1.linear.weight",
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A DiT that was found and not yet read.
+
+    ``tensors`` are in DiT's names, but for those of diffusers, which are in diffusers'; they fit ``shape``. ``part``
+    and ``note`` are as in :class:`ssdbench.models.choosing.Chosen`, ``extra`` as in :class:`Checkpoint`.
+    """
+
+    path: Path
+    layout: Layout
+    shape: DiTShape
+    tensors: dict[str, Inside]
+    extra: dict[str, Any] = field(default_factory=dict)
+    part: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A DiT as it was found.
+    """A DiT as it was read.
 
     ``state`` has its tensors in DiT's names, in the precision in which they were stored; they fit ``shape``. ``extra``
-    is what a config of ours says beyond the shape.
+    is what a config of ours says beyond the shape; ``note`` what was chosen in the file.
     """
 
     path: Path
@@ -43,31 +74,73 @@ class Checkpoint:
     shape: DiTShape
     state: dict[str, Tensor]
     extra: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
 
 
 def read_checkpoint(
-    path: Path, *, layout: Layout | None = None, shape: DiTShape | None = None, heads: int | None = None
+    path: Path,
+    *,
+    layout: Layout | None = None,
+    shape: DiTShape | None = None,
+    heads: int | None = None,
+    part: str = "",
 ) -> Checkpoint:
-    """Read a checkpoint in any :class:`Layout`.
+    """Read a checkpoint in any :class:`Layout`; arguments and errors are those of :func:`find_checkpoint`.
+
+    Raises:
+        InputError: also where numbers are NaN or infinite, or the embedders of diffusers' blocks differ.
+    """
+    found = find_checkpoint(path, layout=layout, shape=shape, heads=heads, part=part)
+    state = read_tensors(found.tensors)
+    if found.layout == Layout.diffusers:
+        state = from_diffusers(state, found.shape, found.path)
+    return Checkpoint(found.path, found.layout, found.shape, state, found.extra, found.note)
+
+
+def find_checkpoint(
+    path: Path,
+    *,
+    layout: Layout | None = None,
+    shape: DiTShape | None = None,
+    heads: int | None = None,
+    part: str = "",
+) -> Found:
+    """Look what a checkpoint in any :class:`Layout` holds, without reading its numbers.
 
     Args:
         path: a folder or a file.
         layout: what it has to be; by default whatever it is.
         shape: what a file is for. By default it is inferred from the tensors; folders say it themselves.
         heads: attention heads of a file whose tensors fit no published size.
+        part: which set of weights of a file that holds several; by default the moving average.
 
     Raises:
         InputError: it is missing, malformed, in another layout or in none, or its tensors are not those of its shape.
     """
     if path.is_dir():
+        if part:
+            raise InputError(
+                f"{path}: is a folder of one model: the setting 'weights' ({part!r}) is for files"
+            )
         found = _folder(path)
         if heads is not None and heads != found.shape.heads:
             raise InputError(f"{path}: its config says {found.shape.heads} attention heads, not {heads}")
     else:
-        found = _file(path, shape, heads)
+        found = _file(path, shape, heads, part)
     if layout is not None and not _is(found.layout, layout):
         raise InputError(f"{path}: expected the layout {layout.value}, found {found.layout.value}")
     return found
+
+
+def require_shape(found: Found | Checkpoint, expected: DiTShape) -> None:
+    """Refuse another model than ``expected``; one in our layout may be for another ``input_size``.
+
+    Raises:
+        InputError: it is another.
+    """
+    resized = dataclasses.replace(found.shape, input_size=expected.input_size)
+    if found.shape != expected and (found.layout != Layout.ours or resized != expected):
+        raise InputError(f"{found.path}: holds {found.shape}, expected {expected}")
 
 
 def _is(found: Layout, layout: Layout) -> bool:
@@ -75,22 +148,25 @@ def _is(found: Layout, layout: Layout) -> bool:
     return found == layout or (found, layout) == (Layout.official, Layout.repa)
 
 
-def _file(path: Path, shape: DiTShape | None, heads: int | None) -> Checkpoint:
-    state = read_tensors(path)
-    layout = layout_of(state, path)
+def _file(path: Path, shape: DiTShape | None, heads: int | None, part: str) -> Found:
+    held = in_file(path)
+    chosen = choose(held, ANCHORS, path, part)
+    tensors = chosen.of(held)
+    layout = layout_of(tensors, path)
     if layout == Layout.diffusers:
         raise InputError(
             f"{path}: holds the tensors of a diffusers model: give its folder, whose {CONFIG} says the rest"
         )
     if layout == Layout.repa:
-        state = from_repa(state)
+        tensors = from_repa(tensors)
+    headers = headers_of(tensors)
     if shape is None:
-        shape = infer_shape(state, path, heads)
-    refuse(misfits(tensors_of(shape), state), path)
-    return Checkpoint(path, layout, shape, state)
+        shape = infer_shape(headers, path, heads)
+    refuse(misfits(dit_tensors(shape), headers), path)
+    return Found(path, layout, shape, tensors, part=chosen.part, note=chosen.note)
 
 
-def _folder(path: Path) -> Checkpoint:
+def _folder(path: Path) -> Found:
     folder = path if (path / CONFIG).exists() else path / TRANSFORMER
     if not (folder / CONFIG).exists():
         if (path / INDEX).exists():
@@ -104,18 +180,20 @@ def _folder(path: Path) -> Checkpoint:
         )
     config = load_config(folder)
     kind = config.get("_class_name")
-    if kind in CLASSES:
-        shape, state = read_diffusers(config, read_folder(folder), folder)
-        return Checkpoint(folder, Layout.diffusers, _trained(shape, folder), state)
-    if kind != OWN_CLASS:
+    if kind not in (OWN_CLASS, *CLASSES):
         raise InputError(
             f"{folder / CONFIG}: is of a {kind!r}: expected {OWN_CLASS!r} or {' or '.join(map(repr, CLASSES))}"
         )
+    if kind in CLASSES:
+        shape = shape_from(config, folder)
+        tensors = in_folder(folder)
+        refuse(misfits(to_diffusers(dit_tensors(shape)), headers_of(tensors)), folder)
+        return Found(folder, Layout.diffusers, _trained(shape, folder), tensors)
     shape = _own_shape(config, folder)
-    state = read_folder(folder)
-    refuse(misfits(tensors_of(shape), state), folder)
+    tensors = in_folder(folder)
+    refuse(misfits(dit_tensors(shape), headers_of(tensors)), folder)
     extra = {k: v for k, v in config.items() if k != "_class_name" and k not in _shape_fields()}
-    return Checkpoint(folder, Layout.ours, _trained(shape, folder), state, extra)
+    return Found(folder, Layout.ours, _trained(shape, folder), tensors, extra)
 
 
 def architecture(shape: DiTShape) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from torch import Tensor
 from ssdbench.diffusion.finite import check_finite
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
-from ssdbench.models.files import load_config
+from ssdbench.models.files import refuse_numbers
+from ssdbench.models.inspection import text_config
 from ssdbench.models.official import refuse
-from ssdbench.models.parts import CONFIG, ENCODER, TOKENIZER
-from ssdbench.models.pretrained import implausible, unloaded
+from ssdbench.models.parts import ENCODER, TOKENIZER
+from ssdbench.models.pretrained import unloaded
 
 _SHOWN = 5  # unknown words that a note names
 
@@ -34,15 +35,7 @@ class TextEncoder:
     """
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        lacking = [part for part in (TOKENIZER, ENCODER) if not (folder / part).is_dir()]
-        if lacking:
-            raise InputError(f"{folder}: has no folder {' and no '.join(lacking)} of a text encoder")
-        config = load_config(folder / ENCODER)
-        kinds = config.get("architectures")
-        kind = kinds[0] if isinstance(kinds, list) and kinds else "nothing"
-        if kind != "CLIPTextModel":
-            raise InputError(f"{folder / ENCODER / CONFIG}: is of {kind!r}, expected CLIPTextModel")
-        refuse(list(implausible(config)), folder / ENCODER / CONFIG)
+        text_config(folder)
         prepare_torchvision()
         from transformers import AutoTokenizer, CLIPTextModel
         from transformers.utils import logging
@@ -60,6 +53,7 @@ class TextEncoder:
             raise InputError(f"{folder}: cannot be loaded as a text encoder: {error}") from error
         # Published encoders store the positions' numbers too, which later versions make anew.
         refuse(unloaded(found, ("position_ids",)), folder / ENCODER)
+        refuse_numbers(self.model.state_dict(), folder / ENCODER)
         self.model.eval().requires_grad_(False).to(device)
         self.device = device
 

@@ -12,9 +12,10 @@ from torch import Tensor
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.conditional import Conditional, FusionPoint
-from ssdbench.models.files import listing, load_config
-from ssdbench.models.parts import CONFIG, FACTS, UNET
+from ssdbench.models.files import load_config, read_tensors
+from ssdbench.models.parts import FACTS
 from ssdbench.models.pretrained import load_pretrained
+from ssdbench.models.unet_files import find_unet, unet_config
 from ssdbench.models.unet_shape import UNetShape
 
 if TYPE_CHECKING:
@@ -67,23 +68,6 @@ def _replace(out: tuple[Tensor, tuple[Tensor, ...]], h: Tensor) -> tuple[Tensor,
     return h, tuple(h if passed is last else passed for passed in across)
 
 
-def unet_config(shape: UNetShape) -> dict[str, Any]:
-    """The settings of a ``UNet2DConditionModel`` of this shape: those that differ from SD v1.5's are the widths."""
-    n = len(shape.channels) - 1
-    return {
-        "sample_size": shape.input_size,
-        "in_channels": shape.in_channels,
-        "out_channels": shape.in_channels,
-        "block_out_channels": shape.channels,
-        "layers_per_block": shape.layers,
-        "down_block_types": (*("CrossAttnDownBlock2D",) * n, "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", *("CrossAttnUpBlock2D",) * n),
-        "cross_attention_dim": shape.text_width,
-        "attention_head_dim": shape.heads,  # which is the number of heads, as diffusers reads it
-        "norm_num_groups": shape.groups,
-    }
-
-
 def build_unet(shape: UNetShape) -> UNet2DConditionModel:
     """A UNet with its initial weights, by torch's random generator."""
     prepare_torchvision()
@@ -92,54 +76,26 @@ def build_unet(shape: UNetShape) -> UNet2DConditionModel:
     return UNet2DConditionModel(**unet_config(shape))
 
 
-def load_unet(path: Path, shape: UNetShape | None = None) -> UNet2DConditionModel:
-    """A UNet in float32 on the CPU.
-
-    Args:
-        path: a folder that ``save_pretrained`` wrote, of the model or of a pipeline that has it; or a checkpoint in one
-            file, in Stable Diffusion's own names, which has to be of ``shape``.
-        shape: what it has to be.
+def load_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> UNet2DConditionModel:
+    """A UNet in float32 on the CPU; see :func:`ssdbench.models.unet_files.find_unet` for arguments and errors.
 
     Raises:
-        InputError: it is missing, malformed, or something else.
+        InputError: also where numbers are NaN or infinite.
     """
+    found = find_unet(path, shape, part)
     prepare_torchvision()
     from diffusers import UNet2DConditionModel
 
-    if not path.is_dir():
-        if shape is None:
-            raise InputError(f"{path}: a file does not say its model's shape: give the folder of one")
-        from ssdbench.models.single_file import read_unet
-
-        return read_unet(path, shape)
-    folder = path if (path / CONFIG).exists() else path / UNET
-    if not (folder / CONFIG).exists():
-        raise InputError(
-            f"{path}: expected {CONFIG}, or {UNET}/{CONFIG} of a pipeline; found {listing(path)}"
-        )
-    config = load_config(folder)
-    if config.get("_class_name") != "UNet2DConditionModel":
-        raise InputError(
-            f"{folder / CONFIG}: is of a {config.get('_class_name')!r}, expected UNet2DConditionModel"
-        )
-    _check(config, shape, folder)
-    found: UNet2DConditionModel = load_pretrained(UNet2DConditionModel, config, folder)
-    return found
-
-
-def _check(config: dict[str, Any], shape: UNetShape | None, folder: Path) -> None:
-    """Refuse a config of another shape, all differences together; what it leaves out is diffusers' default."""
-    if shape is None:
-        return
-    problems = []
-    for name, expected in unet_config(shape).items():
-        found = config.get(name, expected)
-        found = tuple(found) if isinstance(found, list) else found
-        # Training and sampling may use another size than the config's: a UNet takes any.
-        if name != "sample_size" and found != expected:
-            problems.append(f"{name} is {found!r}, expected {expected!r}")
-    if problems:
-        raise InputError(f"{folder / CONFIG}: does not fit the model:\n  " + "\n  ".join(problems))
+    unet: UNet2DConditionModel
+    if path.is_dir():
+        unet = load_pretrained(UNet2DConditionModel, load_config(found.path), found.path)
+        return unet
+    assert shape is not None
+    with torch.device("meta"):
+        unet = build_unet(shape)
+    state = {name: tensor.float() for name, tensor in read_tensors(found.tensors).items()}
+    unet.load_state_dict(state, assign=True)
+    return unet.eval()
 
 
 def save_unet(unet: UNet2DConditionModel, folder: Path, **extra: Any) -> None:

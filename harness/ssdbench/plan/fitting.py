@@ -23,7 +23,7 @@ def fitting_autoencoder(source: Source, shape: Shape, resolution: int) -> Source
         InputError: the config is malformed, or its latents are of another size than the model's; names the file.
     """
     folder = Path(source.path)
-    if not folder.exists():
+    if not folder.is_dir():  # which is told where its weights are looked at
         return source
     latents = read_latents(folder)
     if latents.channels != shape.in_channels:

@@ -11,6 +11,7 @@ from ssdbench.errors import InputError
 from ssdbench.metrics.names import lacking_counts
 from ssdbench.metrics.npz import images_in
 from ssdbench.models.own_model import describe, shape_of
+from ssdbench.models.unet_shape import UNetShape
 from ssdbench.own import is_own
 from ssdbench.plan.fitting import fitting_autoencoder, trained_shape
 from ssdbench.plan.labels import checked_labels
@@ -27,9 +28,10 @@ _Found = TypeVar("_Found")
 class Needs:
     """All that one run needs. ``missing`` lists what is not on this machine, and how to get it, or does not fit.
 
-    ``notes`` are what the user may want to know: how classes are numbered, what was passed over, which metrics cannot
-    be had. ``reference`` is a file of statistics, or else ``reference_data`` are images to compute them from.
-    ``sampler`` is a sampler of the user's own. What is not needed is None.
+    ``notes`` are what the user may want to know: which weights were taken of a file that holds several sets, how
+    classes are numbered, what was passed over, which metrics cannot be had. ``reference`` is a file of statistics, or
+    else ``reference_data`` are images to compute them from. ``sampler`` is a sampler of the user's own. What is not
+    needed is None.
 
     Raises:
         Unavailable: this version cannot run it.
@@ -59,7 +61,11 @@ class Needs:
         self.weights = self._find(self._weights) if self._needs_weights else None
         if (weights := self.weights) is not None:
             self.shape = self._find(lambda: trained_shape(run, self.facts, weights)) or self.shape
+            self.weights = self._find(lambda: self._seen(weights)) or weights
         self.vae = self._find(self._vae) if self._needs_vae else None
+        if (vae := self.vae) is not None:
+            self._find(lambda: fitting_autoencoder(vae, self.shape, run.resolution))
+            self._find(lambda: self._finder.check_autoencoder(vae))
         self.data = self._find(lambda: self._finder.dataset(dataset)) if self._needs_data else None
         self.text = self._find(self._text) if self.facts.text is not None and not self.copies else None
         self.captions, self.learned = self._captions()
@@ -136,9 +142,16 @@ class Needs:
                     f"reference {name!r} holds images of {facts.resolution} pixels, the run's have {wanted}"
                 )
             shipped = facts.networks.get(network)
-            return None if shipped is None else lambda: self._finder.locate(shipped, facts.hint)
+            if shipped is None:
+                return None
+            return lambda: self._fitting(self._finder.locate(shipped, facts.hint), facts.resolution)
         path = Path(name).expanduser()
-        return None if path.is_dir() else lambda: self._finder.own_file(path, "reference")
+        return None if path.is_dir() else lambda: self._fitting(self._finder.own_file(path, "reference"))
+
+    def _fitting(self, source: Source, resolution: int | None = None) -> Source:
+        if self.network is None:  # which is told already; whether a reference fits it cannot be
+            return source
+        return self._finder.reference(source, self.run.eval.network, self.network.digest, resolution)
 
     def _check_counts(self) -> None:
         """Note which metrics so few reference images do not give; of samples the suite itself does.
@@ -168,12 +181,27 @@ class Needs:
 
     def _weights(self) -> Source:
         if is_own(self.run.model):
+            if self.run.weights is not None:
+                raise InputError(
+                    f"weights: {self.run.weights}: {self.run.model} reads its files itself; the setting is for"
+                    " published checkpoints"
+                )
             return self._finder.own_source(self.run.model, self.files)
-        return self._finder.locate(self.facts.weights[self.run.resolution], self.facts.hint)
+        resolution = self.run.resolution
+        return self._finder.locate(self.facts.weights[resolution], self.facts.hint_for(resolution))
+
+    def _seen(self, weights: Source) -> Source:
+        """The weights with the set of them that is taken, once they are found to fit."""
+        if is_own(self.run.model):
+            return weights
+        seen = self._finder.seen_weights(weights, self.shape, self.run.weights or "")
+        self.notes += filter(None, [seen.note])
+        return weights.model_copy(update={"part": seen.part})
 
     def _text(self) -> Source:
         assert self.facts.text is not None
-        return self._finder.text_encoder(self.facts.text, self.facts.hint)
+        assert isinstance(self.shape, UNetShape)
+        return self._finder.text_encoder(self.facts.text, self.facts.vae_hint, self.shape)
 
     def _captions(self) -> tuple[Data | None, Data | None]:
         """The captions that are sampled, and those that a training reads; None for a model that takes none."""
@@ -188,5 +216,4 @@ class Needs:
     def _vae(self) -> Source:
         if self.facts.vae is None:
             raise Unavailable(f"model {self.run.model!r} has no autoencoder")
-        found = self._finder.locate(self.facts.vae, self.facts.vae_hint)
-        return fitting_autoencoder(found, self.shape, self.run.resolution)
+        return self._finder.locate(self.facts.vae, self.facts.vae_hint)

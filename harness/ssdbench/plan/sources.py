@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
-from ssdbench.data.captions import MANIFEST, files_beside, read_lines, read_manifest
-from ssdbench.data.datasets import ASSETS, FOLDER, data_root, reader
+from ssdbench.data.captioned import coco
+from ssdbench.data.captions import MANIFEST, files_beside, read_coco, read_lines, read_manifest
+from ssdbench.data.datasets import ASSETS, FOLDER, data_root, filled, reader
 from ssdbench.data.folders import ImageFiles, list_images
 from ssdbench.errors import InputError
-from ssdbench.metrics.weights import available, network_digest
+from ssdbench.metrics.weights import available, network_digest, weights_file
 from ssdbench.models.parts import ENCODER, TOKENIZER
+from ssdbench.models.shapes import Shape
+from ssdbench.models.unet_shape import UNetShape
 from ssdbench.own import is_own, source_file
+from ssdbench.plan import looks
 from ssdbench.plan.digests import as_read, digest, digest_images
+from ssdbench.plan.looks import Seen, look
 from ssdbench.stages import Source
 from ssdbench.stages.captions import FILE
 from ssdbench.suite.catalog import DATASETS
 
+_R = TypeVar("_R")
+
 CAPTION_FILE = ".txt"  # what names of files of captions end in
+ANNOTATIONS = ".json"  # what names of COCO's annotation files end in
+
+
+_REINSTALL = "`pip install --force-reinstall ssdbench`"
 
 
 class Missing(InputError):
@@ -61,8 +73,8 @@ def place(text: str, hint: str) -> Path:
     if path.exists():
         return path
     if scheme == "package":
-        raise Unavailable(f"{name} is not part of this installation: {hint or 'reinstall ssdbench'}")
-    raise Missing(f"{path} is missing" + (f": {hint}" if hint else ""))
+        raise Unavailable(f"{name} is not part of this installation: {filled(hint) or _REINSTALL}")
+    raise Missing(f"{path} is missing" + (f": {filled(hint)}" if hint else ""))
 
 
 def locate(text: str, hint: str) -> Source:
@@ -101,7 +113,7 @@ def dataset_files(name: str) -> list[Path]:
     files = found.files()
     missing = [str(path) for path in files if not path.exists()]
     if missing:
-        raise Missing(f"data set {name!r}: {', '.join(missing)} missing: {found.hint}")
+        raise Missing(f"data set {name!r}: {', '.join(missing)} missing: {filled(found.hint)}")
     return files
 
 
@@ -130,6 +142,8 @@ def dataset(name: str) -> Data:
         )
     if files[0].suffix == MANIFEST:
         _check_count(name, files[0])
+    if files[0].suffix == ANNOTATIONS:
+        _check_annotations(name, files[0], files[1])
     content = digest(files)
     if any(path.is_dir() for path in files):
         content = as_read(content)
@@ -144,6 +158,20 @@ def _check_count(name: str, manifest: Path) -> None:
         raise InputError(
             f"{manifest}: names {found:,} images, expected the {expected:,} of the data set {name!r}"
         )
+
+
+def _check_annotations(name: str, annotations: Path, images: Path) -> None:
+    """That there are enough captioned images, and all of them that are chosen."""
+    found, count = read_coco(annotations), DATASETS[name].images
+    if len(found) < count:
+        raise InputError(
+            f"{annotations}: {len(found):,} of its images have captions, expected at least {count:,}"
+        )
+    present = {path.name for path in images.iterdir()}
+    if any(entry.file not in present for entry in found):
+        coco(
+            annotations, images, 1, count
+        )  # which needs torch to choose, and complains of those that are chosen
 
 
 def captions(name: str) -> Data:
@@ -170,7 +198,7 @@ def text_encoder(text: str, hint: str) -> Source:
     parts = [root / part for part in (TOKENIZER, ENCODER)]
     missing = [str(part) for part in parts if not part.is_dir()]
     if missing:
-        raise Missing(f"{' and '.join(missing)} missing" + (f": {hint}" if hint else ""))
+        raise Missing(f"{' and '.join(missing)} missing" + (f": {filled(hint)}" if hint else ""))
     return Source(digest=digest(parts), path=str(root))
 
 
@@ -186,14 +214,64 @@ def network_source(name: str, weights: str | None) -> Source:
 class Finder:
     """Finds what runs need, everything once: many rows share weights and data, which are read to be digested.
 
-    Its methods are the functions of this module.
+    Its methods are the functions of this module, and :mod:`ssdbench.plan.looks` at what they find.
     """
 
     def __init__(self) -> None:
-        self.captions = cache(captions)
-        self.dataset = cache(dataset)
-        self.locate = cache(locate)
-        self.network_source = cache(network_source)
-        self.own_file = cache(own_file)
-        self.own_source = cache(own_source)
-        self.text_encoder = cache(text_encoder)
+        self.captions = _once(captions)
+        self.dataset = _once(dataset)
+        self.locate = _once(locate)
+        self.own_file = _once(own_file)
+        self.own_source = _once(own_source)
+        self._network_source = _once(network_source)
+        self._text_encoder = _once(text_encoder)
+        self._look = _once(self._look_at)
+
+    def seen_weights(self, source: Source, shape: Shape, part: str) -> Seen:
+        """Look at a denoiser's weights, which have to fit its shape; ``part`` is which of several sets in a file."""
+        return self._look(looks.denoiser, source, shape, part)
+
+    def check_autoencoder(self, source: Source) -> None:
+        """Look at an autoencoder."""
+        self._look(looks.autoencoder, source)
+
+    def text_encoder(self, text: str, hint: str, shape: UNetShape) -> Source:
+        """A text encoder for a UNet of this shape."""
+        source = self._text_encoder(text, hint)
+        self._look(looks.text_encoder, source, shape)
+        return source
+
+    def network_source(self, name: str, weights: str | None) -> Source:
+        """The weights of a feature network."""
+        source = self._network_source(name, weights)
+        file = weights_file(name, weights)
+        if file is not None:
+            self._look(looks.network, source.model_copy(update={"path": str(file)}), name)
+        return source
+
+    def reference(self, source: Source, network: str, digest: str, resolution: int | None) -> Source:
+        """A file of images or statistics, for a feature network with weights of this digest."""
+        self._look(looks.reference, source, network, digest, resolution)
+        return source
+
+    def _look_at(self, at: Callable[..., Seen], source: Source, *how: Any) -> Seen:
+        return look(f"{at.__name__} {how}", source, lambda path: at(path, *how))
+
+
+def _once(function: Callable[..., _R]) -> Callable[..., _R]:
+    """The function, which finds, or complains of, everything once."""
+
+    @cache
+    def tried(*arguments: Any) -> tuple[Any, InputError | None]:
+        try:
+            return function(*arguments), None
+        except InputError as error:
+            return None, error
+
+    def found(*arguments: Any) -> _R:
+        result, error = tried(*arguments)
+        if error is not None:
+            raise error
+        return cast(_R, result)
+
+    return found

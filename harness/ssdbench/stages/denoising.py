@@ -14,13 +14,14 @@ from ssdbench.errors import Interrupted, StageFailed
 from ssdbench.models.compiled import Compiled
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.load import load_denoiser
+from ssdbench.models.parts import Place
 from ssdbench.models.precision import Precision, computing, round_products
 from ssdbench.models.vae import DIT_OFFSET, REPA_OFFSET, open_autoencoder
 from ssdbench.stages.batches import halving
 from ssdbench.stages.conditioning import open_conditions
 from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.sample import SampleSpec, Sampling, model_folder
+from ssdbench.stages.sample import SampleSpec, Sampling, model_place
 from ssdbench.stages.solver import fused_times, guided, predicting, solver
 from ssdbench.stages.spec import JSON
 from ssdbench.training.fusion import FusedStudent
@@ -38,10 +39,10 @@ class Sampler:
     def __init__(self, spec: SampleSpec, how: Sampling, inputs: dict[str, Path], runtime: Runtime) -> None:
         self._spec, self._how, self._runtime = spec, how, runtime
         self._conditions = open_conditions(how.shape, inputs)
-        self._model = self._load(model_folder(how.weights, inputs))
+        self._model = self._load(model_place(how.weights, inputs))
         self._fused: FusedStudent | None = None
         if how.fused is not None:
-            frozen = self._load(model_folder(how.fused.frozen, inputs, "frozen"))
+            frozen = self._load(model_place(how.fused.frozen, inputs, "frozen"))
             self._fused = FusedStudent(self._model, frozen, how.fused.layers, how.fused.w, fused_times(how))
         self._vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device)
         self._solve = solver(how, spec.seed)
@@ -81,8 +82,8 @@ class Sampler:
             self.facts["compiled"] = not self._compiled.failed
         return {"images": images, "labels": labels, "latents": latents.cpu()}
 
-    def _load(self, folder: Path | None) -> Conditional:
-        model = load_denoiser(folder, self._how.shape, self._conditions.null)
+    def _load(self, place: Place | None) -> Conditional:
+        model = load_denoiser(place, self._how.shape, self._conditions.null)
         return model.eval().requires_grad_(False).to(self._runtime.device)
 
     def _denoise(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:

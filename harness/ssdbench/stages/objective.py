@@ -16,6 +16,7 @@ from ssdbench.diffusion.scheduler import Schedule
 from ssdbench.errors import InputError
 from ssdbench.metrics.reference import load_reference
 from ssdbench.models.load import load_denoiser
+from ssdbench.models.parts import Place
 from ssdbench.models.shapes import DiTShape
 from ssdbench.stages.spec import JSON
 from ssdbench.stages.train import Align, Denoise, Progressive, Reconstruct, SelfStep
@@ -56,7 +57,7 @@ def grid_of(
 
 
 def make_objective(
-    spec: TrainSpec, start: Path | None, device: str, features: int, null: Tensor | None
+    spec: TrainSpec, start: Place | None, device: str, features: int, null: Tensor | None
 ) -> Objective:
     """What a stage optimises. ``start`` is where the model that training starts from lies, ``features`` their width.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ssdbench.diffusion.grids import points, walked
 from ssdbench.models.latents import images_at_once
+from ssdbench.models.parts import Place
 from ssdbench.models.shapes import Shape
 from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
@@ -163,11 +164,11 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     return produce.facts
 
 
-def model_folder(weights: Source | None, inputs: dict[str, Path], role: str = "model") -> Path | None:
+def model_place(weights: Source | None, inputs: dict[str, Path], role: str = "model") -> Place | None:
     """Where the denoiser lies: a trained one's artifact, or the source; None: a function of the user's own makes it."""
     if role in inputs:
-        return inputs[role] / "model"
-    return Path(weights.path) if weights is not None and weights.path else None
+        return Place(inputs[role] / "model")
+    return Place(Path(weights.path), weights.part) if weights is not None and weights.path else None
 
 
 class _Copier:

@@ -37,9 +37,13 @@ class Setting(BaseModel):
 
 
 class Source(Setting):
-    """Something from outside the graph: files whose content the digest names. Where they lie is not identity."""
+    """Something from outside the graph: files whose content the digest names. Where they lie is not identity.
+
+    ``part`` is which set of weights is taken of a file that holds several; nothing for the only one, or for ``ema``.
+    """
 
     digest: str
+    part: str = ""
     path: str = Field(exclude=True)
 
 

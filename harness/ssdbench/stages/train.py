@@ -10,7 +10,7 @@ from pydantic import Field
 from ssdbench.models.shapes import DiTShape, Shape
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.sample import model_folder
+from ssdbench.stages.sample import model_place
 from ssdbench.stages.spec import JSON, Setting, Source, StageSpec
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _denoiser(
 
     shape = spec.shape
     assert shape is not None
-    start = model_folder(spec.weights, inputs)
+    start = model_place(spec.weights, inputs)
     seed_torch(spec.seed)  # the initialisation of a model from scratch
     conditions = open_conditions(shape, inputs)
     model = load_denoiser(start, shape, conditions.null)

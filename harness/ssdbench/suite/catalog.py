@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ssdbench.diffusion.grids import GRIDS as _GRID_RULES
-from ssdbench.suite.models import MODELS, ModelFacts
+from ssdbench.suite.models import MODELS, ModelFacts, download
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,7 @@ NETWORKS: dict[str, Fact] = {
     ),
 }
 
-_ADM_HINT = (
-    "download it from https://openaipublic.blob.core.windows.net/diffusion/jul-2021/ref_batches/imagenet/{}"
-)
+_ADM = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/ref_batches/imagenet"
 
 REFERENCES: dict[str, ReferenceFacts] = {
     "fashion-mnist": ReferenceFacts(
@@ -205,14 +203,16 @@ REFERENCES: dict[str, ReferenceFacts] = {
         resolution=256,
         images=10_000,
         networks={"inception": "file:VIRTUAL_imagenet256_labeled.npz"},
-        hint=_ADM_HINT.format("256/VIRTUAL_imagenet256_labeled.npz"),
+        hint=download(
+            f"{_ADM}/256/VIRTUAL_imagenet256_labeled.npz", "weights/VIRTUAL_imagenet256_labeled.npz"
+        ),
     ),
     "imagenet-512": ReferenceFacts(
         "ADM's ImageNet 512x512 reference batch",
         resolution=512,
         images=10_000,
         networks={"inception": "file:VIRTUAL_imagenet512.npz"},
-        hint=_ADM_HINT.format("512/VIRTUAL_imagenet512.npz"),
+        hint=download(f"{_ADM}/512/VIRTUAL_imagenet512.npz", "weights/VIRTUAL_imagenet512.npz"),
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -15,8 +16,9 @@ class ModelFacts:
     """A denoiser: its shape at each resolution, where its weights and its autoencoder come from.
 
     ``weights`` maps a resolution to a source: ``package:PATH`` (shipped) or ``file:NAME`` (the user puts it into
-    $SSDBENCH_DATA/weights; ``hint`` says how). ``text`` is where the text encoder and tokenizer lie of a model that
-    takes captions and no classes. ``dataset`` is what the data source ``original`` means.
+    $SSDBENCH_DATA/weights; ``hint`` says how, or ``hints`` where it depends on the resolution). A hint's commands stand
+    in backticks, with ``{data}`` for the user's directory of data. ``text`` is where the text encoder and tokenizer lie
+    of a model that takes captions and no classes. ``dataset`` is what the data source ``original`` means.
     ``flow`` is the time of pure noise of a model that predicts v on the straight path from noise to data; None: it
     predicts eps at timesteps.
     """
@@ -26,6 +28,7 @@ class ModelFacts:
     shapes: Mapping[int, Shape] = field(default_factory=dict)
     weights: Mapping[int, str] = field(default_factory=dict)
     hint: str = ""
+    hints: Mapping[int, str] = field(default_factory=dict)
     vae: str | None = None
     vae_hint: str = ""
     dataset: str = "imagenet"
@@ -36,6 +39,10 @@ class ModelFacts:
     def prediction(self) -> Literal["eps", "v"]:
         """What the model predicts."""
         return "eps" if self.flow is None else "v"
+
+    def hint_for(self, resolution: int) -> str:
+        """How to get the weights."""
+        return self.hints.get(resolution, self.hint)
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -48,21 +55,35 @@ class ModelFacts:
         return max((shape.depth for shape in self.shapes.values()), default=0)
 
 
-_DIT_HINT = (
-    "download it from https://dl.fbaipublicfiles.com/DiT/models/ (published for DiT-XL/2), or put your own "
-    "checkpoint there, in that layout or another that `ssdbench convert` reads"
+def download(url: str, target: str) -> str:
+    """The hint that gets one file from where it is published."""
+    return f"download it: `curl -L --create-dirs -o {{data}}/{target} {shlex.quote(url)}`"
+
+
+_OWN_HINT = (
+    "no weights of {} are published: put your own checkpoint there, in the layout of the published DiT or in another"
+    " that ssdbench convert reads"
 )
 _SD_VAE = "file:sd-vae-ft-ema"
 _SD_VAE_HINT = (
-    "download stabilityai/sd-vae-ft-ema from the Hugging Face hub into that folder "
-    "(huggingface-cli download stabilityai/sd-vae-ft-ema --local-dir FOLDER)"
+    "download it from the Hugging Face hub:"
+    " `hf download stabilityai/sd-vae-ft-ema --local-dir {data}/weights/sd-vae-ft-ema`"
+)
+_SIT_URL = (
+    "https://www.dl.dropboxusercontent.com/scl/fi/as9oeomcbub47de5g4be0/SiT-XL-2-256.pt"
+    "?rlkey=uxzxmpicu46coq3msb17b9ofa&dl=0"
+)
+_REPA_URL = (
+    "https://www.dl.dropboxusercontent.com/scl/fi/cxedbs4da5ugjq5wg3zrg/last.pt"
+    "?rlkey=8otgrdkno0nd89po3dpwngwcc&st=apcc645o&dl=0"
 )
 
 
 _SD = "stable-diffusion-v1-5"
 _SD_HINT = (
-    f"get it from the Hugging Face hub (ssdbench convert hub:{_SD}/{_SD} -o FOLDER --to stable-diffusion), or put your"
-    f" own pipeline there as save_pretrained writes it; FOLDER is $SSDBENCH_DATA/weights/{_SD}"
+    "get it from the Hugging Face hub:"
+    f" `ssdbench convert hub:{_SD}/{_SD} -o {{data}}/weights/{_SD} --to stable-diffusion`; or put your own pipeline"
+    " there, as save_pretrained writes it"
 )
 _MINI_UNET = UNetShape(
     channels=(32, 64), layers=1, text_width=64, text_length=12, heads=4, groups=8, input_size=8
@@ -71,14 +92,21 @@ _MINI_UNET = UNetShape(
 
 def _dit(size: str, patch: int) -> ModelFacts:
     name = f"DiT-{size}/{patch}"
+    file = f"DiT-{size}-{patch}-{{0}}x{{0}}.pt"
     published = size == "XL" and patch == 2
     resolutions = (256, 512) if published else (256,)
     return ModelFacts(
         description=f"{name} on ImageNet latents" + ("" if published else " (bring your own weights)"),
         family="dit",
         shapes={r: dit_shape(size, patch, r // 8) for r in resolutions},
-        weights={r: f"file:{name.replace('/', '-')}-{r}x{r}.pt" for r in resolutions},
-        hint=_DIT_HINT,
+        weights={r: f"file:{file.format(r)}" for r in resolutions},
+        hint=_OWN_HINT.format(name),
+        hints={
+            r: download(
+                f"https://dl.fbaipublicfiles.com/DiT/models/{file.format(r)}", f"weights/{file.format(r)}"
+            )
+            for r in (resolutions if published else ())
+        },
         vae=_SD_VAE,
         vae_hint=_SD_VAE_HINT,
     )
@@ -96,7 +124,7 @@ def _mini_size(size: str, width: int, depth: int, heads: int) -> ModelFacts:
         family="dit",
         shapes={32: _mini(32, width, depth, heads)},
         weights={32: f"package:weights/dit-mini-{size}-32"},
-        hint="suites/pretrain-mini-sizes.yaml trains it",
+        hint="`ssdbench run pretrain-mini-sizes` trains it",
         vae="package:weights/vae-mini",
         dataset="fashion-mnist",
     )
@@ -108,7 +136,7 @@ def _mini_flow(name: str, what: str, flow: Literal[0, 1], resolutions: tuple[int
         family=name.partition("-")[0],
         shapes={resolution: _mini(resolution) for resolution in resolutions},
         weights={resolution: f"package:weights/{name}-{resolution}" for resolution in resolutions},
-        hint="suites/pretrain-mini-flows.yaml trains it",
+        hint="`ssdbench run pretrain-mini-flows` trains it",
         vae="package:weights/vae-mini",
         dataset="fashion-mnist",
         flow=flow,
@@ -142,7 +170,8 @@ MODELS: dict[str, ModelFacts] = {
         family="dit",
         shapes={32: _mini(32, width=384, depth=12, heads=6)},
         weights={32: "file:dit-s-mini-32"},
-        hint="suites/ci-dit-s.yaml trains it; `ssdbench export` writes its weights",
+        hint="train it: `ssdbench run ci-dit-s`; then write its weights:"
+        " `ssdbench export RUN -o {data}/weights/dit-s-mini-32`",
         vae="package:weights/vae-mini",
         dataset="fashion-mnist",
     ),
@@ -156,7 +185,7 @@ MODELS: dict[str, ModelFacts] = {
         family="sd",
         shapes={32: _MINI_UNET},
         weights={32: "package:weights/sd-mini-32"},
-        hint="suites/pretrain-mini-text.yaml trains it",
+        hint="`ssdbench run pretrain-mini-text` trains it",
         vae="package:weights/vae-mini",
         dataset="fashion-captions",
         text="package:weights/text-mini",
@@ -178,8 +207,8 @@ MODELS: dict[str, ModelFacts] = {
         family="sit",
         shapes={256: dit_shape("XL", 2, 32), 512: dit_shape("XL", 2, 64)},
         weights={r: f"file:SiT-XL-2-{r}x{r}.pt" for r in (256, 512)},
-        hint="download it from https://github.com/willisma/SiT (published for 256 pixels), or put your own checkpoint"
-        " in that layout there",
+        hint=_OWN_HINT.format("SiT-XL/2 at 512 pixels"),
+        hints={256: download(_SIT_URL, "weights/SiT-XL-2-256x256.pt")},
         vae=_SD_VAE,
         vae_hint=_SD_VAE_HINT,
         flow=0,
@@ -189,7 +218,7 @@ MODELS: dict[str, ModelFacts] = {
         family="repa",
         shapes={256: replace(dit_shape("XL", 2, 32), learn_sigma=False)},
         weights={256: "file:REPA-SiT-XL-2-256x256.pt"},
-        hint="download the checkpoint of https://github.com/sihyun-yu/REPA and give it that name",
+        hint=download(_REPA_URL, "weights/REPA-SiT-XL-2-256x256.pt"),
         vae=_SD_VAE,
         vae_hint=_SD_VAE_HINT,
         flow=1,

@@ -283,6 +283,11 @@ class Run(Frozen):
         "float32",
         description="Precision of matrix products while sampling; the rest of the arithmetic is float32.",
     )
+    weights: Text | None = Field(
+        None,
+        description="Which weights of a checkpoint file that holds several sets: what stands before their names, such"
+        " as ema, model, model_ema or model.diffusion_model; null: the moving average, where there is one.",
+    )
     train: Train = Field(
         default_factory=lambda: Train.model_validate({}), description="Training of the variant."
     )

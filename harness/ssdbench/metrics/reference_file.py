@@ -1,0 +1,95 @@
+"""Whether a file can be the reference of a network: what its headers say, without reading images or torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssdbench.errors import InputError
+from ssdbench.inputs import parse_json, require_file
+from ssdbench.metrics.names import DESCRIPTION, FORMAT, INCEPTION, STATISTICS
+from ssdbench.metrics.npz import NpzArrays, images_shape
+
+_INCEPTION_WIDTHS = {"mu": 2048, "mu_s": 2023}
+
+
+def check_reference(path: Path, network: str, digest: str, resolution: int | None = None) -> None:
+    """Refuse a file that scoring would refuse.
+
+    Args:
+        path: an ``.npz``, or a safetensors file that ``save_reference`` wrote.
+        network: the name of the feature network.
+        digest: SHA-256 of its weights.
+        resolution: the side in pixels that the file's images must have; None: any.
+
+    Raises:
+        InputError: it is malformed, has neither images nor statistics that fit the network, or is of another network.
+    """
+    if path.suffix != ".npz":
+        _require_network(_metadata(path), path, network, digest)
+        return
+    arrays = NpzArrays(path)
+    names = arrays.names()
+    if "arr_0" in names:
+        _, *sides, _ = images_shape(path)
+        if resolution is not None and sides != [resolution, resolution]:
+            raise InputError(
+                f"{path}: holds images of {sides[1]}x{sides[0]} pixels, expected {resolution}x{resolution}"
+            )
+    if DESCRIPTION in names:
+        if "arr_0" not in names:
+            _require_network(str(arrays.array(DESCRIPTION)), path, network, digest)
+        return
+    fitting = [mean for mean, covariance in STATISTICS if mean in names or covariance in names]
+    if network == INCEPTION:
+        for mean, covariance in STATISTICS:
+            if mean in fitting:
+                width = _INCEPTION_WIDTHS[mean]
+                _require(arrays, mean, (width,))
+                _require(arrays, covariance, (width, width))
+    if "arr_0" not in names and (network != INCEPTION or not fitting):
+        raise InputError(
+            f"{path}: found {', '.join(names)[:500] or 'nothing'}, expected 'arr_0' (uint8 images) or, for the network"
+            f" {INCEPTION} alone, 'mu', 'sigma', 'mu_s', 'sigma_s'"
+        )
+
+
+def _require(arrays: NpzArrays, key: str, expected: tuple[int, ...]) -> None:
+    shape, dtype = arrays.header(key)
+    if not np.issubdtype(dtype, np.floating) or shape != expected:
+        raise InputError(f"{arrays.path}: {key!r} is {dtype} {shape}, expected floating point {expected}")
+
+
+def _metadata(path: Path) -> str:
+    from safetensors import SafetensorError, safe_open
+
+    require_file(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} is no safetensors file: {error}") from error
+    if FORMAT not in metadata:
+        found = ", ".join(sorted(metadata)) or "none"
+        raise InputError(f"{path} is no reference: metadata {found}, expected {FORMAT}")
+    return metadata[FORMAT]
+
+
+def _require_network(description: str, path: Path, network: str, digest: str) -> None:
+    try:
+        said: Any = parse_json(description)
+    except ValueError as error:
+        raise InputError(f"{path} is no reference that this version reads: {error}") from error
+    made = said.get("network") if isinstance(said, dict) else None
+    weights = said.get("network_digest") if isinstance(said, dict) else None
+    if made != network:
+        raise InputError(
+            f"{path}: was made with the network {made!r}, and the run is scored with {network!r}"
+        )
+    if weights is not None and weights != digest:
+        raise InputError(
+            f"{path}: was made with other weights of {network}: {str(weights)[:12]}, the run is scored with"
+            f" {digest[:12]}"
+        )

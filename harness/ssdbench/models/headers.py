@@ -1,0 +1,122 @@
+"""A tensor of a file without its numbers: its name, shape, type and place. Free of torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ssdbench.errors import InputError
+
+# Of published files: 1,245 tensors, nine sets of them at most. A file may nest the same tables into each other.
+_MOST_ENTRIES = 200_000
+ITEM_BYTES = {
+    **{
+        "float64": 8,
+        "float32": 4,
+        "float16": 2,
+        "bfloat16": 2,
+        "int64": 8,
+        "int32": 4,
+        "int16": 2,
+        "int8": 1,
+    },
+    **{"uint64": 8, "uint32": 4, "uint16": 2, "uint8": 1, "bool": 1, "complex128": 16, "complex64": 8},
+    **{"complex32": 4, "float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1},
+    "float8_e8m0fnu": 1,
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """A tensor of a file, without its numbers: they are the ``size`` bytes from ``start``, where that is known.
+
+    It has as much of ``torch.Tensor`` as tells whether a tensor fits a model.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    start: int | None = None
+    size: int = 0
+
+    def numel(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+    def dim(self) -> int:
+        """How many sides it has."""
+        return len(self.shape)
+
+    def is_floating_point(self) -> bool:
+        """As torch's."""
+        return "float" in self.dtype
+
+    def chunk(self, parts: int) -> tuple[Header, ...]:
+        """As torch's, along the first side, which ``parts`` must divide."""
+        return (replace(self, shape=(self.shape[0] // parts, *self.shape[1:]), start=None, size=0),) * parts
+
+
+@dataclass(frozen=True)
+class Headers:
+    """The tensors of a file by their full names: those of nested mappings are joined by dots.
+
+    ``foreign`` are the names of classes and functions in the file that are neither torch's nor harmless, ``harmless``
+    those that are, each with how its objects are filled: ``object``, ``mapping`` or ``list``.
+    """
+
+    tensors: dict[str, Header]
+    foreign: dict[str, str] = field(default_factory=dict)
+    harmless: dict[str, str] = field(default_factory=dict)
+    kind: Literal["safetensors", "zip", "legacy"] = "safetensors"
+
+
+def flatten(content: Any, leaf: type | tuple[type, ...], path: Path) -> dict[str, Any]:
+    """The values of type ``leaf`` in mappings of mappings, by their keys joined by dots.
+
+    Raises:
+        InputError: it is no mapping, two have the same name, or there are too many.
+    """
+    if not isinstance(content, Mapping):
+        kind = "Tensor" if isinstance(content, leaf) else type(content).__name__
+        raise InputError(f"{path}: expected a mapping of tensors, found {kind}")
+    found: dict[str, Any] = {}
+    for count, (name, value) in enumerate(_walk(content, ()), start=1):
+        if count > _MOST_ENTRIES:
+            raise InputError(
+                f"{path}: has more than {_MOST_ENTRIES:,} entries, expected the weights of a model"
+            )
+        if isinstance(value, leaf):
+            if name in found:
+                raise InputError(f"{path}: has two tensors of the name {name}")
+            found[name] = value
+    if not found:
+        held = [f"{key} ({type(value).__name__})" for key, value in content.items()]
+        raise InputError(f"{path}: expected tensors by name, found {some(held)}")
+    return found
+
+
+def some(names: list[str], most: int = 8) -> str:
+    """The first of many names, for messages."""
+    return (", ".join(names[:most]) or "nothing") + (
+        f" and {len(names) - most} more" if len(names) > most else ""
+    )
+
+
+def _walk(content: Mapping[Any, Any], above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if not isinstance(key, str | int):
+            continue  # of a class, say, under which a trainer keeps something of its own
+        name = (*above, str(key))
+        yield ".".join(name), value
+        if isinstance(value, Mapping) and len(name) < _MOST_LEVELS:
+            yield from _walk(value, name)
+
+
+_MOST_LEVELS = 6
+
+
+def unreadable(path: Path, why: str) -> InputError:
+    """The error of a file that is no checkpoint."""
+    return InputError(f"{path}: cannot be read as a checkpoint of tensors: {why}")

@@ -1,0 +1,298 @@
+"""What a file of ``torch.save`` says it holds: its pickle walked without torch, and without anything of it being run.
+
+Nothing that the pickle names is imported or called. Tensors become :class:`Outline`, plain containers themselves, and
+every other object a placeholder that remembers its name. The opcodes are those that ``torch.load`` with
+``weights_only=True`` takes, so what is refused here would be refused there.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+# Names beside tensors whose values nobody needs, of classes that hold data and do nothing.
+HARMLESS = frozenset(
+    {
+        "argparse.Namespace",
+        "types.SimpleNamespace",
+        "collections.defaultdict",
+        "collections.deque",
+        *(
+            f"builtins.{name}"
+            for name in ("bool", "dict", "float", "frozenset", "int", "list", "str", "tuple")
+        ),
+        *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
+        *(
+            f"{module}.{flavour}Path"
+            for module in ("pathlib", "pathlib._local")
+            for flavour in ("Posix", "Windows", "PurePosix", "PureWindows")
+        ),
+        *(
+            f"{module}.{name}"
+            for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+            for name in ("scalar", "_reconstruct")
+        ),
+        *(f"numpy.core.numeric.{name}" for name in ("_frombuffer",)),
+        *(f"numpy._core.numeric.{name}" for name in ("_frombuffer",)),
+        *("numpy.dtype", "numpy.ndarray", "torch.torch_version.TorchVersion"),
+    }
+)
+_NUMPY_TYPES = "numpy.dtypes."  # numpy.dtypes.Float64DType and the like
+
+
+def is_harmless(name: str) -> bool:
+    """Whether objects of the class or function ``name`` may lie beside tensors: :data:`HARMLESS`, numpy's types."""
+    return name in HARMLESS or name.startswith(_NUMPY_TYPES)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Memory of ``count`` numbers of one type, under the name by which a file stores it."""
+
+    key: str
+    dtype: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A tensor without its numbers. ``offset`` and ``stride`` count numbers; ``layout`` is None for a plain tensor."""
+
+    storage: Storage | None
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int = 0
+    stride: tuple[int, ...] = ()
+    layout: str | None = None
+
+
+@dataclass
+class Pickled:
+    """``content`` as it is nested, and the names that it has beyond torch's, each with how its objects are filled."""
+
+    content: Any
+    names: dict[str, str] = field(default_factory=dict)
+
+
+class Placeholder(dict[Any, Any]):
+    """Stands for an object, or the class or function of the ``name`` itself; keeps what is put into it by key."""
+
+    name = ""
+    kinds: dict[str, str] = {}  # noqa: RUF012 - one for all placeholders of a pickle
+
+    def __init__(self, *_: Any) -> None:
+        super().__init__()
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        """By itself: a pickle may have it for a key."""
+        return id(self)
+
+    def __call__(self, *_: Any) -> Placeholder:
+        """What a call makes is not known either."""
+        return self
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.kinds[self.name] = "mapping"
+        super().__setitem__(key, value)
+
+    def append(self, _: Any) -> None:
+        """What it is given as a list is passed over."""
+        self.kinds[self.name] = "list"
+
+    extend = append
+
+
+class PickleError(ValueError):
+    """A pickle that is malformed, or of more than tensors need."""
+
+
+def read_pickle(file: IO[bytes]) -> Pickled:
+    """Walk one pickle; the file is left behind it.
+
+    Raises:
+        PickleError: it is malformed, or uses what ``torch.save`` does not.
+    """
+    reader = _Reader(file)
+    try:
+        content = reader.load()
+    except KeyError as error:
+        raise PickleError(
+            f"its pickle uses the operation or entry {error}, which torch.save does not"
+        ) from error
+    except RecursionError as error:
+        raise PickleError("its pickle is nested too deeply") from error
+    except Exception as error:  # a spoilt pickle makes any operation fail in its own way
+        raise PickleError(f"its pickle is malformed: {error or type(error).__name__}") from error
+    return Pickled(content, reader.names)
+
+
+_TAKEN = (
+    *(pickle.PROTO, pickle.STOP, pickle.MARK, pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.GLOBAL),
+    *(pickle.REDUCE, pickle.BUILD, pickle.NEWOBJ, pickle.BINPERSID, pickle.APPEND, pickle.APPENDS),
+    *(pickle.SETITEM, pickle.SETITEMS, pickle.EMPTY_DICT, pickle.EMPTY_LIST, pickle.EMPTY_TUPLE),
+    *(pickle.EMPTY_SET, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.BININT),
+    *(
+        pickle.BININT1,
+        pickle.BININT2,
+        pickle.BINFLOAT,
+        pickle.BINUNICODE,
+        pickle.SHORT_BINSTRING,
+        pickle.LONG1,
+    ),
+    *(pickle.BINGET, pickle.LONG_BINGET, pickle.BINPUT, pickle.LONG_BINPUT),
+)
+_OPERATIONS: dict[int, Callable[[Any], None]] = {
+    operation[0]: pickle._Unpickler.dispatch[operation[0]] for operation in _TAKEN
+}
+
+
+def _no_state(reader: Any) -> None:
+    reader.stack.pop()  # what an object is to be filled with; none of it is needed
+
+
+_OPERATIONS[pickle.BUILD[0]] = _no_state
+
+
+class _Reader(pickle._Unpickler):
+    """Python's own unpickler, which builds nothing but what this module has."""
+
+    dispatch = _OPERATIONS
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file, encoding="utf-8", errors="replace")
+        self.names: dict[str, str] = {}
+        self._made: dict[str, Any] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What stands for a global."""
+        full = f"{'builtins' if module == '__builtin__' else module}.{name}"
+        if full not in self._made:
+            self._made[full] = _of_torch(full) or self._placeholder(full)
+        return self._made[full]
+
+    def persistent_load(self, pid: Any) -> Storage:
+        """A storage: ('storage', its type, its key, the device, its number of elements, ...)."""
+        kind, dtype, key, _, count, *_ = pid
+        if kind != "storage" or not isinstance(dtype, _StorageType) or type(count) is not int or count < 0:
+            raise PickleError(f"a storage is described as {pid!r:.200}")
+        return Storage(str(key), dtype.dtype, count)
+
+    def _placeholder(self, full: str) -> Any:
+        self.names.setdefault(full, "object")
+        return type("_Placeholder", (Placeholder,), {"name": full, "kinds": self.names})
+
+
+@dataclass(frozen=True)
+class _StorageType:
+    dtype: str
+
+
+STORAGES = {
+    **{"Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64"},
+    **{"Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool"},
+    **{"ComplexDouble": "complex128", "ComplexFloat": "complex64", "Untyped": "uint8"},
+}
+# Of quantised and the like: read by torch, and refused as no plain tensors.
+_ODD_STORAGES = {
+    "QInt8": "qint8",
+    "QInt32": "qint32",
+    "QUInt8": "quint8",
+    "QUInt4x2": "quint4x2",
+    "QUInt2x4": "quint2x4",
+}
+_DTYPES = frozenset(
+    {
+        *STORAGES.values(),
+        *("uint16", "uint32", "uint64", "complex32", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz"),
+        *("float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2"),
+    }
+)
+
+
+def _plain(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Outline:
+    return _outline(storage, storage.dtype, offset, size, stride)
+
+
+def _typed(
+    storage: Any, offset: Any, size: Any, stride: Any, _: Any, __: Any, dtype: Any, *___: Any
+) -> Outline:
+    return _outline(storage, str(dtype), offset, size, stride)
+
+
+def _outline(storage: Any, dtype: str, offset: Any, size: Any, stride: Any) -> Outline:
+    numbers = (offset, *size, *stride)
+    if not isinstance(storage, Storage) or any(type(n) is not int or n < 0 for n in numbers):
+        raise PickleError(f"a tensor is described as {(storage, *numbers)!r:.200}")
+    if len(size) != len(stride):
+        raise PickleError(
+            f"a tensor has the sides {tuple(size)!r:.100} and the strides {tuple(stride)!r:.100}"
+        )
+    layout = storage.dtype if storage.dtype in _ODD_STORAGES.values() else None
+    return Outline(storage, dtype, tuple(size), offset, tuple(stride), layout)
+
+
+def _itself(inner: Any, *_: Any) -> Any:
+    return inner
+
+
+def _odd(layout: str) -> Callable[..., Outline]:
+    return lambda *_: Outline(None, "", (), layout=layout)
+
+
+def _subclass(function: Any, _: Any, arguments: Any, *__: Any) -> Any:
+    if function not in _REBUILD.values():
+        raise PickleError("a tensor's class is made by something else than torch")
+    return function(*arguments)
+
+
+def _same(*arguments: Any) -> Any:
+    return arguments[0] if arguments else ()
+
+
+_REBUILD: dict[str, Callable[..., Any]] = {
+    "_rebuild_tensor": _plain,
+    "_rebuild_tensor_v2": _plain,
+    "_rebuild_tensor_v3": _typed,
+    "_rebuild_parameter": _itself,
+    "_rebuild_parameter_with_state": _itself,
+    "_rebuild_sparse_tensor": _odd("sparse"),
+    "_rebuild_qtensor": _odd("quantised"),
+    "_rebuild_nested_tensor": _odd("nested"),
+    "_rebuild_meta_tensor_no_storage": _odd("meta"),
+    "_rebuild_wrapper_subclass": _odd("wrapped"),
+    "_rebuild_device_tensor_from_numpy": _odd("of another device"),
+    "_rebuild_device_tensor_from_cpu_tensor": _itself,
+}
+_OTHERS: dict[str, Any] = {
+    "collections.OrderedDict": OrderedDict,
+    "collections.Counter": OrderedDict,
+    "_codecs.encode": lambda *_: b"",
+    "builtins.set": lambda *_: set(),
+    "builtins.bytearray": lambda *_: b"",
+    "builtins.complex": lambda *_: 0j,
+    "torch.Size": _same,
+    "torch.device": lambda *_: "device",
+    "torch.serialization._get_layout": lambda name: name,
+    "torch.nn.parameter.Parameter": _itself,
+    "torch._tensor._rebuild_from_type_v2": _subclass,
+    **{f"torch._utils.{name}": function for name, function in _REBUILD.items()},
+}
+
+
+def _of_torch(full: str) -> Any:
+    """What stands for a name that torch itself knows; None for any other."""
+    if full in _OTHERS:
+        return _OTHERS[full]
+    module, _, name = full.rpartition(".")
+    if module in ("torch", "torch.storage", "torch.cuda") and name.endswith("Storage"):
+        stored = name.removesuffix("Storage")
+        dtype = STORAGES.get(stored) or _ODD_STORAGES.get(stored)
+        return None if dtype is None else _StorageType(dtype)
+    if module == "torch" and (name in _DTYPES or name in _ODD_STORAGES.values()):
+        return name
+    if module == "torch" and name.startswith(("per_tensor_", "per_channel_", "strided", "sparse_")):
+        return name
+    return None

@@ -1,0 +1,109 @@
+"""What is looked at in weights and references before any work: their headers and configs, and that they are numbers.
+
+Free of torch. What was found right once is not looked at again as long as the content is the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from ssdbench.metrics.reference_file import check_reference
+from ssdbench.metrics.weights import find_network
+from ssdbench.models.inspection import find_text, find_vae
+from ssdbench.models.numbers import refuse_stored
+from ssdbench.models.shapes import DiTShape, Shape
+from ssdbench.models.sources import find_checkpoint, require_shape
+from ssdbench.models.unet_files import find_unet
+from ssdbench.models.unet_shape import UNetShape
+from ssdbench.plan.digests import is_large
+from ssdbench.plan.memory import Memory
+from ssdbench.stages import Source
+
+_VERSION = 1  # raised when something is looked at that was not before
+
+
+class Seen(NamedTuple):
+    """Which set of weights of a file that holds several is taken (for a key), and what to tell the user of it."""
+
+    part: str = ""
+    note: str = ""
+
+
+def look(what: str, source: Source, at: Callable[[Path], Seen]) -> Seen:
+    """Look at what lies at a source's path, or remember how it was found right.
+
+    Raises:
+        InputError: something is wrong with it; all that is, with the file's name.
+    """
+    path = Path(source.path)
+    if not is_large(path):
+        return at(path)
+    with Memory() as memory:
+        known = memory.look(f"{_VERSION} {what} {path}", source.digest)
+        if known is not None:
+            return Seen(*json.loads(known))
+        seen = at(path)
+        memory.add_look(f"{_VERSION} {what} {path}", source.digest, json.dumps(seen))
+    return seen
+
+
+def denoiser(path: Path, shape: Shape, part: str) -> Seen:
+    """A DiT or UNet in any layout, of the architecture of ``shape``; how it was trained is looked at elsewhere.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if isinstance(shape, UNetShape):
+        unet = find_unet(path, shape, part)
+        refuse_stored(unet.tensors)
+        return Seen(unet.part, unet.note)
+    assert isinstance(shape, DiTShape)
+    found = find_checkpoint(path, shape=shape, part=part)
+    trained = {name: getattr(found.shape, name) for name in ("prediction", "schedule")}
+    require_shape(found, replace(shape, **trained))
+    refuse_stored(found.tensors)
+    return Seen(found.part, found.note)
+
+
+def autoencoder(path: Path) -> Seen:
+    """An autoencoder; whether its latents are what a model takes is looked at elsewhere.
+
+    Raises:
+        InputError: it is something else.
+    """
+    refuse_stored(find_vae(path))
+    return Seen()
+
+
+def text_encoder(path: Path, shape: UNetShape) -> Seen:
+    """A text encoder and its tokenizer, for a UNet of this shape.
+
+    Raises:
+        InputError: they are something else.
+    """
+    refuse_stored(find_text(path, shape))
+    return Seen()
+
+
+def network(path: Path, name: str) -> Seen:
+    """The weights of a feature network; those of a user's own are its own affair.
+
+    Raises:
+        InputError: they are something else.
+    """
+    refuse_stored(find_network(name, path))
+    return Seen()
+
+
+def reference(path: Path, network: str, digest: str, resolution: int | None) -> Seen:
+    """A file of reference images or statistics, for this network.
+
+    Raises:
+        InputError: it is something else.
+    """
+    check_reference(path, network, digest, resolution)
+    return Seen()
