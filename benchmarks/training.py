@@ -19,10 +19,11 @@ from sampling import random_model
 from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.process import Discrete
 from ssdbench.diffusion.schedule import alphas_cumprod
+from ssdbench.methods.ssd_loss import ExplicitSSD, ImplicitSSD, SelfStep
 from ssdbench.models.dit import DiT
 from ssdbench.models.shapes import DiTShape, dit_shape
 from ssdbench.training.loop import Optimisation, optimise
-from ssdbench.training.objectives import Batch, ExplicitSSD, ImplicitSSD, SelfStep, Shared
+from ssdbench.training.objectives import Batch, Shared
 
 CASES = {
     "mini, 16 tokens": (DiTShape(128, 6, 4, input_size=8, num_classes=10, learn_sigma=False), 64),

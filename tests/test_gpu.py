@@ -21,13 +21,14 @@ from ssdbench.diffusion.process import Discrete
 from ssdbench.diffusion.samplers import ddim
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import Interrupted, NotFinite
+from ssdbench.methods.ssd_loss import ExplicitSSD, ImplicitSSD, SelfStep
 from ssdbench.models.compiled import Compiled, Graphed
 from ssdbench.models.dit import DiT
 from ssdbench.models.linear import Linear, _takes_gelu
 from ssdbench.models.precision import Precision, computing, round_products
 from ssdbench.models.shapes import DiTShape
 from ssdbench.training.loop import LOSSES, Optimisation, optimise
-from ssdbench.training.objectives import Batch, ExplicitSSD, ImplicitSSD, SelfStep, Shared
+from ssdbench.training.objectives import Batch, Shared
 
 pytestmark = [
     pytest.mark.gpu,

@@ -119,6 +119,19 @@ class Catalog(Mapping[str, D], Generic[D]):
             return None
         return own.source_file(self.offered[name].value if name in self.offered else name)
 
+    def sources(self, name: str) -> tuple[Path, ...]:
+        """The files whose digest stands for a thing in keys: its declaration's and its body's; none for a built-in.
+
+        Raises:
+            InputError: there is no such module, or it has no source file.
+        """
+        declared = self.source(name)
+        if declared is None:
+            return ()
+        found = self.find(name)
+        body = own.source_file(found.body) if found is not None and own.is_own(found.body) else declared
+        return tuple(dict.fromkeys((declared, body)))
+
     def _from_package(self, name: str) -> D | None:
         found = _loaded(self.offered[name].value)
         return replace(found, name=name) if isinstance(found, self.kind) else None

@@ -33,13 +33,13 @@ PRELOAD = (
     "ssdbench.metrics.effnet",  # makes torchvision importable where its compiled part is missing, so it goes first
     "ssdbench.metrics.evaluate",
     "ssdbench.metrics.reference",
+    "ssdbench.methods.denoising_loss",
+    "ssdbench.methods.progressive_loss",  # and with it ssd_loss
     "ssdbench.models.load",
     "ssdbench.models.vae",
     "diffusers.models.autoencoders.autoencoder_kl",
     "ssdbench.stages.solver",
-    "ssdbench.training.alignment",
     "ssdbench.training.loop",
-    "ssdbench.training.progressive",
 )
 
 

@@ -10,6 +10,9 @@ from safetensors.torch import load_file
 
 from ssdbench.data.latents import Latents
 from ssdbench.errors import InputError, Interrupted, NotFinite
+from ssdbench.methods.denoising import Align, Denoise
+from ssdbench.methods.progressive import Progressive
+from ssdbench.methods.ssd import SelfStep
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.vae import Autoencoder
 from ssdbench.stages import (
@@ -28,7 +31,7 @@ from ssdbench.stages import (
 )
 from ssdbench.stages.objective import read_features
 from ssdbench.stages.sample import Copying, Guidance, Sampling
-from ssdbench.stages.train import Align, Denoise, Progressive, Reconstruct, SelfStep
+from ssdbench.stages.train import Reconstruct
 
 from .conftest import DATA, SHAPE, Tiny
 

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ssdbench.methods.denoising import Denoise
+from ssdbench.methods.ssd import SelfStep
 from ssdbench.models.shapes import DiTShape
 from ssdbench.stages import (
     SPECS,
@@ -20,7 +22,7 @@ from ssdbench.stages import (
     load_spec,
 )
 from ssdbench.stages.sample import Copying, Guidance, Sampling
-from ssdbench.stages.train import Denoise, Reconstruct, SelfStep
+from ssdbench.stages.train import Reconstruct
 
 SHAPE = DiTShape(width=32, depth=2, heads=2, input_size=8, num_classes=10, learn_sigma=False)
 HERE, THERE = Source(digest="a" * 64, path="/here"), Source(digest="a" * 64, path="/there")

@@ -9,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ssdbench.methods.denoising import Denoise
 from ssdbench.models.vae import Autoencoder
 from ssdbench.stages import Runtime, TrainSpec, train
-from ssdbench.stages.train import Denoise, Reconstruct
+from ssdbench.stages.train import Reconstruct
 from ssdbench.worker import EVENT, Finished, Job
 
 from .conftest import DATA, SHAPE, Tiny

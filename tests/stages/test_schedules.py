@@ -12,12 +12,13 @@ from torch import Tensor
 
 from ssdbench.diffusion import noise
 from ssdbench.diffusion.scheduler import Schedule
+from ssdbench.methods.denoising import Denoise
+from ssdbench.methods.ssd import SelfStep
 from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.shapes import DiTShape
 from ssdbench.stages import Runtime, SampleSpec, Source, TrainSpec, sample, train
 from ssdbench.stages.sample import Guidance, Sampling
-from ssdbench.stages.train import Denoise, SelfStep
 
 from .conftest import SHAPE, Tiny
 

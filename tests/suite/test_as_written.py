@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssdbench.errors import SuiteError
+from ssdbench.methods import METHODS
 from ssdbench.suite import EmptySelection, catalog, load_suite, select
 from ssdbench.suite.document import whole_number
 from ssdbench.suite.problems import Problems, did_you_mean
 from ssdbench.suite.schema import ResolvedRun, run_yaml
-from ssdbench.suite.variant import KINDS
 from ssdbench.suite.yaml_nodes import dump_yaml, parse_yaml
 
 from .conftest import HEAD, ProblemsOf, Write
@@ -104,7 +104,7 @@ def test_what_is_no_scalar_is_no_text(problems_of: ProblemsOf, bad: str, found: 
 
 
 def test_a_name_is_looked_up_as_it_is_written(problems_of: ProblemsOf) -> None:
-    known = [*(kind for kind in KINDS if kind != "pd"), "pd A-B"]
+    known = [method.usage.removesuffix("[-C]") for method in METHODS.builtin.values()]
     assert problems_of(f"{HEAD}  - {{variant: 1.10, sampler: 010}}\n") == [
         f"x.yaml:8:15: variant: unknown variant '1.10'{did_you_mean('1.10', known)}",
         f"x.yaml:8:30: sampler: unknown sampler '010'{did_you_mean('010', list(catalog.SAMPLERS))}",

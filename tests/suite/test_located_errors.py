@@ -136,7 +136,7 @@ ROWS = {
     ),
     "distillation that does not halve": (
         "{variant: pd 20-5, nfe: 5}",
-        "8:15: variant: 'pd 20-5': progressive distillation halves the steps, but 20 to 5 does not",
+        "8:15: variant: 'pd 20-5': 'pd' halves the steps, but 20 to 5 does not",
     ),
     "fused block beyond the model": (
         "{variant: issd, train: {fuse: [3, 28]}}",

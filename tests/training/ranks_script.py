@@ -18,17 +18,19 @@ from ssdbench.diffusion.noise import normal
 from ssdbench.diffusion.process import Discrete
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import Interrupted
-from ssdbench.training.alignment import Aligned, projector
+from ssdbench.methods.denoising_loss import Aligned, Denoise, projector
+from ssdbench.methods.progressive_loss import ProgressiveDistillation
+from ssdbench.methods.ssd_loss import ExplicitSSD, ImplicitSSD
 from ssdbench.training.loop import LOSSES, Optimisation, optimise
-from ssdbench.training.objectives import Batch, Denoise, ExplicitSSD, ImplicitSSD, Objective, Shared
-from ssdbench.training.progressive import ProgressiveDistillation
+from ssdbench.training.objectives import Batch, Objective, Shared
 from ssdbench.training.ranks import Ranks, joined
+from tests.training.following import Following
 from tests.training.toy import small_dit
 
 BATCH, SEED = 7, 3  # which two processes share as 3 and 4
 SETTINGS = Optimisation(steps=5, lr=1e-3, warmup=2, ema=0.9, grad_clip=0.5)
 GRID = timesteps("even", 10)
-CASES = ("denoise", "ssd", "issd", "pd", "per_batch", "align")
+CASES = ("denoise", "ssd", "issd", "pd", "per_batch", "align", "following")
 STOPPED = 3
 
 
@@ -40,6 +42,8 @@ def objective(case: str) -> Objective:
     if case == "align":
         torch.manual_seed(0)
         return Aligned(process, shared, 1, projector(32, 6, 16))
+    if case == "following":
+        return Following(process, frozen)
     if case == "issd":
         return ImplicitSSD(frozen, process, GRID, (2, 5, 9), shared, (0, 2), 0.4)
     if case == "pd":
@@ -47,8 +51,8 @@ def objective(case: str) -> Objective:
     return ExplicitSSD(frozen, process, GRID, (2, 5, 9), shared, None)
 
 
-def problem(case: str, ranks: Ranks) -> tuple[nn.Module, nn.Module, Callable[[int], Tensor]]:
-    """The model, what is optimised, and the loss of a step."""
+def problem(case: str, ranks: Ranks) -> tuple[nn.Module, Objective, Callable[[int], Tensor]]:
+    """The model, its objective, and the loss of a step."""
     found, model = objective(case), small_dit(1)
 
     def loss_at(step: int) -> Tensor:
@@ -60,7 +64,7 @@ def problem(case: str, ranks: Ranks) -> tuple[nn.Module, nn.Module, Callable[[in
         batch = Batch(x0, labels, SEED, positions, features, whole[0])
         return found.loss(model, batch) * ranks.share(whole)
 
-    return model, found.trained(model) if isinstance(found, Aligned) else model, loss_at
+    return model, found, loss_at
 
 
 class Watch:
@@ -78,12 +82,18 @@ class Watch:
 
 def train(
     case: str, scratch: Path, ranks: Ranks, stop_at: int | None = None
-) -> tuple[list[float], nn.Module]:
-    """Train; returns the losses of the log, and what was optimised."""
+) -> tuple[list[float], dict[str, Tensor]]:
+    """Train; returns the losses of the log, and all that was trained or is kept."""
     scratch.mkdir(parents=True, exist_ok=True)
-    _, trained, loss_at = problem(case, ranks)
-    optimise(trained, loss_at, SETTINGS, scratch=scratch, watch=Watch(stop_at), ranks=ranks)
-    return losses(scratch), trained
+    model, found, loss_at = problem(case, ranks)
+    optimise(model, loss_at, SETTINGS, scratch=scratch, watch=Watch(stop_at), ranks=ranks, objective=found)
+    return losses(scratch), state_of(model, found)
+
+
+def state_of(model: nn.Module, found: Objective) -> dict[str, Tensor]:
+    kept = {name: value for name, value in found.state_dict().items() if isinstance(value, Tensor)}
+    extra = {f"objective.{i}": p.detach() for i, p in enumerate(found.parameters())}
+    return {**model.state_dict(), **extra, **kept}
 
 
 def losses(scratch: Path) -> list[float]:
@@ -98,14 +108,14 @@ def main() -> None:
         for case in CASES:
             values, trained = train(case, directory / case, ranks)
             if ranks.first:
-                torch.save((values, trained.state_dict()), directory / f"{case}.pt")
+                torch.save((values, trained), directory / f"{case}.pt")
         try:  # the last process alone is asked to stop
             train("ssd", directory / "stopped", ranks, STOPPED if rank == count - 1 else None)
         except Interrupted as stop:
             (directory / f"stopped-{rank}").write_text(str(stop))
         values, trained = train("ssd", directory / "continued", ranks)  # what one process has begun
         if ranks.first:
-            torch.save((values, trained.state_dict()), directory / "continued.pt")
+            torch.save((values, trained), directory / "continued.pt")
 
 
 if __name__ == "__main__":

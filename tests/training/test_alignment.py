@@ -8,10 +8,10 @@ import torch
 
 from ssdbench.diffusion.process import LinearFlow
 from ssdbench.errors import InputError
-from ssdbench.training.alignment import Aligned, projector, similarity
+from ssdbench.methods.denoising_loss import Aligned, Denoise, projector, similarity
 from ssdbench.training.fusion import block_points, recording
 from ssdbench.training.loop import Optimisation, optimise
-from ssdbench.training.objectives import Batch, Denoise, Shared
+from ssdbench.training.objectives import Batch, Shared
 from tests.training.toy import SHAPE, batch_of, small_dit
 
 FLOW, NO_DROP = LinearFlow(1), Shared(label_dropout=0.0)
@@ -75,11 +75,12 @@ def test_training_moves_both(tmp_path: Path) -> None:
     before = [p.clone() for p in objective.projector.parameters()]
     similar = alone - objective.loss(student, batch).item()
     optimise(
-        objective.trained(student),
+        student,
         lambda _: objective.loss(student, batch),
         Optimisation(steps=40, lr=3e-3),
         scratch=tmp_path,
         watch=Silent(),
+        objective=objective,
     )
     after = Denoise(FLOW, NO_DROP).loss(student, batch).item()
     assert after < alone

@@ -13,18 +13,11 @@ from ssdbench.diffusion.process import Discrete, LinearFlow, Process
 from ssdbench.diffusion.samplers import dpm_solver_2
 from ssdbench.diffusion.schedule import alphas_cumprod, ddim_step
 from ssdbench.errors import InputError
+from ssdbench.methods.denoising_loss import Denoise
+from ssdbench.methods.progressive_loss import ProgressiveDistillation
+from ssdbench.methods.ssd_loss import ExplicitSSD, HalfStep, ImplicitSSD, SelfStep
 from ssdbench.models.dit import DiT
-from ssdbench.training.objectives import (
-    Batch,
-    Denoise,
-    ExplicitSSD,
-    HalfStep,
-    ImplicitSSD,
-    Objective,
-    SelfStep,
-    Shared,
-)
-from ssdbench.training.progressive import ProgressiveDistillation
+from ssdbench.training.objectives import Batch, Objective, Shared
 from tests.training.toy import Formula, Mirrored, Probe, batch_of, small_dit
 
 ALPHAS = alphas_cumprod()
@@ -172,6 +165,5 @@ def test_frozen_passes_on_flows_run_without_gradients(name: str) -> None:
     objective = OBJECTIVES[name](frozen, SIT)
     objective.loss(student, batch_of(6)).backward()
     assert passes == [("frozen", False), ("frozen", False), ("student", True)]
-    assert (objective.frozen_forwards, objective.student_forwards) == (2, 1)
     assert all(p.grad is None for p in frozen.parameters())
     assert any(p.grad is not None and p.grad.any() for p in student.parameters())

@@ -10,9 +10,10 @@ from ssdbench.diffusion.process import Discrete, LinearFlow
 from ssdbench.diffusion.samplers import ddim
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError
+from ssdbench.methods.ssd_loss import ImplicitSSD
 from ssdbench.models.dit import DiT
 from ssdbench.training.fusion import FusedStudent
-from ssdbench.training.objectives import ImplicitSSD, Shared
+from ssdbench.training.objectives import Shared
 from tests.training.toy import batch_of, small_dit
 
 LABELS = torch.tensor([0, 3])

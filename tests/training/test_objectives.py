@@ -9,9 +9,11 @@ from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.process import Discrete, LinearFlow
 from ssdbench.diffusion.schedule import alphas_cumprod, midpoint_lambda
 from ssdbench.errors import InputError
+from ssdbench.methods.denoising_loss import Denoise
+from ssdbench.methods.ssd_loss import ExplicitSSD, ImplicitSSD
 from ssdbench.models.dit import DiT
 from ssdbench.training.fusion import block_points, fusing, recording
-from ssdbench.training.objectives import Batch, Denoise, ExplicitSSD, ImplicitSSD, Shared
+from ssdbench.training.objectives import Batch, Shared
 from tests.training.toy import batch_of
 from tests.training.toy import small_dit as model
 
@@ -117,7 +119,6 @@ def test_a_step_is_two_frozen_passes_without_gradients_and_one_of_the_student(
     objective = ExplicitSSD(*common, 0.5) if kind == "ssd" else ImplicitSSD(*common, [0, 1, 2], 0.2)
     objective.loss(student, batch).backward()
     assert passes == [("frozen", False), ("frozen", False), ("student", True)]
-    assert (objective.frozen_forwards, objective.student_forwards) == (2, 1)
     assert all(p.grad is None for p in frozen.parameters())
     assert any(p.grad is not None and p.grad.any() for p in student.parameters())
 

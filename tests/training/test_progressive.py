@@ -10,8 +10,8 @@ from ssdbench.diffusion.grids import CLEAN, end_of, student_grid, timesteps
 from ssdbench.diffusion.process import Discrete, LinearFlow
 from ssdbench.diffusion.schedule import alphas_cumprod, ddim_step
 from ssdbench.errors import InputError
+from ssdbench.methods.progressive_loss import ProgressiveDistillation
 from ssdbench.training.objectives import Shared
-from ssdbench.training.progressive import ProgressiveDistillation
 from tests.training.toy import Formula, Probe, batch_of, small_dit
 
 ALPHAS = alphas_cumprod()
@@ -206,6 +206,5 @@ def test_two_frozen_passes_and_one_of_the_student() -> None:
     )
     objective.loss(student, batch_of(6)).backward()
     assert passes == [("frozen", False, 12), ("frozen", False, 12), ("student", True, 6)]
-    assert (objective.frozen_forwards, objective.student_forwards) == (2, 1)
     assert all(p.grad is None for p in teacher.parameters())
     assert any(p.grad is not None and p.grad.any() for p in student.parameters())

@@ -58,9 +58,10 @@ def assert_equal_to_rounding(
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_train_as_one_does(two: Path, tmp_path: Path, case: str) -> None:
     values, trained = train(case, tmp_path, ALONE)
-    state = trained.state_dict()
+    state = trained
     assert_equal_to_rounding(torch.load(two / f"{case}.pt"), (values, state))
-    start = ranks_script.problem(case, ALONE)[1].state_dict()
+    model, objective, _ = ranks_script.problem(case, ALONE)
+    start = ranks_script.state_of(model, objective)
     moved = [float((state[name] - start[name]).abs().max()) for name in state]
     assert max(moved) > SETTINGS.lr / 2  # what is compared is more than where both began
 
@@ -73,13 +74,13 @@ def test_all_stop_at_the_step_at_which_one_is_asked_to(two: Path) -> None:
 
 def test_two_processes_go_on_from_the_checkpoint_of_one(two: Path, tmp_path: Path) -> None:
     values, trained = train("ssd", tmp_path, ALONE)
-    assert_equal_to_rounding(torch.load(two / "continued.pt"), (values, trained.state_dict()))
+    assert_equal_to_rounding(torch.load(two / "continued.pt"), (values, trained))
 
 
 def test_one_process_goes_on_from_the_checkpoint_of_two(two: Path, tmp_path: Path) -> None:
     values, trained = train("ssd", tmp_path, ALONE)
     continued, weights = train("ssd", two / "stopped", ALONE)
-    assert_equal_to_rounding((continued, weights.state_dict()), (values, trained.state_dict()))
+    assert_equal_to_rounding((continued, weights), (values, trained))
 
 
 @given(start=st.integers(0, 1000), size=st.integers(1, 300), count=st.integers(1, 16))

@@ -11,12 +11,14 @@ from ssdbench.diffusion.noise import normal
 from ssdbench.diffusion.process import Discrete
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError
+from ssdbench.methods.denoising_loss import Denoise
+from ssdbench.methods.ssd_loss import ImplicitSSD
 from ssdbench.models.adapting import adapt, merge
 from ssdbench.models.dit import DiT
 from ssdbench.models.shapes import DiTShape
 from ssdbench.models.unet import UNetDenoiser, build_unet
 from ssdbench.training.fusion import block_points, fusing, recording
-from ssdbench.training.objectives import Batch, Denoise, ImplicitSSD, Shared
+from ssdbench.training.objectives import Batch, Shared
 from tests.models.sd_toy import SHAPE
 
 PROCESS = Discrete(alphas_cumprod("scaled-linear"))

@@ -64,7 +64,7 @@ def _described(topic: Topic) -> dict[str, str]:
     from ssdbench.suite import catalog
 
     facts = getattr(catalog, topic.value.upper())
-    return {name: _described_fact(fact) for name, fact in facts.items()}
+    return {getattr(fact, "usage", name): _described_fact(fact) for name, fact in facts.items()}
 
 
 def _head(path: Path, key: str) -> str:
@@ -85,7 +85,7 @@ def _head(path: Path, key: str) -> str:
 
 
 def _described_fact(fact: object) -> str:
-    description = str(getattr(fact, "description", ""))
+    description = str(getattr(fact, "description", "") or getattr(fact, "help", ""))
     licence = getattr(fact, "licence", None)
     if licence:
         description += f" (licence: {licence})"

@@ -34,7 +34,7 @@ class Scores(BaseModel):
 
 
 class _Fusion(BaseModel):
-    """The part of an iSSD objective that a report states; a key leaves defaults out."""
+    """The part of an objective that fuses which a report states; a key leaves defaults out."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -125,11 +125,11 @@ def _versions(manifests: Iterable[Manifest]) -> dict[str, str]:
 
 
 def _fusion(manifests: Iterable[Manifest]) -> tuple[list[int] | None, float | None]:
-    """Fused layers and weight of the chain's last iSSD training, if it has one."""
+    """Fused layers and weight of the chain's last training that fuses, if it has one."""
     last: _Fusion | None = None
     for manifest in manifests:
         objective = manifest.spec.get("objective")
-        if isinstance(objective, dict) and objective.get("kind") == "issd":
+        if isinstance(objective, dict) and "layers" in objective:
             last = _Fusion.model_validate(objective)
     return (None, None) if last is None else (last.layers, last.w)
 

@@ -46,9 +46,9 @@ class OwnDenoiser(Conditional):
         """The module's own; none where it has none."""
         return getattr(self.module, "blocks", nn.ModuleList())
 
-    def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        """As :class:`ssdbench.diffusion.denoiser.Denoiser`."""
-        return self.module(x, t, cond)  # type: ignore[no-any-return]
+    def forward(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
+        """As :class:`ssdbench.diffusion.denoiser.Denoiser`; ``further`` is what a two-time network takes, as ``r``."""
+        return self.module(x, t, cond, **further)  # type: ignore[no-any-return]
 
 
 def load_denoiser(place: Place | Path | None, shape: Shape, null: Tensor | None = None) -> Conditional:

@@ -8,17 +8,16 @@ from ssdbench.models.unet_shape import UNetShape
 from ssdbench.plan.graph import Graph
 from ssdbench.plan.needs import Needs
 from ssdbench.plan.sources import Data
-from ssdbench.plan.variants import Halved, halved_by, halving, sampling, self_step
+from ssdbench.plan.variants import Halved, halved_by, recipe, sampling
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.stages.sample import SHARD, Copying, Sampling
-from ssdbench.stages.train import Align, Denoise, Progressive, Reconstruct, SelfStep
+from ssdbench.stages.train import Reconstruct
 from ssdbench.suite import Pretrain, ResolvedRun
 from ssdbench.suite.catalog import DATASETS, REFERENCES
 from ssdbench.suite.schema import Train
+from ssdbench.suite.variant import VariantStep
 
 _SETTINGS = tuple(name for name in TrainSpec.model_fields if name in Train.model_fields)
-
-Objective = Denoise | SelfStep | Progressive | Align
 
 MEMORISED = 10_000  # training images that samples are compared with, as many as a reference holds
 SYNTHETIC_SEED = 1_000_000_000  # added to a run's seed for the data it is trained on
@@ -53,9 +52,10 @@ class Chain:
         vae = self._autoencoder()
         if self.needs.copies:
             assert self.needs.data is not None
-            reconstruct = "reconstruction" in self.needs.kinds
             copying = Copying(
-                dataset=self.needs.data.name, data=self.needs.data.source, reconstruct=reconstruct
+                dataset=self.needs.data.name,
+                data=self.needs.data.source,
+                reconstruct=self.needs.variant.trains_autoencoder,
             )
             shards = self._shards(vae, copying=copying)
         else:
@@ -159,24 +159,17 @@ class Chain:
         needs = self.needs
         if frozen is None:
             return sampling(run, needs.shape, model.source, flow=needs.facts.flow)
-        done = halved_by(needs.steps)
+        done = halved_by(needs.variant.steps)
         return sampling(run, needs.shape, model.source, needs.sampler, done, needs.facts.flow, frozen.source)
 
     def _model(self, vae: _Weights) -> tuple[_Weights, _Weights]:
         """The denoiser after all steps of the variant, and before the last of them."""
-        model, done, flow = self._pretrained(vae), Halved(), self.needs.facts.flow
+        model, done = self._pretrained(vae), Halved()
         before = model
-        for step in self.needs.steps:
-            if step.kind == "pd":
-                for teacher in step.steps[:-1]:
-                    objective = halving(self.run, teacher, done, flow)
-                    before, model = model, self._train(objective, model, vae)
-                    done = done.then(teacher)
-            elif step.kind == "continual":
-                before, model = model, self._train(Denoise(kind="denoise"), model, vae)
-            elif step.kind not in ("base", "pretrain"):
-                distil = self_step(self.run, step, self.needs.shape, done, flow)
-                before, model = model, self._train(distil, model, vae)
+        for step in self.needs.variant.added:
+            for teacher in step.teachers or (None,):
+                before, model = model, self._train(step, model, vae, done, teacher)
+                done = done if teacher is None else done.then(teacher)
         return model, before
 
     def _latents(self, vae: _Weights) -> dict[str, str]:
@@ -223,50 +216,45 @@ class Chain:
     def _drawn(self) -> int:
         """Images that the longest training of the variant draws, at most as many as the model's own data set has."""
         train = self.run.train
-        steps = max(train.steps, train.pd_steps or 0) if "pd" in self.needs.kinds else train.steps
-        drawn, own = steps * train.batch_size, DATASETS.get(self.needs.facts.dataset)
+        paces = [step.method.pace(train) for step in self.needs.variant.steps]
+        steps = max([train.steps, *(int(pace.get("steps", 0)) for pace in paces)])
+        drawn = steps * train.batch_size
+        own = DATASETS.get(self.needs.facts.dataset)
         return drawn if own is None else min(drawn, own.images)
 
     def _pretrained(self, vae: _Weights) -> _Weights:
         """The denoiser that the variant starts from, trained here where it says so."""
-        model = _Weights(source=self.needs.weights)
-        if self.needs.steps[0].kind != "pretrain":
+        model, variant = _Weights(source=self.needs.weights), self.needs.variant
+        if not variant.from_nothing:
             return model
-        train = self.run.train
-        if train.align is None:
-            return self._train(Denoise(kind="denoise"), model, vae, recipe=self.run.pretrain)
-        assert self.needs.data is not None
-        layer = self.needs.shape.depth // 3 if train.align_layer is None else train.align_layer
-        features = self._reference_stage(self.needs.data, self.needs.data.images)
-        objective = Align(kind="align", layer=layer, coeff=train.align, width=train.align_width)
-        return self._train(objective, model, vae, {"features": features}, self.run.pretrain)
+        return self._train(variant.steps[0], model, vae, Halved(), pretrain=self.run.pretrain)
 
     def _train(
         self,
-        objective: Objective,
+        step: VariantStep,
         start: _Weights,
         vae: _Weights,
-        roles: dict[str, str] | None = None,
-        recipe: Pretrain | None = None,
+        done: Halved,
+        teacher: int | None = None,
+        pretrain: Pretrain | None = None,
     ) -> _Weights:
-        train = self.run.train
-        settings = {name: getattr(train, name) for name in _SETTINGS}
-        if isinstance(objective, Progressive):
-            settings |= {"steps": train.pd_steps or train.steps, "lr": train.pd_lr or train.lr}
-        seed = self.run.seed
-        if recipe is not None:
-            settings |= recipe.model_dump(exclude={"seed"})
-            seed = seed if recipe.seed is None else recipe.seed
+        train, needs, seed = self.run.train, self.needs, self.run.seed
+        settings = {name: getattr(train, name) for name in _SETTINGS} | dict(step.method.pace(train))
+        if pretrain is not None:
+            settings |= pretrain.model_dump(exclude={"seed"})
+            seed = seed if pretrain.seed is None else pretrain.seed
+        source = needs.methods.get(step.kind)
+        told = recipe(self.run, step, needs.shape, done, needs.facts.flow, teacher, source)
+        objective = step.method.objective(told)
+        roles = {}
+        if objective.FEATURES:
+            assert needs.data is not None
+            roles["features"] = self._reference_stage(needs.data, needs.data.images)
         spec = TrainSpec(
-            inputs={
-                **self._latents(vae),
-                **self._texts(self.needs.learned),
-                **start.role("model"),
-                **(roles or {}),
-            },
+            inputs={**self._latents(vae), **self._texts(needs.learned), **start.role("model"), **roles},
             objective=objective,
-            shape=self.needs.shape,
-            flow=self.needs.facts.flow,
+            shape=needs.shape,
+            flow=needs.facts.flow,
             weights=start.source,
             seed=seed,
             **settings,

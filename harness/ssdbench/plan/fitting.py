@@ -13,7 +13,7 @@ from ssdbench.models.shapes import Shape
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun
 from ssdbench.suite.catalog import SAMPLERS, ModelFacts
-from ssdbench.suite.variant import parse_variant
+from ssdbench.suite.variant import variant_of
 
 
 def fitting_autoencoder(source: Source, shape: Shape, resolution: int) -> Source:
@@ -76,9 +76,9 @@ def _problems(run: ResolvedRun, shape: Shape) -> Iterator[str]:
         return last in walked(run.grid, timesteps, pipeline=own)
 
     where = f"rescale_betas_zero_snr is true, so that timestep {last} of the grid {run.grid!r} is pure noise, where"
-    steps = [step for step in parse_variant(run.variant) if step.kind != "base"]
-    trained = [teacher for step in steps for teacher in step.steps[:-1]] or [run.train.nfe or visited]
-    if steps and any(map(reached, trained)):
+    variant = variant_of(run.variant)
+    trained = [teacher for step in variant.steps for teacher in step.teachers] or [run.train.nfe or visited]
+    if variant.trains and any(map(reached, trained)):
         yield f"{where} no eps can be distilled: name a grid that leaves it out, as 'leading'"
     facts = SAMPLERS.get(run.sampler)
     if facts is not None and not facts.from_pure_noise and reached(visited):

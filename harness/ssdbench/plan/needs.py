@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
+from ssdbench.methods import METHODS
 from ssdbench.metrics.names import lacking_counts
 from ssdbench.metrics.npz import images_in
 from ssdbench.models.own_model import describe, shape_of
@@ -20,7 +22,7 @@ from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun
 from ssdbench.suite.catalog import MODELS, REFERENCES, ModelFacts
 from ssdbench.suite.names import synthetic_steps
-from ssdbench.suite.variant import parse_variant
+from ssdbench.suite.variant import UNTOUCHED, variant_of
 
 _Found = TypeVar("_Found")
 
@@ -30,8 +32,8 @@ class Needs:
 
     ``notes`` are what the user may want to know: which weights were taken of a file that holds several sets, how
     classes are numbered, what was passed over, which metrics cannot be had. ``reference`` is a file of statistics, or
-    else ``reference_data`` are images to compute them from. ``sampler`` is a sampler of the user's own. What is not
-    needed is None.
+    else ``reference_data`` are images to compute them from. ``sampler`` is a sampler of the user's own, ``methods`` are
+    those of the user's own by their names in the variant. What is not needed is None.
 
     Raises:
         Unavailable: this version cannot run it.
@@ -41,12 +43,12 @@ class Needs:
         self.run, self._finder = run, finder
         self.missing: list[str] = []
         self.notes: list[str] = []
-        self.steps = parse_variant(run.variant)
-        self.kinds = {step.kind for step in self.steps}
+        self.variant = variant_of(run.variant)
+        self.methods = self._own_methods()
         self.files: tuple[Path, ...] = ()
         self.facts = MODELS.get(run.model) or self._own_facts()
         self.synthetic = synthetic_steps(run.data)
-        if "reconstruction" in self.kinds and run.autoencoder is None and self.facts.vae is None:
+        if self.copies and self.variant.trains_autoencoder and not (run.autoencoder or self.facts.vae):
             raise Unavailable(f"model {run.model!r} has no autoencoder to reconstruct images with")
         dataset = self._dataset()
         self.shape = self.facts.shapes[run.resolution]
@@ -94,27 +96,37 @@ class Needs:
     @property
     def copies(self) -> bool:
         """Whether images of the data set are scored, and nothing is sampled."""
-        return bool(self.kinds & {"real", "reconstruction"})
+        return not self.variant.sampled
 
     @property
     def _needs_weights(self) -> bool:
         # What a model of the user's own is trained from is the user's affair, so it is a start for pretraining too.
-        return not self.copies and ("pretrain" not in self.kinds or is_own(self.run.model))
+        return not self.copies and (not self.variant.from_nothing or is_own(self.run.model))
 
     @property
     def _needs_vae(self) -> bool:
         in_pixels = self.facts.family == "own" and self.facts.vae is None
-        return self.run.autoencoder is None and "real" not in self.kinds and not in_pixels
+        used = not self.copies or self.variant.trains_autoencoder
+        return self.run.autoencoder is None and used and not in_pixels
 
     @property
     def _needs_data(self) -> bool:
-        return self.kinds != {"base"} and self.synthetic is None
+        return str(self.variant) != UNTOUCHED and self.synthetic is None
+
+    def _own_methods(self) -> dict[str, Source]:
+        """The code of each method that is not the package's, by its name in the variant."""
+        names = [step.kind for step in self.variant.steps if step.kind not in METHODS.builtin]
+        found = {name: self._find(partial(self._own_method, name)) for name in names}
+        return {name: source for name, source in found.items() if source is not None}
+
+    def _own_method(self, name: str) -> Source:
+        return self._finder.declared(METHODS.sources(name))
 
     def _own_facts(self) -> ModelFacts:
         name, resolution = self.run.model, self.run.resolution
         model = describe(name, resolution)
         fused = () if isinstance(self.run.train.fuse, str) else self.run.train.fuse
-        if "issd" in self.kinds and (not model.depth or any(layer >= model.depth for layer in fused)):
+        if self.variant.fuses and (not model.depth or any(layer >= model.depth for layer in fused)):
             raise InputError(f"{name} has {model.depth} blocks to fuse: {self.run.train.fuse} cannot be")
         self.files = tuple(Path(file) for file in model.weights)
         return ModelFacts(

@@ -10,8 +10,6 @@ from ssdbench.stages import TrainSpec
 from ssdbench.store import StoreReader
 from ssdbench.suite import Suite
 
-_SELF_STEP = {"ssd", "issd", "half-step", "pd"}
-
 
 def outdated(graph: Graph, store: StoreReader, sources: str) -> dict[str, str]:
     """Return the stages whose artifact, or whose record, other science sources than ``sources`` made, each with why.
@@ -45,10 +43,7 @@ def _bases(graph: Graph) -> list[str]:
     return [
         key
         for key, node in graph.nodes.items()
-        if isinstance(node.spec, TrainSpec)
-        and node.spec.objective.kind not in _SELF_STEP
-        and node.spec.weights is None
-        and "model" not in node.inputs
+        if isinstance(node.spec, TrainSpec) and node.spec.weights is None and "model" not in node.inputs
     ]
 
 

@@ -96,6 +96,11 @@ def own_source(name: str, files: Iterable[Path] = ()) -> Source:
     return Source(digest=digest([source_file(name), *files]), path="")
 
 
+def declared(files: tuple[Path, ...]) -> Source:
+    """The source files of a declaration, whose digest stands for it; it is imported by its name, not a path."""
+    return Source(digest=digest(files), path="")
+
+
 def own_file(path: Path, what: str) -> Source:
     """A file that the suite names by its path."""
     if not path.is_file():
@@ -220,6 +225,7 @@ class Finder:
     def __init__(self) -> None:
         self.captions = _once(captions)
         self.dataset = _once(dataset)
+        self.declared = _once(declared)
         self.locate = _once(locate)
         self.own_file = _once(own_file)
         self.own_source = _once(own_source)

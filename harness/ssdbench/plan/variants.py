@@ -1,4 +1,4 @@
-"""From a run's training settings to a stage's objective: fused layers, weights and pairs made explicit."""
+"""From a run's settings to what a method is told of a training, and to how a model is sampled."""
 
 from __future__ import annotations
 
@@ -7,48 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ssdbench.diffusion.grids import points
+from ssdbench.methods.method import SDE, UNIFORM, Recipe, trained_pairs
+from ssdbench.methods.ssd import fused_layers, fusion_weight
 from ssdbench.models.shapes import Shape
 from ssdbench.stages import Source
 from ssdbench.stages.sample import Fused, Guidance, Sampling
-from ssdbench.stages.train import Progressive, SelfStep
 from ssdbench.suite import ResolvedRun
-from ssdbench.suite.schema import DEFAULT_SHARE, Train
 from ssdbench.suite.variant import VariantStep
-
-UNIFORM, SDE = "uniform", "sde"
-"""Times of a model that predicts v, whatever a suite's grid: equal steps; or Euler-Maruyama's, the last one short."""
-
-
-def fused_layers(train: Train, depth: int) -> tuple[int, ...]:
-    """The blocks whose outputs are fused, as indices."""
-    if train.fuse == "all":
-        return tuple(range(depth))
-    if train.fuse == "last":
-        return (depth - 1,)
-    return tuple(sorted(train.fuse))
-
-
-def fusion_weight(train: Train, layers: int) -> float:
-    """w, the weight of the states from s at each fused layer.
-
-    From lambda, which weights s (Eq. 6 as printed) or t; else from the share W of the features that comes from s
-    after all fused layers: W = 1 - (1 - w)^L. Rounded, so that one weight has one key however it was given.
-    """
-    if train.lambda_ is not None:
-        w = train.lambda_ if train.lambda_weights == "s" else 1.0 - train.lambda_
-    else:
-        share = DEFAULT_SHARE if train.share is None else train.share
-        w = 1.0 - float((1.0 - share) ** (1.0 / layers))
-    return round(w, 12)
-
-
-def trained_pairs(train: Train, nfe: int) -> tuple[int, ...]:
-    """Indices i of the trained pairs (g[i], g[i-1])."""
-    if train.pairs == "all":
-        return tuple(range(1, nfe))
-    if train.pairs == "skip_last":
-        return tuple(range(2, nfe))
-    return tuple(sorted(train.pairs))
 
 
 @dataclass(frozen=True)
@@ -71,49 +36,42 @@ def halved_by(steps: Iterable[VariantStep]) -> Halved:
     """Progressive distillation after these steps of a variant."""
     done = Halved()
     for step in steps:
-        for teacher in step.steps[:-1]:
+        for teacher in step.teachers:
             done = done.then(teacher)
     return done
 
 
-def halving(run: ResolvedRun, teacher: int, done: Halved, flow: int | None) -> Progressive:
-    """The objective of one halving of a teacher of so many steps, made by what is ``done``."""
-    return Progressive(
-        kind="pd",
-        grid=run.grid if flow is None else UNIFORM,
-        nfe=teacher,
-        halvings=done.on(teacher) if flow is None else 0,
-        weighting=run.train.pd_weighting,
-        teacher_guidance=run.train.teacher_guidance,
-    )
+def recipe(
+    run: ResolvedRun,
+    step: VariantStep,
+    shape: Shape,
+    done: Halved,
+    flow: int | None,
+    teacher: int | None = None,
+    source: Source | None = None,
+) -> Recipe:
+    """What a method is told of one training of a model that is ``done`` so far; a halving is of a ``teacher``.
 
-
-def self_step(run: ResolvedRun, step: VariantStep, shape: Shape, done: Halved, flow: int | None) -> SelfStep:
-    """The objective of a self step-distillation of a model that is ``done`` so far.
-
-    Explicit SSD without a lambda takes Eq. 12's: the paper's SSD rows are its Eq. 12 rows.
+    A flow's grid is one of equal steps, whatever the suite's; of a pair of Euler-Maruyama's, its own.
     """
     train = run.train
     # The student is trained where it will be evaluated, unless it is to be measured off its grid.
-    visited = train.nfe or (run.nfe if flow is not None else points(run.sampler, run.nfe, train.pairs))
-    layers = fused_layers(train, shape.depth) if step.kind == "issd" else ()
-    lam = {"ssd-eq10": 1.0, "ssd-eq12": None}.get(step.kind, train.lambda_)
-    kind: Literal["ssd", "issd", "half-step"] = "ssd"
-    if step.kind == "issd":
-        kind = "issd"
-    elif step.kind == "ssd-half-step":
-        kind = "half-step"
-    return SelfStep(
-        kind=kind,
-        grid=run.grid if flow is None else SDE if run.sampler == "sde" else UNIFORM,
+    visited = teacher or train.nfe or _visited(run, flow)
+    sde = run.sampler == "sde" and not step.method.halves
+    return Recipe(
+        name=step.kind,
+        method=step.method,
+        train=train,
+        shape=shape,
+        grid=run.grid if flow is None else SDE if sde else UNIFORM,
         nfe=visited,
         halvings=done.on(visited) if flow is None else 0,
-        pairs=trained_pairs(train, visited),
-        lam=None if kind != "ssd" else "eq12" if lam is None else lam,
-        layers=layers,
-        w=fusion_weight(train, len(layers)) if layers else 0.0,
-        teacher_guidance=train.teacher_guidance,
+        source=source,
     )
+
+
+def _visited(run: ResolvedRun, flow: int | None) -> int:
+    return run.nfe if flow is not None else points(run.sampler, run.nfe, run.train.pairs)
 
 
 def sampling(
@@ -132,7 +90,7 @@ def sampling(
     """
     layers = fused_layers(run.train, shape.depth) if run.fused else ()
     teacher = run.sampler == "ssd-teacher"
-    visited = points(run.sampler, run.nfe, run.train.pairs) if flow is None else run.nfe
+    visited = _visited(run, flow)
     lam: float | Literal["eq12"] = "eq12" if run.train.lambda_ is None else run.train.lambda_
     return Sampling(
         shape=shape,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ssdbench.report.frame import dotted
 from ssdbench.report.identity import HIDDEN, differences
-from ssdbench.report.method import UNTRAINED, method
+from ssdbench.report.method import method
 from ssdbench.report.metric import METRICS
 from ssdbench.report.rows import Measured, Row
 from ssdbench.suite.schema import ResolvedRun
-from ssdbench.suite.variant import UNSAMPLED
+from ssdbench.suite.variant import variant_of
 
 Values = dict[str, Measured]
 
@@ -75,7 +74,7 @@ _AXES = (
         "Quality and function evaluations",
         "NFE",
         frozenset({"nfe"}),
-        lambda row: None if row.run.variant in UNSAMPLED else float(row.run.nfe),
+        lambda row: float(row.run.nfe) if variant_of(row.run.variant).sampled else None,
         log=True,
     ),
     _Axis("One step distilled", "trained pair i", frozenset({"train.pairs"}), _single_pair),
@@ -156,7 +155,7 @@ def _rest(run: ResolvedRun, dropped: frozenset[str]) -> str:
     if _untrained(run):
         settings = {name: value for name, value in settings.items() if not name.startswith("train.")}
     if "nfe" in dropped:  # each model of a chain of halvings has its own NFE
-        settings["variant"] = re.sub(r"pd [\d-]+", "pd", run.variant)
+        settings["variant"] = variant_of(run.variant).without_counts()
     return json.dumps({name: value for name, value in settings.items() if name not in dropped})
 
 
@@ -188,9 +187,8 @@ def _without(run: ResolvedRun, axis: _Axis) -> ResolvedRun:
 def _name(row: Row, axis: _Axis) -> str:
     if row.run.label is not None and axis.axis != "trained pair i":
         return row.run.label
-    model, rest = method(row.run)
-    name = rest.removeprefix("+ ") or model
-    return re.sub(r"PD [\d-]+", "PD", name) if axis.axis == "NFE" else name
+    model, rest = method(row.run, counts=axis.axis != "NFE")
+    return rest.removeprefix("+ ") or model
 
 
 def _series(name: str, rows: Sequence[Row], place: Callable[[Row], float | None]) -> Series:
@@ -237,7 +235,7 @@ def _ticks(axis: _Axis, curves: Sequence[Sequence[Row]]) -> tuple[tuple[float, s
 
 
 def _untrained(run: ResolvedRun) -> bool:
-    return run.variant in UNTRAINED or run.variant == "pretrain"
+    return not variant_of(run.variant).added
 
 
 def thinned(chart: Chart, limit: int) -> Chart:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ssdbench.report.frame import dotted
 from ssdbench.report.method import method
 from ssdbench.suite.schema import ResolvedRun
-from ssdbench.suite.variant import UNSAMPLED
+from ssdbench.suite.variant import variant_of
 
 HIDDEN = {"seed", "seeds", "mark", "named", "scale", "label", "group", "epochs", "keep"}
 """What of a run changes no number of a row, its seed aside."""
@@ -28,7 +28,7 @@ def describe(run: ResolvedRun) -> str:
 def call(run: ResolvedRun) -> str:
     """Return a row's name where its table is near: ``DiT-mini + iSSD, 10 NFE``."""
     name = run.label or " ".join(method(run)).strip()
-    return name if run.variant in UNSAMPLED else f"{name}, {run.nfe} NFE"
+    return f"{name}, {run.nfe} NFE" if variant_of(run.variant).sampled else name
 
 
 def names(runs: Sequence[ResolvedRun], name: Callable[[ResolvedRun], str] = describe) -> list[str]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from ssdbench.methods import Trained
 from ssdbench.metrics.names import INCEPTION
-from ssdbench.report.method import UNTRAINED
 from ssdbench.report.published import PaperTable
 from ssdbench.report.rows import Row
 from ssdbench.stages.spec import notes_of
 from ssdbench.suite.catalog import MODELS
 from ssdbench.suite.checking import starts_far_from_noise
 from ssdbench.suite.schema import Pretrain, Train
-from ssdbench.suite.variant import UNSAMPLED, parse_variant
+from ssdbench.suite.variant import variant_of
 
 
 class Footnotes:
@@ -47,7 +47,7 @@ def _features(row: Row) -> str:
 
 def _guidance(row: Row) -> str | None:
     guidance = row.run.guidance
-    if row.run.variant in UNSAMPLED:
+    if not variant_of(row.run.variant).sampled:
         return None
     if guidance.scale == 1.0:
         return "no guidance"
@@ -60,7 +60,7 @@ def _guidance(row: Row) -> str | None:
 
 
 def _grid(row: Row) -> str | None:
-    if row.run.variant in UNSAMPLED:
+    if not variant_of(row.run.variant).sampled:
         return None
     facts = MODELS.get(row.run.model)
     return f"grid {row.run.grid if facts is None or facts.prediction == 'eps' else 'uniform'}"
@@ -84,18 +84,18 @@ _OFF = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 def _recipe(row: Row) -> str | None:
-    train = row.run.train
-    if row.run.variant in UNTRAINED:
+    train, variant = row.run.train, variant_of(row.run.variant)
+    if not variant.trains:
         return None
     parts = []
-    kinds = {step.kind for step in parse_variant(row.run.variant)}
     if row.run.pretrain is not None:
         parts.append(f"base trained {_trained(row.run.pretrain)}")
-        kinds -= {"pretrain"}
-    if "pd" in kinds:
-        steps, lr = train.pd_steps or train.steps, train.pd_lr or train.lr
-        parts.append(f"PD: {_counted(steps)} a halving at batch {train.batch_size}, lr {lr:g}")
-    if kinds and kinds != {"pd"}:
+    methods = [step.method for step in (variant.steps if row.run.pretrain is None else variant.added)]
+    for method in dict.fromkeys(method for method in methods if method.halves):
+        own = train.model_copy(update=dict(method.pace(train)))
+        at = f"batch {own.batch_size}, lr {own.lr:g}"
+        parts.append(f"{method.label}: {_counted(own.steps)} a halving at {at}")
+    if not all(method.halves for method in methods):
         parts.append(f"trained {_trained(train)}")
     return ", then ".join(parts)
 
@@ -202,29 +202,15 @@ def _outdated(row: Row) -> list[str]:
 
 
 def _mixing(row: Row) -> str | None:
-    """Say how targets (explicit form: lambda) or features (implicit: w, fused layers) were mixed."""
-    last = parse_variant(row.run.variant)[-1].kind
+    """Say what the last method of a row has to tell of its training: how it mixed targets or features, its settings."""
     train, record = row.run.train, row.records[0] if row.records else None
-    pairs = train.pairs if isinstance(train.pairs, str) else f"{list(train.pairs)}"
-    if train.nfe is not None:
-        pairs += f", distilled on the grid of {train.nfe} evaluations"
+    trained = Trained(train, tuple(record.fuse or ()) if record else (), record.w if record else None)
     if row.run.sampler == "ssd-teacher":
         given = "of Eq. 12" if train.lambda_ is None else f"= {train.lambda_:.3g}"
-        return f"Eq. 5's target while sampling: lambda {given}, pairs {pairs}"
-    if last == "issd" and record is not None and record.w is not None and record.fuse:
-        share = 1.0 - (1.0 - record.w) ** len(record.fuse)
-        layers = ", ".join(map(str, record.fuse))
-        noun = "layer" if len(record.fuse) == 1 else "layers"
-        text = f"iSSD: w = {record.w:.3g} at fused {noun} {layers} (share W = {share:.3g}), pairs {pairs}"
-        return f"{text}, fused while sampling too" if row.run.fused else text
-    if last == "ssd":
-        given = "of Eq. 12" if train.lambda_ is None else f"= {train.lambda_:.3g}"
-        return f"SSD: lambda {given}, pairs {pairs}"
-    if last in ("ssd-eq10", "ssd-eq12"):
-        return f"SSD (Eq. {last[-2:]}): pairs {pairs}"
-    if last == "ssd-half-step":
-        return f"SSD (half step): pairs {pairs}"
-    return None
+        return f"Eq. 5's target while sampling: lambda {given}, pairs {trained.pairs}"
+    method = variant_of(row.run.variant).methods[-1]
+    text = method.note(method, trained)
+    return f"{text}, fused while sampling too" if text and row.run.fused else text
 
 
 def table_notes(rows: Sequence[Row], paper: PaperTable | None, *, delta: bool = False) -> list[str]:

@@ -8,7 +8,7 @@ from ssdbench.report.identity import HIDDEN
 from ssdbench.report.metric import METRICS
 from ssdbench.report.rows import Measured, Row
 from ssdbench.suite.schema import ResolvedRun
-from ssdbench.suite.variant import DISTILLED, parse_variant
+from ssdbench.suite.variant import variant_of
 
 _OF_THE_STEP = {"variant", "train", "data", "pretrain"}
 """What the last step of a variant may change of a run."""
@@ -19,19 +19,11 @@ def undistilled(rows: Mapping[str, Row]) -> dict[str, str]:
     known = {_place(row.run, row.run.variant): key for key, row in rows.items()}
     found = {}
     for key, row in rows.items():
-        before = _before(row.run.variant)
+        before = variant_of(row.run.variant).before()
         other = None if before is None else known.get(_place(row.run, before))
         if other is not None:
             found[key] = other
     return found
-
-
-def _before(variant: str) -> str | None:
-    """Return the variant without its last step; None for one that trains nothing on top of a model."""
-    steps = parse_variant(variant)
-    if len(steps) > 1:
-        return " + ".join(map(str, steps[:-1]))
-    return "base" if steps[0].kind in DISTILLED | {"continual", "pd"} else None
 
 
 def _place(run: ResolvedRun, variant: str) -> tuple[str, str]:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ssdbench.diffusion.grids import end_of, sde_times, walked
+from ssdbench.diffusion.grids import walked
 from ssdbench.diffusion.noise import seed_torch, shuffled
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.diffusion.scheduler import Schedule
-from ssdbench.errors import InputError
+from ssdbench.errors import InputError, SsdbenchError
+from ssdbench.methods import ObjectiveSpec, Plain, method_of
+from ssdbench.methods.setup import Setup
 from ssdbench.metrics.reference import load_reference
+from ssdbench.models.conditional import Conditional
 from ssdbench.models.load import load_denoiser
 from ssdbench.models.parts import Place
-from ssdbench.models.shapes import DiTShape
 from ssdbench.stages.spec import JSON
-from ssdbench.stages.train import Align, Denoise, Progressive, Reconstruct, SelfStep
-from ssdbench.training import objectives
-from ssdbench.training.alignment import Aligned, projector
-from ssdbench.training.progressive import ProgressiveDistillation
+from ssdbench.training.objectives import Objective, Shared
 
 if TYPE_CHECKING:
     from ssdbench.stages.train import TrainSpec
-    from ssdbench.training.objectives import Objective
 
 
 def read_features(folder: Path) -> Tensor:
@@ -38,66 +37,70 @@ def read_features(folder: Path) -> Tensor:
     return features
 
 
-def grid_of(
-    setting: Denoise | SelfStep | Progressive | Align | Reconstruct,
-    flow: int | None,
-    pipeline: Schedule | None = None,
-) -> dict[str, JSON]:
+def grid_of(setting: ObjectiveSpec, flow: int | None, pipeline: Schedule | None = None) -> dict[str, JSON]:
     """The timesteps that a student is for, which its weights carry along; a flow's steps are always equal ones.
 
     The grid ``sd`` is the ``pipeline``'s.
     """
-    if flow is not None:
+    result = setting.result()
+    if flow is not None or result is None:
         return {}
-    if isinstance(setting, Progressive):
-        return {"grid": walked(setting.grid, setting.nfe // 2, setting.halvings + 1, pipeline)}
-    if isinstance(setting, SelfStep):
-        return {"grid": walked(setting.grid, setting.nfe, setting.halvings, pipeline)}
-    return {}
+    grid, steps, halvings = result
+    return {"grid": walked(grid, steps, halvings, pipeline)}
 
 
 def make_objective(
-    spec: TrainSpec, start: Place | None, device: str, features: int, null: Tensor | None
+    spec: TrainSpec,
+    student: Conditional,
+    start: Place | None,
+    device: str,
+    features: int = 0,
+    null: Tensor | None = None,
 ) -> Objective:
     """What a stage optimises. ``start`` is where the model that training starts from lies, ``features`` their width.
 
-    ``null`` is the embedded empty text of a model that takes texts.
+    ``null`` is the embedded empty text of a model that takes texts. What the objective draws while it is built, such as
+    initial weights of its own, depends on the stage's seed alone.
+
+    Raises:
+        InputError: a method of the user's own cannot be found, fails, or builds something else.
     """
-    assert spec.shape is not None
+    shape, setting = student.shape, spec.objective
     process: Process = (
-        Discrete(alphas_cumprod(spec.shape.schedule)) if spec.flow is None else LinearFlow(spec.flow)
+        Discrete(alphas_cumprod(shape.schedule)) if spec.flow is None else LinearFlow(spec.flow)
     )
-    shared = objectives.Shared(spec.label_dropout, spec.loss_channels, spec.timestep == "per_batch")
-    setting = spec.objective
-    if isinstance(setting, Align):
-        assert isinstance(spec.shape, DiTShape)
-        seed_torch(spec.seed)
-        head = projector(spec.shape.width, features, setting.width).to(device)
-        return Aligned(process, shared, setting.layer, head, setting.coeff)
-    if not isinstance(setting, SelfStep | Progressive):
-        return objectives.Denoise(process, shared)
-    if start is None and spec.weights is None:
-        raise InputError(f"the objective {setting.kind} needs a model to start from")
-    frozen = load_denoiser(start, spec.shape, null).to(device)
-    times: list[float] | list[int]
-    if isinstance(process, LinearFlow):
-        times, end = process.times(setting.nfe), process.clean
-    else:
-        pipeline = spec.shape.pipeline
-        times = walked(setting.grid, setting.nfe, setting.halvings, pipeline)
-        end = end_of(setting.grid, pipeline)
-    if isinstance(setting, Progressive):
-        return ProgressiveDistillation(
-            frozen, process, times, shared, setting.weighting, setting.teacher_guidance, end
+    method = method_of(setting)
+
+    def load() -> Conditional:
+        if start is None and spec.weights is None:
+            raise InputError(f"the objective {setting.kind} needs a model to start from")
+        return load_denoiser(start, shape, null)
+
+    setup = Setup(
+        spec=setting,
+        settings=method.read_settings(setting.settings) if isinstance(setting, Plain) else None,
+        student=student,
+        process=process,
+        shared=Shared(spec.label_dropout, spec.loss_channels, spec.timestep == "per_batch"),
+        device=device,
+        load=load,
+        features=features,
+    )
+    seed_torch(spec.seed)
+    built = _built(method.load(), setup, setting)
+    if not isinstance(built, Objective):
+        raise InputError(
+            f"{method.body} returned {type(built).__name__}: expected ssdbench.training.objectives.Objective"
         )
-    if isinstance(process, LinearFlow):
-        if setting.grid == "sde":
-            times = sde_times(setting.nfe, 1.0 - process.clean, process.clean)[::-1]
-        times = times[1:]  # where a sampler evaluates: not at the data
-    common = (frozen, process, times, setting.pairs, shared)
-    if setting.kind == "half-step":
-        return objectives.HalfStep(*common, setting.teacher_guidance)
-    if setting.kind == "issd":
-        return objectives.ImplicitSSD(*common, setting.layers, setting.w, setting.teacher_guidance)
-    lam = None if setting.lam == "eq12" else setting.lam
-    return objectives.ExplicitSSD(*common, lam, setting.teacher_guidance)
+    return built
+
+
+def _built(body: Callable[[Setup], Any], setup: Setup, setting: ObjectiveSpec) -> Any:
+    if not isinstance(setting, Plain):
+        return body(setup)
+    try:
+        return body(setup)
+    except SsdbenchError:
+        raise
+    except Exception as error:  # a user's function may fail in any way
+        raise InputError(f"{setting.method} failed: {type(error).__name__}: {error}") from error

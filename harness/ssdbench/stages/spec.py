@@ -8,9 +8,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-JSON = Any  # a value that json.dumps takes
+from ssdbench.setting import JSON, Setting, Source
+
+__all__ = ["JSON", "Setting", "Source", "StageSpec"]
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -28,23 +30,6 @@ def notes_of(facts: Mapping[str, JSON]) -> list[str]:
     """The notes among a stage's facts."""
     found = facts.get(NOTES)
     return [str(note) for note in found] if isinstance(found, list) else []
-
-
-class Setting(BaseModel):
-    """A part of a specification: frozen, and strict about unknown names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Source(Setting):
-    """Something from outside the graph: files whose content the digest names. Where they lie is not identity.
-
-    ``part`` is which set of weights is taken of a file that holds several; nothing for the only one, or for ``ema``.
-    """
-
-    digest: str
-    part: str = ""
-    path: str = Field(exclude=True)
 
 
 class StageSpec(Setting):

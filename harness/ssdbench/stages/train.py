@@ -3,69 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, SerializeAsAny
 
+from ssdbench.methods import ObjectiveSpec, Plain, method_of, objective_class
 from ssdbench.models.shapes import DiTShape, Shape
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.sample import model_place
-from ssdbench.stages.spec import JSON, Setting, Source, StageSpec
+from ssdbench.stages.spec import JSON, Source, StageSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor, nn
 
+    from ssdbench.training.objectives import Objective
     from ssdbench.training.ranks import Ranks
 
 
-class Denoise(Setting):
-    """Eq. 3."""
-
-    kind: Literal["denoise"]
-
-
-class SelfStep(Setting):
-    """Self step-distillation on the pairs (g[i], g[i-1]) for i in ``pairs`` of a grid."""
-
-    kind: Literal["ssd", "issd", "half-step"]
-    grid: str
-    nfe: int
-    #: how often the grid was halved by progressive distillation, to these ``nfe`` timesteps
-    halvings: int = 0
-    pairs: tuple[int, ...]
-    #: ssd: lambda of Eq. 5, or ``eq12``
-    lam: float | Literal["eq12"] | None = None
-    #: issd: the blocks whose outputs are fused, and the weight of the states from s
-    layers: tuple[int, ...] = ()
-    w: float = 0.0
-    teacher_guidance: float = 1.0
-
-
-class Progressive(Setting):
-    """One halving of progressive distillation: from ``nfe`` steps of the model that it starts from to half as many."""
-
-    kind: Literal["pd"]
-    grid: str
-    nfe: int
-    halvings: int = 0
-    #: of the x0-space loss; None is the plain distance of predictions
-    weighting: Literal["snr", "none", "truncated"] | None = None
-    teacher_guidance: float = 1.0
-
-
-class Align(Setting):
-    """Pretraining with REPA's alignment of a block's states with features of the images, role ``features``."""
-
-    kind: Literal["align"]
-    layer: int
-    coeff: float
-    width: int = 2048
-
-
-class Reconstruct(Setting):
+class Reconstruct(ObjectiveSpec):
     """An autoencoder from scratch, on images of ``resolution`` pixels."""
 
     kind: Literal["reconstruct"]
@@ -75,6 +33,17 @@ class Reconstruct(Setting):
     channels: tuple[int, ...]
     latent_channels: int = 4
     kl_weight: float
+
+
+def _objective(value: Any) -> Any:
+    """Of a dump, an instance of the class that its kind has."""
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("kind")
+    found = Reconstruct if kind in Reconstruct.kinds() else objective_class(str(kind))
+    if found is None:
+        raise ValueError(f"no objective is of kind {kind!r}")
+    return found.model_validate(value)
 
 
 class TrainSpec(StageSpec):
@@ -89,7 +58,7 @@ class TrainSpec(StageSpec):
     LOWER: ClassVar[str] = "train.batch_size (which makes it another run)"
     SHARED: ClassVar[bool] = True
 
-    objective: Denoise | SelfStep | Progressive | Align | Reconstruct = Field(discriminator="kind")
+    objective: Annotated[SerializeAsAny[ObjectiveSpec], BeforeValidator(_objective)]
     shape: Shape | None = None
     #: the time of pure noise of a flow model: 0 for SiT, 1 for REPA; None: timesteps
     flow: Literal[0, 1] | None = None
@@ -122,14 +91,17 @@ class TrainSpec(StageSpec):
     @property
     def title(self) -> str:
         """Objective, steps and seed."""
-        return f"train {self.objective.kind} {self.steps} steps, seed {self.seed}"
+        objective = self.objective
+        name = objective.method if isinstance(objective, Plain) else objective.kind
+        return f"train {name} {self.steps} steps, seed {self.seed}"
 
     def flops(self) -> float:
         """Frozen passes and the student's, whose backward pass costs twice its forward pass."""
         if self.shape is None:
             return self.steps * self.batch_size * 3 * 0.4e9  # an autoencoder of the embedded size
-        frozen = 2 if isinstance(self.objective, SelfStep | Progressive) else 0
-        return self.steps * self.batch_size * (frozen + 3) * self.shape.forward_flops()
+        method = method_of(self.objective)
+        passes = method.frozen_forwards + 3 * method.student_forwards
+        return self.steps * self.batch_size * passes * self.shape.forward_flops()
 
     def disk_bytes(self) -> float:
         """The weights in float32."""
@@ -166,7 +138,6 @@ def _denoiser(
     from ssdbench.models.load import load_denoiser, save_denoiser
     from ssdbench.stages.conditioning import open_conditions
     from ssdbench.stages.objective import grid_of, make_objective, read_features
-    from ssdbench.training.alignment import Aligned
     from ssdbench.training.objectives import Batch
 
     shape = spec.shape
@@ -178,8 +149,8 @@ def _denoiser(
     adapt(model, spec.lora_rank, spec.gradient_checkpointing)
     features = read_features(inputs["features"]) if "features" in inputs else None
     width = 0 if features is None else features.shape[1]
-    objective = make_objective(spec, start, runtime.device, width, conditions.null)
     model.to(runtime.device)
+    objective = make_objective(spec, model, start, runtime.device, width, conditions.null)
     samples = [inputs[role] / "samples.safetensors" for role in sorted(inputs) if role.startswith("data/")]
     data = Latents.sampled(samples) if samples else Latents.encoded(inputs["data"])
     conditions.check(data.labels)
@@ -194,17 +165,17 @@ def _denoiser(
         batch = Batch(x0.to(runtime.device), cond, spec.seed, positions, known, whole[0])
         return objective.loss(model, batch) * ranks.share(whole)
 
-    trained = objective.trained(model) if isinstance(objective, Aligned) else model
-    _optimise(spec, trained, loss_at, output, runtime, ranks)
+    _optimise(spec, model, loss_at, output, runtime, ranks, objective)
     if ranks.first:
         merge(model)
         prediction = shape.prediction if spec.flow is None else "v"
         grid = grid_of(spec.objective, spec.flow, shape.pipeline)
         save_denoiser(model, output / "model", prediction=prediction, **grid)
+    method, drawn = method_of(spec.objective), spec.steps * spec.batch_size
     return {
         "steps": spec.steps,
-        "frozen_forwards": objective.frozen_forwards * spec.steps * spec.batch_size,
-        "student_forwards": objective.student_forwards * spec.steps * spec.batch_size,
+        "frozen_forwards": method.frozen_forwards * drawn,
+        "student_forwards": method.student_forwards * drawn,
     }
 
 
@@ -247,6 +218,7 @@ def _optimise(
     output: Path,
     runtime: Runtime,
     ranks: Ranks,
+    objective: Objective | None = None,
 ) -> None:
     import shutil
 
@@ -262,6 +234,7 @@ def _optimise(
         device=runtime.device,
         checkpoint_seconds=runtime.checkpoint_seconds,
         ranks=ranks,
+        objective=objective,
     )
     if ranks.first:
         shutil.copyfile(runtime.scratch / LOSSES, output / LOSSES)

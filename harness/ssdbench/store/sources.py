@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ssdbench
 
-SCIENCE = ("data", "diffusion", "metrics", "models", "stages", "training")
+SCIENCE = ("data", "diffusion", "methods", "metrics", "models", "stages", "training")
 
 
 def package_directory() -> Path:

@@ -6,7 +6,6 @@ from ssdbench.suite.load import Suite, load_suite
 from ssdbench.suite.problems import Mark
 from ssdbench.suite.profiles import Profile, load_profile
 from ssdbench.suite.schema import (
-    DEFAULT_SHARE,
     Autoencoder,
     Eval,
     Guidance,
@@ -21,7 +20,6 @@ from ssdbench.suite.select import EmptySelection, select
 from ssdbench.suite.variant import VariantStep, parse_variant
 
 __all__ = [
-    "DEFAULT_SHARE",
     "Autoencoder",
     "EmptySelection",
     "Eval",

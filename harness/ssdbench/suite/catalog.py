@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ssdbench.diffusion.grids import GRIDS as _GRID_RULES
+from ssdbench.methods import METHODS
 from ssdbench.suite.models import MODELS, ModelFacts, download
 
 
@@ -216,19 +217,8 @@ REFERENCES: dict[str, ReferenceFacts] = {
     ),
 }
 
-VARIANTS: dict[str, Fact] = {
-    "base": Fact("the pretrained model as it is"),
-    "ssd": Fact("explicit self step-distillation (Eq. 5)"),
-    "issd": Fact("implicit self step-distillation by feature fusion (Eq. 6)"),
-    "ssd-eq10": Fact("explicit form with lambda = 1 (Eq. 10 as the experiments use it)"),
-    "ssd-eq12": Fact("explicit form with the DPM-Solver-2 midpoint's lambda (Eq. 12)"),
-    "ssd-half-step": Fact("explicit form with eps at DPM-Solver-2's midpoint, reached by a real half step"),
-    "continual": Fact("the pretraining objective for as many steps"),
-    "pd A-B[-C]": Fact("progressive distillation from A to B (to C) steps"),
-    "pretrain": Fact("the base model itself, trained from scratch"),
-    "real": Fact("images of the data set: what a perfect model would score"),
-    "reconstruction": Fact("the same images through the autoencoder: its ceiling"),
-}
+VARIANTS = METHODS
+"""What the key ``variant`` is made of."""
 
 LAYOUTS: dict[str, Fact] = {
     "table1": Fact("IS, FID and sFID by sampler and NFE, under the headings that the rows give as `group`"),

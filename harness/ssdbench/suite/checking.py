@@ -10,7 +10,7 @@ from ssdbench.errors import InputError
 from ssdbench.suite import catalog
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.schema import ResolvedRun
-from ssdbench.suite.variant import UNSAMPLED, VariantStep, parse_variant
+from ssdbench.suite.variant import variant_of
 
 Check = Callable[..., str | None]
 Pairs = str | tuple[int, ...]
@@ -29,30 +29,6 @@ class Checks(list[tuple[tuple[str, ...], Check]]):
         return register
 
 
-@lru_cache(maxsize=4096)
-def steps_of(variant: str) -> tuple[VariantStep, ...]:
-    """The steps of a variant."""
-    return tuple(parse_variant(variant))
-
-
-def kinds_of(variant: str) -> set[str]:
-    """The kinds of its steps."""
-    return {step.kind for step in steps_of(variant)}
-
-
-def halved(variant: str) -> VariantStep | None:
-    """The last progressive distillation of a variant."""
-    return next((step for step in reversed(steps_of(variant)) if step.kind == "pd"), None)
-
-
-def halvings(variant: str, visited: int) -> int:
-    """How often a grid of ``visited`` timesteps was halved by the whole variant; 0 for one it was not distilled to."""
-    last = halved(variant)
-    if last is None or last.steps[-1] != visited:
-        return 0
-    return sum(len(step.steps) - 1 for step in steps_of(variant) if step.kind == "pd")
-
-
 def visited_by(nfe: int, sampler: str, pairs: Pairs) -> int:
     """Timesteps that a sampler visits with so many evaluations; 0 where that is impossible."""
     try:
@@ -66,11 +42,12 @@ def starts_far_from_noise(run: ResolvedRun) -> list[str]:
 
     So of its own samples, of the synthetic images that it is trained on, and of what ``eval.trajectory`` compares with.
     """
-    if prediction(run.model) != "eps" or kinds_of(run.variant) & UNSAMPLED:
+    variant = variant_of(run.variant)
+    if prediction(run.model) != "eps" or not variant.sampled:
         return []
     visited = visited_by(run.nfe, run.sampler, run.train.pairs)
     walks = (
-        ("sampling starts", visited, halvings(run.variant, visited), run.sampler in TO_FIRST),
+        ("sampling starts", visited, variant.halvings(visited), run.sampler in TO_FIRST),
         (f"sampling the images of {run.data!r} starts", synthetic_steps(run.data), 0, False),
         ("what eval.trajectory compares with starts", run.eval.trajectory, 0, False),
     )

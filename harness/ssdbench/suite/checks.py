@@ -6,22 +6,21 @@ from typing import Any
 
 from ssdbench.diffusion.grids import LAST_CLEAN, points, timesteps, walked
 from ssdbench.errors import InputError
+from ssdbench.methods import METHODS
 from ssdbench.suite import catalog
 from ssdbench.suite.checking import (
     TO_FIRST,
     Checks,
     Pairs,
-    halvings,
-    kinds_of,
     prediction,
-    steps_of,
     visited_by,
 )
 from ssdbench.suite.checks_training import TRAINING
 from ssdbench.suite.layers import DEFAULTS, Values
+from ssdbench.suite.method_settings import problems_of_settings
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.problems import INVALID
-from ssdbench.suite.variant import DISTILLED, UNSAMPLED
+from ssdbench.suite.variant import UNTOUCHED, variant_of
 
 CHECKS = Checks()
 
@@ -31,48 +30,65 @@ def impossible(values: Values) -> list[tuple[tuple[str, ...], str]]:
 
     A check whose keys are missing or ``INVALID`` is passed over: their own problem is reported already.
     """
-    found = []
-    for keys, check in (*CHECKS, *TRAINING):
-        given = [values.get(key, DEFAULTS.get(key, INVALID)) for key in keys]
+    found: list[tuple[tuple[str, ...], str]] = []
+    settings = DEFAULTS | values
+    steps = settings.get("variant", INVALID)
+    variant = None if steps is INVALID else variant_of(steps)
+    if settings.get("model", INVALID) is not INVALID:
+        settings["prediction"] = prediction(settings["model"])
+    own = () if variant is None else (check for method in variant.methods for check in method.checks)
+    for keys, check in (*CHECKS, *TRAINING, *own):
+        given = [settings.get(key, INVALID) for key in keys]
         if any(value is INVALID for value in given):
             continue
         text = check(*given)
         if text is not None:
             found.append((keys, text))
+    if variant is not None:
+        found += [((key,), text) for key, text in problems_of_settings(variant, values)]
     return found
 
 
 @CHECKS.of("nfe", "variant", "train.nfe")
 def _nfe(nfe: int, variant: str, trained: int | None) -> str | None:
-    kinds = kinds_of(variant)
-    if kinds & UNSAMPLED:
+    steps = variant_of(variant)
+    if not steps.sampled:
         return None if nfe == 0 else f"variant {variant!r} samples nothing, so nfe must be 0, not {nfe}"
     if nfe == 0:
         return f"must be at least 1 for the sampled variant {variant!r}, not 0"
-    if (trained or nfe) == 1 and kinds & DISTILLED:
+    if (trained or nfe) == 1 and steps.on_pairs:
         return f"must be at least 2 for {variant!r}: one timestep has no pair to distil"
     return None
 
 
 @CHECKS.of("sampler", "variant")
 def _sampler(sampler: str, variant: str) -> str | None:
-    unsampled = bool(kinds_of(variant) & UNSAMPLED)
-    if unsampled and sampler != "none":
+    sampled = variant_of(variant).sampled
+    if not sampled and sampler != "none":
         return f"variant {variant!r} samples nothing, so the sampler must be 'none', not {sampler!r}"
-    if not unsampled and sampler == "none":
+    if sampled and sampler == "none":
         return f"'none' samples nothing, but variant {variant!r} is sampled"
     return None
 
 
-@CHECKS.of("sampler", "model")
-def _predicted(sampler: str, model: str) -> str | None:
-    predicted = prediction(model)
+@CHECKS.of("sampler", "model", "variant")
+def _predicted(sampler: str, model: str, variant: str) -> str | None:
+    steps = variant_of(variant)
+    fitting = steps.methods[-1].samplers
+    if fitting:
+        return (
+            None
+            if sampler in fitting
+            else f"{sampler!r} does not fit {variant!r} (there are {', '.join(fitting)})"
+        )
+    predicted = steps.predicts(prediction(model))
     facts = catalog.SAMPLERS.get(sampler)
     if predicted in ("eps",) if facts is None else predicted in facts.predictions:
         return None  # a sampler of the user's own is called as those of eps are
     known = [name for name, other in catalog.SAMPLERS.items() if predicted in other.predictions]
-    fitting = ", ".join(name for name in known if name != "none")
-    return f"{sampler!r} is not for model {model!r}, which predicts {predicted} (there are {fitting})"
+    there = ", ".join(name for name in known if name != "none") or "none"
+    what = f"model {model!r}" if predicted == prediction(model) else f"{variant!r}"
+    return f"{sampler!r} is not for {what}, which predicts {predicted} (there are {there})"
 
 
 @CHECKS.of("nfe", "sampler", "train.pairs")
@@ -100,11 +116,12 @@ def _grid(
     grid: str, nfe: int, sampler: str, pairs: Pairs, model: str, variant: str, trained: int | None
 ) -> str | None:
     visited = visited_by(nfe, sampler, pairs)
-    if visited < 1 or kinds_of(variant) & UNSAMPLED or prediction(model) != "eps":
+    steps = variant_of(variant)
+    if visited < 1 or not steps.sampled or prediction(model) != "eps":
         return None
-    if (trained or nfe) == 1 and kinds_of(variant) & DISTILLED:
+    if (trained or nfe) == 1 and steps.on_pairs:
         return None  # said of nfe
-    done = halvings(variant, visited)
+    done = steps.halvings(visited)
     try:
         first = walked(grid, visited, done)[0]
     except InputError as error:
@@ -116,9 +133,10 @@ def _grid(
 
 @CHECKS.of("train.nfe", "grid", "variant")
 def _trained_grid(trained: int | None, grid: str, variant: str) -> str | None:
-    if trained is None or not kinds_of(variant) & DISTILLED:
+    steps = variant_of(variant)
+    if trained is None or not steps.on_grid:
         return None
-    if trained < 2:
+    if trained < 2 and steps.on_pairs:
         return "must be at least 2: one timestep has no pair to distil"
     try:
         timesteps(grid, trained)
@@ -130,7 +148,7 @@ def _trained_grid(trained: int | None, grid: str, variant: str) -> str | None:
 @CHECKS.of("train.fuse", "model", "variant")
 def _fuse(fuse: str | tuple[int, ...], model: str, variant: str) -> str | None:
     facts = catalog.MODELS.get(model)
-    if isinstance(fuse, str) or facts is None or not facts.depth or "issd" not in kinds_of(variant):
+    if isinstance(fuse, str) or facts is None or not facts.depth or not variant_of(variant).fuses:
         return None
     beyond = [str(i) for i in fuse if i >= facts.depth]
     if not beyond:
@@ -142,9 +160,10 @@ def _fuse(fuse: str | tuple[int, ...], model: str, variant: str) -> str | None:
 
 @CHECKS.of("fused", "variant")
 def _fused(fused: bool, variant: str) -> str | None:
-    if not fused or steps_of(variant)[-1].kind == "issd":
+    if not fused or variant_of(variant).methods[-1].fusion:
         return None
-    return f"only the student of a variant that ends in 'issd' has fused features, not that of {variant!r}"
+    fusing = " or ".join(repr(name) for name, method in METHODS.builtin.items() if method.fusion)
+    return f"only the student of a variant that ends in {fusing} has fused features, not that of {variant!r}"
 
 
 @CHECKS.of("train.pairs", "nfe", "train.nfe", "sampler", "variant")
@@ -152,7 +171,7 @@ def _pairs(
     pairs: str | tuple[int, ...], nfe: int, trained: int | None, sampler: str, variant: str
 ) -> str | None:
     sampled = visited_by(nfe, sampler, pairs)
-    grids = {trained or sampled} if kinds_of(variant) & DISTILLED else set()
+    grids = {trained or sampled} if variant_of(variant).on_pairs else set()
     if sampler == "ssd-teacher":
         grids.add(sampled)  # it takes the pairs from the grid that it samples on
     for visited in sorted(grids):
@@ -180,7 +199,7 @@ def _overlap(data: str, reference: str, variant: str, model: str) -> str | None:
     facts, of_model = catalog.REFERENCES.get(reference), catalog.MODELS.get(model)
     if data == "original" and of_model is not None:
         data = of_model.dataset
-    if facts is None or data not in facts.held_by or kinds_of(variant) == {"base"}:
+    if facts is None or data not in facts.held_by or str(variant_of(variant)) == UNTOUCHED:
         return None
     return (
         f"{data!r} holds the images of the reference {reference!r}: train on others than it is scored against"
@@ -189,16 +208,18 @@ def _overlap(data: str, reference: str, variant: str, model: str) -> str | None:
 
 @CHECKS.of("autoencoder", "variant")
 def _autoencoder(autoencoder: Any, variant: str) -> str | None:
-    if autoencoder is None or {"pretrain", "reconstruction"} & set(kinds_of(variant)):
+    if autoencoder is None or variant_of(variant).trains_autoencoder:
         return None
-    return f"only the variants 'pretrain' and 'reconstruction' train an autoencoder, not {variant!r}"
+    able = " and ".join(repr(name) for name, method in METHODS.builtin.items() if method.autoencoder)
+    return f"only the variants {able} train an autoencoder, not {variant!r}"
 
 
 @CHECKS.of("pretrain", "variant")
 def _pretrain(pretrain: Any, variant: str) -> str | None:
-    if pretrain is None or "pretrain" in kinds_of(variant):
+    if pretrain is None or variant_of(variant).from_nothing:
         return None
-    return f"only variants that begin with 'pretrain' train the base model, not {variant!r}"
+    able = " or ".join(repr(name) for name, method in METHODS.builtin.items() if method.starts == "nothing")
+    return f"only variants that begin with {able} train the base model, not {variant!r}"
 
 
 @CHECKS.of("data", "grid", "model", "variant")
@@ -206,7 +227,7 @@ def _synthetic(data: str, grid: str, model: str, variant: str) -> str | None:
     steps = synthetic_steps(data)
     if steps is None:
         return None
-    if kinds_of(variant) & (UNSAMPLED | {"pretrain"}):
+    if not variant_of(variant).sampled or variant_of(variant).from_nothing:
         return f"{data!r} is what the base model makes, and {variant!r} has none"
     if prediction(model) != "eps":
         return None

@@ -9,14 +9,11 @@ from ssdbench.suite import catalog
 from ssdbench.suite.checking import (
     Checks,
     Pairs,
-    halved,
-    kinds_of,
     prediction,
-    steps_of,
     takes_texts,
     visited_by,
 )
-from ssdbench.suite.variant import DISTILLED
+from ssdbench.suite.variant import variant_of
 
 TRAINING = Checks()
 
@@ -25,7 +22,7 @@ TRAINING = Checks()
 def _progressive(
     nfe: int, variant: str, trained: int | None, sampler: str, pairs: Pairs, model: str
 ) -> str | None:
-    last = halved(variant)
+    last = variant_of(variant).halved
     if nfe < 1 or trained is not None or last is None:
         return None
     visited = visited_by(nfe, sampler, pairs) if prediction(model) == "eps" else nfe
@@ -36,9 +33,23 @@ def _progressive(
     return f"makes {sampler!r} visit {visited} timesteps, where '{last}' ends at {last.steps[-1]}"
 
 
+@TRAINING.of("variant", "model")
+def _trainable(variant: str, model: str) -> str | None:
+    facts, predicted = catalog.MODELS.get(model), prediction(model)
+    for step in variant_of(variant).steps:
+        method = step.method
+        if method.trains and predicted not in method.predictions:
+            able = " or ".join(method.predictions)
+            return f"{step.kind!r} trains models that predict {able}, and what it would start from predicts {predicted}"
+        if method.fusion and facts is not None and not facts.depth:
+            return f"{step.kind!r} needs fusion points, which model {model!r} does not have"
+        predicted = method.predicts or predicted
+    return None
+
+
 @TRAINING.of("train.nfe", "variant")
 def _progressive_off_its_grid(trained: int | None, variant: str) -> str | None:
-    last = halved(variant)
+    last = variant_of(variant).halved
     if trained is not None and last is not None and last.steps[-1] != trained:
         return f"must be {last.steps[-1]}, where '{last}' ends, not {trained}"
     return None
@@ -49,8 +60,8 @@ def _teachers(variant: str, grid: str, model: str) -> str | None:
     if prediction(model) != "eps":
         return None
     done = 0
-    for step in steps_of(variant):
-        for teacher in step.steps[:-1]:
+    for step in variant_of(variant).steps:
+        for teacher in step.teachers:
             try:
                 walked(grid, teacher, done)
             except InputError as error:
@@ -59,41 +70,19 @@ def _teachers(variant: str, grid: str, model: str) -> str | None:
     return None
 
 
-@TRAINING.of("train.pd_weighting", "variant", "model")
-def _weighting(weighting: str | None, variant: str, model: str) -> str | None:
-    if weighting != "snr" or halved(variant) is None or prediction(model) == "eps":
-        return None
-    return f"'snr' gives the first step of model {model!r}, which starts at pure noise, no weight: none or truncated"
-
-
 @TRAINING.of("sampler", "variant", "model")
 def _distilled_for(sampler: str, variant: str, model: str) -> str | None:
-    if sampler == "heun" and kinds_of(variant) & (DISTILLED | {"pd"}) and prediction(model) == "v":
+    steps = variant_of(variant)
+    if sampler == "heun" and (steps.on_grid or steps.halved) and prediction(model) == "v":
         return f"'heun' evaluates twice a step, and {variant!r} is distilled for one evaluation a step"
     return None
-
-
-@TRAINING.of("variant", "train.lambda", "train.pairs", "nfe", "train.nfe", "model")
-def _no_middle(
-    variant: str, lam: float | None, pairs: str | tuple[int, ...], nfe: int, trained: int | None, model: str
-) -> str | None:
-    needs = kinds_of(variant) & {"ssd-eq12", "ssd-half-step"} or ("ssd" in kinds_of(variant) and lam is None)
-    first = (trained or nfe) - 1
-    if prediction(model) == "eps" or not needs:
-        return None
-    if not isinstance(pairs, str) and first not in pairs:
-        return None
-    return (
-        f"{variant!r} of model {model!r} needs the middle of log(alpha / sigma), which is infinite at pure noise:"
-        f" leave pair {first} out of train.pairs"
-    )
 
 
 @TRAINING.of("train.align", "variant", "train.align_layer", "model", "resolution")
 def _aligned(coeff: float | None, variant: str, layer: int | None, model: str, resolution: int) -> str | None:
     if coeff is None:
         return None
-    if "pretrain" not in kinds_of(variant):
+    if not any("train.align" in method.reads for method in variant_of(variant).methods):
         return f"aligns while pretraining, and {variant!r} does not pretrain"
     facts = catalog.MODELS.get(model)
     if facts is None:
@@ -128,11 +117,7 @@ def _of_unets(rank: int | None, checkpointing: bool, model: str) -> str | None:
 @TRAINING.of("data", "model", "variant")
 def _captioned(data: str, model: str, variant: str) -> str | None:
     facts = catalog.DATASETS.get(data)
-    if (
-        facts is None
-        or model not in catalog.MODELS
-        or kinds_of(variant) <= {"base", "real", "reconstruction"}
-    ):
+    if facts is None or model not in catalog.MODELS or not variant_of(variant).trains:
         return None
     if takes_texts(model) and not facts.captions:
         return f"model {model!r} takes texts, and {data!r} has no captions"
@@ -146,7 +131,7 @@ def _captioned(data: str, model: str, variant: str) -> str | None:
 
 @TRAINING.of("eval.captions", "model", "eval.reference", "variant")
 def _captions(captions: str | None, model: str, reference: str, variant: str) -> str | None:
-    if kinds_of(variant) & {"real", "reconstruction"}:
+    if not variant_of(variant).sampled:
         return None
     if not takes_texts(model):
         return None if captions is None else f"model {model!r} takes no captions"

@@ -51,7 +51,11 @@ def flatten(data: Mapping[str, Any]) -> Values:
         elif isinstance(value, Mapping):
             if key in NULLABLE:
                 values[key] = True
-            values.update((f"{key}.{inner}", _plain(item)) for inner, item in value.items())
+            for inner, item in value.items():
+                if isinstance(item, Mapping):  # what methods have of their own
+                    values.update((f"{key}.{inner}.{name}", _plain(one)) for name, one in item.items())
+                else:
+                    values[f"{key}.{inner}"] = _plain(item)
         elif value is INVALID:
             values.update(dict.fromkeys(_INNER[key], INVALID))
         else:
@@ -70,7 +74,11 @@ def unflatten(values: Values) -> dict[str, Any]:
             if section not in SECTIONS:
                 data[key] = value
         elif data[section] is not None:
-            data[section][inner] = value
+            name, _, own = inner.partition(".")
+            if own:
+                data[section].setdefault(name, {})[own] = value
+            else:
+                data[section][inner] = value
     return data
 
 

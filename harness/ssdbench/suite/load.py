@@ -33,7 +33,7 @@ from ssdbench.suite.profiles import MAPPED, Profile, load_profile, override
 from ssdbench.suite.schema import Named, ResolvedRun
 from ssdbench.suite.select import select
 from ssdbench.suite.validate import validate
-from ssdbench.suite.variant import UNSAMPLED, canonical_variant
+from ssdbench.suite.variant import canonical_variant, variant_of
 
 _MAX_PROBLEMS = 500  # after which no more rows are looked at
 
@@ -216,7 +216,7 @@ class _Resolver:
         if not isinstance(variant, str):
             return
         values["variant"] = canonical_variant(variant)
-        if values["variant"] in UNSAMPLED:
+        if not variant_of(variant).sampled:
             values["nfe"] = row.layer.values.get("nfe", 0)
             values["sampler"] = row.layer.values.get("sampler", "none")
 

@@ -18,10 +18,12 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from ssdbench.errors import InputError
+from ssdbench.methods import METHODS
 from ssdbench.own import PATTERN as OWN_PATTERN
 from ssdbench.suite import catalog
 from ssdbench.suite.problems import did_you_mean
-from ssdbench.suite.variant import KINDS, VARIANT_PATTERN, canonical_variant
+from ssdbench.suite.variant import VARIANT_PATTERN, canonical_variant, parse_variant
 
 SYNTHETIC_PATTERN = r"^synthetic-([1-9][0-9]{0,3})$"
 FILE_PATTERN = r"^.*(/.*|\.npz)$"
@@ -72,10 +74,13 @@ def _known(kind: str, names: Mapping[str, object] | Iterable[str], *patterns: st
     return Known(kind, tuple(names), patterns)
 
 
-def _variant(text: str) -> str:
+def _variant(text: str, info: ValidationInfo) -> str:
     try:
+        if (info.context or {}).get("catalog"):
+            for step in parse_variant(text):
+                METHODS.find(step.kind)  # which says why one of the user's own is not to be had
         return canonical_variant(text)
-    except ValueError as error:
+    except (ValueError, InputError) as error:
         raise PydanticCustomError("variant", "{text}", {"text": str(error)}) from None
 
 
@@ -96,7 +101,10 @@ VariantText = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "enum": [kind for kind in KINDS if kind != "pd"]},
+                {
+                    "type": "string",
+                    "enum": [name for name, method in METHODS.builtin.items() if not method.halves],
+                },
                 {"type": "string", "pattern": VARIANT_PATTERN},
             ]
         }

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from ssdbench.suite.names import (
@@ -18,9 +27,6 @@ from ssdbench.suite.names import (
 )
 from ssdbench.suite.problems import Mark, show
 from ssdbench.suite.yaml_nodes import dump_yaml
-
-DEFAULT_SHARE = 1 / 3
-"""The share of a fused pass that comes from the noisier step, where a run gives neither lambda nor share."""
 
 
 class Frozen(BaseModel):
@@ -67,6 +73,28 @@ Text = Annotated[
     Field(max_length=500),
     # A number or a truth value is taken as it is written: see ssdbench.suite.validate.
     WithJsonSchema({"type": ["string", "number", "boolean"], "maxLength": 500}),
+]
+
+SettingName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+
+
+def _setting(value: Any) -> Any:
+    """What a method's own settings may be: a scalar or a list of scalars; lists become tuples."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    for item in items:
+        if not isinstance(item, (bool, int, float, str)) and item is not None:
+            text = f"must be a number, text, true, false, null or a list of these, not {show(item)}"
+            raise PydanticCustomError("setting", "{text}", {"text": text})
+        if isinstance(item, float) and not math.isfinite(item):
+            raise PydanticCustomError("setting", "must be a finite number")
+    return _listed(value)
+
+
+_SCALAR = {"type": ["number", "string", "boolean", "null"]}
+SettingValue = Annotated[
+    Any,
+    AfterValidator(_setting),
+    WithJsonSchema({"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}),
 ]
 
 
@@ -171,6 +199,11 @@ class Train(Frozen):
         None, description="The block whose output is aligned, from 0; null: a third of the way."
     )
     align_width: Positive = Field(2048, description="Width of the projector between states and features.")
+    settings: dict[SettingName, SettingValue] = Field(
+        default_factory=dict,
+        description="Settings that methods have of their own, beside those that stand here; for each row those of its"
+        " methods.",
+    )
     weight_decay: NonNegative = Field(0.0, description="Weight decay of AdamW.")
     warmup: Index = Field(0, description="Steps of linear warm-up.")
     schedule: Literal["constant", "cosine"] = Field(

@@ -1,49 +1,156 @@
-"""The grammar of variants: ``issd``, ``pd 20-10-5``, and chains such as ``pd 20-10 + issd``."""
+"""The grammar of variants: ``issd``, ``pd 20-10-5``, methods of one's own, and chains such as ``pd 20-10 + issd``."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import Literal, get_args
 
+from ssdbench.errors import InputError
+from ssdbench.methods import METHODS, Method
+from ssdbench.own import PATTERN as OWN
+from ssdbench.own import is_own
 from ssdbench.suite.problems import did_you_mean
 
-VariantKind = Literal[
-    "base",
-    "ssd",
-    "issd",
-    "ssd-eq10",
-    "ssd-eq12",
-    "ssd-half-step",
-    "continual",
-    "pretrain",
-    "real",
-    "reconstruction",
-    "pd",
-]
-KINDS: tuple[VariantKind, ...] = get_args(VariantKind)
-
-UNSAMPLED: frozenset[str] = frozenset({"real", "reconstruction"})
-DISTILLED: frozenset[str] = frozenset({"ssd", "issd", "ssd-eq10", "ssd-eq12", "ssd-half-step"})
-# Whole variants of their own: nothing to put before them, and (except for `pretrain`) nothing after.
-_ALONE: frozenset[str] = frozenset({"base", *UNSAMPLED})
-
-_PD = r"pd\s+\d+(?:\s*-\s*\d+)+"
-_STEP = rf"(?:{'|'.join(kind for kind in KINDS if kind != 'pd')}|{_PD})"
-VARIANT_PATTERN = rf"^\s*{_STEP}(?:\s*\+\s*{_STEP})*\s*$"
+_COUNTS = r"\d+(?:\s*-\s*\d+)+"
+_STEP = "|".join(
+    [
+        *(rf"{name}\s+{_COUNTS}" if method.halves else name for name, method in METHODS.builtin.items()),
+        rf"{OWN.strip('^$')}(?:\s+{_COUNTS})?",
+    ]
+)
+VARIANT_PATTERN = rf"^\s*(?:{_STEP})(?:\s*\+\s*(?:{_STEP}))*\s*$"
 
 
 @dataclass(frozen=True)
 class VariantStep:
-    """One step of a variant; ``steps`` are the step counts of progressive distillation, teacher first."""
+    """One step of a variant: a method's name, and the step counts of one that halves them, teacher first."""
 
-    kind: VariantKind
+    kind: str
     steps: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        return f"pd {'-'.join(map(str, self.steps))}" if self.kind == "pd" else self.kind
+        return self.named(self.kind)
+
+    def named(self, name: str) -> str:
+        """The step, its method called so."""
+        return f"{name} {'-'.join(map(str, self.steps))}" if self.steps else name
+
+    @property
+    def label(self) -> str:
+        """What a table prints."""
+        return self.named(self.method.label)
+
+    @cached_property
+    def method(self) -> Method:
+        """The method; of one that is not on this machine, whose results are, no more than its name is known."""
+        try:
+            found = METHODS.find(self.kind)
+        except InputError:
+            found = None
+        return found or Method(name=self.kind, help="", body=self.kind)
+
+    @property
+    def teachers(self) -> tuple[int, ...]:
+        """The steps of the teacher of each halving."""
+        return self.steps[:-1]
+
+    @property
+    def trainings(self) -> int:
+        """How many trainings it is."""
+        return len(self.teachers) if self.steps else int(self.method.trains)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The steps of a variant in the order in which they are trained, and what their methods say together."""
+
+    steps: tuple[VariantStep, ...]
+
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.steps))
+
+    @cached_property
+    def methods(self) -> tuple[Method, ...]:
+        """Of each step."""
+        return tuple(step.method for step in self.steps)
+
+    @cached_property
+    def sampled(self) -> bool:
+        """Whether anything is sampled; else images of a data set are scored."""
+        return all(method.sampled for method in self.methods)
+
+    @cached_property
+    def trains(self) -> bool:
+        """Whether anything is trained."""
+        return any(method.trains for method in self.methods)
+
+    @cached_property
+    def from_nothing(self) -> bool:
+        """Whether the base model itself is trained."""
+        return self.methods[0].starts == "nothing"
+
+    @cached_property
+    def pretrains_alone(self) -> bool:
+        """Whether the base model is trained, and nothing is done with it."""
+        return self.from_nothing and len(self.steps) == 1
+
+    @cached_property
+    def added(self) -> tuple[VariantStep, ...]:
+        """The trainings on top of the base model."""
+        return tuple(step for step in self.steps if step.method.trains and step.method.starts == "model")
+
+    @cached_property
+    def on_pairs(self) -> bool:
+        """Whether pairs of a grid are trained."""
+        return any(method.trained_on == "pairs" for method in self.methods)
+
+    @cached_property
+    def on_grid(self) -> bool:
+        """Whether the timesteps that are sampled, or pairs of them, are trained."""
+        return any(method.trained_on in ("grid", "pairs") for method in self.methods)
+
+    @cached_property
+    def fuses(self) -> bool:
+        """Whether hidden states are fused in any training."""
+        return any(method.fusion for method in self.methods)
+
+    @cached_property
+    def trains_autoencoder(self) -> bool:
+        """Whether it works on the autoencoder itself."""
+        return any(method.autoencoder for method in self.methods)
+
+    def predicts(self, prediction: str) -> str:
+        """What the result predicts, of a model that predicts this."""
+        for method in self.methods:
+            prediction = method.predicts or prediction
+        return prediction
+
+    @cached_property
+    def halved(self) -> VariantStep | None:
+        """The last step that halves the grid."""
+        return next((step for step in reversed(self.steps) if step.steps), None)
+
+    def halvings(self, visited: int) -> int:
+        """How often a grid of ``visited`` timesteps was halved by the whole; 0 for one it was not distilled to."""
+        if self.halved is None or self.halved.steps[-1] != visited:
+            return 0
+        return sum(len(step.teachers) for step in self.steps)
+
+    def before(self) -> str | None:
+        """The variant without its last step; None for one that trains nothing on top of a model."""
+        if len(self.steps) > 1:
+            return str(Variant(self.steps[:-1]))
+        return UNTOUCHED if self.added else None
+
+    def without_counts(self) -> str:
+        """The variant without the step counts of halvings: one text for all models of a chain of them."""
+        return " + ".join(step.kind for step in self.steps)
+
+
+UNTOUCHED = next(name for name, method in METHODS.builtin.items() if method.sampled and not method.trains)
+"""The variant that samples a model as it is."""
 
 
 def parse_variant(text: str) -> list[VariantStep]:
@@ -53,12 +160,22 @@ def parse_variant(text: str) -> list[VariantStep]:
         ValueError: the text is no variant; the message says what is wrong with it.
     """
     steps = [_parse_step(part.strip()) for part in text.split("+")]
-    for position, step in enumerate(steps):
-        if step.kind in _ALONE and len(steps) > 1:
+    for position, step in enumerate(steps if len(steps) > 1 else []):
+        if step.method.alone:
             raise ValueError(f"{step.kind!r} stands alone: it cannot be part of a chain")
-        if step.kind == "pretrain" and position > 0:
-            raise ValueError("'pretrain' starts from nothing: it can only be the first of a chain")
+        if step.method.starts == "nothing" and position > 0:
+            raise ValueError(f"{step.kind!r} starts from nothing: it can only be the first of a chain")
     return steps
+
+
+@lru_cache(maxsize=4096)
+def variant_of(text: str) -> Variant:
+    """A variant by its text.
+
+    Raises:
+        ValueError: as :func:`parse_variant`.
+    """
+    return Variant(tuple(parse_variant(text)))
 
 
 @lru_cache(maxsize=1024)
@@ -68,29 +185,40 @@ def canonical_variant(text: str) -> str:
     Raises:
         ValueError: as :func:`parse_variant`.
     """
-    return " + ".join(str(step) for step in parse_variant(text))
+    return str(variant_of(text))
 
 
 def _parse_step(text: str) -> VariantStep:
-    if text == "pd" or text.startswith("pd "):
-        return _parse_pd(text)
-    for kind in KINDS:
-        if text == kind:
-            return VariantStep(kind)
+    name, counts = (*text.split(None, 1), "", "")[:2]
+    method = METHODS.get(name)
+    if is_own(name) and (not counts or re.fullmatch(_COUNTS, counts)):
+        step = VariantStep(name, _counts(text, counts) if counts else ())
+        if step.method.halves != bool(counts) and step.method.help:
+            raise ValueError(
+                _must_read(text, name) if step.method.halves else f"{name!r} takes no step counts"
+            )
+        return step
+    if method is not None and method.halves:
+        if re.fullmatch(_COUNTS, counts) is None:
+            raise ValueError(_must_read(text, name))
+        return VariantStep(name, _counts(text, counts))
+    if method is not None and not counts:
+        return VariantStep(name)
     if not text:
         raise ValueError("a variant is missing: neither the text nor a side of '+' may be empty")
-    known = [kind if kind != "pd" else "pd A-B" for kind in KINDS]
+    known = [other.usage.partition("[")[0] for other in METHODS.values()]
     raise ValueError(f"unknown variant {text!r}{did_you_mean(text, known)}")
 
 
-def _parse_pd(text: str) -> VariantStep:
-    match = re.fullmatch(_PD, text)
-    if match is None:
-        raise ValueError(f"{text!r} must read 'pd A-B[-C...]', such as 'pd 20-10-5'")
-    counts = tuple(int(number) for number in re.findall(r"\d+", text))
-    for teacher, student in pairwise(counts):
+def _must_read(text: str, name: str) -> str:
+    return f"{text!r} must read '{name} A-B[-C...]', such as '{name} 20-10-5'"
+
+
+def _counts(text: str, counts: str) -> tuple[int, ...]:
+    found = tuple(int(number) for number in re.findall(r"\d+", counts))
+    for teacher, student in pairwise(found):
         if student < 1 or teacher != 2 * student:
             raise ValueError(
-                f"{text!r}: progressive distillation halves the steps, but {teacher} to {student} does not"
+                f"{text!r}: {text.split()[0]!r} halves the steps, but {teacher} to {student} does not"
             )
-    return VariantStep("pd", counts)
+    return found

@@ -10,17 +10,21 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
-from ssdbench.errors import Interrupted, NotFinite
+from ssdbench.errors import InputError, Interrupted, NotFinite
 from ssdbench.training.finite import check_gradients, check_parameters, explain_loss, gradient_norm
+from ssdbench.training.objectives import Objective
 from ssdbench.training.ranks import ALONE, Ranks
+
+if TYPE_CHECKING:
+    from ssdbench.models.conditional import Conditional
 
 CHECKPOINT, LOSSES = "checkpoint.pt", "loss.jsonl"
 CHECKPOINT_SHARE = 30  # checkpoints are at least so many times apart as writing one takes
@@ -75,8 +79,12 @@ def optimise(
     device: str = "cpu",
     checkpoint_seconds: float = 5.0,
     ranks: Ranks = ALONE,
+    objective: Objective | None = None,
 ) -> None:
     """Minimise ``loss_at(step)`` over the model's parameters, in place; the averaged weights replace them at the end.
+
+    The ``objective``, whose loss it is, may have parameters that are trained along, be told of each step, and keep a
+    state, which the checkpoint holds.
 
     Goes on from ``scratch/checkpoint.pt`` when there is one, bit for bit as if it had never stopped (on the CPU,
     at the same thread count), because all that a step draws depends on the step alone.
@@ -85,16 +93,22 @@ def optimise(
     first one writes, and another number of them may go on from its checkpoint.
 
     Raises:
+        InputError: the objective's state holds what a checkpoint cannot.
+        SsdbenchError: several ranks ended with objectives in different states.
         NotFinite: the loss, a gradient or in the end a parameter is NaN or infinite; names the step and the tensor.
         Interrupted: ``watch.stopping()``, of any rank; the checkpoint is written first.
     """
+    student, objective = model, objective or Objective()
+    if extra := [p for p in objective.parameters() if p.requires_grad]:
+        model = nn.ModuleDict({"student": student, "objective": nn.ParameterList(extra)})
     trained = [p for p in model.parameters() if p.requires_grad]
     fused = (
         device.startswith("cuda") or None
     )  # one kernel instead of one for each operation; None: torch's choice
     optimiser = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
     average = [p.detach().clone() for p in trained] if settings.ema else []
-    start = _resume(scratch, trained, optimiser, average, device)
+    sum(_numbers(objective.state_dict()))  # which refuses, before any work, what no checkpoint can hold
+    start = _resume(scratch, trained, optimiser, average, objective, device)
     ranks.agree(start)
     if ranks.first:
         _cut_log(scratch / LOSSES, start)
@@ -111,11 +125,11 @@ def optimise(
         for step in range(start, settings.steps):
             if ranks.any(watch.stopping()):
                 if ranks.first:
-                    _save(scratch, step, trained, optimiser, average)
+                    _save(scratch, step, trained, optimiser, average, objective)
                 raise Interrupted(f"stopped at step {step}; the next run goes on from there")
             if log is not None and (now := time.monotonic()) > due:
                 os.fsync(log.fileno())  # no checkpoint may outlive the losses before it
-                _save(scratch, step, trained, optimiser, average)
+                _save(scratch, step, trained, optimiser, average, objective)
                 due = time.monotonic() + max(checkpoint_seconds, CHECKPOINT_SHARE * (time.monotonic() - now))
             for group in optimiser.param_groups:
                 group["lr"] = settings.rate(step)
@@ -141,6 +155,7 @@ def optimise(
                 # Ramped as in ADM's and Karras' codes: early averages must forget the initial weights.
                 decay = min(settings.ema, (1 + step) / (10 + step))
                 torch._foreach_lerp_(average, [p.detach() for p in trained], 1 - decay)
+            objective.after_step(cast("Conditional", student))
             if log is not None and (step % every == 0 or step == settings.steps - 1):
                 log.write(json.dumps({"step": step, "loss": value, "lr": settings.rate(step)}) + "\n")
             watch.report(step + 1, settings.steps, "steps", loss=value)
@@ -149,6 +164,7 @@ def optimise(
         for parameter, mean in zip(trained, average, strict=False):
             parameter.copy_(mean)
     check_parameters(model, settings.steps - 1)
+    ranks.same(sum(_numbers(objective.state_dict())), "the objective's state")
     model.eval()
 
 
@@ -158,12 +174,14 @@ def _save(
     trained: list[nn.Parameter],
     optimiser: torch.optim.Optimizer,
     average: list[Tensor],
+    objective: Objective,
 ) -> None:
     state = {
         "step": step,
         "parameters": [p.detach() for p in trained],
         "optimiser": optimiser.state_dict(),
         "average": average,
+        "objective": objective.state_dict(),
     }
     partial = scratch / f"{CHECKPOINT}.{os.getpid()}"
     try:
@@ -182,6 +200,7 @@ def _resume(
     trained: list[nn.Parameter],
     optimiser: torch.optim.Optimizer,
     average: list[Tensor],
+    objective: Objective,
     device: str,
 ) -> int:
     """Load the checkpoint and return the step to go on from."""
@@ -206,7 +225,28 @@ def _resume(
         for mean, value in zip(average, state["average"], strict=True):
             mean.copy_(value)
     optimiser.load_state_dict(state["optimiser"])
+    if kept := state.get("objective"):  # checkpoints of before have none
+        objective.load_state_dict(kept)
     return int(state["step"])
+
+
+def _numbers(state: Any) -> Iterator[float]:
+    """What an objective's state holds, a number for each value; the sum over a tensor, in float64.
+
+    Raises:
+        InputError: a checkpoint cannot hold it.
+    """
+    if isinstance(state, Tensor):
+        yield float(state.detach().double().sum())
+    elif isinstance(state, dict | list | tuple):
+        for value in state.values() if isinstance(state, dict) else state:
+            yield from _numbers(value)
+    elif state is None or type(state) in (bool, int, float, str):
+        yield float(state) if type(state) in (bool, int, float) else 0.0
+    else:
+        raise InputError(
+            f"the objective's state holds {type(state).__name__}: expected tensors, numbers, text, and lists and dicts"
+        )
 
 
 def _cut_log(log: Path, step: int) -> None:

@@ -13,7 +13,7 @@ from ssdbench.report.metric import METRICS
 from ssdbench.report.published import sampler_family
 from ssdbench.report.rows import Row
 from ssdbench.suite.problems import did_you_mean
-from ssdbench.suite.variant import UNSAMPLED
+from ssdbench.suite.variant import UNTOUCHED, variant_of
 
 Order = Literal["suite", "nfe"]
 
@@ -93,7 +93,7 @@ class Layout:
         return sorted(
             rows,
             key=lambda row: (
-                row.run.variant in UNSAMPLED,
+                not variant_of(row.run.variant).sampled,
                 -row.run.named.nfe,
                 models.index(row.run.named.model),
                 rank(row.run),
@@ -116,7 +116,7 @@ class Layout:
 
 def _nfe(row: Row) -> str:
     run = row.run
-    if run.variant in UNSAMPLED:
+    if not variant_of(run.variant).sampled:
         return DASH
     count = _evaluations(row)
     return f"{count} (SDE)" if sampler_family(run.named.sampler) == "sde" else count
@@ -128,11 +128,11 @@ def _evaluations(row: Row) -> str:
 
 
 def _data(row: Row) -> str:
-    return DASH if row.run.variant == "base" else row.run.named.data
+    return DASH if row.run.variant == UNTOUCHED else row.run.named.data
 
 
 def _solver(row: Row) -> str:
-    if row.run.variant != "base":
+    if row.run.variant != UNTOUCHED:
         return "Ours"
     sampler = row.run.named.sampler
     return {"dpm-solver-2": "DPM-Solver-2"}.get(sampler, sampler.upper())

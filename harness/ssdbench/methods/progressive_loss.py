@@ -12,10 +12,28 @@ from ssdbench.diffusion.grids import student_grid
 from ssdbench.diffusion.process import Process, model_time, time_tensor
 from ssdbench.diffusion.schedule import per_sample
 from ssdbench.errors import InputError
+from ssdbench.methods.progressive import Progressive
+from ssdbench.methods.setup import Setup
+from ssdbench.methods.ssd_loss import SelfStep
 from ssdbench.models.conditional import Conditional
-from ssdbench.training.objectives import Batch, SelfStep, Shared
+from ssdbench.training.objectives import Batch, Shared
 
 Weighting = Literal["snr", "none", "truncated"]
+
+
+def build(setup: Setup) -> ProgressiveDistillation:
+    """The objective of a :class:`ssdbench.methods.progressive.Progressive`."""
+    spec = setup.spec
+    assert isinstance(spec, Progressive)
+    return ProgressiveDistillation(
+        setup.frozen,
+        setup.process,
+        setup.path,
+        setup.shared,
+        spec.weighting,
+        spec.teacher_guidance,
+        setup.end,
+    )
 
 
 class ProgressiveDistillation(SelfStep):

@@ -1,16 +1,34 @@
-"""Representation alignment (REPA; Yu et al., 2025): hidden states of an early block are drawn to given features."""
+"""The pretraining loss, and with it representation alignment (REPA; Yu et al., 2025).
+
+Alignment draws hidden states of an early block to given features.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssdbench.diffusion.process import Process
+from ssdbench.diffusion.process import Process, model_time
 from ssdbench.errors import InputError
+from ssdbench.methods.denoising import Align
+from ssdbench.methods.setup import Setup
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.linear import Linear
+from ssdbench.models.shapes import DiTShape
 from ssdbench.training.fusion import block_points, recording
-from ssdbench.training.objectives import Batch, Denoise, Shared
+from ssdbench.training.objectives import Batch, Objective, Shared
+
+
+def build(setup: Setup) -> Objective:
+    """The objective of a :class:`ssdbench.methods.denoising.Denoise` or an ``Align``."""
+    spec = setup.spec
+    if not isinstance(spec, Align):
+        return Denoise(setup.process, setup.shared)
+    assert isinstance(setup.shape, DiTShape)
+    head = projector(setup.shape.width, setup.features, spec.width).to(setup.device)
+    return Aligned(setup.process, setup.shared, spec.layer, head, spec.coeff)
 
 
 def projector(width: int, features: int, hidden: int = 2048) -> nn.Module:
@@ -20,11 +38,27 @@ def projector(width: int, features: int, hidden: int = 2048) -> nn.Module:
     )
 
 
-class Aligned:
+class Denoise(Objective):
+    """Eq. 3: predict the forward noise (or v) at a time drawn from all. Pretraining and continual training."""
+
+    def __init__(self, process: Process, shared: Shared) -> None:
+        self.process, self.shared = process, shared
+
+    def loss(self, student: Conditional, batch: Batch) -> Tensor:
+        """Mean squared error of eps. Learned sigma, if any, is left as it is: its loss is not part of Eq. 3."""
+        t, noised_by = batch.times(self.process, self.shared.per_batch), batch.noise()
+        x_t = self.process.noised(batch.x0, noised_by, t)
+        cond = batch.dropped(self.shared.label_dropout, student.null)
+        prediction = student(x_t, model_time(t, x_t), cond)
+        c = batch.x0.shape[1]
+        return F.mse_loss(prediction[:, :c].float(), self.process.target(batch.x0, noised_by).float())
+
+
+class Aligned(Objective):
     """The denoising loss, less ``coeff`` times the cosine similarity of projected hidden states and features.
 
     Features (B, N, K) are compared token by token, features (B, K) of whole images with the mean of the projected
-    tokens. The projector is trained along and dropped afterwards: :meth:`trained` is what the optimiser takes.
+    tokens. The projector is trained along and dropped afterwards.
 
     Args:
         process: what the model predicts.
@@ -34,17 +68,15 @@ class Aligned:
         coeff: weight of the similarity.
     """
 
-    frozen_forwards, student_forwards = 0, 1
-
     def __init__(
         self, process: Process, shared: Shared, layer: int, projector: nn.Module, coeff: float = 0.5
     ) -> None:
         self.denoise = Denoise(process, shared)
         self.layer, self.projector, self.coeff = layer, projector, coeff
 
-    def trained(self, student: nn.Module) -> nn.Module:
-        """One module that holds the parameters of both, the student's first."""
-        return nn.ModuleList([student, self.projector])
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """The projector's."""
+        return self.projector.parameters()
 
     def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """The denoising loss minus ``coeff`` times the mean similarity, from one pass.

@@ -1,0 +1,277 @@
+"""What a training method says of itself, and what its objective is told of a run. Free of torch.
+
+A method's declaration turns a run's settings into an :class:`ObjectiveSpec`, a part of the ``train`` stage's key. The
+stage builds the method's body from it: a function of a :class:`ssdbench.methods.setup.Setup` that returns a
+:class:`ssdbench.training.objectives.Objective`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+from pydantic import BaseModel, Field
+
+from ssdbench.declaration import Declaration
+from ssdbench.models.shapes import Shape
+from ssdbench.setting import JSON, Setting, Source
+
+if TYPE_CHECKING:
+    from ssdbench.suite.schema import Train
+
+UNIFORM, SDE = "uniform", "sde"
+"""Times of a model that predicts v, whatever a suite's grid: equal steps; or Euler-Maruyama's, the last one short."""
+
+SETTINGS = "train.settings"
+"""The key under which a suite gives what a method has of settings of its own."""
+
+
+class ObjectiveSpec(Setting):
+    """What a training minimises, as the ``train`` stage's key holds it. Subclasses narrow ``kind`` to their own."""
+
+    FEATURES: ClassVar[bool] = False  # whether it reads the feature network's features of the training images
+
+    kind: str
+
+    @classmethod
+    def kinds(cls) -> tuple[str, ...]:
+        """The kinds of objective that the class is for."""
+        return get_args(cls.model_fields["kind"].annotation)
+
+    def result(self) -> tuple[str, int, int] | None:
+        """Grid, timesteps and halvings that the result is for; None where it is for every grid."""
+        return None
+
+
+class OnGrid(ObjectiveSpec):
+    """An objective on the ``nfe`` timesteps of a grid that was halved ``halvings`` times by earlier trainings."""
+
+    grid: str
+    nfe: int
+    halvings: int = 0
+    teacher_guidance: float = 1.0
+
+    def result(self) -> tuple[str, int, int] | None:
+        """The grid that it is trained on."""
+        return self.grid, self.nfe, self.halvings
+
+
+class Plain(ObjectiveSpec):
+    """The objective of a method that has no class of its own: its name, its settings, and the grid if it has one.
+
+    ``source`` is the code of a method of the user's own. ``pairs`` are the indices i of the pairs (g[i], g[i-1]) that
+    are trained. A ``halving`` is of a teacher of ``nfe`` steps.
+    """
+
+    kind: Literal["method"]
+    method: str
+    source: Source | None = None
+    settings: dict[str, JSON] = Field(default_factory=dict)
+    grid: str | None = None
+    nfe: int = 0
+    halvings: int = 0
+    pairs: tuple[int, ...] = ()
+    halving: bool = False
+    teacher_guidance: float = 1.0
+
+    def result(self) -> tuple[str, int, int] | None:
+        """The grid that it is trained on, or that a halving leaves."""
+        if self.grid is None:
+            return None
+        return (
+            (self.grid, self.nfe // 2, self.halvings + 1)
+            if self.halving
+            else (self.grid, self.nfe, self.halvings)
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a method's objective is made of: a run's settings, once the planner has worked them out.
+
+    Args:
+        name: the method's, as the suite gives it.
+        method: the method itself.
+        train: the run's section ``train``.
+        shape: of the model.
+        grid: name of the grid; :data:`UNIFORM` or :data:`SDE` for a flow model.
+        nfe: timesteps that are trained on: those that the run samples on unless ``train.nfe`` gives others; of a
+            halving the teacher's.
+        halvings: how often this grid was halved by the trainings before.
+        source: the code of a method of the user's own.
+    """
+
+    name: str
+    method: Method
+    train: Train
+    shape: Shape
+    grid: str
+    nfe: int
+    halvings: int = 0
+    source: Source | None = None
+
+    @property
+    def pairs(self) -> tuple[int, ...]:
+        """Indices i of the trained pairs (g[i], g[i-1])."""
+        return trained_pairs(self.train, self.nfe)
+
+
+def trained_pairs(train: Train, nfe: int) -> tuple[int, ...]:
+    """Indices i of the pairs (g[i], g[i-1]) of a grid of ``nfe`` timesteps that ``train.pairs`` names."""
+    if train.pairs == "all":
+        return tuple(range(1, nfe))
+    if train.pairs == "skip_last":
+        return tuple(range(2, nfe))
+    return tuple(sorted(train.pairs))
+
+
+def plain(recipe: Recipe) -> ObjectiveSpec:
+    """The objective of a method that has no class of its own. Settings equal to their defaults are left out."""
+    method, on_grid = recipe.method, recipe.method.trained_on != "all"
+    return Plain(
+        kind="method",
+        method=recipe.name,
+        source=recipe.source,
+        settings=method.own_settings(recipe.train.settings),
+        grid=recipe.grid if on_grid else None,
+        nfe=recipe.nfe if on_grid else 0,
+        halvings=recipe.halvings if on_grid else 0,
+        pairs=recipe.pairs if method.trained_on == "pairs" else (),
+        halving=method.halves,
+        teacher_guidance=recipe.train.teacher_guidance,
+    )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a table's footnote can tell of a training.
+
+    Args:
+        train: the run's section ``train``.
+        layers: the fused layers, if any.
+        w: the weight of the states from s at each of them.
+    """
+
+    train: Train
+    layers: tuple[int, ...] = ()
+    w: float | None = None
+
+    @property
+    def pairs(self) -> str:
+        """Which pairs are trained, and on which grid if that is not the run's."""
+        train = self.train
+        pairs = train.pairs if isinstance(train.pairs, str) else f"{list(train.pairs)}"
+        return (
+            f"{pairs}, distilled on the grid of {train.nfe} evaluations" if train.nfe is not None else pairs
+        )
+
+
+def settings_note(method: Method, trained: Trained) -> str | None:
+    """The settings that a suite gives, and the pairs of a method that trains pairs."""
+    given = method.known_settings(trained.train.settings)
+    parts = [f"{name} = {value}" for name, value in given.items()]
+    if method.trained_on == "pairs":
+        parts.append(f"pairs {trained.pairs}")
+    return f"{method.label}: {', '.join(parts)}" if parts else None
+
+
+Check = tuple[tuple[str, ...], Callable[..., str | None]]
+"""Keys of a run and a function of their values that says what is wrong with the first; see :class:`Method`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(Declaration):
+    """How a model is made from another, or what else a row of a table scores.
+
+    Args:
+        body: ``package.module:name`` of a function of a :class:`ssdbench.methods.setup.Setup` that returns the
+            :class:`ssdbench.training.objectives.Objective`, such as a subclass of it; empty for what trains nothing.
+        starts: from a ``model``, from ``nothing`` (it makes the base model), or it scores the ``images`` of a data set
+            and samples nothing.
+        trained_on: timesteps that it trains: ``all``, so that one student serves every NFE; the ``grid`` that the run
+            samples on; the ``pairs`` of that grid's neighbours; or a ``halving``, which a suite writes ``NAME A-B[-C]``
+            and which is one training for each halving.
+        predictions: what a model that it trains may predict.
+        predicts: what its result predicts, if that is not what the model did. The samplers are those of it.
+        samplers: names of the only samplers that fit its result; none: all of its prediction.
+        fusion: whether it needs the model's fusion points, so that the student can be sampled ``fused`` too.
+        autoencoder: whether it works on the autoencoder itself, so that a run may train one (``autoencoder:``).
+        reads: the keys of a run that it heeds, beside those that hold for every training.
+        settings: its own settings, given as ``train.settings``. A frozen pydantic model with a default for each field.
+        frozen_forwards: forward passes of the frozen model that one loss takes for a sample; guidance's second branch
+            does not count.
+        student_forwards: forward passes with gradients.
+        specs: the classes of what ``objective`` returns.
+        objective: from a run's settings to the objective of one training.
+        pace: settings of the optimiser that it has of its own, such as ``{"steps": ...}``.
+        checks: keys of a run and a function of their values, which says what is wrong with the first, or None. The key
+            ``prediction`` is what the model predicts.
+        note: what a footnote tells of a training.
+    """
+
+    KIND: ClassVar[str] = "method"
+
+    starts: Literal["model", "nothing", "images"] = "model"
+    trained_on: Literal["all", "grid", "pairs", "halving"] = "all"
+    predictions: tuple[str, ...] = ("eps", "v")
+    predicts: str = ""
+    samplers: tuple[str, ...] = ()
+    fusion: bool = False
+    autoencoder: bool = False
+    reads: tuple[str, ...] = ()
+    settings: type[BaseModel] | None = None
+    frozen_forwards: int = 0
+    student_forwards: int = 1
+    specs: tuple[type[ObjectiveSpec], ...] = (Plain,)
+    objective: Callable[[Recipe], ObjectiveSpec] = plain
+    pace: Callable[[Train], Mapping[str, Any]] = lambda train: {}
+    checks: tuple[Check, ...] = ()
+    note: Callable[[Method, Trained], str | None] = settings_note
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train."""
+        return bool(self.body)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether its result is sampled."""
+        return self.starts != "images"
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is a whole row by itself: nothing can come before it or after it."""
+        return not self.trains
+
+    @property
+    def halves(self) -> bool:
+        """Whether it is written with step counts."""
+        return self.trained_on == "halving"
+
+    @property
+    def usage(self) -> str:
+        """As a suite writes it."""
+        return f"{self.name} A-B[-C]" if self.halves else self.name
+
+    def known_settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of ``given`` that are its own: a row's other methods have theirs in the same mapping."""
+        known = {} if self.settings is None else self.settings.model_fields
+        return {name: value for name, value in given.items() if name in known}
+
+    def read_settings(self, given: Mapping[str, Any]) -> BaseModel | None:
+        """Its settings; None where it has none.
+
+        Raises:
+            pydantic.ValidationError: a value is none that it takes.
+        """
+        return None if self.settings is None else self.settings.model_validate(self.known_settings(given))
+
+    def own_settings(self, given: Mapping[str, Any]) -> dict[str, JSON]:
+        """Its settings that differ from their defaults, as a key holds them.
+
+        Raises:
+            pydantic.ValidationError: a value is none that it takes.
+        """
+        found = self.read_settings(given)
+        return {} if found is None else found.model_dump(mode="json", exclude_defaults=True)

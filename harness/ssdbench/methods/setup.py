@@ -1,0 +1,100 @@
+"""What a method's body is given to build its objective of: models, process, grid and settings of one training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ssdbench.diffusion.grids import end_of, sde_times, walked
+from ssdbench.diffusion.process import LinearFlow, Process
+from ssdbench.errors import InputError
+from ssdbench.methods.method import SDE, ObjectiveSpec, OnGrid, Plain
+from ssdbench.models.conditional import Conditional
+from ssdbench.models.shapes import Shape
+from ssdbench.training.objectives import Shared
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One training, ready to be optimised.
+
+    Args:
+        spec: the objective's specification.
+        settings: of a method with settings of its own, those, as an instance of its class; else None.
+        student: the model that is trained, with the weights that it starts from, on ``device``.
+        process: what the model predicts, and how it steps.
+        shared: label dropout, compared channels and draws of timesteps, which the suite gives every training.
+        device: such as ``cpu`` or ``cuda:0``.
+        load: reads the model that the training starts from once more.
+        features: width of the features of a batch; 0 where it has none.
+    """
+
+    spec: ObjectiveSpec
+    settings: Any
+    student: Conditional
+    process: Process
+    shared: Shared
+    device: str
+    load: Callable[[], Conditional]
+    features: int = 0
+
+    @property
+    def shape(self) -> Shape:
+        """Of the model."""
+        return self.student.shape
+
+    @cached_property
+    def frozen(self) -> Conditional:
+        """The model that the training starts from, in evaluation mode and without gradients; one for all who ask."""
+        return self.copy()
+
+    def copy(self) -> Conditional:
+        """Another such model, the caller's own: for a target that follows the student."""
+        return self.load().to(self.device).eval().requires_grad_(False)
+
+    @cached_property
+    def times(self) -> Sequence[float]:
+        """Where the sampler of the objective's grid evaluates the model, the cleanest first: g[0], ..., g[N-1].
+
+        Timesteps are ints, a flow's times floats.
+        """
+        grid, nfe, _ = self._grid
+        if not isinstance(self.process, LinearFlow):
+            return self.path
+        if grid == SDE:
+            return sde_times(nfe, 1.0 - self.process.clean, self.process.clean)[::-1][1:]
+        return self.path[1:]
+
+    @cached_property
+    def path(self) -> Sequence[float]:
+        """The times that a sampler passes in equal steps: those of a flow begin with its clean end."""
+        grid, nfe, halvings = self._grid
+        if isinstance(self.process, LinearFlow):
+            return self.process.times(nfe)
+        return walked(grid, nfe, halvings, self.shape.pipeline)
+
+    @property
+    def end(self) -> float:
+        """The time after g[0], where the last step of sampling ends; -1 is the timestep of clean data."""
+        grid, _, _ = self._grid
+        return (
+            self.process.clean if isinstance(self.process, LinearFlow) else end_of(grid, self.shape.pipeline)
+        )
+
+    @property
+    def pairs(self) -> tuple[int, ...]:
+        """Indices i of the pairs (times[i], times[i-1]) that are to be trained, of a method that trains pairs."""
+        return getattr(self.spec, "pairs", ())
+
+    @property
+    def teacher_guidance(self) -> float:
+        """The guidance scale of the frozen model's passes; 1 is none."""
+        return self.spec.teacher_guidance if isinstance(self.spec, OnGrid | Plain) else 1.0
+
+    @property
+    def _grid(self) -> tuple[str, int, int]:
+        if isinstance(self.spec, OnGrid | Plain) and self.spec.grid is not None:
+            return self.spec.grid, self.spec.nfe, self.spec.halvings
+        raise InputError(f"the objective {self.spec.kind!r} is not declared to be trained on a grid")

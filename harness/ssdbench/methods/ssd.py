@@ -1,0 +1,202 @@
+"""Self step-distillation, explicit and implicit. The losses are in ``ssd_loss``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from ssdbench.methods.method import Method, OnGrid, Recipe, Trained
+
+if TYPE_CHECKING:
+    from ssdbench.suite.schema import Train
+
+_BODY = "ssdbench.methods.ssd_loss:build"
+
+DEFAULT_SHARE = 1 / 3
+"""The share of a fused pass that comes from the noisier step, where a run gives neither lambda nor share."""
+
+
+class SelfStep(OnGrid):
+    """Self step-distillation on the pairs (g[i], g[i-1]) for i in ``pairs`` of a grid."""
+
+    kind: Literal["ssd", "issd", "half-step"]
+    pairs: tuple[int, ...]
+    #: ssd: lambda of Eq. 5, or ``eq12``
+    lam: float | Literal["eq12"] | None = None
+    #: issd: the blocks whose outputs are fused, and the weight of the states from s
+    layers: tuple[int, ...] = ()
+    w: float = 0.0
+
+
+def fused_layers(train: Train, depth: int) -> tuple[int, ...]:
+    """The blocks whose outputs are fused, as indices."""
+    if train.fuse == "all":
+        return tuple(range(depth))
+    if train.fuse == "last":
+        return (depth - 1,)
+    return tuple(sorted(train.fuse))
+
+
+def fusion_weight(train: Train, layers: int) -> float:
+    """w, the weight of the states from s at each fused layer.
+
+    From lambda, which weights s (Eq. 6 as printed) or t; else from the share W of the features that comes from s
+    after all fused layers: W = 1 - (1 - w)^L. Rounded, so that one weight has one key however it was given.
+    """
+    if train.lambda_ is not None:
+        w = train.lambda_ if train.lambda_weights == "s" else 1.0 - train.lambda_
+    else:
+        share = DEFAULT_SHARE if train.share is None else train.share
+        w = 1.0 - float((1.0 - share) ** (1.0 / layers))
+    return round(w, 12)
+
+
+def _explicit(recipe: Recipe, lam: float | None) -> SelfStep:
+    """Eq. 5 with this lambda; None is Eq. 12's of each pair."""
+    return SelfStep(
+        kind="ssd",
+        grid=recipe.grid,
+        nfe=recipe.nfe,
+        halvings=recipe.halvings,
+        pairs=recipe.pairs,
+        lam="eq12" if lam is None else lam,
+        teacher_guidance=recipe.train.teacher_guidance,
+    )
+
+
+def _half_step(recipe: Recipe) -> SelfStep:
+    return _explicit(recipe, None).model_copy(update={"kind": "half-step", "lam": None})
+
+
+def _implicit(recipe: Recipe) -> SelfStep:
+    layers = fused_layers(recipe.train, recipe.shape.depth)
+    mixed = {"kind": "issd", "lam": None, "layers": layers, "w": fusion_weight(recipe.train, len(layers))}
+    return _explicit(recipe, None).model_copy(update=mixed)
+
+
+def _middle(
+    variant: str,
+    lam: float | None,
+    pairs: str | tuple[int, ...],
+    nfe: int,
+    trained: int | None,
+    model: str,
+    prediction: str,
+) -> str | None:
+    """A flow's first step has no middle of log(alpha / sigma)."""
+    first = (trained or nfe) - 1
+    if prediction == "eps" or (not isinstance(pairs, str) and first not in pairs):
+        return None
+    return (
+        f"{variant!r} of model {model!r} needs the middle of log(alpha / sigma), which is infinite at pure noise:"
+        f" leave pair {first} out of train.pairs"
+    )
+
+
+def _middle_unless_lambda(variant: str, lam: float | None, *given: Any) -> str | None:
+    return _middle(variant, lam, *given) if lam is None else None
+
+
+_KEYS = ("variant", "train.lambda", "train.pairs", "nfe", "train.nfe", "model", "prediction")
+
+
+def _pairs_note(method: Method, trained: Trained) -> str:
+    return f"{method.label}: pairs {trained.pairs}"
+
+
+def _lambda_note(method: Method, trained: Trained) -> str:
+    lam = trained.train.lambda_
+    return f"{method.label}: lambda {'of Eq. 12' if lam is None else f'= {lam:.3g}'}, pairs {trained.pairs}"
+
+
+def _fusion_note(method: Method, trained: Trained) -> str | None:
+    if trained.w is None or not trained.layers:
+        return None
+    share = 1.0 - (1.0 - trained.w) ** len(trained.layers)
+    noun = "layer" if len(trained.layers) == 1 else "layers"
+    return (
+        f"{method.label}: w = {trained.w:.3g} at fused {noun} {', '.join(map(str, trained.layers))}"
+        f" (share W = {share:.3g}), pairs {trained.pairs}"
+    )
+
+
+SSD = Method(
+    name="ssd",
+    help="explicit self step-distillation (Eq. 5)",
+    title="SSD",
+    cite="Eq. 5; without a lambda Eq. 12's: the paper's SSD rows are its Eq. 12 rows",
+    body=_BODY,
+    trained_on="pairs",
+    reads=("train.lambda", "train.pairs", "train.nfe", "train.teacher_guidance"),
+    frozen_forwards=2,
+    specs=(SelfStep,),
+    objective=lambda recipe: _explicit(recipe, recipe.train.lambda_),
+    checks=((_KEYS, _middle_unless_lambda),),
+    note=_lambda_note,
+)
+
+SSD_EQ10 = Method(
+    name="ssd-eq10",
+    help="explicit form with lambda = 1 (Eq. 10 as the experiments use it)",
+    title="SSD (Eq. 10)",
+    cite="Eq. 10, Sec. 3.4",
+    body=_BODY,
+    trained_on="pairs",
+    reads=("train.pairs", "train.nfe", "train.teacher_guidance"),
+    frozen_forwards=2,
+    specs=(SelfStep,),
+    objective=lambda recipe: _explicit(recipe, 1.0),
+    note=_pairs_note,
+)
+
+SSD_EQ12 = Method(
+    name="ssd-eq12",
+    help="explicit form with the DPM-Solver-2 midpoint's lambda (Eq. 12)",
+    title="SSD (Eq. 12)",
+    cite="Eq. 12",
+    body=_BODY,
+    trained_on="pairs",
+    reads=("train.pairs", "train.nfe", "train.teacher_guidance"),
+    frozen_forwards=2,
+    specs=(SelfStep,),
+    objective=lambda recipe: _explicit(recipe, None),
+    checks=((_KEYS, _middle),),
+    note=_pairs_note,
+)
+
+SSD_HALF_STEP = Method(
+    name="ssd-half-step",
+    help="explicit form with eps at DPM-Solver-2's midpoint, reached by a real half step",
+    title="SSD (half step)",
+    cite="Eq. 9 and 10",
+    body=_BODY,
+    trained_on="pairs",
+    reads=("train.pairs", "train.nfe", "train.teacher_guidance"),
+    frozen_forwards=2,
+    specs=(SelfStep,),
+    objective=_half_step,
+    checks=((_KEYS, _middle),),
+    note=_pairs_note,
+)
+
+ISSD = Method(
+    name="issd",
+    help="implicit self step-distillation by feature fusion (Eq. 6)",
+    title="iSSD",
+    cite="Eq. 6",
+    body=_BODY,
+    trained_on="pairs",
+    fusion=True,
+    reads=(
+        "train.lambda",
+        "train.share",
+        "train.lambda_weights",
+        "train.fuse",
+        "train.pairs",
+        "train.nfe",
+        "train.teacher_guidance",
+    ),
+    frozen_forwards=2,
+    specs=(SelfStep,),
+    objective=_implicit,
+    note=_fusion_note,
+)
