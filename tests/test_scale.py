@@ -20,7 +20,7 @@ from ssdbench.plan import digests as digests_module
 from ssdbench.report.collect import collect
 from ssdbench.report.document import SuiteReport, render
 from ssdbench.stages import StageSpec
-from ssdbench.store import Store, reading
+from ssdbench.store import Store, artifacts
 from ssdbench.store.record import Record
 from ssdbench.suite import Suite, load_suite
 
@@ -97,7 +97,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
 
     count(digests_module, "sha256_file", "digests")
     count(StageSpec, "key", "keys")
-    count(reading, "parse_manifest", "manifests")
+    count(artifacts, "parse_manifest", "manifests")
     count(Record, "model_validate_json", "records")
     return counter
 

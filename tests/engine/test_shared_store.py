@@ -21,9 +21,9 @@ from ssdbench.plan.decide import decide
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.store import Store
 from ssdbench.store.node import node_store
+from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.remote import Remote
 from ssdbench.store.remote_errors import RemoteError
-from ssdbench.store.shared import SharedStore
 from ssdbench.store.sources import digest_sources, package_directory
 
 
@@ -43,7 +43,7 @@ def test_a_suite_gives_the_same_keys_and_metrics_and_is_cached_everywhere(
 ) -> None:
     built = one_row()
     graph, (target,) = built.graph, built.graph.targets
-    plain, shared = Store(tmp_path / "plain"), SharedStore(Remote(bucket), tmp_path / "a")
+    plain, shared = Store(tmp_path / "plain"), Store(ObjectStore(Remote(bucket), tmp_path / "a"))
     first, second = run(graph, plain), run(graph, shared)
     assert sorted(first.done) == sorted(second.done) == sorted(graph.nodes)
     assert not second.failed
@@ -54,7 +54,7 @@ def test_a_suite_gives_the_same_keys_and_metrics_and_is_cached_everywhere(
     assert {key: stage.digest for key, stage in here.stages.items()} == {
         key: stage.digest for key, stage in there.stages.items()
     }
-    other = SharedStore(Remote(bucket), tmp_path / "b")
+    other = Store(ObjectStore(Remote(bucket), tmp_path / "b"))
     assert {decision.status for decision in decide(graph, other).values()} == {"cached"}
     assert run(graph, other).done == []
     assert other.read_record(target) == there
@@ -66,22 +66,22 @@ def test_a_suite_gives_the_same_keys_and_metrics_and_is_cached_everywhere(
     more.graph.runs[0] = PlannedRun(resolved_run(), key)
     assert run(more.graph, other).done == [key]
     assert {path.parts[-3] for path in (tmp_path / "b").rglob("result.txt")} == {model, key}
-    assert SharedStore(Remote(bucket), tmp_path / "a").manifest(key) is not None
+    assert Store(ObjectStore(Remote(bucket), tmp_path / "a")).manifest(key) is not None
 
 
 def test_what_cannot_be_sent_fails_its_stage_and_is_not_done(bucket: str, tmp_path: Path) -> None:
     built = one_row()
-    store = SharedStore(Remote(bucket), tmp_path / "a")
+    store = Store(ObjectStore(Remote(bucket), tmp_path / "a"))
 
     def refuse(source: Path, name: str) -> None:
         raise RemoteError(f"cannot write {name}: unreachable")
 
-    store.remote.upload = refuse  # type: ignore[method-assign]
+    store.backend.remote.upload = refuse  # type: ignore[method-assign]
     outcome = run(built.graph, store)
     assert list(outcome.failed) == [built.base]
     assert outcome.done == []
     assert "unreachable" in outcome.failed[built.base].message
-    again = SharedStore(Remote(bucket), tmp_path / "a")
+    again = Store(ObjectStore(Remote(bucket), tmp_path / "a"))
     assert again.manifest(built.base) is None
     assert again.holder(built.base) is None
     assert (again.scratch(built.base, {}, "")[0] / "step").is_file()
@@ -140,7 +140,7 @@ def node(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_stages_on_machines_that_share_nothing_but_the_url(bucket: str, tmp_path: Path, node: Path) -> None:
     built, plain = one_row(), Store(tmp_path / "plain")
     run(built.graph, plain)
-    store = SharedStore(Remote(bucket), tmp_path / "engine")
+    store = Store(ObjectStore(Remote(bucket), tmp_path / "engine"))
     outcome = run_elsewhere(built.graph, store)
     assert sorted(outcome.done) == sorted(built.graph.nodes)
     assert content(store) == content(plain)
@@ -149,8 +149,8 @@ def test_stages_on_machines_that_share_nothing_but_the_url(bucket: str, tmp_path
     assert brought == {built.row_keys["a"]["score"]}
     assert len(list(node.rglob("result.txt"))) == len(built.graph.nodes)
     assert "working on base" in store.logs(built.base)[-1].read_text()
-    assert not [name for name in store.remote.list("artifacts") if "/scratch/" in name]
-    other = SharedStore(Remote(bucket), tmp_path / "other")
+    assert not [name for name in store.backend.remote.list("artifacts") if "/scratch/" in name]
+    other = Store(ObjectStore(Remote(bucket), tmp_path / "other"))
     assert [other.verify(key) for key in built.graph.nodes] == [[]] * len(built.graph.nodes)
 
 
@@ -158,27 +158,27 @@ def test_stages_on_machines_that_share_nothing_but_the_url(bucket: str, tmp_path
 def test_a_stage_that_fails_elsewhere_says_why_and_leaves_its_log(bucket: str, tmp_path: Path) -> None:
     rows = Rows(steps=1, trouble="known")
     rows.graph.runs.append(PlannedRun(resolved_run(), rows.base))
-    store = SharedStore(Remote(bucket), tmp_path / "engine")
+    store = Store(ObjectStore(Remote(bucket), tmp_path / "engine"))
     outcome = run_elsewhere(rows.graph, store)
     (failure,) = outcome.failed.values()
     assert failure.message == "the images are upside down"
     assert failure.log is not None
     assert "upside down" in failure.log.read_text()
     assert store.holder(rows.base) is None
-    assert not [name for name in store.remote.list("artifacts") if "attempt-" in name]
+    assert not [name for name in store.backend.remote.list("artifacts") if "attempt-" in name]
 
 
 @pytest.mark.usefixtures("node")
 def test_an_input_that_is_damaged_on_the_url_is_made_again(bucket: str, tmp_path: Path) -> None:
     built = one_row()
-    store = SharedStore(Remote(bucket), tmp_path / "engine")
+    store = Store(ObjectStore(Remote(bucket), tmp_path / "engine"))
     only_base = Rows(steps=1)
     only_base.graph.runs.append(PlannedRun(resolved_run(), built.base))
     run_elsewhere(only_base.graph, store)
     manifest = store.manifest(built.base)
     assert manifest is not None
     name = f"artifacts/{built.base[:2]}/{built.base}/{manifest.attempt}/result.txt"
-    store.remote.write(name, b"other")
+    store.backend.remote.write(name, b"other")
     shutil.rmtree(tmp_path / "node")
     node_store.cache_clear()
     outcome = run_elsewhere(built.graph, store)

@@ -111,7 +111,7 @@ def test_who_slept_through_its_lease_does_no_harm(tmp_path: Path, finished: Path
 
 def test_a_lease_taken_over_is_noticed_by_its_former_owner(tmp_path: Path) -> None:
     path = tmp_path / KEY / "LEASE"
-    lease = leases.acquire(path, tmp_path, heartbeat=0.02)
+    lease = leases.file_leases(tmp_path, heartbeat=0.02).acquire(f"{KEY}/LEASE")
     assert lease is not None
     lost: list[bool] = []
     lease.on_loss = lambda: lost.append(True)
@@ -124,7 +124,7 @@ def test_a_lease_taken_over_is_noticed_by_its_former_owner(tmp_path: Path) -> No
         time.sleep(0.02)
     assert lost == [True]
     lease.release()
-    assert leases.read_owner(path) == FAR
+    assert Owner.model_validate_json(path.read_bytes()) == FAR
 
 
 @pytest.mark.parametrize("skew", [-3600, 0, 3600])
@@ -141,16 +141,17 @@ def test_clocks_that_differ_neither_revive_the_dead_nor_bury_the_living(
     path = tmp_path / KEY / "LEASE"
     path.parent.mkdir()
     path.write_text(FAR.model_dump_json())
-    assert leases.acquire(path, tmp_path) is None  # written a moment ago
+    found = leases.file_leases(tmp_path)
+    assert found.acquire(f"{KEY}/LEASE") is None  # written a moment ago
     now[0] = 59.0
-    assert leases.acquire(path, tmp_path) is None
+    assert found.acquire(f"{KEY}/LEASE") is None
     os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))  # a heartbeat
     now[0] = 100.0
-    assert leases.acquire(path, tmp_path) is None
+    assert found.acquire(f"{KEY}/LEASE") is None
     now[0] = 159.0
-    assert leases.acquire(path, tmp_path) is None
+    assert found.acquire(f"{KEY}/LEASE") is None
     now[0] = 161.0
-    lease = leases.acquire(path, tmp_path)
+    lease = found.acquire(f"{KEY}/LEASE")
     assert lease is not None
     lease.release()
 
@@ -208,5 +209,5 @@ def test_monitors_do_not_write(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_text(FAR.model_dump_json())
     before = [(entry.name, entry.stat().st_mtime_ns) for entry in path.parent.iterdir()]
-    assert leases.holder(path) == FAR
+    assert leases.file_leases(tmp_path).holder(f"{KEY}/LEASE") == FAR
     assert [(entry.name, entry.stat().st_mtime_ns) for entry in path.parent.iterdir()] == before

@@ -14,10 +14,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from test_lease import overtaken_after_the_look
 
 from ssdbench.errors import UsageError
 from ssdbench.store import Manifest, Provenance, Store, files, node
-from ssdbench.store import lease as leases
 from ssdbench.store.files import check_file_system, create_once, fsync_path, link_or_copy, place_once
 
 KEY = "ab" * 32
@@ -111,14 +111,10 @@ def test_a_lapsed_lease_is_taken_over_and_a_live_one_put_back_without_links(
     mine = store.lease(KEY)
     assert mine is not None
     os.utime(path, (0, 0))
-    theirs = store.lease(KEY)
+    taken = overtaken_after_the_look(Store(store.root), monkeypatch)
+    assert store.lease(KEY) is None
+    (theirs,) = taken
     assert theirs is not None
-    seen, holder = iter([None]), leases.holder
-    monkeypatch.setattr(
-        leases, "holder", lambda at, now: next(seen, "over") if at == path else holder(at, now)
-    )
-    assert leases.acquire(path, store.root) is None
-    monkeypatch.setattr(leases, "holder", holder)
     assert store.holder(KEY) == theirs.owner
     mine.release()
     theirs.release()

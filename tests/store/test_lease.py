@@ -90,7 +90,7 @@ def test_two_leases_of_one_process_exclude_each_other(store: Store) -> None:
 
 def test_heartbeat_keeps_the_lease_fresh_until_release(store: Store) -> None:
     path = store.key_dir(KEY) / "LEASE"
-    lease = leases.acquire(path, store.root, heartbeat=0.02)
+    lease = leases.file_leases(store.root, heartbeat=0.02).acquire(f"artifacts/ab/{KEY}/LEASE")
     assert lease is not None
     os.utime(path, (0, 0))
     deadline = time.monotonic() + 5
@@ -116,17 +116,31 @@ def test_release_spares_a_lease_that_was_taken_over(store: Store) -> None:
 def test_live_lease_moved_by_mistake_is_put_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else's takeover between the look at a lapsed lease and its removal is undone by nobody."""
     path = store.key_dir(KEY) / "LEASE"
-    theirs = store.lease(KEY)
-    assert theirs is not None
-    seen = iter([None])
-    holder = leases.holder
-    monkeypatch.setattr(
-        leases, "holder", lambda at, now: next(seen, "over") if at == path else holder(at, now)
-    )
-    assert leases.acquire(path, store.root) is None
-    monkeypatch.undo()
-    assert store.holder(KEY) == theirs.owner
-    theirs.release()
+    silent = store.lease(KEY)
+    assert silent is not None
+    os.utime(path, (0, 0))
+    theirs = overtaken_after_the_look(Store(store.root), monkeypatch)
+    assert store.lease(KEY) is None
+    assert theirs[0] is not None
+    assert store.holder(KEY) == theirs[0].owner
+    silent.release()
+    assert store.holder(KEY) == theirs[0].owner
+    theirs[0].release()
+
+
+def overtaken_after_the_look(other: Store, monkeypatch: pytest.MonkeyPatch) -> list[leases.Lease | None]:
+    """Let ``other`` take the lease, which goes into the list, when somebody has just looked at it to take it over."""
+    read, taken = leases._Files.read, []
+
+    def look(self: leases._Files, name: str, *, exact: bool = False) -> leases.Sign | None:
+        found = read(self, name, exact=exact)
+        if exact:
+            monkeypatch.setattr(leases._Files, "read", read)
+            taken.append(other.lease(KEY))
+        return found
+
+    monkeypatch.setattr(leases._Files, "read", look)
+    return taken
 
 
 def test_recycled_pid_is_not_taken_for_the_owner() -> None:

@@ -19,18 +19,19 @@ import pytest
 from test_records import a_record
 
 from ssdbench.errors import SsdbenchError, UsageError
-from ssdbench.store import InputDigest, Manifest, Provenance, Sheet, Store, node, shared_gc
+from ssdbench.store import InputDigest, Manifest, Provenance, Sheet, Store, gc, node
+from ssdbench.store.backend import Directory
 from ssdbench.store.gc import verify_all
+from ssdbench.store.lease import object_leases
+from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.places import open_store
 from ssdbench.store.remote import Remote
 from ssdbench.store.remote_errors import RemoteError
-from ssdbench.store.remote_lease import RemoteLeases
-from ssdbench.store.shared import SharedStore
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 DONE = f"artifacts/ab/{KEY}/DONE.json"
 
-Machine = Callable[[str], SharedStore]
+Machine = Callable[[str], Store]
 
 
 def put(
@@ -53,7 +54,7 @@ def put(
 @pytest.fixture
 def machine(bucket: str, tmp_path: Path) -> Machine:
     """The store as a process of the named machine has it: machines differ in their working copies."""
-    return lambda name: SharedStore(Remote(bucket), tmp_path / name)
+    return lambda name: Store(ObjectStore(Remote(bucket), tmp_path / name))
 
 
 def test_what_one_machine_commits_another_finds_whole(machine: Machine) -> None:
@@ -74,8 +75,8 @@ def test_objects_are_named_as_the_files_of_a_directory_are(machine: Machine, tmp
     store = machine("a")
     made = put(store, KEY, {"x": b"weights"})
     plain = Store(tmp_path / "copied")
-    for name in store.remote.list("artifacts"):
-        data = store.remote.read(name)
+    for name in store.backend.remote.list("artifacts"):
+        data = store.backend.remote.read(name)
         assert data is not None
         (plain.root / name).parent.mkdir(parents=True, exist_ok=True)
         (plain.root / name).write_bytes(data)
@@ -92,13 +93,13 @@ def test_the_second_to_commit_adopts_the_first_and_leaves_nothing(machine: Machi
     assert second.commit(late, provenance) == made
     assert (second.directory(KEY) / "x").read_bytes() == b"first"
     assert not late.path.exists()
-    assert not [name for name in first.remote.list("artifacts") if late.name in name]
+    assert not [name for name in first.backend.remote.list("artifacts") if late.name in name]
 
 
 def _race(
     url: str, root: Path, barrier: Barrier, answers: multiprocessing.Queue[tuple[str, str, str]]
 ) -> None:
-    store = SharedStore(Remote(url), root)
+    store = Store(ObjectStore(Remote(url), root))
     for i in range(6):
         key = f"{i:064x}"
         attempt = store.begin(key)
@@ -119,14 +120,14 @@ def test_two_machines_that_commit_one_key_at_once_agree_on_one(bucket: str, tmp_
     told = [answers.get(timeout=120) for _ in range(12)]
     for racer in racers:
         racer.join(30)
-    store = SharedStore(Remote(bucket), tmp_path / "c")
+    store = Store(ObjectStore(Remote(bucket), tmp_path / "c"))
     for i in range(6):
         own = {mine: stands for key, mine, stands in told if key == f"{i:064x}"}
         (winner,) = set(own.values())
         assert len(own) == 2
         assert winner in own
         assert store.verify(f"{i:064x}") == []
-        objects = [name for name in store.remote.list("artifacts") if f"{i:064x}/attempt" in name]
+        objects = [name for name in store.backend.remote.list("artifacts") if f"{i:064x}/attempt" in name]
         assert len(objects) == 1
         assert winner in objects[0]
 
@@ -134,12 +135,12 @@ def test_two_machines_that_commit_one_key_at_once_agree_on_one(bucket: str, tmp_
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ssdbench.store import Provenance
+from ssdbench.store import Provenance, Store
 from ssdbench.store.remote import Remote
-from ssdbench.store.shared import SharedStore
+from ssdbench.store.object_store import ObjectStore
 
 url, root, key, where = sys.argv[1:]
-store = SharedStore(Remote(url), Path(root))
+store = Store(ObjectStore(Remote(url), Path(root)))
 attempt = store.begin(key)
 (attempt.path / "x").write_bytes(b"1")
 (attempt.path / "y").write_bytes(b"2")
@@ -179,7 +180,7 @@ def test_a_kill_while_sending_leaves_a_whole_artifact_or_none(
     command = [sys.executable, "-c", KILLED, bucket, str(tmp_path / "a"), KEY, where]
     assert subprocess.run(command, timeout=120).returncode == -signal.SIGKILL
     again, other = machine("a"), machine("b")
-    sent = {name.rsplit("/", 1)[1] for name in other.remote.list("artifacts")}
+    sent = {name.rsplit("/", 1)[1] for name in other.backend.remote.list("artifacts")}
     assert sent == {"files": {"x"}, "manifest": {"x", "y"}, "after": {"x", "y", "DONE.json"}}[where]
     if where == "after":
         for store in (again, other):
@@ -192,12 +193,15 @@ def test_a_kill_while_sending_leaves_a_whole_artifact_or_none(
     made = put(again, KEY, {"x": b"1", "y": b"2"})
     assert machine("c").verify(KEY) == []
     # Housekeeping leaves what may be somebody's work, and removes it once it is old.
-    assert not [path for path in shared_gc.collect_shared(machine("c")).paths if str(path).startswith("s3:")]
-    monkeypatch.setattr(shared_gc, "_QUIET_SECONDS", -60.0)
-    monkeypatch.setattr(shared_gc, "_at_work", lambda part: False)  # as if this process were gone, too
-    removed = shared_gc.collect_shared(machine("c"))
+    assert not [path for path in gc.collect(machine("c")).paths if str(path).startswith("s3:")]
+    monkeypatch.setattr(gc, "_QUIET_SECONDS", -60.0)
+    monkeypatch.setattr(gc, "_at_work", lambda part: False)  # as if this process were gone, too
+    removed = gc.collect(machine("c"))
     assert {str(path).split("/")[-2] for path in removed.paths} == {path.name for path in lost}
-    assert {name.split("/")[3] for name in other.remote.list("artifacts")} == {"DONE.json", made.attempt}
+    assert {name.split("/")[3] for name in other.backend.remote.list("artifacts")} == {
+        "DONE.json",
+        made.attempt,
+    }
 
 
 def test_of_an_artifact_one_file_can_be_brought_alone(machine: Machine) -> None:
@@ -217,7 +221,7 @@ def test_damage_here_is_mended_and_damage_there_is_told(machine: Machine) -> Non
     (store.directory(KEY) / "x").write_bytes(b"wejghts")
     assert machine("a").verify(KEY) == []
     assert (store.directory(KEY) / "x").read_bytes() == b"weights"
-    store.remote.write(f"artifacts/ab/{KEY}/{made.attempt}/y", b"mode")
+    store.backend.remote.write(f"artifacts/ab/{KEY}/{made.attempt}/y", b"mode")
     assert machine("a").verify(KEY) == []  # the copy here is as it was committed
     found = hashlib.sha256(b"mode").hexdigest()[:12]
     (problem,) = machine("b").verify(KEY)
@@ -244,7 +248,7 @@ def test_what_one_machine_sets_aside_is_aside_everywhere_with_the_reason(machine
 
 
 def test_an_unreadable_manifest_counts_as_not_done_and_gives_way(machine: Machine) -> None:
-    machine("a").remote.write(DONE, b"{}")
+    machine("a").backend.remote.write(DONE, b"{}")
     store = machine("b")
     assert store.manifest(KEY) is None
     made = put(store, KEY, {"x": b"1"})
@@ -257,7 +261,7 @@ def test_removal_and_the_copy_left_on_another_machine(machine: Machine) -> None:
     assert second.verify(KEY) == []
     assert first.remove(KEY)
     assert first.manifest(KEY) is None
-    assert first.remote.list("artifacts") == {}
+    assert first.backend.remote.list("artifacts") == {}
     assert machine("b").manifest(KEY) is None
     lease = second.lease(KEY)  # asks again
     assert lease is not None
@@ -308,13 +312,15 @@ def test_a_lease_counts_on_other_machines_until_it_is_released(machine: Machine)
     again = second.lease(KEY)
     assert again is not None
     again.release()
-    assert first.remote.list("artifacts") == {}
+    assert first.backend.remote.list("artifacts") == {}
 
 
 def test_a_lease_without_heartbeat_is_taken_over_and_never_touched_again(bucket: str, tmp_path: Path) -> None:
-    def store(name: str, heartbeat: float) -> SharedStore:
+    def store(name: str, heartbeat: float) -> Store:
         remote = Remote(bucket)
-        return SharedStore(remote, tmp_path / name, leases=RemoteLeases(remote, heartbeat, expiry=0.6))
+        return Store(
+            ObjectStore(remote, tmp_path / name, leases=object_leases(remote, heartbeat, expiry=0.6))
+        )
 
     stuck, beating, waiting = store("a", 3600.0), store("b", 0.05), store("c", 0.05)
     lost, kept = stuck.lease(KEY), beating.lease(OTHER)
@@ -329,10 +335,10 @@ def test_a_lease_without_heartbeat_is_taken_over_and_never_touched_again(bucket:
     assert waiting.lease(OTHER) is None
     assert waiting.holder(OTHER) == kept.owner
     lost.release()  # must not remove what is another's by now
-    assert stuck.remote.read(f"artifacts/ab/{KEY}/LEASE") is not None
+    assert stuck.backend.remote.read(f"artifacts/ab/{KEY}/LEASE") is not None
     taken.release()
     kept.release()
-    assert stuck.remote.list("artifacts") == {}
+    assert stuck.backend.remote.list("artifacts") == {}
 
 
 def test_a_lease_asks_again_what_is_done(machine: Machine) -> None:
@@ -367,13 +373,15 @@ def test_a_server_that_ignores_the_condition_is_refused(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = machine("a")
-    pipe = type(store.remote._fs).pipe_file
+    pipe = type(store.backend.remote._fs).pipe_file
     monkeypatch.setattr(
-        store.remote._fs, "pipe_file", lambda path, data, mode="": pipe(store.remote._fs, path, data)
+        store.backend.remote._fs,
+        "pipe_file",
+        lambda path, data, mode="": pipe(store.backend.remote._fs, path, data),
     )
     with pytest.raises(RemoteError, match="a second time"):
         put(store, KEY, {"x": b"1"})
-    assert store.remote.list("artifacts") == {}
+    assert store.backend.remote.list("artifacts") == {}
 
 
 def test_a_node_brings_inputs_to_itself_and_commits(
@@ -429,8 +437,8 @@ def test_copies_on_a_node_are_dropped_unless_in_use_the_oldest_first(
 
 
 def test_places() -> None:
-    assert type(open_store("results")) is Store
-    assert type(open_store("file:///data/my%20results")) is Store
+    assert type(open_store("results").backend) is Directory
+    assert type(open_store("file:///data/my%20results").backend) is Directory
     assert open_store("file:///data/my%20results").root == Path("/data/my results")
     with pytest.raises(SsdbenchError, match="names no host"):
         open_store("file://server/results")
@@ -486,7 +494,7 @@ def test_a_missing_package_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatc
 def test_a_manifest_is_written_as_in_a_directory(machine: Machine, tmp_path: Path) -> None:
     """The same files give the same digest and ``DONE.json`` but for attempt, time and host."""
     shared, plain = put(machine("a"), KEY, {"x": b"1"}), put(Store(tmp_path / "plain"), KEY, {"x": b"1"})
-    data = machine("a").remote.read(DONE)
+    data = machine("a").backend.remote.read(DONE)
     assert data is not None
     own = json.loads((tmp_path / "plain" / DONE).read_bytes())
     assert json.loads(data) | {"attempt": plain.attempt, "started": plain.started} == own

@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 from test_shared import KEY, OTHER, put
 
-from ssdbench.store import InputDigest
+from ssdbench.store import InputDigest, Store
+from ssdbench.store.gc import collect
+from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.remote import Remote
 from ssdbench.store.remote_errors import RemoteError
-from ssdbench.store.shared import SharedStore
-from ssdbench.store.shared_gc import collect_shared
 
 INPUTS = {"model": InputDigest(key=OTHER, digest="1" * 64)}
 
-Machine = Callable[[str], SharedStore]
+Machine = Callable[[str], Store]
 
 
 @pytest.fixture
 def machine(bucket: str, tmp_path: Path) -> Machine:
-    return lambda name: SharedStore(Remote(bucket), tmp_path / name)
+    return lambda name: Store(ObjectStore(Remote(bucket), tmp_path / name))
 
 
 def write(scratch: Path, **files: str) -> None:
@@ -35,18 +35,18 @@ def write(scratch: Path, **files: str) -> None:
         (scratch / f"{name}.1").replace(scratch / name)
 
 
-def send(store: SharedStore) -> None:
+def send(store: Store) -> None:
     store.keep_safe(KEY).close(send=True)
 
 
-def kept(store: SharedStore, inputs: dict[str, InputDigest] = INPUTS) -> dict[str, str]:
+def kept(store: Store, inputs: dict[str, InputDigest] = INPUTS) -> dict[str, str]:
     """What a machine goes on from."""
     scratch, _ = store.scratch(KEY, inputs, "s")
     return {path.name: path.read_text() for path in scratch.iterdir() if not path.name.startswith(".")}
 
 
-def objects(store: SharedStore) -> list[str]:
-    return [name for name in store.remote.list("artifacts") if "/scratch/" in name]
+def objects(store: Store) -> list[str]:
+    return [name for name in store.backend.remote.list("artifacts") if "/scratch/" in name]
 
 
 @pytest.mark.parametrize("links", [True, False])
@@ -236,6 +236,6 @@ def test_gc_leaves_what_an_unfinished_stage_keeps(machine: Machine, monkeypatch:
     scratch, _ = store.scratch(KEY, INPUTS, "s")
     write(scratch, checkpoint="100")
     send(store)
-    monkeypatch.setattr("ssdbench.store.shared_gc._QUIET_SECONDS", -3600.0)
-    collect_shared(machine("b"))
+    monkeypatch.setattr("ssdbench.store.gc._QUIET_SECONDS", -3600.0)
+    collect(machine("b"))
     assert kept(machine("c")) == {"checkpoint": "100"}

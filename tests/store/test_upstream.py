@@ -15,9 +15,9 @@ from test_shared import put
 
 from ssdbench.errors import UsageError
 from ssdbench.store import Store
+from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.places import open_upstream
 from ssdbench.store.remote import Remote
-from ssdbench.store.shared import SharedStore
 from ssdbench.store.upstream import Layered, Unfit, Upstream
 
 MODEL, SAMPLES, SCORE = "aa" * 32, "bb" * 32, "cc" * 32
@@ -100,7 +100,7 @@ def test_what_is_taken_is_what_was_committed_there(upstream: Upstream, theirs: S
 
 
 def test_damage_there_is_not_taken_over(upstream: Upstream, tmp_path: Path) -> None:
-    if isinstance(getattr(upstream, "_remote", None), Remote) and upstream.name.startswith("s3"):
+    if upstream.name.startswith("s3"):
         manifest = upstream.manifest(SAMPLES)
         assert manifest is not None
         Remote(upstream.name).write(f"artifacts/bb/{SAMPLES}/{manifest.attempt}/y", b"sampled")
@@ -159,9 +159,9 @@ def test_what_is_stale_there_does_not_count(theirs: Store, tmp_path: Path) -> No
 
 
 def test_taken_into_a_store_on_a_url_it_is_sent_there(theirs: Store, bucket: str, tmp_path: Path) -> None:
-    own = SharedStore(Remote(bucket), tmp_path / "a")
+    own = Store(ObjectStore(Remote(bucket), tmp_path / "a"))
     Layered(own, open_upstream(theirs.root)).take(MODEL)
-    other = SharedStore(Remote(bucket), tmp_path / "b")
+    other = Store(ObjectStore(Remote(bucket), tmp_path / "b"))
     assert other.verify(MODEL) == []
     assert (other.directory(MODEL) / "model/x").read_bytes() == b"weights"
 

@@ -106,13 +106,13 @@ def _store(results: str) -> Iterator[tuple[str, str]]:
     import shutil
 
     from ssdbench.cli.common import quantity
+    from ssdbench.store.object_store import copies_of
     from ssdbench.store.places import as_directory
-    from ssdbench.store.shared_reading import working_copy
 
     place = as_directory(results)
     if place is None:
         yield "results", f"{results} ({_found(_reach, results)})"
-        place = working_copy(results)
+        place = copies_of(results)
         yield "working copy", str(place)
     existing = next(parent for parent in (place.absolute(), *place.absolute().parents) if parent.exists())
     if as_directory(results) is not None:

@@ -38,8 +38,6 @@ def gc(
     from ssdbench.cli.common import open_store, quantity
     from ssdbench.errors import SsdbenchError, UsageError
     from ssdbench.store.gc import collect, verify_all
-    from ssdbench.store.shared import SharedStore
-    from ssdbench.store.shared_gc import collect_shared
 
     store = open_store(results)
     if set_aside and not verify:
@@ -57,10 +55,7 @@ def gc(
             raise SsdbenchError(f"{len(problems)} problems in {store.name}; {mend}")
         typer.echo(f"every file in {store.name} is as it was committed", err=True)
         return
-    if isinstance(store, SharedStore):
-        collected = collect_shared(store, dry_run=dry_run)
-    else:
-        collected = collect(store, dry_run=dry_run)
+    collected = collect(store, dry_run=dry_run)
     for path in collected.paths:
         typer.echo(path)
     verb = "would free" if dry_run else "freed"

@@ -73,7 +73,6 @@ def run(
     from ssdbench.cli.sheets import Planned
     from ssdbench.engine import View, make_view
     from ssdbench.plan import Graph, cost, decide
-    from ssdbench.store.shared import SharedStore
 
     selection = Selection.of(profile, only, overrides, limit, seed)
     planned = [Planned.of(selection.load(suite)) for suite in suites]
@@ -95,7 +94,7 @@ def run(
         take(graph, store, upstream, fresh=kinds)
     decisions = decide(graph, store, kinds)
     # Of what nodes send to a URL next to nothing comes here.
-    if disk_check and not (engine is options.Engine.RAY and isinstance(store, SharedStore)):
+    if disk_check and not (engine is options.Engine.RAY and store.url is not None):
         refuse_full_disk(cost(graph, decisions), store.root)
     run_graph = engine_of(engine, ray_address, gpus_per_stage)
     view: View = make_view()

@@ -7,10 +7,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ssdbench.store import Attempt, FileEntry, InputDigest
+from ssdbench.store import Attempt, FileEntry, InputDigest, Store
 from ssdbench.store.files import remove_tree
 from ssdbench.store.node import cache_bytes, fetch_inputs, in_use, make_room, node_store
-from ssdbench.store.shared import SharedStore
 from ssdbench.worker import Job
 
 log = logging.getLogger(__name__)
@@ -43,7 +42,7 @@ class Unpacked:
     ``given_up()`` tells whether another machine has gone on with the stage.
     """
 
-    def __init__(self, store: SharedStore, attempt: Attempt, sources: str) -> None:
+    def __init__(self, store: Store, attempt: Attempt, sources: str) -> None:
         self.log = store.log_path(attempt).with_suffix(".node.log")
         self.job = self.log.with_suffix(".json")
         self.sent = False

@@ -18,7 +18,6 @@ from ssdbench.faults import OUT_OF_MEMORY, disk_fault, memory_fault
 from ssdbench.plan.graph import Node
 from ssdbench.store import Attempt, InputDigest, Measured, Provenance, Store
 from ssdbench.store.node import BadInputs
-from ssdbench.store.shared import SharedStore
 from ssdbench.store.sources import digest_sources, git_commit, package_directory
 from ssdbench.worker import EXIT_KNOWN, EXIT_OK, Failed, Finished, Job, Progress
 
@@ -62,7 +61,7 @@ class StageThread(threading.Thread):
         self.slot = slot
         self._store = store
         self._start_worker = start
-        self._shipping = store if ships and isinstance(store, SharedStore) else None
+        self._shipping = store if ships and store.url is not None else None
         self._replaces = replaces
         self._told = told
         self._finished = finished

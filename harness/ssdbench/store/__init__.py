@@ -1,6 +1,5 @@
 """Artifacts and records on disk: commit, leases, verification, housekeeping. Knows nothing of plans."""
 
-from ssdbench.store.artifacts import Attempt, Store, now
 from ssdbench.store.manifest import (
     FileEntry,
     InputDigest,
@@ -10,9 +9,10 @@ from ssdbench.store.manifest import (
     Provenance,
     files_digest,
 )
-from ssdbench.store.reading import StoreReader
 from ssdbench.store.record import Record, StageRecord
 from ssdbench.store.sheets import Sheet
+from ssdbench.store.store import Attempt, Store, now
+from ssdbench.store.upstream import StoreReader
 
 __all__ = [
     "Attempt",

@@ -1,210 +1,186 @@
-"""The store: artifacts committed once and whole, their leases and scratch, and the records made of them."""
+"""Finished artifacts: what ``DONE.json`` says of them, whether they are whole and up to date, and taking them back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import logging
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
-
-from pydantic import BaseModel, ValidationError
 
 from ssdbench.errors import SsdbenchError
-from ssdbench.store import lease as leases
-from ssdbench.store.files import (
-    check_file_system,
-    create_once,
-    fsync_path,
-    give_plain_mode,
-    make_durable_directory,
-    remove_tree,
-    walk_directories,
-    write_atomically,
-)
-from ssdbench.store.manifest import (
-    MIXED,
-    FileEntry,
-    InputDigest,
-    Manifest,
-    Provenance,
-    files_digest,
-    merged_ancestors,
-    scan_files,
-)
+from ssdbench.store.backend import MANIFESTS, Backend, object_name
+from ssdbench.store.checked import Signature, signature_of
+from ssdbench.store.manifest import Manifest, parse_manifest
 from ssdbench.store.owner import Owner
-from ssdbench.store.reading import StoreReader, log, signature_of
-from ssdbench.store.record import Record, record_path, thumbnail_path
-from ssdbench.store.sheets import Sheet, write_sheet
+from ssdbench.store.record import record_path, thumbnail_path
 
-_LOGS_KEPT = 5
-SCRATCH_NOTE = ".note.json"
+log = logging.getLogger(__name__)
 
 
-def now() -> str:
-    """Tell the present UTC time in ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+class Artifacts:
+    """The finished artifacts of a store; :class:`ssdbench.store.Store` also makes and removes them."""
 
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.root = backend.root
+        self.name = backend.name
+        self._parsed: dict[str, tuple[Signature, Manifest]] = {}
 
-class Closing(Protocol):
-    """What goes on beside a stage until it is closed."""
-
-    def close(self, *, send: bool, until: Callable[[], bool] = ...) -> None:
-        """End it; with ``send`` after its work was done a last time, unless ``until`` says to wait no longer."""
-        ...
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One try at making an artifact: a fresh directory that its owner alone writes to."""
-
-    key: str
-    name: str
-    path: Path
-    owner: Owner
-    started: str
-
-
-class ScratchNote(BaseModel):
-    """What the content of a scratch directory was made from."""
-
-    inputs: dict[str, InputDigest]
-    sources: str
-
-
-class Store(StoreReader):
-    """Artifacts, records and sheets under one directory, which is created at the first write."""
-
-    # ---- making an artifact
-
-    def check_place(self) -> None:
-        """Refuse a file system that cannot hold a store, before any work.
+    def key_dir(self, key: str) -> Path:
+        """The directory of one spec key, which need not exist.
 
         Raises:
-            UsageError: see :func:`ssdbench.store.files.check_file_system`.
+            ValueError: ``key`` is not 64 hex digits.
         """
-        check_file_system(self.root)
+        return self.root / object_name(key)
 
-    def lease(self, key: str) -> leases.Lease | None:
-        """Take the key's lease, or None while another live process holds it; a context manager."""
-        return leases.acquire(self.key_dir(key) / "LEASE", self.root)
+    def all_keys(self) -> Iterator[str]:
+        """Every key that has a directory here, finished or not."""
+        self.backend.look(MANIFESTS)
+        for path in sorted((self.root / "artifacts").glob("??/*")):
+            if re.fullmatch(r"[0-9a-f]{64}", path.name):
+                yield path.name
 
-    def scratch(
-        self, key: str, inputs: Mapping[str, InputDigest] | None = None, sources: str = ""
-    ) -> tuple[Path, str]:
-        """Open the directory where an unfinished stage keeps what its next attempt goes on from.
+    def manifest(self, key: str) -> Manifest | None:
+        """What ``DONE.json`` says, or None where the artifact is not done.
 
-        What was kept while consuming other inputs is dropped: no checkpoint may mix two data sets.
-
-        Returns:
-            The directory, and the digest of the sources that have worked in it: ``sources``, or ``mixed``
-            where an earlier attempt's differed.
-        """
-        path = self.key_dir(key) / "scratch"
-        note = path / SCRATCH_NOTE
-        present = ScratchNote(inputs=dict(inputs or {}), sources=sources)
-        if path.is_dir():
-            try:
-                before = ScratchNote.model_validate_json(note.read_bytes())
-            except (OSError, ValidationError):
-                before = None
-            if before is None or before.inputs != present.inputs:
-                remove_tree(path)
-            elif before.sources != sources:
-                present = ScratchNote(inputs=present.inputs, sources=MIXED)
-        path.mkdir(parents=True, exist_ok=True)
-        write_atomically(note, present.model_dump_json().encode())
-        return path, present.sources
-
-    def keep_safe(self, key: str) -> Closing | None:
-        """Start what keeps the scratch directory where other machines find it, if this store is not that place."""
-        return None
-
-    def log_path(self, attempt: Attempt) -> Path:
-        """Where the attempt's worker logs; the directory is created."""
-        path = self.key_dir(attempt.key) / "logs" / f"{attempt.name}.log"
-        path.parent.mkdir(exist_ok=True)
-        return path
-
-    def begin(self, key: str, name: str | None = None) -> Attempt:
-        """Create a fresh attempt directory, named after this process; ``name`` is one that another has given it."""
-        owner = Owner.current()
-        name = name or f"attempt-{owner.tag}"
-        path = self.key_dir(key) / name
-        make_durable_directory(path, self.root)
-        return Attempt(key, name, path, owner, now())
-
-    def commit(self, attempt: Attempt, provenance: Provenance) -> Manifest:
-        """Make the attempt the key's artifact, unless another attempt became it first, which is then adopted.
-
-        Everything is flushed before ``DONE.json`` appears, so that whoever sees it sees whole files.
-
-        Returns:
-            The manifest of the artifact that stands; the loser's attempt is removed.
+        One that is no valid manifest counts as not done, and is set aside.
 
         Raises:
-            SsdbenchError: the attempt's directory is gone or holds something that is no plain file, or a
-                damaged ``DONE.json`` stands in the way and cannot be moved.
+            NewerStore: a later version of ssdbench wrote it.
         """
-        return self._stand(attempt, self._manifest_of(attempt, provenance, flushed(attempt)))
+        self.backend.look(MANIFESTS)
+        try:
+            return self._manifest_here(key)
+        except ValueError:
+            return self.refresh(key)
 
-    def _manifest_of(self, attempt: Attempt, provenance: Provenance, files: dict[str, FileEntry]) -> Manifest:
-        return Manifest(
-            **provenance.model_dump(),
-            key=attempt.key,
-            attempt=attempt.name,
-            files=files,
-            digest=files_digest(files),
-            ancestors=merged_ancestors(
-                found
-                for consumed in provenance.inputs.values()
-                if (found := self.manifest(consumed.key)) is not None and found.digest == consumed.digest
-            ),
-            started=attempt.started,
-            host=attempt.owner.host,
-        )
+    def refresh(self, key: str) -> Manifest | None:
+        """Ask again whether an artifact is done; returns its manifest.
 
-    def take(self, attempt: Attempt, manifest: Manifest) -> Manifest:
-        """Make a copy of another store's artifact, which ``attempt`` holds, the key's: as ``commit`` does.
-
-        Its manifest is kept but for the name of the attempt.
-
-        Raises:
-            SsdbenchError: the files are not those of the manifest, or as ``commit`` does.
+        What another machine has finished since comes with what it was made from, and its record.
         """
-        files = flushed(attempt, plain=False)
-        if files != manifest.files:
-            wrong = sorted(
-                name for name in files.keys() | manifest.files if files.get(name) != manifest.files.get(name)
-            )
-            raise SsdbenchError(f"{', '.join(wrong[:3])}: not what was committed there")
-        return self._stand(attempt, manifest.model_copy(update={"attempt": attempt.name}))
-
-    def _stand(self, attempt: Attempt, manifest: Manifest) -> Manifest:
-        """Publish a flushed attempt; returns what stands, the loser being removed."""
-        standing = self._publish(attempt, manifest, manifest.model_dump_json(indent=1).encode())
-        if standing.attempt != attempt.name:
-            remove_tree(attempt.path)
-            return standing
-        for name in manifest.files:
-            self._seen[attempt.path / name] = signature_of(attempt.path / name)
-        remove_tree(self.key_dir(attempt.key) / "scratch")
-        return standing
-
-    def _publish(self, attempt: Attempt, manifest: Manifest, data: bytes) -> Manifest:
-        """Create ``DONE.json`` with ``data`` unless there is one; returns the manifest that stands."""
-        done = self.key_dir(attempt.key) / "DONE.json"
-        while not create_once(done, data):
-            winner = self.manifest(attempt.key)
-            if winner is not None:
-                return winner
-            if done.exists():
-                raise SsdbenchError(f"{done} is not valid and cannot be set aside")
+        self.backend.look(MANIFESTS)
+        before = self._parsed_here(key)
+        self.backend.bring([object_name(key, "DONE.json")])
+        try:
+            manifest = self._manifest_here(key)
+        except ValueError as error:
+            self._move_aside(key, f"unreadable-{Owner.current().token}", f"DONE.json is not valid: {error}")
+            return None
+        if self.backend.follows and manifest is not None and manifest != before:
+            self._follow(manifest)
         return manifest
 
-    def discard(self, attempt: Attempt) -> None:
-        """Remove an attempt that came to nothing; scratch and log stay."""
-        remove_tree(attempt.path)
+    def _parsed_here(self, key: str) -> Manifest | None:
+        try:
+            return self._manifest_here(key)
+        except ValueError:
+            return None
+
+    def _manifest_here(self, key: str) -> Manifest | None:
+        """What the file here says; ValueError where it is not valid."""
+        done = self.key_dir(key) / "DONE.json"
+        try:
+            signature = signature_of(done)
+            known = self._parsed.get(key)
+            if known is not None and known[0] == signature:
+                return known[1]
+            data = done.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        manifest = parse_manifest(data, key)
+        self._parsed[key] = (signature, manifest)
+        return manifest
+
+    def _follow(self, manifest: Manifest) -> None:
+        """Bring the manifests of what an artifact was made from, as far as they are not here, and its record."""
+        sources = {consumed.key for consumed in manifest.inputs.values()} | manifest.ancestors.keys()
+        names = [
+            object_name(key, "DONE.json") for key in sources if not (self.key_dir(key) / "DONE.json").exists()
+        ]
+        if manifest.kind == "score":
+            names += [
+                path(Path("records"), manifest.key).as_posix() for path in (thumbnail_path, record_path)
+            ]
+        self.backend.bring(names)
+
+    def upstream_of(self, key: str) -> str | None:
+        """Nothing here is upstream; see :class:`ssdbench.store.upstream.Layered`."""
+        return None
+
+    def directory(self, key: str) -> Path:
+        """The directory of this machine that holds a finished artifact's files, fetched where they are not here.
+
+        Raises:
+            SsdbenchError: the artifact is not done, or what is there is not what was committed.
+        """
+        return self._fetched(key, None)
+
+    def file(self, key: str, name: str) -> Path:
+        """One file of a finished artifact, where no other is needed; it need not exist.
+
+        Raises:
+            SsdbenchError: as :meth:`directory`.
+        """
+        return self._fetched(key, name) / name
+
+    def _fetched(self, key: str, only: str | None) -> Path:
+        manifest = self.manifest(key)
+        if manifest is None:
+            raise SsdbenchError(f"artifact {key[:12]} is not done")
+        prefix = object_name(key, manifest.attempt)
+        wanted = {name: entry for name, entry in manifest.files.items() if only in (None, name)}
+        problem = self.backend.fetch(prefix, wanted)
+        if problem is not None:
+            raise SsdbenchError(f"artifact {key[:12]} in {self.name}: {problem}")
+        return self.root / prefix
+
+    def stale(self, key: str, look: Callable[[str], Manifest | None] | None = None) -> str | None:
+        """Why a finished artifact no longer fits what it was made from, or None.
+
+        What is not there now (its samples were dropped, say) makes nothing stale, but what that was made from
+        in turn may. ``look`` stands for :meth:`manifest`, for who asks of thousands and has looked before.
+        """
+        look = look or self.manifest
+        manifest = look(key)
+        if manifest is None:
+            return None
+        for role, consumed in manifest.inputs.items():
+            present = look(consumed.key)
+            if present is not None and present.digest != consumed.digest:
+                return f"its input '{role}' ({present.title}) has other content than it was made from"
+        for ancestor, digest in manifest.ancestors.items():
+            present = look(ancestor)
+            if present is not None and present.digest != digest:
+                return f"what its inputs were made from ({present.title}) has other content now"
+        return None
+
+    def verify(self, key: str, *, trust_seen: bool = False, strict: bool = False) -> list[str]:
+        """Compare a finished artifact's files with its manifest; a problem a line, none where all is well.
+
+        Of a store on a URL the files here are compared, and fetched again where they are damaged.
+
+        Args:
+            key: spec key.
+            trust_seen: skip files that this process has read before and that carry the same size, inode and
+                modification time as then.
+            strict: count hidden files that were never committed as problems too; desktops and NFS make such. Of a
+                store on a URL, read the objects themselves and keep nothing.
+        """
+        manifest = self.manifest(key)
+        if manifest is None:
+            return ["the artifact is not done"]
+        prefix = object_name(key, manifest.attempt)
+        return self.backend.verify(prefix, manifest.files, trust_seen=trust_seen, strict=strict)
+
+    def aside_reason(self, key: str) -> str | None:
+        """Why an artifact of this key was set aside last, if one was."""
+        self.backend.look(MANIFESTS)
+        notes = list((self.key_dir(key) / "aside").glob("*.txt"))
+        if not notes:
+            return None
+        return max(notes, key=lambda path: path.stat().st_mtime_ns).read_text(encoding="utf-8").strip()
 
     # ---- taking an artifact back
 
@@ -213,82 +189,18 @@ class Store(StoreReader):
 
         Its files stay until ``gc``, since somebody may be reading them.
         """
-        manifest = self.manifest(key)
+        manifest = self.refresh(key)
         if manifest is None or manifest.attempt != attempt:
             return False
         return self._move_aside(key, attempt, reason)
 
-    def _damaged(self, key: str, reason: str) -> None:
-        self._move_aside(key, f"unreadable-{Owner.current().token}", reason)
-
     def _move_aside(self, key: str, name: str, reason: str) -> bool:
-        directory = self.key_dir(key)
-        aside = directory / "aside"
+        aside = object_name(key, "aside", name)
         try:
-            aside.mkdir(exist_ok=True)
-            (directory / "DONE.json").rename(aside / f"{name}.json")
-            write_atomically(aside / f"{name}.txt", f"{reason}\n".encode())
+            self.backend.move(object_name(key, "DONE.json"), f"{aside}.json")
+            self.backend.write(f"{aside}.txt", f"{reason}\n".encode())
         except OSError as error:
             log.warning("artifact %s (%s) could not be set aside: %s", key[:12], reason, error)
             return False
-        fsync_path(directory)
         log.warning("artifact %s was set aside: %s", key[:12], reason)
         return True
-
-    def remove(self, key: str) -> bool:
-        """Drop a finished artifact that is no longer needed; False where another process holds its lease.
-
-        ``DONE.json``, created last, goes first: a kill in between leaves an unfinished key, not a false one.
-        """
-        lease = self.lease(key)
-        if lease is None:
-            return False
-        with lease:
-            self._remove_files(key, lease)
-        return True
-
-    def _remove_files(self, key: str, lease: leases.Lease) -> None:
-        directory = self.key_dir(key)
-        (directory / "DONE.json").unlink(missing_ok=True)
-        fsync_path(directory)
-        for path in directory.iterdir():
-            if path != lease.path:
-                remove_tree(path)
-
-    def clean(self, key: str) -> None:
-        """Remove the key's leftovers and all but its last logs; for the holder of its lease."""
-        for path in self.leftovers(key):
-            remove_tree(path)
-        for path in self.logs(key)[:-_LOGS_KEPT]:
-            path.unlink(missing_ok=True)
-            path.with_suffix(".json").unlink(missing_ok=True)
-
-    # ---- records and sheets
-
-    def write_record(self, record: Record, thumbnail: bytes | None = None) -> Path:
-        """Write the record, and before it the PNG that its ``thumbnail`` names."""
-        make_durable_directory(self.records_dir, self.root)
-        if thumbnail is not None:
-            write_atomically(thumbnail_path(self.records_dir, record.key), thumbnail)
-        path = record_path(self.records_dir, record.key)
-        write_atomically(path, record.model_dump_json(indent=2).encode())
-        return path
-
-    def save_sheet(self, sheet: Sheet) -> Path:
-        """Note what is being run, in place of the same suite's and profile's last sheet."""
-        return write_sheet(self.suites_dir, sheet, self.root)
-
-
-def flushed(attempt: Attempt, *, plain: bool = True) -> dict[str, FileEntry]:
-    """Flush all that an attempt wrote; returns its files, which get the usual mode unless they may be links."""
-    if not attempt.path.is_dir():
-        raise SsdbenchError(f"the attempt's directory is gone: {attempt.path}")
-    files = scan_files(attempt.path)
-    for name in files:
-        if plain:  # safetensors makes files that nobody but their owner can read
-            give_plain_mode(attempt.path / name, attempt.path)
-        fsync_path(attempt.path / name)
-    for directory in walk_directories(attempt.path):
-        fsync_path(directory)
-    fsync_path(attempt.path.parent)
-    return files

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from ssdbench.errors import UsageError
 
-_CHUNK = 1 << 20
 # How a file system says that it does not know an operation. Which of them it says is up to its author.
 UNSUPPORTED = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 _NO_LINKS = UNSUPPORTED | {errno.EMLINK}
@@ -22,12 +21,9 @@ _NO_FLUSH = UNSUPPORTED | {errno.EACCES, errno.EBADF, errno.EISDIR}
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes as 64 hex digits, read in chunks of 1 MiB (hashing releases the GIL)."""
-    digest = hashlib.sha256()
+    """SHA-256 of a file's bytes as 64 hex digits."""
     with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fsync_path(path: Path) -> None:

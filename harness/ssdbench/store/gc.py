@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssdbench.store.artifacts import Store
 from ssdbench.store.files import is_temporary, remove_tree, tree_bytes
+from ssdbench.store.node import being_used
+from ssdbench.store.owner import Owner
+from ssdbench.store.remote import Object
+from ssdbench.store.store import Store
+
+_QUIET_SECONDS = 3600.0
+"""Objects younger than that may be of somebody at work whose clock is off; a held lease is beaten every 15 s."""
 
 
 @dataclass(frozen=True)
@@ -28,40 +36,49 @@ class Problem:
     text: str
 
 
-def collect(
-    store: Store, *, dry_run: bool = False, skip: Callable[[Path], bool] = lambda directory: False
-) -> Collected:
-    """Remove leftover attempts, artifacts set aside, scratch of finished stages and temporary files.
+def collect(store: Store, *, dry_run: bool = False) -> Collected:
+    """Remove leftover attempts, artifacts set aside, scratch of finished stages, temporary files and lapsed leases.
 
-    A key whose lease is held is left alone, as is one whose directory is to be skipped. Finished artifacts, records and
-    sheets stay.
+    A key on which somebody works is left alone, and so are copies that a stage on this machine uses, what an
+    unfinished stage keeps, and objects that are younger than an hour. Finished artifacts, records and sheets stay.
     """
     paths: list[Path | str] = []
     total = 0
-    for key in store.all_keys():
-        if skip(store.key_dir(key)):
+    here = Store(store.root)  # of a store on a URL, the copies
+    for key in here.all_keys():
+        if being_used(here.key_dir(key)):
             continue
-        lease = None if dry_run else store.lease(key)
-        if (dry_run and store.holder(key) is not None) or (not dry_run and lease is None):
+        lease = None if dry_run else here.lease(key)
+        if (dry_run and here.holder(key) is not None) or (not dry_run and lease is None):
             continue
         try:
-            found = _garbage(store, key)
-            total += sum(tree_bytes(path) for path in found)
-            paths += found
-            if not dry_run:
-                for path in found:
-                    remove_tree(path)
+            total += _remove(_garbage(here, key), paths, dry_run)
         finally:
             if lease is not None:
                 lease.release()
     for directory in (store.records_dir, store.suites_dir):
-        found = [path for path in directory.glob(".*.tmp") if is_temporary(path)]
-        total += sum(tree_bytes(path) for path in found)
-        paths += found
-        if not dry_run:
-            for path in found:
-                remove_tree(path)
+        total += _remove([path for path in directory.glob(".*.tmp") if is_temporary(path)], paths, dry_run)
+    by_key: dict[str, dict[str, Object]] = defaultdict(dict)
+    for name, entry in store.backend.listing().items():
+        parts = name.split("/")
+        if len(parts) > 3:
+            by_key[parts[2]][name] = entry
+    for key, objects in sorted(by_key.items()):
+        found = _garbage_objects(store, key, objects)
+        paths += [f"{store.name}/{name}" for name in found]
+        total += sum(objects[name].size for name in found)
+        if found and not dry_run:
+            store.backend.remove(found)
     return Collected(paths, total)
+
+
+def _remove(found: list[Path], paths: list[Path | str], dry_run: bool) -> int:
+    """Remove what was found, noting it in ``paths``; returns its bytes."""
+    total = sum(tree_bytes(path) for path in found)
+    paths += found
+    for path in [] if dry_run else found:
+        remove_tree(path)
+    return total
 
 
 def _garbage(store: Store, key: str) -> list[Path]:
@@ -77,6 +94,26 @@ def _garbage(store: Store, key: str) -> list[Path]:
     if scratch.is_dir() and store.manifest(key) is not None:
         found.append(scratch)
     return found
+
+
+def _garbage_objects(store: Store, key: str, objects: Mapping[str, Object]) -> list[str]:
+    quiet = time.time() - _QUIET_SECONDS
+    if any(name.endswith("/LEASE") and entry.modified > quiet for name, entry in objects.items()):
+        return []
+    old = {name.split("/")[3]: name for name, entry in objects.items() if entry.modified <= quiet}
+    young = {name.split("/")[3] for name, entry in objects.items() if entry.modified > quiet}
+    suspects = {part for part in old.keys() - young - {"DONE.json"} if not _at_work(part)}
+    if not suspects:
+        return []
+    # The listing may be older than a commit.
+    manifest = store.refresh(key)
+    suspects -= {manifest.attempt if manifest is not None else "scratch"}
+    return [name for name in objects if name.split("/")[3] in suspects]
+
+
+def _at_work(part: str) -> bool:
+    owner = Owner.from_tag(part.removeprefix("attempt-"))
+    return owner is not None and owner.here and not owner.dead
 
 
 def verify_all(store: Store, *, set_aside: bool = False) -> list[Problem]:

@@ -1,25 +1,35 @@
-"""Leases: they save duplicate work between processes; committing once never depends on them."""
+"""Leases: they save duplicate work between processes and machines; committing once never depends on them.
+
+A lease is a file or an object that is created once, names its holder, and is changed by every heartbeat. Clocks of
+two machines may differ, so a lease counts until this process has seen it unchanged for a while on its own clock.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Annotated, Protocol
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ssdbench.errors import SsdbenchError, UsageError
 from ssdbench.store.files import create_once, make_durable_directory, place_once, temporary_beside
 from ssdbench.store.owner import Owner
+from ssdbench.store.remote import Remote
+
+log = logging.getLogger(__name__)
 
 BEATS = 4  # heartbeats before a lease expires
-
-# Of leases that this process has looked at: when it saw the last sign of life, on its own clock.
-_last_sign: dict[Path, tuple[str, int, float]] = {}
+_LOOK_SECONDS = 5.0
+_CLOCKS_SECONDS = 900.0
+"""S3 refuses requests of a machine whose clock is further off."""
 
 
 def expiry_seconds() -> float:
@@ -47,102 +57,92 @@ def positive_setting(variable: str, default: float, unit: str) -> float:
     return value
 
 
-class Lease:
-    """A held lease. A daemon thread touches its file until ``release``; use it as a context manager.
+@dataclass(frozen=True)
+class Sign:
+    """A lease as it was read; two are equal when no heartbeat came between.
 
-    ``on_loss`` is called on that thread if another process has taken the lease over, this one having been suspended
-    or cut off for longer than leases last.
+    ``owner`` is None where the content is not valid. ``beat`` is what a heartbeat changes. ``age`` is the seconds since
+    the last heartbeat by the clock of the place where the lease is, 0 where that has no clock to trust.
     """
 
-    def __init__(self, path: Path, owner: Owner, heartbeat: float | None = None) -> None:
-        self.path = path
-        self.owner = owner
-        self.on_loss: Callable[[], None] = lambda: None
-        self._heartbeat = expiry_seconds() / BEATS if heartbeat is None else heartbeat
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"lease {path.parent.name[:8]}", daemon=True)
-        self._thread.start()
-
-    def _beat(self) -> None:
-        while not self._over.wait(self._heartbeat):
-            try:
-                # A lease that another process took over is no longer ours to touch. One that is not there or cannot
-                # be read just now tells nothing.
-                found = self._found()
-                if found is not None and found != self.owner:
-                    self.on_loss()
-                    return
-                self._touch()
-            except (OSError, SsdbenchError):
-                continue
-
-    def release(self) -> None:
-        """Stop the heartbeat and remove the lease, unless it has become another process's."""
-        if self._over.is_set():
-            return
-        self._over.set()
-        self._thread.join()
-        if self._found() == self.owner:
-            self._remove()
-
-    # ---- where the lease is
-
-    def _found(self) -> Owner | None:
-        return read_owner(self.path)
-
-    def _touch(self) -> None:
-        os.utime(self.path)
-
-    def _remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-
-    def __enter__(self) -> Lease:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
+    owner: Owner | None
+    beat: int | bytes
+    age: float = field(default=0.0, compare=False)
 
 
-def read_owner(path: Path) -> Owner | None:
-    """The owner that a lease file names, or None where there is no readable one."""
-    try:
-        return Owner.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
+class _Place(Protocol):
+    """Where leases are: what files and objects do differently."""
+
+    costly: bool
+    """Whether a look is a request that somebody pays for."""
+
+    def create(self, name: str, owner: Owner) -> bool:
+        """Create a lease unless there is one; returns whether the one that is there now is ``owner``'s."""
+
+    def read(self, name: str, *, exact: bool = False) -> Sign | None:
+        """Read a lease, or None where there is none; ``exact`` may write in order to learn the place's clock."""
+
+    def beat(self, name: str, owner: Owner, number: int) -> None:
+        """Change what tells that the owner lives."""
+
+    def clear(self, name: str, lapsed: Sign) -> bool:
+        """Remove a lease that is still as it was read; False where it is another by now."""
+
+    def remove(self, name: str) -> None:
+        """Remove a lease of one's own."""
 
 
-def holder(path: Path, now: float | None = None) -> Owner | None:
-    """The owner of a lease that still counts: not known to be dead, with a heartbeat within ``expiry_seconds``.
+class _Files:
+    """Leases that are files under a directory: a heartbeat is their modification time."""
 
-    Heartbeats are times of the file system's clock, which may be another machine's: one that is behind or ahead of
-    this machine's must not keep a dead owner's lease alive, so the time that this process has seen no sign of life
-    counts too.
+    costly = False
 
-    Args:
-        path: the lease's file.
-        now: the time on the file system's clock; None for this machine's, which may differ.
-    """
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def create(self, name: str, owner: Owner) -> bool:
+        path = self._root / name
+        make_durable_directory(path.parent, self._root)
+        return create_once(path, owner.model_dump_json().encode())
+
+    def read(self, name: str, *, exact: bool = False) -> Sign | None:
+        path = self._root / name
+        now = _clock_of(path.parent) if exact else time.time()
+        return _sign_of(path, now)
+
+    def beat(self, name: str, owner: Owner, number: int) -> None:
+        os.utime(self._root / name)
+
+    def clear(self, name: str, lapsed: Sign) -> bool:
+        path = self._root / name
+        moved = temporary_beside(path)
+        try:
+            path.rename(moved)
+        except FileNotFoundError:
+            return True
+        try:
+            if _sign_of(moved, 0.0) in (None, lapsed):
+                return True
+            # Between the look and the rename another process took over: give it back what was moved.
+            place_once(moved, path)
+            return False
+        finally:
+            moved.unlink(missing_ok=True)
+
+    def remove(self, name: str) -> None:
+        (self._root / name).unlink(missing_ok=True)
+
+
+def _sign_of(path: Path, now: float) -> Sign | None:
     try:
         written = path.stat().st_mtime_ns
     except OSError:
         return None
-    owner = read_owner(path)
-    if owner is None or owner.dead:
-        return None
-    age = (time.time() if now is None else now) - written / 1e9
-    return None if max(age, _silence(path, owner, written)) > expiry_seconds() else owner
-
-
-def _silence(path: Path, owner: Owner, written: int) -> float:
-    """Seconds since this process first saw the lease as it is."""
-    now = time.monotonic()
-    seen = _last_sign.get(path)
-    if seen is None or seen[:2] != (owner.token, written):
-        _last_sign[path] = (owner.token, written, now)
-        return 0.0
-    return now - seen[2]
+    try:
+        owner = Owner.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        owner = None
+    return Sign(owner, written, now - written / 1e9)
 
 
 def _clock_of(directory: Path) -> float:
@@ -155,39 +155,193 @@ def _clock_of(directory: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
-def acquire(path: Path, root: Path, heartbeat: float | None = None) -> Lease | None:
-    """Take the lease at ``path`` if nobody alive holds it; never waits.
+class _Content(BaseModel):
+    """What a lease that is an object holds."""
 
-    A lease of a dead process of this host is taken over at once, another after ``expiry_seconds`` without heartbeat.
-    """
-    make_durable_directory(path.parent, root)
-    owner = Owner.current()
-    data = owner.model_dump_json().encode()
-    if create_once(path, data):
-        return Lease(path, owner, heartbeat)
-    now = _clock_of(path.parent)
-    if holder(path, now) is not None or not _clear(path, now):
-        return None
-    return Lease(path, owner, heartbeat) if create_once(path, data) else None
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    owner: Owner
+    beat: Annotated[int, Field(ge=0)]
 
 
-def _clear(path: Path, now: float) -> bool:
-    """Move a lapsed lease out of the way; False where a live one had come in its place meanwhile."""
-    moved = temporary_beside(path)
-    seen = _last_sign.pop(path, None)
-    try:
-        path.rename(moved)
-    except FileNotFoundError:
-        return True
-    try:
-        owner = read_owner(moved)
-        if seen is not None and owner is not None and seen[:2] == (owner.token, moved.stat().st_mtime_ns):
-            _last_sign[moved] = seen  # what was looked at before, under another name
-        if holder(moved, now) is None:
+class _Objects:
+    """Leases that are objects: their heartbeats are numbered in their content."""
+
+    costly = True
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    def create(self, name: str, owner: Owner) -> bool:
+        if self._remote.create(name, _text(owner, 0)):
             return True
-        # Between the look and the rename another process took over: give it back what was moved.
-        place_once(moved, path)
-        return False
-    finally:
-        _last_sign.pop(moved, None)
-        moved.unlink(missing_ok=True)
+        found = self.read(name)
+        return found is not None and found.owner == owner
+
+    def read(self, name: str, *, exact: bool = False) -> Sign | None:
+        data = self._remote.read(name)
+        if data is None:
+            return None
+        try:
+            return Sign(_Content.model_validate_json(data).owner, data)
+        except ValidationError:
+            return Sign(None, data)
+
+    def beat(self, name: str, owner: Owner, number: int) -> None:
+        self._remote.write(name, _text(owner, number))
+
+    def clear(self, name: str, lapsed: Sign) -> bool:
+        if self.read(name) != lapsed:
+            return False
+        self._remote.remove([name])
+        return True
+
+    def remove(self, name: str) -> None:
+        self._remote.remove([name])
+
+
+def _text(owner: Owner, beat: int) -> bytes:
+    return _Content(owner=owner, beat=beat).model_dump_json().encode()
+
+
+class Lease:
+    """A held lease, which a daemon thread keeps alive until ``release``; use it as a context manager.
+
+    ``on_loss`` is called on that thread if another process has taken the lease over, this one having been suspended
+    or cut off for longer than leases last. ``beneath`` is a lease that is released after this one.
+    """
+
+    def __init__(
+        self, place: _Place, name: str, owner: Owner, heartbeat: float, beneath: Lease | None = None
+    ) -> None:
+        self.owner = owner
+        self.on_loss: Callable[[], None] = lambda: None
+        self._place, self._name, self._heartbeat, self._beneath = place, name, heartbeat, beneath
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"lease {name[-14:-6]}", daemon=True)
+        self._thread.start()
+
+    def _beat(self) -> None:
+        number = 0
+        while not self._over.wait(self._heartbeat):
+            try:
+                # A lease that another process took over is no longer ours to touch. One that is not there or cannot
+                # be read just now tells nothing.
+                found = self._place.read(self._name)
+                if found is not None and found.owner not in (None, self.owner):
+                    self.on_loss()
+                    return
+                number += 1
+                self._place.beat(self._name, self.owner, number)
+            except (OSError, SsdbenchError):
+                continue
+
+    def release(self) -> None:
+        """Stop the heartbeat and remove the lease, unless it has become another process's.
+
+        One that cannot be removed because its place cannot be reached lapses by itself.
+        """
+        if self._over.is_set():
+            return
+        self._over.set()
+        self._thread.join()
+        try:
+            found = self._place.read(self._name)
+            if found is not None and found.owner == self.owner:
+                self._place.remove(self._name)
+        except SsdbenchError as error:
+            log.warning("%s", error)
+        finally:
+            if self._beneath is not None:
+                self._beneath.release()
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """When a lease was first seen as it is and when last, by the monotonic clock."""
+
+    sign: Sign
+    since: float
+    looked: float
+
+
+class Leases:
+    """The leases of one place, as this process has seen them; all times in seconds. For several threads."""
+
+    def __init__(self, place: _Place, heartbeat: float | None = None, expiry: float | None = None) -> None:
+        self._place = place
+        self._expiry = expiry_seconds() if expiry is None else expiry
+        self._heartbeat = self._expiry / BEATS if heartbeat is None else heartbeat
+        self._seen: dict[str, _Seen] = {}
+        self._lock = threading.Lock()
+
+    def expect(self, name: str, modified: float) -> None:
+        """Take note of a lease that a listing shows; one that is long past its time is forgotten here."""
+        if time.time() - modified < self._expiry + _CLOCKS_SECONDS:
+            self._seen.setdefault(name, _Seen(Sign(None, 0), 0.0, -math.inf))
+
+    def holder(self, name: str) -> Owner | None:
+        """Who holds a lease that still counts: not known to be dead, and not silent for longer than leases last.
+
+        Of a costly place, only a lease that is known of is looked at, and that every few seconds.
+        """
+        seen = self._seen.get(name)
+        if self._place.costly and seen is None:
+            return None
+        recent = seen is not None and time.monotonic() - seen.looked < min(_LOOK_SECONDS, self._expiry / 4)
+        if not (self._place.costly and recent):
+            try:
+                seen = self._look(name)
+            except SsdbenchError as error:
+                # Who waits goes on waiting; whoever starts something will meet the error where it matters.
+                log.warning("%s", error)
+        return None if seen is None or self._lapsed(seen) else seen.sign.owner
+
+    def acquire(self, name: str, beneath: Lease | None = None) -> Lease | None:
+        """Take the lease if nobody alive holds it; never waits. ``beneath`` becomes part of it, or is left alone.
+
+        A lease of a dead process of this host is taken over at once, another once it has been silent for too long.
+        """
+        owner = Owner.current()
+        if not self._place.create(name, owner):
+            seen = self._look(name, exact=True)
+            lapsed = seen is None or (self._lapsed(seen) and self._place.clear(name, seen.sign))
+            if not (lapsed and self._place.create(name, owner)):
+                return None
+        with self._lock:
+            self._seen.pop(name, None)
+        return Lease(self._place, name, owner, self._heartbeat, beneath)
+
+    def _look(self, name: str, *, exact: bool = False) -> _Seen | None:
+        sign = self._place.read(name, exact=exact)
+        now = time.monotonic()
+        with self._lock:
+            before = self._seen.pop(name, None)
+            if sign is None:
+                return None
+            since = before.since if before is not None and before.sign == sign else now
+            self._seen[name] = _Seen(sign, since, now)
+            return self._seen[name]
+
+    def _lapsed(self, seen: _Seen) -> bool:
+        if seen.sign.owner is None or seen.sign.owner.dead:
+            return True
+        return max(seen.sign.age, seen.looked - seen.since) > self._expiry
+
+
+def file_leases(root: Path, heartbeat: float | None = None) -> Leases:
+    """The leases that are files under ``root``."""
+    return Leases(_Files(root), heartbeat)
+
+
+def object_leases(remote: Remote, heartbeat: float | None = None, expiry: float | None = None) -> Leases:
+    """The leases that are objects of ``remote``."""
+    return Leases(_Objects(remote), heartbeat, expiry)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from ssdbench.errors import SsdbenchError
 from ssdbench.store.files import sha256_file, walk_files
@@ -140,3 +141,20 @@ def scan_files(directory: Path) -> dict[str, FileEntry]:
             raise SsdbenchError(f"{path} is not a plain file; an artifact holds plain files only")
         entries[name] = FileEntry(sha256=sha256_file(path), size=path.stat().st_size)
     return entries
+
+
+def parse_manifest(data: bytes, key: str) -> Manifest:
+    """Parse ``DONE.json``; ValueError (pydantic's is one) where it is not a valid manifest of ``key``."""
+    try:
+        manifest = Manifest.model_validate_json(data)
+    except ValidationError:
+        content = json.loads(data)
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise NewerStore(
+                f"artifact {key[:12]} was written by a later version of ssdbench (schema {version})"
+            ) from None
+        raise
+    if manifest.key != key:
+        raise ValueError(f"it is the manifest of {manifest.key[:12]}")
+    return manifest

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from ssdbench.store.backend import Kind
 from ssdbench.store.files import make_durable_directory, temporary_beside, write_atomically
 from ssdbench.store.remote import Object, Remote
 
 _FETCHED_AT_ONCE = 500
 
 
-@dataclass(frozen=True)
-class Kind:
-    """Which objects are kept: a prefix, what their names match, and where their files are looked for."""
+def put(root: Path, name: str, data: bytes) -> None:
+    """Write the file of an object.
 
-    prefix: str
-    names: re.Pattern[str]
-    globs: tuple[str, ...]
-
-
-MANIFESTS = Kind(
-    "artifacts",
-    re.compile(r"artifacts/[0-9a-f]{2}/[0-9a-f]{64}/(DONE\.json|aside/[^/.][^/]*\.txt)"),
-    ("artifacts/??/*/DONE.json", "artifacts/??/*/aside/*.txt"),
-)
-RECORDS = Kind("records", re.compile(r"records/[^/.][^/]*\.(json|png)"), ("records/*.json", "records/*.png"))
-SHEETS = Kind("suites", re.compile(r"suites/[^/.][^/]*\.json"), ("suites/*.json",))
+    It is replaced in one step but not flushed: a copy that a power cut spoils is fetched again.
+    """
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 class Mirror:
@@ -69,7 +66,7 @@ class Mirror:
         for start in range(0, len(changed), _FETCHED_AT_ONCE):
             contents = self._remote.read_many(changed[start : start + _FETCHED_AT_ONCE])
             for name, data in contents.items():
-                self.put(name, data)
+                put(self._root, name, data)
             fetched |= contents.keys()
         # One that vanished after the listing is not there, whatever an earlier one left.
         for name in set(changed) - fetched:
@@ -79,21 +76,6 @@ class Mirror:
             make_durable_directory(self._root, self._root)
             write_atomically(self._index, json.dumps(wanted).encode())
         return listing
-
-    def put(self, name: str, data: bytes) -> None:
-        """Write the file of an object.
-
-        It is replaced in one step but not flushed: a copy that a power cut spoils is fetched again.
-        """
-        path = self._root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_beside(path)
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
     def _present(self) -> dict[str, int]:
         """Bytes of the files that are there, by name."""

@@ -19,8 +19,9 @@ from ssdbench.errors import SsdbenchError
 from ssdbench.store.files import UNSUPPORTED, is_temporary, remove_tree, tree_bytes
 from ssdbench.store.lease import positive_setting
 from ssdbench.store.manifest import InputDigest
+from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.remote import Remote
-from ssdbench.store.shared import SharedStore
+from ssdbench.store.store import Store
 
 _USE = "USE"
 _CACHE_GB = 50.0
@@ -31,12 +32,12 @@ class BadInputs(SsdbenchError):
 
 
 @functools.cache
-def node_store(url: str) -> SharedStore:
+def node_store(url: str) -> Store:
     """The store at ``url``, one a process."""
-    return SharedStore(Remote(url), look=False)
+    return Store(ObjectStore(Remote(url), look=False))
 
 
-def fetch_inputs(store: SharedStore, inputs: Mapping[str, InputDigest]) -> dict[str, Path]:
+def fetch_inputs(store: Store, inputs: Mapping[str, InputDigest]) -> dict[str, Path]:
     """Bring what a stage consumes to this machine, verified; returns each role's directory.
 
     Args:
@@ -60,7 +61,7 @@ def fetch_inputs(store: SharedStore, inputs: Mapping[str, InputDigest]) -> dict[
 
 
 @contextmanager
-def in_use(store: SharedStore, keys: Iterable[str]) -> Iterator[None]:
+def in_use(store: Store, keys: Iterable[str]) -> Iterator[None]:
     """Keep the copies of some artifacts on this machine from being dropped by ``make_room``."""
     with ExitStack() as stack:
         for key in keys:
@@ -106,13 +107,13 @@ def cache_bytes() -> float:
     return positive_setting("SSDBENCH_NODE_CACHE_GB", _CACHE_GB, "GB") * 1e9
 
 
-def make_room(store: SharedStore, limit: float) -> None:
+def make_room(store: Store, limit: float) -> None:
     """Drop copies on this machine, those unused for longest first, until they take ``limit`` bytes at most.
 
     What is in use stays, and what an engine on this machine works on; everything where the file system has no locks.
     """
     found = []
-    for mark in store.artifacts_dir.glob(f"??/*/{_USE}"):
+    for mark in store.root.glob(f"artifacts/??/*/{_USE}"):
         with suppress(FileNotFoundError):  # somebody drops the artifact
             found.append((mark.stat().st_mtime, tree_bytes(mark.parent), mark))
     total = sum(size for _, size, _ in found)

@@ -7,10 +7,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ssdbench.errors import UsageError
-from ssdbench.store.artifacts import Store
+from ssdbench.store.backend import Directory
+from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.remote import Remote
-from ssdbench.store.shared import SharedStore
-from ssdbench.store.upstream import DirectoryUpstream, RemoteUpstream, Upstream
+from ssdbench.store.store import Store
+from ssdbench.store.upstream import Upstream
 
 
 def as_directory(place: str | Path) -> Path | None:
@@ -38,7 +39,7 @@ def open_store(place: str | Path, option: str = "--results") -> Store:
     """
     directory = as_directory(place)
     if directory is None:
-        return SharedStore(Remote(str(place)))
+        return Store(ObjectStore(Remote(str(place))))
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"{option} {place}: not a directory")
     return Store(directory)
@@ -52,7 +53,7 @@ def open_upstream(place: str | Path) -> Upstream:
     """
     directory = as_directory(place)
     if directory is None:
-        return RemoteUpstream(Remote(str(place)))
+        return Upstream(Remote(str(place)))
     if not directory.is_dir():
         raise UsageError(f"--upstream {place}: there is no such directory")
-    return DirectoryUpstream(directory)
+    return Upstream(Directory(directory))

@@ -1,13 +1,20 @@
-"""One run's result and provenance, as a report reads it without touching any artifact."""
+"""Records: each run's result and provenance, as a report reads it without touching any artifact; and run sheets."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from ssdbench.store.backend import RECORDS, SHEETS, Backend
+from ssdbench.store.checked import Signature, signature_of
 from ssdbench.store.manifest import Hex64
+from ssdbench.store.sheets import Sheet, sheet_path
+
+log = logging.getLogger(__name__)
 
 
 class _Frozen(BaseModel):
@@ -81,3 +88,75 @@ def record_path(directory: Path, key: str) -> Path:
 def thumbnail_path(directory: Path, key: str) -> Path:
     """``<directory>/<score key>.png``."""
     return directory / f"{key}.png"
+
+
+class Records:
+    """The records and sheets of a store."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.records_dir = backend.root / "records"
+        self.suites_dir = backend.root / "suites"
+        self._backend = backend
+        self._read: dict[str, tuple[Signature, Record]] = {}
+
+    def read_record(self, key: str) -> Record | None:
+        """The record of a score key, or None where there is no readable one."""
+        self._backend.look(RECORDS)
+        path = record_path(self.records_dir, key)
+        try:
+            signature = signature_of(path)
+            known = self._read.get(key)
+            if known is not None and known[0] == signature:
+                return known[1]
+            record = Record.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            log.warning("record %s is not valid and will be written again: %s", key[:12], error)
+            return None
+        self._read[key] = (signature, record)
+        return record
+
+    def record_keys(self) -> list[str]:
+        """Keys of all records, sorted."""
+        self._backend.look(RECORDS)
+        return sorted(path.stem for path in self.records_dir.glob("*.json"))
+
+    def records(self) -> Iterator[Record]:
+        """Every readable record, by key."""
+        return (record for key in self.record_keys() if (record := self.read_record(key)) is not None)
+
+    def thumbnail(self, record: Record) -> bytes | None:
+        """The PNG of a record's first samples, or None where there is none."""
+        if record.thumbnail is None:
+            return None
+        self._backend.look(RECORDS)
+        try:
+            return (self.records_dir / Path(record.thumbnail).name).read_bytes()
+        except OSError:
+            return None
+
+    def write_record(self, record: Record, thumbnail: bytes | None = None) -> Path:
+        """Write the record, and before it the PNG that its ``thumbnail`` names."""
+        if thumbnail is not None:
+            self._backend.write(thumbnail_path(Path("records"), record.key).as_posix(), thumbnail)
+        path = record_path(Path("records"), record.key)
+        self._backend.write(path.as_posix(), record.model_dump_json(indent=2).encode())
+        return self._backend.root / path
+
+    def sheets(self) -> list[Sheet]:
+        """What was run on this store, the last first."""
+        self._backend.look(SHEETS)
+        sheets: list[Sheet] = []
+        for path in sorted(self.suites_dir.glob("*.json")):
+            try:
+                sheets.append(Sheet.model_validate_json(path.read_bytes()))
+            except (OSError, ValidationError):
+                continue
+        return sorted(sheets, key=lambda sheet: sheet.run_at, reverse=True)
+
+    def save_sheet(self, sheet: Sheet) -> Path:
+        """Note what is being run, in place of the same suite's and profile's last sheet."""
+        path = sheet_path(Path("suites"), sheet.suite, sheet.profile)
+        self._backend.write(path.as_posix(), sheet.model_dump_json(indent=2).encode())
+        return self._backend.root / path

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ssdbench.store.files import sha256_file
 from ssdbench.store.remote_errors import RemoteError, explain, is_absent, is_conflict, is_there
 
 CONDITIONAL = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory")
@@ -28,7 +29,7 @@ _EXTRA = {"s3": "s3", "s3a": "s3", "http": "s3", "https": "s3"}
 _MARKER = "ssdbench-store.json"
 _CONFLICTS = 6  # at most so often is a conditional write repeated that met another one half way
 _REMOVED_AT_ONCE = 1000
-_CHUNK = 1 << 20
+_BLOCK = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Remote:
         Raises:
             RemoteError: fsspec does not know the protocol, or lacks a package for it.
         """
-        self.url = url.rstrip("/")
+        self.name = self.url = url.rstrip("/")
         if "://" not in self.url:
             raise RemoteError(f"{url}: expected a directory or a URL such as s3://bucket/prefix")
         self.protocol = url.partition("://")[0].lower()
@@ -122,7 +123,6 @@ class Remote:
 
     def download(self, name: str, target: Path) -> str | None:
         """Copy an object into a new file; returns its SHA-256, or None where there is no such object."""
-        digest = hashlib.sha256()
         with self._explained("read", name):
             try:
                 self._fs.get_file(self._path(name), str(target))
@@ -130,26 +130,18 @@ class Remote:
                 if not is_absent(error):
                     raise
                 return None
-            with target.open("rb", buffering=0) as file:
-                while chunk := file.read(_CHUNK):
-                    digest.update(chunk)
-        return digest.hexdigest()
+            return sha256_file(target)
 
     def digest(self, name: str) -> str | None:
         """SHA-256 of an object that is read in passing, or None where there is none."""
-        digest = hashlib.sha256()
         with self._explained("read", name):
             try:
-                with self._fs.open(
-                    self._path(name), "rb", cache_type="readahead", block_size=8 * _CHUNK
-                ) as file:
-                    while chunk := file.read(_CHUNK):
-                        digest.update(chunk)
+                with self._fs.open(self._path(name), "rb", cache_type="readahead", block_size=_BLOCK) as file:
+                    return hashlib.file_digest(file, "sha256").hexdigest()
             except FileNotFoundError as error:
                 if not is_absent(error):
                     raise
                 return None
-        return digest.hexdigest()
 
     # ---- writing
 

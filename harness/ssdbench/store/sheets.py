@@ -7,9 +7,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from ssdbench.store.files import make_durable_directory, write_atomically
+from pydantic import BaseModel, ConfigDict
 
 
 class Sheet(BaseModel):
@@ -36,22 +34,3 @@ def sheet_path(directory: Path, suite: str, profile: str | None) -> Path:
     if clean != name:
         clean = f"{clean or 'suite'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return directory / f"{clean}.json"
-
-
-def write_sheet(directory: Path, sheet: Sheet, root: Path) -> Path:
-    """Write the sheet in place of an earlier one of the same suite and profile."""
-    make_durable_directory(directory, root)
-    path = sheet_path(directory, sheet.suite, sheet.profile)
-    write_atomically(path, sheet.model_dump_json(indent=2).encode())
-    return path
-
-
-def read_sheets(directory: Path) -> list[Sheet]:
-    """All readable sheets, the one run last first."""
-    sheets: list[Sheet] = []
-    for path in sorted(directory.glob("*.json")):
-        try:
-            sheets.append(Sheet.model_validate_json(path.read_bytes()))
-        except (OSError, ValidationError):
-            continue
-    return sorted(sheets, key=lambda sheet: sheet.run_at, reverse=True)

@@ -7,20 +7,18 @@ is as one's own store has it: two executions of a training are never mixed in on
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 
 from ssdbench.errors import SsdbenchError, UsageError
-from ssdbench.store.artifacts import Store
-from ssdbench.store.files import link_or_copy
-from ssdbench.store.manifest import Manifest, NewerStore
-from ssdbench.store.reading import StoreReader, parse_manifest
+from ssdbench.store.backend import object_name
+from ssdbench.store.manifest import Manifest, NewerStore, parse_manifest
 from ssdbench.store.record import Record, record_path, thumbnail_path
-from ssdbench.store.remote import Remote
 from ssdbench.store.remote_errors import RemoteError
+from ssdbench.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +27,31 @@ class Unfit(SsdbenchError):
     """An artifact of upstream cannot be taken: its files are not there or not what was committed."""
 
 
-class Upstream(ABC):
-    """Where finished artifacts may be taken from; keys are asked for, never listed."""
+class Source(Protocol):
+    """A place that objects are read from by their names; a directory or a URL, of which no listing is needed."""
 
     name: str
 
-    def __init__(self) -> None:
+    def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Contents of small objects by name; those that do not exist are left out."""
+
+    def download(self, name: str, target: Path) -> str | None:
+        """Bring one object to a path that does not exist; None where there is no such object."""
+
+
+class Upstream:
+    """Where finished artifacts may be taken from; keys are asked for, never listed."""
+
+    def __init__(self, source: Source) -> None:
+        self.name = source.name
+        self._source = source
         self._manifests: dict[str, Manifest | None] = {}
         self._records: dict[str, Record | None] = {}
 
     def look(self, keys: Iterable[str]) -> None:
         """Ask for the manifests of these keys, side by side where that helps."""
         asked = [key for key in dict.fromkeys(keys) if key not in self._manifests]
-        contents = self._read({key: f"{_place(key)}/DONE.json" for key in asked})
+        contents = self._read({key: object_name(key, "DONE.json") for key in asked})
         for key in asked:
             self._manifests[key] = self._parse(key, contents.get(key))
 
@@ -81,7 +91,9 @@ class Upstream(ABC):
         for name in manifest.files:
             target = directory / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._fetch(f"{_place(manifest.key)}/{manifest.attempt}/{name}", target)
+            place = object_name(manifest.key, manifest.attempt, name)
+            if self._source.download(place, target) is None:
+                raise SsdbenchError(f"{self.name}/{place}: there is no such object")
 
     def _parse(self, key: str, data: bytes | None) -> Manifest | None:
         try:
@@ -90,71 +102,46 @@ class Upstream(ABC):
             log.warning("upstream %s: artifact %s is left out: %s", self.name, key[:12], error)
             return None
 
-    @abstractmethod
-    def _read(self, names: dict[str, str]) -> dict[str, bytes]:
+    def _read(self, names: Mapping[str, str]) -> dict[str, bytes]:
         """Contents of what exists, under the names' own names."""
-
-    @abstractmethod
-    def _fetch(self, name: str, target: Path) -> None:
-        """Bring one file to a path that does not exist."""
-
-
-class DirectoryUpstream(Upstream):
-    """A store in a directory."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__()
-        self.name = str(root)
-        self._root = root
-
-    def _read(self, names: dict[str, str]) -> dict[str, bytes]:
-        found = {}
-        for own, name in names.items():
-            try:
-                found[own] = (self._root / name).read_bytes()
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                raise UsageError(f"--upstream {self._root / name}: {error.strerror or error}") from error
-        return found
-
-    def _fetch(self, name: str, target: Path) -> None:
-        source = self._root / name
-        if source.is_symlink() or not source.is_file():
-            raise SsdbenchError(f"{source} is not a plain file")
-        link_or_copy(source, target)
-
-
-class RemoteUpstream(Upstream):
-    """A store on a URL; of HTTP no listing is needed."""
-
-    def __init__(self, remote: Remote) -> None:
-        super().__init__()
-        self.name = remote.url
-        self._remote = remote
-
-    def _read(self, names: dict[str, str]) -> dict[str, bytes]:
-        contents = self._remote.read_many(names.values())
+        try:
+            contents = self._source.read_many(names.values())
+        except OSError as error:
+            raise UsageError(f"--upstream {error.filename}: {error.strerror or error}") from error
         return {own: contents[name] for own, name in names.items() if name in contents}
 
-    def _fetch(self, name: str, target: Path) -> None:
-        if self._remote.download(name, target) is None:
-            raise SsdbenchError(f"{self.name}/{name}: there is no such object")
+
+class StoreReader(Protocol):
+    """What planning asks of a store, or of two seen as one: see :class:`ssdbench.store.Store`."""
+
+    name: str
+    root: Path
+
+    def manifest(self, key: str) -> Manifest | None:
+        """What ``DONE.json`` says, or None where the artifact is not done."""
+
+    def upstream_of(self, key: str) -> str | None:
+        """Where a finished artifact is if that is not here but upstream."""
+
+    def stale(self, key: str, look: Callable[[str], Manifest | None] | None = None) -> str | None:
+        """Why a finished artifact no longer fits what it was made from, or None."""
+
+    def aside_reason(self, key: str) -> str | None:
+        """Why an artifact of this key was set aside last, if one was."""
+
+    def read_record(self, key: str) -> Record | None:
+        """The record of a score key, or None where there is no readable one."""
 
 
-class Layered(StoreReader):
+class Layered:
     """One's own store, and behind it what upstream has and fits."""
 
     def __init__(self, own: Store, upstream: Upstream) -> None:
-        super().__init__(own.root)
+        self.root = own.root
+        self.name = own.name
         self.own = own
         self.upstream = upstream
         self._fits: dict[str, bool] = {}
-
-    @property
-    def name(self) -> str:
-        """Where one's own store is."""
-        return self.own.name
 
     def manifest(self, key: str) -> Manifest | None:
         """One's own, else upstream's where it fits."""
@@ -230,7 +217,3 @@ class Layered(StoreReader):
             )
             self._fits[manifest.key] = known
         return known
-
-
-def _place(key: str) -> str:
-    return f"artifacts/{key[:2]}/{key}"

@@ -1,4 +1,4 @@
-"""What an unfinished stage keeps, as objects: another machine goes on where one that was lost stopped.
+"""What an unfinished stage keeps: its next attempt goes on from there, on a URL another machine's too.
 
 An object is written once, under a name of its own, and ``INDEX.json`` says which of them are the files of the scratch
 directory: whoever reads it finds a whole set, however a sending was cut off. Sending goes on beside the stage, for at
@@ -12,12 +12,13 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from ssdbench.store.artifacts import SCRATCH_NOTE
+from ssdbench.store.backend import Sender
+from ssdbench.store.checked import Signature, signature_of
 from ssdbench.store.files import (
     link_or_copy,
     remove_tree,
@@ -26,8 +27,7 @@ from ssdbench.store.files import (
     write_atomically,
 )
 from ssdbench.store.lease import positive_setting
-from ssdbench.store.manifest import RelativePath
-from ssdbench.store.reading import Signature, signature_of
+from ssdbench.store.manifest import MIXED, InputDigest, RelativePath
 from ssdbench.store.remote import Remote
 from ssdbench.store.remote_errors import RemoteError
 
@@ -35,9 +35,40 @@ log = logging.getLogger(__name__)
 
 _SEND_SECONDS = 60.0  # or SSDBENCH_SEND_SECONDS
 _SHARE = 10.0  # after a sending that took t seconds, the next one waits for this many times t
+_NOTE = ".note.json"
 _INDEX = "INDEX.json"
 _SENT = ".sent"
 _WAIT_SECONDS = 0.1
+
+
+class _Note(BaseModel):
+    """What the content of a scratch directory was made from."""
+
+    inputs: dict[str, InputDigest]
+    sources: str
+
+
+def open_scratch(path: Path, inputs: Mapping[str, InputDigest], sources: str) -> str:
+    """Create a scratch directory, or go on with one that was filled while consuming the same inputs.
+
+    What was kept while consuming other inputs is dropped: no checkpoint may mix two data sets.
+
+    Returns:
+        The digest of the sources that have worked in it: ``sources``, or ``mixed`` where an earlier attempt's differed.
+    """
+    present = _Note(inputs=dict(inputs), sources=sources)
+    if path.is_dir():
+        try:
+            before = _Note.model_validate_json((path / _NOTE).read_bytes())
+        except (OSError, ValidationError):
+            before = None
+        if before is None or before.inputs != present.inputs:
+            remove_tree(path)
+        elif before.sources != sources:
+            present = _Note(inputs=present.inputs, sources=MIXED)
+    path.mkdir(parents=True, exist_ok=True)
+    write_atomically(path / _NOTE, present.model_dump_json().encode())
+    return present.sources
 
 
 class _Index(BaseModel):
@@ -111,14 +142,14 @@ def remove_scratch(remote: Remote, prefix: str) -> None:
         log.warning("%s", error)
 
 
-class ScratchSender(threading.Thread):
+class ScratchSender(Sender, threading.Thread):
     """Sends one stage's scratch directory from time to time, until it is closed; never fails the stage.
 
     ``superseded`` becomes true when another machine has sent what it keeps of the same stage: this one was given up.
     """
 
     def __init__(self, remote: Remote, prefix: str, scratch: Path) -> None:
-        super().__init__(name=f"sender {prefix[-16:]}", daemon=True)
+        threading.Thread.__init__(self, name=f"sender {prefix[-16:]}", daemon=True)
         self.superseded = False
         self._remote, self._prefix, self._scratch = remote, prefix, scratch
         self._seconds = positive_setting("SSDBENCH_SEND_SECONDS", _SEND_SECONDS, "seconds")
@@ -164,7 +195,7 @@ class ScratchSender(threading.Thread):
         try:
             found = self._link(links)
             known = self._known.signatures if self._known is not None else {}
-            if found == known or found.keys() <= {SCRATCH_NOTE} or not self._ours():
+            if found == known or found.keys() <= {_NOTE} or not self._ours():
                 return
             old = self._known.objects if self._known is not None else {}
             objects = {name: old[name] for name in found if found[name] == known.get(name)}
@@ -198,7 +229,7 @@ class ScratchSender(threading.Thread):
         found: dict[str, Signature] = {}
         for path in walk_files(self._scratch):
             name = path.relative_to(self._scratch).as_posix()
-            if name != SCRATCH_NOTE and re.search(r"(^|/)\.|\.\d+$", name):
+            if name != _NOTE and re.search(r"(^|/)\.|\.\d+$", name):
                 continue
             (links / name).parent.mkdir(parents=True, exist_ok=True)
             try:

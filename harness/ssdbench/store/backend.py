@@ -1,0 +1,280 @@
+"""Where the objects of a store are: a directory here, an object store in ``object_store.py``.
+
+Objects have the same names in both, relative to the store, so that either can be copied to the other::
+
+    artifacts/<key[:2]>/<key>/DONE.json        which attempt is the artifact; created only if absent
+                             /attempt-<owner>/ files of one attempt, the committed one among them
+                             /LEASE            who works on it now
+                             /scratch/         checkpoints of an unfinished stage; survives attempts
+                             /logs/            one log and one job file an attempt; in a directory alone
+                             /aside/           what DONE.json said of artifacts found damaged or out of date
+    records/<score key>.json, .png
+    suites/<suite>[.<profile>].json
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ssdbench.errors import SsdbenchError
+from ssdbench.store.checked import Checked
+from ssdbench.store.files import (
+    check_file_system,
+    create_once,
+    fsync_path,
+    link_or_copy,
+    make_durable_directory,
+    remove_tree,
+    walk_files,
+    write_atomically,
+)
+from ssdbench.store.lease import Lease, file_leases
+from ssdbench.store.manifest import FileEntry
+from ssdbench.store.owner import Owner
+from ssdbench.store.remote import Object
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Small objects that are looked at all together: a prefix, and what their names match."""
+
+    prefix: str
+    names: re.Pattern[str]
+    globs: tuple[str, ...]
+
+
+MANIFESTS = Kind(
+    "artifacts",
+    re.compile(r"artifacts/[0-9a-f]{2}/[0-9a-f]{64}/(DONE\.json|aside/[^/.][^/]*\.txt)"),
+    ("artifacts/??/*/DONE.json", "artifacts/??/*/aside/*.txt"),
+)
+RECORDS = Kind("records", re.compile(r"records/[^/.][^/]*\.(json|png)"), ("records/*.json", "records/*.png"))
+SHEETS = Kind("suites", re.compile(r"suites/[^/.][^/]*\.json"), ("suites/*.json",))
+
+
+def object_name(key: str, *parts: str) -> str:
+    """The name of an object of one key.
+
+    Raises:
+        ValueError: ``key`` is not 64 hex digits.
+    """
+    if re.fullmatch(r"[0-9a-f]{64}", key) is None:
+        raise ValueError(f"{key!r} is not a spec key")
+    return "/".join(("artifacts", key[:2], key, *parts))
+
+
+class Sender:
+    """Sends what an unfinished stage keeps, from time to time; this one has nothing to send."""
+
+    superseded = False
+    """Whether another machine has gone on with the stage, this one having been given up."""
+
+    def close(self, *, send: bool, until: Callable[[], bool] = lambda: False) -> None:
+        """Stop; with ``send`` after what is there now was sent, unless ``until`` says to wait no longer."""
+
+
+class Backend(Protocol):
+    """What stores do differently. Objects are made of files under ``root``, and are read as such.
+
+    Errors are OSErrors of this machine's disk, and RemoteErrors of a URL that cannot be reached.
+    """
+
+    name: str
+    """Where the store is, for messages."""
+    root: Path
+    """The directory of this machine that holds the objects, or copies of those that were asked for."""
+    url: str | None
+    """Where machines that share nothing else find the store, if they can."""
+    follows: bool
+    """Whether what another machine finished has to be brought here with what it was made from."""
+
+    def check(self) -> None:
+        """Refuse a place that cannot hold a store, before any work (UsageError)."""
+
+    def look(self, kind: Kind) -> None:
+        """See to it that the small objects of a kind are files under ``root``, as they were at the first look."""
+
+    def bring(self, names: Iterable[str]) -> None:
+        """The same of some objects, as they are now; of one that does not exist there is no file afterwards."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Create a small object unless it exists; returns whether this call did, as far as that is known."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Create or replace a small object."""
+
+    def move(self, name: str, target: str) -> None:
+        """Rename a small object."""
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove objects; those that do not exist count as removed."""
+
+    def clear(self, prefix: str, *, but: str) -> None:
+        """Remove all objects whose names begin with ``prefix + '/'``, but for one."""
+
+    def send(self, prefix: str, names: Iterable[str]) -> None:
+        """Make objects of flushed files under ``root/prefix``, which this process has just read."""
+
+    def fetch(self, prefix: str, files: Mapping[str, FileEntry]) -> str | None:
+        """Make files of objects where they are not here yet; returns what is wrong with one, if anything."""
+
+    def verify(
+        self, prefix: str, files: Mapping[str, FileEntry], *, trust_seen: bool, strict: bool
+    ) -> list[str]:
+        """Compare objects with what was committed: see :meth:`ssdbench.store.Store.verify`."""
+
+    def lease(self, key: str) -> Lease | None:
+        """Take a key's lease, or None while another live process holds it."""
+
+    def holder(self, key: str) -> Owner | None:
+        """Who holds a key's lease, if it still counts."""
+
+    def restore_scratch(self, key: str) -> None:
+        """Make the scratch directory what the machine that got furthest has kept."""
+
+    def send_scratch(self, key: str) -> Sender:
+        """Start to send the scratch directory from time to time, where ``root`` is not where others look for it."""
+
+    def drop_scratch(self, key: str, *, elsewhere: bool) -> None:
+        """Remove the scratch of a stage that is done, which another machine may have kept (``elsewhere``)."""
+
+    def listing(self) -> dict[str, Object]:
+        """Every object under ``artifacts`` that is no file of ``root``, as it was at the first look."""
+
+
+class Directory:
+    """A store in a directory: its files are the objects."""
+
+    url: str | None = None
+    follows = False
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        self.name = str(self.root)
+        self.checked = Checked()
+        self._leases = file_leases(self.root)
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def check(self) -> None:
+        """See :class:`Backend`."""
+        check_file_system(self.root)
+
+    def look(self, kind: Kind) -> None:
+        """Nothing to be done: what is there is seen."""
+
+    def bring(self, names: Iterable[str]) -> None:
+        """Nothing to be done: what is there is seen."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Create the file at a stroke: see :func:`ssdbench.store.files.create_once`."""
+        return create_once(self.root / name, data)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace the file at a stroke."""
+        path = self.root / name
+        make_durable_directory(path.parent, self.root)
+        write_atomically(path, data)
+
+    def move(self, name: str, target: str) -> None:
+        """Rename the file."""
+        source, path = self.root / name, self.root / target
+        path.parent.mkdir(exist_ok=True)
+        source.rename(path)
+        fsync_path(source.parent)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files, and flush the directories that held them."""
+        paths = [self.root / name for name in names]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for directory in {path.parent for path in paths}:
+            if directory.is_dir():
+                fsync_path(directory)
+
+    def clear(self, prefix: str, *, but: str) -> None:
+        """Remove what is in a directory, but for one file."""
+        for path in (self.root / prefix).iterdir():
+            if path.name != but:
+                remove_tree(path)
+
+    def send(self, prefix: str, names: Iterable[str]) -> None:
+        """Take note that the files were read."""
+        for name in names:
+            self.checked.note(self.root / prefix / name)
+
+    def fetch(self, prefix: str, files: Mapping[str, FileEntry]) -> str | None:
+        """Nothing to be done: what is wrong is found by ``verify``."""
+        return None
+
+    def verify(
+        self, prefix: str, files: Mapping[str, FileEntry], *, trust_seen: bool, strict: bool
+    ) -> list[str]:
+        """Read the files, and look for others."""
+        directory = self.root / prefix
+        with self._locks[prefix]:
+            problems = [
+                problem
+                for name, entry in files.items()
+                if (problem := self.checked.problem(directory / name, name, entry, trust_seen=trust_seen))
+            ]
+        present = {path.relative_to(directory).as_posix() for path in walk_files(directory)}
+        extra = sorted(present - files.keys())
+        return problems + [f"{name}: not in the manifest" for name in extra if strict or not _hidden(name)]
+
+    def lease(self, key: str) -> Lease | None:
+        """Take the lease's file."""
+        return self._leases.acquire(object_name(key, "LEASE"))
+
+    def holder(self, key: str) -> Owner | None:
+        """Whom the lease's file names."""
+        return self._leases.holder(object_name(key, "LEASE"))
+
+    def restore_scratch(self, key: str) -> None:
+        """Nothing to be done: it is there."""
+
+    def send_scratch(self, key: str) -> Sender:
+        """Nothing to be sent."""
+        return Sender()
+
+    def drop_scratch(self, key: str, *, elsewhere: bool) -> None:
+        """Remove the directory."""
+        remove_tree(self.root / object_name(key, "scratch"))
+
+    def listing(self) -> dict[str, Object]:
+        """None: every object is a file."""
+        return {}
+
+    # ---- as a place where artifacts are taken from
+
+    def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Contents of small objects by name; those that do not exist are left out."""
+        found = {}
+        for name in names:
+            try:
+                found[name] = (self.root / name).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+        return found
+
+    def download(self, name: str, target: Path) -> str:
+        """Link a file to a new name, or copy it; returns where it was.
+
+        Raises:
+            SsdbenchError: there is no such plain file.
+        """
+        source = self.root / name
+        if source.is_symlink() or not source.is_file():
+            raise SsdbenchError(f"{source} is not a plain file")
+        link_or_copy(source, target)
+        return str(source)
+
+
+def _hidden(name: str) -> bool:
+    """Whether a relative POSIX path is a dot file's or lies in a dot directory."""
+    return any(part.startswith(".") for part in name.split("/"))

@@ -1,0 +1,238 @@
+"""A store on a URL: objects are the store, a directory of this machine holds copies.
+
+The copies are as an ordinary store in the cache directory: stages see directories alone. An artifact is there once
+``DONE.json`` is, which is created under the condition that it is absent, after all files; the copy of ``DONE.json``
+is written after that and never decides anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ssdbench.errors import SsdbenchError
+from ssdbench.store.backend import MANIFESTS, RECORDS, SHEETS, Directory, Kind, object_name
+from ssdbench.store.checked import difference
+from ssdbench.store.files import remove_tree, temporary_beside
+from ssdbench.store.lease import Lease, Leases, object_leases
+from ssdbench.store.manifest import FileEntry
+from ssdbench.store.mirror import Mirror, put
+from ssdbench.store.owner import Owner
+from ssdbench.store.remote import Object, Remote
+from ssdbench.store.scratch import ScratchSender, remove_scratch, restore_scratch, was_sent
+
+_TRIES = 2  # a file that arrives damaged is fetched once more before the store is blamed
+
+
+def copies_of(url: str) -> Path:
+    """Where the copies of a store on ``url`` are: ``ssdbench/stores/...`` in the XDG cache directory."""
+    xdg = os.environ.get("XDG_CACHE_HOME")
+    try:
+        cache = Path(xdg) if xdg else Path.home() / ".cache"
+    except RuntimeError as error:
+        raise SsdbenchError(f"{url}: there is no home directory; set XDG_CACHE_HOME") from error
+    return cache / "ssdbench" / "stores" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
+
+
+class ObjectStore:
+    """Objects under a URL: see :class:`ssdbench.store.backend.Backend`.
+
+    What others finish is seen when this process first looks, and of a key whenever its lease is taken or ``refresh``
+    is called; without ``look`` by ``refresh`` alone.
+    """
+
+    def __init__(
+        self, remote: Remote, root: Path | None = None, *, look: bool = True, leases: Leases | None = None
+    ) -> None:
+        """Nothing is asked of the URL yet.
+
+        Raises:
+            RemoteError: its protocol cannot create an object only if it is absent.
+        """
+        remote.require_conditional()
+        self.remote = remote
+        self.here = Directory(root or copies_of(remote.url))
+        self.root = self.here.root
+        self.name = remote.url
+        self.url: str | None = remote.url
+        self.follows = look
+        self._leases = leases or object_leases(remote)
+        self._mirrors = {kind: Mirror(remote, self.root, kind) for kind in (MANIFESTS, RECORDS, SHEETS)}
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._once = threading.Lock()
+        self._listed = self._proved = False
+
+    def check(self) -> None:
+        """Of the directory that holds the copies; the URL is tried before the first write."""
+        self.here.check()
+
+    # ---- small objects
+
+    def look(self, kind: Kind) -> None:
+        """Bring what changed, once a process."""
+        if not self.follows:
+            return
+        found = self._mirrors[kind].pull()
+        if kind is MANIFESTS:
+            with self._once:
+                leases = [] if self._listed else [name for name in found if name.endswith("/LEASE")]
+                self._listed = True
+                for name in leases:
+                    self._leases.expect(name, found[name].modified)
+
+    def bring(self, names: Iterable[str]) -> None:
+        """Ask for the objects side by side."""
+        self.look(MANIFESTS)
+        asked = list(names)
+        found = self.remote.read_many(asked)
+        for name in asked:
+            if name in found:
+                put(self.root, name, found[name])
+            else:
+                (self.root / name).unlink(missing_ok=True)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Put under the condition that the object is absent."""
+        if not self.remote.create(name, data):
+            return False
+        put(self.root, name, data)
+        return True
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write the object, then the copy."""
+        self.remote.write(name, data)
+        self.here.write(name, data)
+
+    def move(self, name: str, target: str) -> None:
+        """Write one object and remove the other."""
+        self.remote.write(target, (self.root / name).read_bytes())
+        self.remote.remove([name])
+        self.here.move(name, target)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove objects and copies."""
+        gone = list(names)
+        self.remote.remove(gone)
+        self.here.remove(gone)
+
+    def clear(self, prefix: str, *, but: str) -> None:
+        """Remove objects and copies."""
+        self.remote.remove(sorted(self.remote.list(prefix).keys() - {f"{prefix}/{but}"}))
+        self.here.clear(prefix, but=but)
+
+    # ---- the files of artifacts
+
+    def send(self, prefix: str, names: Iterable[str]) -> None:
+        """Upload the files, having made sure that the server keeps the condition which commits stand on."""
+        self._prove()
+        sent = list(names)
+        for name in sent:
+            self.remote.upload(self.root / prefix / name, f"{prefix}/{name}")
+        self.here.send(prefix, sent)
+
+    def _prove(self) -> None:
+        with self._once:
+            if not self._proved:
+                self.remote.prove_conditional()
+                self._proved = True
+
+    def fetch(self, prefix: str, files: Mapping[str, FileEntry]) -> str | None:
+        """Download the files that are not here in their full size."""
+        directory = self.root / prefix
+        with self._locks[prefix]:
+            for name, entry in files.items():
+                path = directory / name
+                if path.is_file() and path.stat().st_size == entry.size:
+                    continue
+                problem = self._download(prefix, name, entry)
+                if problem is not None:
+                    return problem
+        directory.mkdir(parents=True, exist_ok=True)  # of an artifact without files
+        return None
+
+    def verify(
+        self, prefix: str, files: Mapping[str, FileEntry], *, trust_seen: bool, strict: bool
+    ) -> list[str]:
+        """Check the copies, and download those that are not right again; ``strict`` reads the objects instead."""
+        problems = []
+        for name, entry in files.items():
+            if strict:
+                problem = difference(name, self.remote.digest(f"{prefix}/{name}"), entry)
+            else:
+                with self._locks[prefix]:
+                    problem = self.here.checked.problem(
+                        self.root / prefix / name, name, entry, trust_seen=trust_seen
+                    )
+                    problem = problem and self._download(prefix, name, entry)
+            problems += [problem] if problem else []
+        return problems
+
+    def _download(self, prefix: str, name: str, entry: FileEntry) -> str | None:
+        """Bring one file here; returns what is wrong with the object, if anything."""
+        path = self.root / prefix / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_beside(self.root / Path(prefix).parent / "fetched")
+        problem = None
+        try:
+            for _ in range(_TRIES):
+                problem = difference(name, self.remote.download(f"{prefix}/{name}", temporary), entry)
+                if problem is None:
+                    temporary.replace(path)
+                    self.here.checked.note(path)
+                    return None
+        finally:
+            temporary.unlink(missing_ok=True)
+        return problem
+
+    # ---- who works
+
+    def lease(self, key: str) -> Lease | None:
+        """Take the lease of the copies, then the object."""
+        self._prove()
+        local = self.here.lease(key)
+        if local is None:
+            return None
+        held: Lease | None = None
+        try:
+            held = self._leases.acquire(object_name(key, "LEASE"), local)
+            return held
+        finally:
+            if held is None:
+                local.release()
+
+    def holder(self, key: str) -> Owner | None:
+        """Who works on the key, here or on another machine."""
+        self.look(MANIFESTS)
+        return self.here.holder(key) or self._leases.holder(object_name(key, "LEASE"))
+
+    # ---- what an unfinished stage keeps
+
+    def restore_scratch(self, key: str) -> None:
+        """Download what another machine kept."""
+        path = self.root / object_name(key, "scratch")
+        kept = restore_scratch(self.remote, object_name(key, "scratch"), path)
+        if not kept and not self.follows:  # who does not look does not know whether the stage was done since
+            remove_tree(path)
+
+    def send_scratch(self, key: str) -> ScratchSender:
+        """Start to upload what changes."""
+        name = object_name(key, "scratch")
+        sender = ScratchSender(self.remote, name, self.root / name)
+        sender.start()
+        return sender
+
+    def drop_scratch(self, key: str, *, elsewhere: bool) -> None:
+        """Remove objects, where there can be any, and copies."""
+        name = object_name(key, "scratch")
+        if elsewhere or was_sent(self.root / name):
+            remove_scratch(self.remote, name)
+        self.here.drop_scratch(key, elsewhere=False)
+
+    def listing(self) -> dict[str, Object]:
+        """What the first look found."""
+        self.look(MANIFESTS)
+        return self._mirrors[MANIFESTS].pull()
