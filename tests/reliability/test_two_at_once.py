@@ -21,6 +21,7 @@ from ssdbench.errors import UsageError
 from ssdbench.plan.decide import decide
 from ssdbench.store import Store
 from ssdbench.store import lease as leases
+from ssdbench.store.lease_place import LeaseFiles
 from ssdbench.store.owner import Owner
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="host names in a namespace of its own")
@@ -111,7 +112,7 @@ def test_who_slept_through_its_lease_does_no_harm(tmp_path: Path, finished: Path
 
 def test_a_lease_taken_over_is_noticed_by_its_former_owner(tmp_path: Path) -> None:
     path = tmp_path / KEY / "LEASE"
-    lease = leases.file_leases(tmp_path, heartbeat=0.02).acquire(f"{KEY}/LEASE")
+    lease = leases.Leases(LeaseFiles(tmp_path), heartbeat=0.02).acquire(f"{KEY}/LEASE")
     assert lease is not None
     lost: list[bool] = []
     lease.on_loss = lambda: lost.append(True)
@@ -141,7 +142,7 @@ def test_clocks_that_differ_neither_revive_the_dead_nor_bury_the_living(
     path = tmp_path / KEY / "LEASE"
     path.parent.mkdir()
     path.write_text(FAR.model_dump_json())
-    found = leases.file_leases(tmp_path)
+    found = leases.Leases(LeaseFiles(tmp_path))
     assert found.acquire(f"{KEY}/LEASE") is None  # written a moment ago
     now[0] = 59.0
     assert found.acquire(f"{KEY}/LEASE") is None
@@ -209,5 +210,5 @@ def test_monitors_do_not_write(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_text(FAR.model_dump_json())
     before = [(entry.name, entry.stat().st_mtime_ns) for entry in path.parent.iterdir()]
-    assert leases.file_leases(tmp_path).holder(f"{KEY}/LEASE") == FAR
+    assert leases.Leases(LeaseFiles(tmp_path)).holder(f"{KEY}/LEASE") == FAR
     assert [(entry.name, entry.stat().st_mtime_ns) for entry in path.parent.iterdir()] == before

@@ -14,6 +14,7 @@ import pytest
 from ssdbench.store import Store
 from ssdbench.store import lease as leases
 from ssdbench.store import owner as owners
+from ssdbench.store.lease_place import LeaseFiles, Sign
 from ssdbench.store.owner import Owner
 
 KEY = "ab" * 32
@@ -90,7 +91,7 @@ def test_two_leases_of_one_process_exclude_each_other(store: Store) -> None:
 
 def test_heartbeat_keeps_the_lease_fresh_until_release(store: Store) -> None:
     path = store.key_dir(KEY) / "LEASE"
-    lease = leases.file_leases(store.root, heartbeat=0.02).acquire(f"artifacts/ab/{KEY}/LEASE")
+    lease = leases.Leases(LeaseFiles(store.root), heartbeat=0.02).acquire(f"artifacts/ab/{KEY}/LEASE")
     assert lease is not None
     os.utime(path, (0, 0))
     deadline = time.monotonic() + 5
@@ -130,16 +131,16 @@ def test_live_lease_moved_by_mistake_is_put_back(store: Store, monkeypatch: pyte
 
 def overtaken_after_the_look(other: Store, monkeypatch: pytest.MonkeyPatch) -> list[leases.Lease | None]:
     """Let ``other`` take the lease, which goes into the list, when somebody has just looked at it to take it over."""
-    read, taken = leases._Files.read, []
+    read, taken = LeaseFiles.read, []
 
-    def look(self: leases._Files, name: str, *, exact: bool = False) -> leases.Sign | None:
+    def look(self: LeaseFiles, name: str, *, exact: bool = False) -> Sign | None:
         found = read(self, name, exact=exact)
         if exact:
-            monkeypatch.setattr(leases._Files, "read", read)
+            monkeypatch.setattr(LeaseFiles, "read", read)
             taken.append(other.lease(KEY))
         return found
 
-    monkeypatch.setattr(leases._Files, "read", look)
+    monkeypatch.setattr(LeaseFiles, "read", look)
     return taken
 
 

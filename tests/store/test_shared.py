@@ -22,7 +22,8 @@ from ssdbench.errors import SsdbenchError, UsageError
 from ssdbench.store import InputDigest, Manifest, Provenance, Sheet, Store, gc, node
 from ssdbench.store.backend import Directory
 from ssdbench.store.gc import verify_all
-from ssdbench.store.lease import object_leases
+from ssdbench.store.lease import Leases
+from ssdbench.store.lease_place import LeaseObjects
 from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.places import open_store
 from ssdbench.store.remote import Remote
@@ -319,7 +320,7 @@ def test_a_lease_without_heartbeat_is_taken_over_and_never_touched_again(bucket:
     def store(name: str, heartbeat: float) -> Store:
         remote = Remote(bucket)
         return Store(
-            ObjectStore(remote, tmp_path / name, leases=object_leases(remote, heartbeat, expiry=0.6))
+            ObjectStore(remote, tmp_path / name, leases=Leases(LeaseObjects(remote), heartbeat, expiry=0.6))
         )
 
     stuck, beating, waiting = store("a", 3600.0), store("b", 0.05), store("c", 0.05)

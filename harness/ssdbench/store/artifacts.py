@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
@@ -61,7 +62,9 @@ class Artifacts:
         What another machine has finished since comes with what it was made from, and its record.
         """
         self.backend.look(MANIFESTS)
-        before = self._parsed_here(key)
+        before = None
+        with suppress(ValueError):
+            before = self._manifest_here(key)
         self.backend.bring([object_name(key, "DONE.json")])
         try:
             manifest = self._manifest_here(key)
@@ -71,12 +74,6 @@ class Artifacts:
         if self.backend.follows and manifest is not None and manifest != before:
             self._follow(manifest)
         return manifest
-
-    def _parsed_here(self, key: str) -> Manifest | None:
-        try:
-            return self._manifest_here(key)
-        except ValueError:
-            return None
 
     def _manifest_here(self, key: str) -> Manifest | None:
         """What the file here says; ValueError where it is not valid."""

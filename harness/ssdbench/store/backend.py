@@ -34,7 +34,8 @@ from ssdbench.store.files import (
     walk_files,
     write_atomically,
 )
-from ssdbench.store.lease import Lease, file_leases
+from ssdbench.store.lease import Lease, Leases
+from ssdbench.store.lease_place import LeaseFiles
 from ssdbench.store.manifest import FileEntry
 from ssdbench.store.owner import Owner
 from ssdbench.store.remote import Object
@@ -82,6 +83,8 @@ class Sender:
 class Backend(Protocol):
     """What stores do differently. Objects are made of files under ``root``, and are read as such.
 
+    Methods with a body suit a place where every object is such a file.
+
     Errors are OSErrors of this machine's disk, and RemoteErrors of a URL that cannot be reached.
     """
 
@@ -89,9 +92,9 @@ class Backend(Protocol):
     """Where the store is, for messages."""
     root: Path
     """The directory of this machine that holds the objects, or copies of those that were asked for."""
-    url: str | None
+    url: str | None = None
     """Where machines that share nothing else find the store, if they can."""
-    follows: bool
+    follows: bool = False
     """Whether what another machine finished has to be brought here with what it was made from."""
 
     def check(self) -> None:
@@ -99,9 +102,11 @@ class Backend(Protocol):
 
     def look(self, kind: Kind) -> None:
         """See to it that the small objects of a kind are files under ``root``, as they were at the first look."""
+        return
 
     def bring(self, names: Iterable[str]) -> None:
         """The same of some objects, as they are now; of one that does not exist there is no file afterwards."""
+        return
 
     def create(self, name: str, data: bytes) -> bool:
         """Create a small object unless it exists; returns whether this call did, as far as that is known."""
@@ -123,6 +128,7 @@ class Backend(Protocol):
 
     def fetch(self, prefix: str, files: Mapping[str, FileEntry]) -> str | None:
         """Make files of objects where they are not here yet; returns what is wrong with one, if anything."""
+        return None
 
     def verify(
         self, prefix: str, files: Mapping[str, FileEntry], *, trust_seen: bool, strict: bool
@@ -137,39 +143,33 @@ class Backend(Protocol):
 
     def restore_scratch(self, key: str) -> None:
         """Make the scratch directory what the machine that got furthest has kept."""
+        return
 
     def send_scratch(self, key: str) -> Sender:
         """Start to send the scratch directory from time to time, where ``root`` is not where others look for it."""
+        return Sender()
 
     def drop_scratch(self, key: str, *, elsewhere: bool) -> None:
         """Remove the scratch of a stage that is done, which another machine may have kept (``elsewhere``)."""
 
     def listing(self) -> dict[str, Object]:
         """Every object under ``artifacts`` that is no file of ``root``, as it was at the first look."""
+        return {}
 
 
-class Directory:
+class Directory(Backend):
     """A store in a directory: its files are the objects."""
-
-    url: str | None = None
-    follows = False
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self.name = str(self.root)
         self.checked = Checked()
-        self._leases = file_leases(self.root)
+        self._leases = Leases(LeaseFiles(self.root))
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def check(self) -> None:
-        """See :class:`Backend`."""
+        """See :func:`ssdbench.store.files.check_file_system`."""
         check_file_system(self.root)
-
-    def look(self, kind: Kind) -> None:
-        """Nothing to be done: what is there is seen."""
-
-    def bring(self, names: Iterable[str]) -> None:
-        """Nothing to be done: what is there is seen."""
 
     def create(self, name: str, data: bytes) -> bool:
         """Create the file at a stroke: see :func:`ssdbench.store.files.create_once`."""
@@ -208,10 +208,6 @@ class Directory:
         for name in names:
             self.checked.note(self.root / prefix / name)
 
-    def fetch(self, prefix: str, files: Mapping[str, FileEntry]) -> str | None:
-        """Nothing to be done: what is wrong is found by ``verify``."""
-        return None
-
     def verify(
         self, prefix: str, files: Mapping[str, FileEntry], *, trust_seen: bool, strict: bool
     ) -> list[str]:
@@ -235,20 +231,9 @@ class Directory:
         """Whom the lease's file names."""
         return self._leases.holder(object_name(key, "LEASE"))
 
-    def restore_scratch(self, key: str) -> None:
-        """Nothing to be done: it is there."""
-
-    def send_scratch(self, key: str) -> Sender:
-        """Nothing to be sent."""
-        return Sender()
-
     def drop_scratch(self, key: str, *, elsewhere: bool) -> None:
         """Remove the directory."""
         remove_tree(self.root / object_name(key, "scratch"))
-
-    def listing(self) -> dict[str, Object]:
-        """None: every object is a file."""
-        return {}
 
     # ---- as a place where artifacts are taken from
 

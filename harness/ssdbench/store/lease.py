@@ -12,17 +12,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Annotated, Protocol
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ssdbench.errors import SsdbenchError, UsageError
-from ssdbench.store.files import create_once, make_durable_directory, place_once, temporary_beside
+from ssdbench.store.lease_place import LeasePlace, Sign
 from ssdbench.store.owner import Owner
-from ssdbench.store.remote import Remote
 
 log = logging.getLogger(__name__)
 
@@ -57,153 +52,6 @@ def positive_setting(variable: str, default: float, unit: str) -> float:
     return value
 
 
-@dataclass(frozen=True)
-class Sign:
-    """A lease as it was read; two are equal when no heartbeat came between.
-
-    ``owner`` is None where the content is not valid. ``beat`` is what a heartbeat changes. ``age`` is the seconds since
-    the last heartbeat by the clock of the place where the lease is, 0 where that has no clock to trust.
-    """
-
-    owner: Owner | None
-    beat: int | bytes
-    age: float = field(default=0.0, compare=False)
-
-
-class _Place(Protocol):
-    """Where leases are: what files and objects do differently."""
-
-    costly: bool
-    """Whether a look is a request that somebody pays for."""
-
-    def create(self, name: str, owner: Owner) -> bool:
-        """Create a lease unless there is one; returns whether the one that is there now is ``owner``'s."""
-
-    def read(self, name: str, *, exact: bool = False) -> Sign | None:
-        """Read a lease, or None where there is none; ``exact`` may write in order to learn the place's clock."""
-
-    def beat(self, name: str, owner: Owner, number: int) -> None:
-        """Change what tells that the owner lives."""
-
-    def clear(self, name: str, lapsed: Sign) -> bool:
-        """Remove a lease that is still as it was read; False where it is another by now."""
-
-    def remove(self, name: str) -> None:
-        """Remove a lease of one's own."""
-
-
-class _Files:
-    """Leases that are files under a directory: a heartbeat is their modification time."""
-
-    costly = False
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def create(self, name: str, owner: Owner) -> bool:
-        path = self._root / name
-        make_durable_directory(path.parent, self._root)
-        return create_once(path, owner.model_dump_json().encode())
-
-    def read(self, name: str, *, exact: bool = False) -> Sign | None:
-        path = self._root / name
-        now = _clock_of(path.parent) if exact else time.time()
-        return _sign_of(path, now)
-
-    def beat(self, name: str, owner: Owner, number: int) -> None:
-        os.utime(self._root / name)
-
-    def clear(self, name: str, lapsed: Sign) -> bool:
-        path = self._root / name
-        moved = temporary_beside(path)
-        try:
-            path.rename(moved)
-        except FileNotFoundError:
-            return True
-        try:
-            if _sign_of(moved, 0.0) in (None, lapsed):
-                return True
-            # Between the look and the rename another process took over: give it back what was moved.
-            place_once(moved, path)
-            return False
-        finally:
-            moved.unlink(missing_ok=True)
-
-    def remove(self, name: str) -> None:
-        (self._root / name).unlink(missing_ok=True)
-
-
-def _sign_of(path: Path, now: float) -> Sign | None:
-    try:
-        written = path.stat().st_mtime_ns
-    except OSError:
-        return None
-    try:
-        owner = Owner.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        owner = None
-    return Sign(owner, written, now - written / 1e9)
-
-
-def _clock_of(directory: Path) -> float:
-    """The time on the clock of the file system that holds ``directory``, which a file server keeps."""
-    probe = temporary_beside(directory / "clock")
-    try:
-        probe.touch()
-        return probe.stat().st_mtime
-    finally:
-        probe.unlink(missing_ok=True)
-
-
-class _Content(BaseModel):
-    """What a lease that is an object holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    owner: Owner
-    beat: Annotated[int, Field(ge=0)]
-
-
-class _Objects:
-    """Leases that are objects: their heartbeats are numbered in their content."""
-
-    costly = True
-
-    def __init__(self, remote: Remote) -> None:
-        self._remote = remote
-
-    def create(self, name: str, owner: Owner) -> bool:
-        if self._remote.create(name, _text(owner, 0)):
-            return True
-        found = self.read(name)
-        return found is not None and found.owner == owner
-
-    def read(self, name: str, *, exact: bool = False) -> Sign | None:
-        data = self._remote.read(name)
-        if data is None:
-            return None
-        try:
-            return Sign(_Content.model_validate_json(data).owner, data)
-        except ValidationError:
-            return Sign(None, data)
-
-    def beat(self, name: str, owner: Owner, number: int) -> None:
-        self._remote.write(name, _text(owner, number))
-
-    def clear(self, name: str, lapsed: Sign) -> bool:
-        if self.read(name) != lapsed:
-            return False
-        self._remote.remove([name])
-        return True
-
-    def remove(self, name: str) -> None:
-        self._remote.remove([name])
-
-
-def _text(owner: Owner, beat: int) -> bytes:
-    return _Content(owner=owner, beat=beat).model_dump_json().encode()
-
-
 class Lease:
     """A held lease, which a daemon thread keeps alive until ``release``; use it as a context manager.
 
@@ -212,7 +60,7 @@ class Lease:
     """
 
     def __init__(
-        self, place: _Place, name: str, owner: Owner, heartbeat: float, beneath: Lease | None = None
+        self, place: LeasePlace, name: str, owner: Owner, heartbeat: float, beneath: Lease | None = None
     ) -> None:
         self.owner = owner
         self.on_loss: Callable[[], None] = lambda: None
@@ -248,7 +96,7 @@ class Lease:
         try:
             found = self._place.read(self._name)
             if found is not None and found.owner == self.owner:
-                self._place.remove(self._name)
+                self._place.clear(self._name, found)
         except SsdbenchError as error:
             log.warning("%s", error)
         finally:
@@ -276,7 +124,9 @@ class _Seen:
 class Leases:
     """The leases of one place, as this process has seen them; all times in seconds. For several threads."""
 
-    def __init__(self, place: _Place, heartbeat: float | None = None, expiry: float | None = None) -> None:
+    def __init__(
+        self, place: LeasePlace, heartbeat: float | None = None, expiry: float | None = None
+    ) -> None:
         self._place = place
         self._expiry = expiry_seconds() if expiry is None else expiry
         self._heartbeat = self._expiry / BEATS if heartbeat is None else heartbeat
@@ -335,13 +185,3 @@ class Leases:
         if seen.sign.owner is None or seen.sign.owner.dead:
             return True
         return max(seen.sign.age, seen.looked - seen.since) > self._expiry
-
-
-def file_leases(root: Path, heartbeat: float | None = None) -> Leases:
-    """The leases that are files under ``root``."""
-    return Leases(_Files(root), heartbeat)
-
-
-def object_leases(remote: Remote, heartbeat: float | None = None, expiry: float | None = None) -> Leases:
-    """The leases that are objects of ``remote``."""
-    return Leases(_Objects(remote), heartbeat, expiry)

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
-from ssdbench.store.backend import MANIFESTS, RECORDS, SHEETS, Directory, Kind, object_name
+from ssdbench.store.backend import MANIFESTS, RECORDS, SHEETS, Backend, Directory, Kind, object_name
 from ssdbench.store.checked import difference
 from ssdbench.store.files import remove_tree, temporary_beside
-from ssdbench.store.lease import Lease, Leases, object_leases
+from ssdbench.store.lease import Lease, Leases
+from ssdbench.store.lease_place import LeaseObjects
 from ssdbench.store.manifest import FileEntry
 from ssdbench.store.mirror import Mirror, put
 from ssdbench.store.owner import Owner
@@ -38,7 +39,7 @@ def copies_of(url: str) -> Path:
     return cache / "ssdbench" / "stores" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
 
 
-class ObjectStore:
+class ObjectStore(Backend):
     """Objects under a URL: see :class:`ssdbench.store.backend.Backend`.
 
     What others finish is seen when this process first looks, and of a key whenever its lease is taken or ``refresh``
@@ -57,10 +58,9 @@ class ObjectStore:
         self.remote = remote
         self.here = Directory(root or copies_of(remote.url))
         self.root = self.here.root
-        self.name = remote.url
-        self.url: str | None = remote.url
+        self.name = self.url = remote.url
         self.follows = look
-        self._leases = leases or object_leases(remote)
+        self._leases = leases or Leases(LeaseObjects(remote))
         self._mirrors = {kind: Mirror(remote, self.root, kind) for kind in (MANIFESTS, RECORDS, SHEETS)}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._once = threading.Lock()

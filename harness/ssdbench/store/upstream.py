@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 from pydantic import ValidationError
 
 from ssdbench.errors import SsdbenchError, UsageError
-from ssdbench.store.backend import object_name
+from ssdbench.store.backend import Directory, object_name
 from ssdbench.store.manifest import Manifest, NewerStore, parse_manifest
 from ssdbench.store.record import Record, record_path, thumbnail_path
+from ssdbench.store.remote import Remote
 from ssdbench.store.remote_errors import RemoteError
 from ssdbench.store.store import Store
 
@@ -27,22 +27,10 @@ class Unfit(SsdbenchError):
     """An artifact of upstream cannot be taken: its files are not there or not what was committed."""
 
 
-class Source(Protocol):
-    """A place that objects are read from by their names; a directory or a URL, of which no listing is needed."""
-
-    name: str
-
-    def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Contents of small objects by name; those that do not exist are left out."""
-
-    def download(self, name: str, target: Path) -> str | None:
-        """Bring one object to a path that does not exist; None where there is no such object."""
-
-
 class Upstream:
-    """Where finished artifacts may be taken from; keys are asked for, never listed."""
+    """Where finished artifacts may be taken from; keys are asked for, never listed, which HTTP cannot."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Directory | Remote) -> None:
         self.name = source.name
         self._source = source
         self._manifests: dict[str, Manifest | None] = {}
@@ -109,28 +97,6 @@ class Upstream:
         except OSError as error:
             raise UsageError(f"--upstream {error.filename}: {error.strerror or error}") from error
         return {own: contents[name] for own, name in names.items() if name in contents}
-
-
-class StoreReader(Protocol):
-    """What planning asks of a store, or of two seen as one: see :class:`ssdbench.store.Store`."""
-
-    name: str
-    root: Path
-
-    def manifest(self, key: str) -> Manifest | None:
-        """What ``DONE.json`` says, or None where the artifact is not done."""
-
-    def upstream_of(self, key: str) -> str | None:
-        """Where a finished artifact is if that is not here but upstream."""
-
-    def stale(self, key: str, look: Callable[[str], Manifest | None] | None = None) -> str | None:
-        """Why a finished artifact no longer fits what it was made from, or None."""
-
-    def aside_reason(self, key: str) -> str | None:
-        """Why an artifact of this key was set aside last, if one was."""
-
-    def read_record(self, key: str) -> Record | None:
-        """The record of a score key, or None where there is no readable one."""
 
 
 class Layered:
@@ -217,3 +183,7 @@ class Layered:
             )
             self._fits[manifest.key] = known
         return known
+
+
+StoreReader = Store | Layered
+"""What can be planned on."""
