@@ -13,7 +13,7 @@ import pytest
 
 from ssdbench.store import Manifest, Record, Sheet, StageRecord, Store
 from ssdbench.store.gc import collect, verify_all
-from ssdbench.store.sources import SCIENCE, digest_sources, git_commit, package_directory, sources_digest
+from ssdbench.store.sources import SCIENCE, digest_sources, git_commit, package_directory
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 Put = Callable[..., Manifest]
@@ -167,7 +167,7 @@ def test_sources_digest_follows_the_science_sources_alone(tmp_path: Path) -> Non
 
 def test_every_science_package_is_digested() -> None:
     assert all((package_directory() / part / "__init__.py").is_file() for part in SCIENCE)
-    assert len(sources_digest()) == 64
+    assert len(digest_sources(package_directory())) == 64
 
 
 def test_commit_is_the_checkouts_own_or_none() -> None:

@@ -11,7 +11,7 @@ from ssdbench.errors import SsdbenchError
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.store import Manifest, Record, StageRecord, Store, now
 from ssdbench.store.manifest import MIXED
-from ssdbench.store.record import thumbnail_path
+from ssdbench.store.record import thumbnail_name
 from ssdbench.suite.schema import run_yaml
 
 METRICS, GRID = "metrics.json", "grid.png"
@@ -100,7 +100,7 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
         versions=_versions(manifests.values()),
         git_commit=score.git_commit,
         sources=sources.pop() if len(sources) == 1 else MIXED,
-        thumbnail=thumbnail_path(Path(), target).name if picture.is_file() else None,
+        thumbnail=Path(thumbnail_name(target)).name if picture.is_file() else None,
         created=now(),
     )
     store.write_record(record, picture.read_bytes() if picture.is_file() else None)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
 from ssdbench.store.backend import MANIFESTS, Backend, object_name
-from ssdbench.store.checked import Signature, signature_of
 from ssdbench.store.manifest import Manifest, parse_manifest
 from ssdbench.store.owner import Owner
-from ssdbench.store.record import record_path, thumbnail_path
+from ssdbench.store.record import record_name, thumbnail_name
+from ssdbench.store.verifier import Signature, signature_of
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ class Artifacts:
         self.backend = backend
         self.root = backend.root
         self.name = backend.name
+        self.artifacts_dir = self.root / "artifacts"
         self._parsed: dict[str, tuple[Signature, Manifest]] = {}
 
     def key_dir(self, key: str) -> Path:
@@ -38,7 +39,7 @@ class Artifacts:
     def all_keys(self) -> Iterator[str]:
         """Every key that has a directory here, finished or not."""
         self.backend.look(MANIFESTS)
-        for path in sorted((self.root / "artifacts").glob("??/*")):
+        for path in sorted(self.artifacts_dir.glob("??/*")):
             if re.fullmatch(r"[0-9a-f]{64}", path.name):
                 yield path.name
 
@@ -97,9 +98,7 @@ class Artifacts:
             object_name(key, "DONE.json") for key in sources if not (self.key_dir(key) / "DONE.json").exists()
         ]
         if manifest.kind == "score":
-            names += [
-                path(Path("records"), manifest.key).as_posix() for path in (thumbnail_path, record_path)
-            ]
+            names += [thumbnail_name(manifest.key), record_name(manifest.key)]
         self.backend.bring(names)
 
     def upstream_of(self, key: str) -> str | None:

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Protocol
 
 from ssdbench.errors import SsdbenchError
-from ssdbench.store.checked import Checked
 from ssdbench.store.files import (
     check_file_system,
     create_once,
@@ -39,6 +38,7 @@ from ssdbench.store.lease_place import LeaseFiles
 from ssdbench.store.manifest import FileEntry
 from ssdbench.store.owner import Owner
 from ssdbench.store.remote import Object
+from ssdbench.store.verifier import Verifier
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Directory(Backend):
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self.name = str(self.root)
-        self.checked = Checked()
+        self.verifier = Verifier()
         self._leases = Leases(LeaseFiles(self.root))
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -206,7 +206,7 @@ class Directory(Backend):
     def send(self, prefix: str, names: Iterable[str]) -> None:
         """Take note that the files were read."""
         for name in names:
-            self.checked.note(self.root / prefix / name)
+            self.verifier.note(self.root / prefix / name)
 
     def verify(
         self, prefix: str, files: Mapping[str, FileEntry], *, trust_seen: bool, strict: bool
@@ -217,7 +217,7 @@ class Directory(Backend):
             problems = [
                 problem
                 for name, entry in files.items()
-                if (problem := self.checked.problem(directory / name, name, entry, trust_seen=trust_seen))
+                if (problem := self.verifier.problem(directory / name, name, entry, trust_seen=trust_seen))
             ]
         present = {path.relative_to(directory).as_posix() for path in walk_files(directory)}
         extra = sorted(present - files.keys())

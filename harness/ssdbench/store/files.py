@@ -88,16 +88,20 @@ def write_durably(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` so that a reader, or a kill, sees the old content or the new and nothing between."""
+def write_atomically(path: Path, data: bytes, *, flush: bool = True) -> None:
+    """Replace ``path`` so that a reader, or a kill, sees the old content or the new and nothing between.
+
+    Without ``flush`` a power cut may spoil it.
+    """
     temporary = temporary_beside(path)
     try:
-        write_durably(temporary, data)
+        write_durably(temporary, data) if flush else temporary.write_bytes(data)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    fsync_path(path.parent)
+    if flush:
+        fsync_path(path.parent)
 
 
 def create_once(path: Path, data: bytes) -> bool:

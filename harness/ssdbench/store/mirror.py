@@ -8,26 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from ssdbench.store.backend import Kind
-from ssdbench.store.files import make_durable_directory, temporary_beside, write_atomically
+from ssdbench.store.files import make_durable_directory, write_atomically
 from ssdbench.store.remote import Object, Remote
 
 _FETCHED_AT_ONCE = 500
 
 
 def put(root: Path, name: str, data: bytes) -> None:
-    """Write the file of an object.
-
-    It is replaced in one step but not flushed: a copy that a power cut spoils is fetched again.
-    """
+    """Write the file of an object; a copy that a power cut spoils is fetched again."""
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(path)
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomically(path, data, flush=False)
 
 
 class Mirror:

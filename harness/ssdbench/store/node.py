@@ -113,7 +113,7 @@ def make_room(store: Store, limit: float) -> None:
     What is in use stays, and what an engine on this machine works on; everything where the file system has no locks.
     """
     found = []
-    for mark in store.root.glob(f"artifacts/??/*/{_USE}"):
+    for mark in store.artifacts_dir.glob(f"??/*/{_USE}"):
         with suppress(FileNotFoundError):  # somebody drops the artifact
             found.append((mark.stat().st_mtime, tree_bytes(mark.parent), mark))
     total = sum(size for _, size, _ in found)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
 from ssdbench.store.backend import MANIFESTS, RECORDS, SHEETS, Backend, Directory, Kind, object_name
-from ssdbench.store.checked import difference
 from ssdbench.store.files import remove_tree, temporary_beside
 from ssdbench.store.lease import Lease, Leases
 from ssdbench.store.lease_place import LeaseObjects
@@ -25,6 +24,7 @@ from ssdbench.store.mirror import Mirror, put
 from ssdbench.store.owner import Owner
 from ssdbench.store.remote import Object, Remote
 from ssdbench.store.scratch import ScratchSender, remove_scratch, restore_scratch, was_sent
+from ssdbench.store.verifier import difference
 
 _TRIES = 2  # a file that arrives damaged is fetched once more before the store is blamed
 
@@ -164,7 +164,7 @@ class ObjectStore(Backend):
                 problem = difference(name, self.remote.digest(f"{prefix}/{name}"), entry)
             else:
                 with self._locks[prefix]:
-                    problem = self.here.checked.problem(
+                    problem = self.here.verifier.problem(
                         self.root / prefix / name, name, entry, trust_seen=trust_seen
                     )
                     problem = problem and self._download(prefix, name, entry)
@@ -182,7 +182,7 @@ class ObjectStore(Backend):
                 problem = difference(name, self.remote.download(f"{prefix}/{name}", temporary), entry)
                 if problem is None:
                     temporary.replace(path)
-                    self.here.checked.note(path)
+                    self.here.verifier.note(path)
                     return None
         finally:
             temporary.unlink(missing_ok=True)

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ssdbench.store.backend import RECORDS, SHEETS, Backend
-from ssdbench.store.checked import Signature, signature_of
 from ssdbench.store.manifest import Hex64
 from ssdbench.store.sheets import Sheet, sheet_path
+from ssdbench.store.verifier import Signature, signature_of
 
 log = logging.getLogger(__name__)
 
@@ -80,14 +80,14 @@ class Record(_Frozen):
     created: str
 
 
-def record_path(directory: Path, key: str) -> Path:
-    """``<directory>/<score key>.json``."""
-    return directory / f"{key}.json"
+def record_name(key: str) -> str:
+    """What the record of a score key is called in the store."""
+    return f"records/{key}.json"
 
 
-def thumbnail_path(directory: Path, key: str) -> Path:
-    """``<directory>/<score key>.png``."""
-    return directory / f"{key}.png"
+def thumbnail_name(key: str) -> str:
+    """What the PNG of a record's first samples is called in the store."""
+    return f"records/{key}.png"
 
 
 class Records:
@@ -102,7 +102,7 @@ class Records:
     def read_record(self, key: str) -> Record | None:
         """The record of a score key, or None where there is no readable one."""
         self._backend.look(RECORDS)
-        path = record_path(self.records_dir, key)
+        path = self._backend.root / record_name(key)
         try:
             signature = signature_of(path)
             known = self._read.get(key)
@@ -139,10 +139,9 @@ class Records:
     def write_record(self, record: Record, thumbnail: bytes | None = None) -> Path:
         """Write the record, and before it the PNG that its ``thumbnail`` names."""
         if thumbnail is not None:
-            self._backend.write(thumbnail_path(Path("records"), record.key).as_posix(), thumbnail)
-        path = record_path(Path("records"), record.key)
-        self._backend.write(path.as_posix(), record.model_dump_json(indent=2).encode())
-        return self._backend.root / path
+            self._backend.write(thumbnail_name(record.key), thumbnail)
+        self._backend.write(record_name(record.key), record.model_dump_json(indent=2).encode())
+        return self._backend.root / record_name(record.key)
 
     def sheets(self) -> list[Sheet]:
         """What was run on this store, the last first."""

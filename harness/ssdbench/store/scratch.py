@@ -18,7 +18,6 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from ssdbench.store.backend import Sender
-from ssdbench.store.checked import Signature, signature_of
 from ssdbench.store.files import (
     link_or_copy,
     remove_tree,
@@ -30,6 +29,7 @@ from ssdbench.store.lease import positive_setting
 from ssdbench.store.manifest import MIXED, InputDigest, RelativePath
 from ssdbench.store.remote import Remote
 from ssdbench.store.remote_errors import RemoteError
+from ssdbench.store.verifier import Signature, signature_of
 
 log = logging.getLogger(__name__)
 

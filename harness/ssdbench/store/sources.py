@@ -17,12 +17,6 @@ def package_directory() -> Path:
     return Path(ssdbench.__file__).resolve().parent
 
 
-@functools.cache
-def sources_digest() -> str:
-    """SHA-256 over the names and contents of the science half and the stages' bodies; once per process."""
-    return digest_sources(package_directory())
-
-
 def digest_sources(package: Path) -> str:
     """SHA-256 over every ``.py`` file of ``SCIENCE`` under ``package``: relative path, then content."""
     digest = hashlib.sha256()

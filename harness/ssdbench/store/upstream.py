@@ -7,7 +7,7 @@ is as one's own store has it: two executions of a training are never mixed in on
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ssdbench.errors import SsdbenchError, UsageError
 from ssdbench.store.backend import Directory, object_name
 from ssdbench.store.manifest import Manifest, NewerStore, parse_manifest
-from ssdbench.store.record import Record, record_path, thumbnail_path
+from ssdbench.store.record import Record, record_name, thumbnail_name
 from ssdbench.store.remote import Remote
 from ssdbench.store.remote_errors import RemoteError
 from ssdbench.store.store import Store
@@ -38,10 +38,10 @@ class Upstream:
 
     def look(self, keys: Iterable[str]) -> None:
         """Ask for the manifests of these keys, side by side where that helps."""
-        asked = [key for key in dict.fromkeys(keys) if key not in self._manifests]
-        contents = self._read({key: object_name(key, "DONE.json") for key in asked})
-        for key in asked:
-            self._manifests[key] = self._parse(key, contents.get(key))
+        names = {key: object_name(key, "DONE.json") for key in keys if key not in self._manifests}
+        contents = self._read(names.values())
+        for key, name in names.items():
+            self._manifests[key] = self._parse(key, contents.get(name))
 
     def manifest(self, key: str) -> Manifest | None:
         """The manifest of a finished artifact, or None."""
@@ -54,11 +54,11 @@ class Upstream:
 
     def look_at_records(self, keys: Iterable[str]) -> None:
         """Ask for the records of these score keys, side by side where that helps."""
-        asked = [key for key in dict.fromkeys(keys) if key not in self._records]
-        contents = self._read({key: record_path(Path("records"), key).as_posix() for key in asked})
-        for key in asked:
+        names = {key: record_name(key) for key in keys if key not in self._records}
+        contents = self._read(names.values())
+        for key, name in names.items():
             try:
-                data = contents.get(key)
+                data = contents.get(name)
                 self._records[key] = None if data is None else Record.model_validate_json(data)
             except ValidationError:
                 self._records[key] = None
@@ -71,8 +71,8 @@ class Upstream:
 
     def thumbnail(self, record: Record) -> bytes | None:
         """The PNG of a record's first samples, or None where there is none."""
-        place = thumbnail_path(Path("records"), record.key).as_posix()
-        return self._read({"png": place}).get("png") if record.thumbnail else None
+        name = thumbnail_name(record.key)
+        return self._read([name]).get(name) if record.thumbnail else None
 
     def fetch(self, manifest: Manifest, directory: Path) -> None:
         """Bring an artifact's files into a fresh directory; they may be hard links, and are not verified."""
@@ -90,13 +90,12 @@ class Upstream:
             log.warning("upstream %s: artifact %s is left out: %s", self.name, key[:12], error)
             return None
 
-    def _read(self, names: Mapping[str, str]) -> dict[str, bytes]:
-        """Contents of what exists, under the names' own names."""
+    def _read(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Contents of what exists, by name."""
         try:
-            contents = self._source.read_many(names.values())
+            return self._source.read_many(names)
         except OSError as error:
             raise UsageError(f"--upstream {error.filename}: {error.strerror or error}") from error
-        return {own: contents[name] for own, name in names.items() if name in contents}
 
 
 class Layered:

@@ -25,8 +25,8 @@ def difference(name: str, found: str | None, committed: FileEntry) -> str | None
     return None
 
 
-class Checked:
-    """Remembers which files this process has found to be as they were committed."""
+class Verifier:
+    """Compares files with what was committed, and remembers which were found right by this process."""
 
     def __init__(self) -> None:
         self._seen: dict[Path, Signature] = {}
