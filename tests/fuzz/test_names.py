@@ -16,7 +16,7 @@ from ssdbench.errors import InputError, SuiteError, UsageError
 from ssdbench.inputs import is_plain_name, parse_json
 from ssdbench.models.files import shards
 from ssdbench.store import Store
-from ssdbench.store.sheets import sheet_path
+from ssdbench.store.record import sheet_path
 from ssdbench.suite import load_suite
 
 hostile = st.one_of(

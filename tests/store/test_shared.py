@@ -20,7 +20,7 @@ from test_records import a_record
 
 from ssdbench.errors import SsdbenchError, UsageError
 from ssdbench.store import InputDigest, Manifest, Provenance, Sheet, Store, gc, node
-from ssdbench.store.backend import Directory
+from ssdbench.store.directory import Directory
 from ssdbench.store.gc import verify_all
 from ssdbench.store.lease import Leases
 from ssdbench.store.lease_place import LeaseObjects

@@ -9,8 +9,7 @@ from ssdbench.store.manifest import (
     Provenance,
     files_digest,
 )
-from ssdbench.store.record import Record, StageRecord
-from ssdbench.store.sheets import Sheet
+from ssdbench.store.record import Record, Sheet, StageRecord
 from ssdbench.store.store import Attempt, Store, now
 from ssdbench.store.upstream import StoreReader
 

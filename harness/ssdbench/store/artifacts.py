@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
-from ssdbench.store.backend import MANIFESTS, Backend, object_name
+from ssdbench.store.directory import MANIFESTS, is_key, object_name
 from ssdbench.store.manifest import Manifest, parse_manifest
+from ssdbench.store.object_store import Backend
 from ssdbench.store.owner import Owner
 from ssdbench.store.record import record_name, thumbnail_name
 from ssdbench.store.verifier import Signature, signature_of
@@ -40,7 +40,7 @@ class Artifacts:
         """Every key that has a directory here, finished or not."""
         self.backend.look(MANIFESTS)
         for path in sorted(self.artifacts_dir.glob("??/*")):
-            if re.fullmatch(r"[0-9a-f]{64}", path.name):
+            if is_key(path.name):
                 yield path.name
 
     def manifest(self, key: str) -> Manifest | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssdbench.store.directory import is_key
 from ssdbench.store.files import is_temporary, remove_tree, tree_bytes
 from ssdbench.store.node import being_used
 from ssdbench.store.owner import Owner
@@ -61,7 +62,7 @@ def collect(store: Store, *, dry_run: bool = False) -> Collected:
     by_key: dict[str, dict[str, Object]] = defaultdict(dict)
     for name, entry in store.backend.listing().items():
         parts = name.split("/")
-        if len(parts) > 3:
+        if len(parts) > 3 and is_key(parts[2]):
             by_key[parts[2]][name] = entry
     for key, objects in sorted(by_key.items()):
         found = _garbage_objects(store, key, objects)

@@ -160,7 +160,7 @@ class Leases:
 
         A lease of a dead process of this host is taken over at once, another once it has been silent for too long.
         """
-        owner = Owner.current()
+        owner = Owner.current() if beneath is None else beneath.owner
         if not self._place.create(name, owner):
             seen = self._look(name, exact=True)
             lapsed = seen is None or (self._lapsed(seen) and self._place.clear(name, seen.sign))

@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from ssdbench.store.backend import Kind
+from ssdbench.store.directory import Kind
 from ssdbench.store.files import make_durable_directory, write_atomically
 from ssdbench.store.remote import Object, Remote
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
-from ssdbench.store.backend import MANIFESTS, RECORDS, SHEETS, Backend, Directory, Kind, object_name
+from ssdbench.store.directory import MANIFESTS, RECORDS, SHEETS, Directory, Kind, object_name
 from ssdbench.store.files import remove_tree, temporary_beside
 from ssdbench.store.lease import Lease, Leases
 from ssdbench.store.lease_place import LeaseObjects
@@ -39,8 +39,8 @@ def copies_of(url: str) -> Path:
     return cache / "ssdbench" / "stores" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
 
 
-class ObjectStore(Backend):
-    """Objects under a URL: see :class:`ssdbench.store.backend.Backend`.
+class ObjectStore:
+    """A store on a URL: offers what :class:`ssdbench.store.directory.Directory` does, of objects under the URL.
 
     What others finish is seen when this process first looks, and of a key whenever its lease is taken or ``refresh``
     is called; without ``look`` by ``refresh`` alone.
@@ -58,17 +58,14 @@ class ObjectStore(Backend):
         self.remote = remote
         self.here = Directory(root or copies_of(remote.url))
         self.root = self.here.root
-        self.name = self.url = remote.url
+        self.name = remote.url
+        self.url: str | None = remote.url
         self.follows = look
         self._leases = leases or Leases(LeaseObjects(remote))
         self._mirrors = {kind: Mirror(remote, self.root, kind) for kind in (MANIFESTS, RECORDS, SHEETS)}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._once = threading.Lock()
         self._listed = self._proved = False
-
-    def check(self) -> None:
-        """Of the directory that holds the copies; the URL is tried before the first write."""
-        self.here.check()
 
     # ---- small objects
 
@@ -117,7 +114,8 @@ class ObjectStore(Backend):
         """Remove objects and copies."""
         gone = list(names)
         self.remote.remove(gone)
-        self.here.remove(gone)
+        # What a bucket holds may be called anything, and must not lead out of the directory.
+        self.here.remove(name for name in gone if ".." not in name.split("/"))
 
     def clear(self, prefix: str, *, but: str) -> None:
         """Remove objects and copies."""
@@ -236,3 +234,7 @@ class ObjectStore(Backend):
         """What the first look found."""
         self.look(MANIFESTS)
         return self._mirrors[MANIFESTS].pull()
+
+
+Backend = Directory | ObjectStore
+"""Where a store is."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ssdbench.errors import UsageError
-from ssdbench.store.backend import Directory
+from ssdbench.store.directory import Directory
 from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.remote import Remote
 from ssdbench.store.store import Store

@@ -1,17 +1,22 @@
-"""Records: each run's result and provenance, as a report reads it without touching any artifact; and run sheets."""
+"""What a report reads without touching any artifact: records of runs, and sheets.
+
+A sheet says which suite was run last and how, so that a report can be made without naming it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from ssdbench.store.backend import RECORDS, SHEETS, Backend
+from ssdbench.store.directory import RECORDS, SHEETS
 from ssdbench.store.manifest import Hex64
-from ssdbench.store.sheets import Sheet, sheet_path
+from ssdbench.store.object_store import Backend
 from ssdbench.store.verifier import Signature, signature_of
 
 log = logging.getLogger(__name__)
@@ -88,6 +93,32 @@ def record_name(key: str) -> str:
 def thumbnail_name(key: str) -> str:
     """What the PNG of a record's first samples is called in the store."""
     return f"records/{key}.png"
+
+
+class Sheet(BaseModel):
+    """One ``ssdbench run``: the suite's text and path, and the options that changed its runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    suite: str
+    path: str
+    text: str
+    profile: str | None = None
+    overrides: list[str] = []
+    only: str | None = None
+    limit: int | None = None
+    seed: int | None = None
+    run_at: str
+
+
+def sheet_path(directory: Path, suite: str, profile: str | None) -> Path:
+    """``<directory>/<suite>[.<profile>].json``; an unplain name is cleaned and told apart by a digest."""
+    name = suite if profile is None else f"{suite}.{profile}"
+    clean = re.sub(r"[^A-Za-z0-9_.-]", "-", name).lstrip(".")[:100]
+    if clean != name:
+        clean = f"{clean or 'suite'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return directory / f"{clean}.json"
 
 
 class Records:

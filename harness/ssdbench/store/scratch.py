@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from ssdbench.store.backend import Sender
+from ssdbench.store.directory import Sender
 from ssdbench.store.files import (
     link_or_copy,
     remove_tree,

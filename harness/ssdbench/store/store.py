@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
 from ssdbench.store.artifacts import Artifacts
-from ssdbench.store.backend import Backend, Directory, Sender, object_name
+from ssdbench.store.directory import Directory, Sender, object_name
 from ssdbench.store.files import (
+    check_file_system,
     fsync_path,
     give_plain_mode,
     make_durable_directory,
@@ -29,6 +30,7 @@ from ssdbench.store.manifest import (
     merged_ancestors,
     scan_files,
 )
+from ssdbench.store.object_store import Backend
 from ssdbench.store.owner import Owner
 from ssdbench.store.record import Records
 from ssdbench.store.scratch import open_scratch
@@ -74,12 +76,12 @@ class Store(Artifacts, Records):
         return self.backend.url
 
     def check_place(self) -> None:
-        """Refuse a file system that cannot hold a store, before any work.
+        """Refuse a file system that cannot hold a store, or copies of one on a URL, before any work.
 
         Raises:
             UsageError: see :func:`ssdbench.store.files.check_file_system`.
         """
-        self.backend.check()
+        check_file_system(self.root)
 
     # ---- making an artifact
 

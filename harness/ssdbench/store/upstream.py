@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ssdbench.errors import SsdbenchError, UsageError
-from ssdbench.store.backend import Directory, object_name
+from ssdbench.store.directory import Directory, object_name
 from ssdbench.store.manifest import Manifest, NewerStore, parse_manifest
 from ssdbench.store.record import Record, record_name, thumbnail_name
 from ssdbench.store.remote import Remote

@@ -1,4 +1,4 @@
-"""Where the objects of a store are: a directory here, an object store in ``object_store.py``.
+"""A store's place that is a directory; ``object_store.py`` has the other one.
 
 Objects have the same names in both, relative to the store, so that either can be copied to the other::
 
@@ -20,11 +20,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ssdbench.errors import SsdbenchError
 from ssdbench.store.files import (
-    check_file_system,
     create_once,
     fsync_path,
     link_or_copy,
@@ -59,13 +57,18 @@ RECORDS = Kind("records", re.compile(r"records/[^/.][^/]*\.(json|png)"), ("recor
 SHEETS = Kind("suites", re.compile(r"suites/[^/.][^/]*\.json"), ("suites/*.json",))
 
 
+def is_key(text: str) -> bool:
+    """Whether a text is a spec key: 64 hex digits."""
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
+
+
 def object_name(key: str, *parts: str) -> str:
     """The name of an object of one key.
 
     Raises:
         ValueError: ``key`` is not 64 hex digits.
     """
-    if re.fullmatch(r"[0-9a-f]{64}", key) is None:
+    if not is_key(key):
         raise ValueError(f"{key!r} is not a spec key")
     return "/".join(("artifacts", key[:2], key, *parts))
 
@@ -80,51 +83,76 @@ class Sender:
         """Stop; with ``send`` after what is there now was sent, unless ``until`` says to wait no longer."""
 
 
-class Backend(Protocol):
-    """What stores do differently. Objects are made of files under ``root``, and are read as such.
-
-    Methods with a body suit a place where every object is such a file.
+class Directory:
+    """A store in a directory: its files are the objects. What it offers, every place of a store has to offer.
 
     Errors are OSErrors of this machine's disk, and RemoteErrors of a URL that cannot be reached.
     """
 
-    name: str
-    """Where the store is, for messages."""
-    root: Path
-    """The directory of this machine that holds the objects, or copies of those that were asked for."""
     url: str | None = None
     """Where machines that share nothing else find the store, if they can."""
-    follows: bool = False
+    follows = False
     """Whether what another machine finished has to be brought here with what it was made from."""
 
-    def check(self) -> None:
-        """Refuse a place that cannot hold a store, before any work (UsageError)."""
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        """The directory of this machine that holds the objects, or copies of those that were asked for."""
+        self.name = str(self.root)
+        """Where the store is, for messages."""
+        self.verifier = Verifier()
+        self._leases = Leases(LeaseFiles(self.root))
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    # ---- small objects
 
     def look(self, kind: Kind) -> None:
         """See to it that the small objects of a kind are files under ``root``, as they were at the first look."""
-        return
 
     def bring(self, names: Iterable[str]) -> None:
         """The same of some objects, as they are now; of one that does not exist there is no file afterwards."""
-        return
 
     def create(self, name: str, data: bytes) -> bool:
-        """Create a small object unless it exists; returns whether this call did, as far as that is known."""
+        """Create an object unless it exists; returns whether this call did, as far as that is known."""
+        return create_once(self.root / name, data)
 
     def write(self, name: str, data: bytes) -> None:
-        """Create or replace a small object."""
+        """Create or replace an object."""
+        path = self.root / name
+        make_durable_directory(path.parent, self.root)
+        write_atomically(path, data)
 
     def move(self, name: str, target: str) -> None:
-        """Rename a small object."""
+        """Rename an object."""
+        source, path = self.root / name, self.root / target
+        path.parent.mkdir(exist_ok=True)
+        source.rename(path)
+        fsync_path(source.parent)
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects; those that do not exist count as removed."""
+        paths = [self.root / name for name in names]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for directory in {path.parent for path in paths}:
+            if directory.is_dir():
+                fsync_path(directory)
 
     def clear(self, prefix: str, *, but: str) -> None:
         """Remove all objects whose names begin with ``prefix + '/'``, but for one."""
+        for path in (self.root / prefix).iterdir():
+            if path.name != but:
+                remove_tree(path)
+
+    def listing(self) -> dict[str, Object]:
+        """Every object under ``artifacts`` that is no file of ``root``, as it was at the first look."""
+        return {}
+
+    # ---- the files of artifacts
 
     def send(self, prefix: str, names: Iterable[str]) -> None:
         """Make objects of flushed files under ``root/prefix``, which this process has just read."""
+        for name in names:
+            self.verifier.note(self.root / prefix / name)
 
     def fetch(self, prefix: str, files: Mapping[str, FileEntry]) -> str | None:
         """Make files of objects where they are not here yet; returns what is wrong with one, if anything."""
@@ -134,84 +162,6 @@ class Backend(Protocol):
         self, prefix: str, files: Mapping[str, FileEntry], *, trust_seen: bool, strict: bool
     ) -> list[str]:
         """Compare objects with what was committed: see :meth:`ssdbench.store.Store.verify`."""
-
-    def lease(self, key: str) -> Lease | None:
-        """Take a key's lease, or None while another live process holds it."""
-
-    def holder(self, key: str) -> Owner | None:
-        """Who holds a key's lease, if it still counts."""
-
-    def restore_scratch(self, key: str) -> None:
-        """Make the scratch directory what the machine that got furthest has kept."""
-        return
-
-    def send_scratch(self, key: str) -> Sender:
-        """Start to send the scratch directory from time to time, where ``root`` is not where others look for it."""
-        return Sender()
-
-    def drop_scratch(self, key: str, *, elsewhere: bool) -> None:
-        """Remove the scratch of a stage that is done, which another machine may have kept (``elsewhere``)."""
-
-    def listing(self) -> dict[str, Object]:
-        """Every object under ``artifacts`` that is no file of ``root``, as it was at the first look."""
-        return {}
-
-
-class Directory(Backend):
-    """A store in a directory: its files are the objects."""
-
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
-        self.name = str(self.root)
-        self.verifier = Verifier()
-        self._leases = Leases(LeaseFiles(self.root))
-        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
-
-    def check(self) -> None:
-        """See :func:`ssdbench.store.files.check_file_system`."""
-        check_file_system(self.root)
-
-    def create(self, name: str, data: bytes) -> bool:
-        """Create the file at a stroke: see :func:`ssdbench.store.files.create_once`."""
-        return create_once(self.root / name, data)
-
-    def write(self, name: str, data: bytes) -> None:
-        """Replace the file at a stroke."""
-        path = self.root / name
-        make_durable_directory(path.parent, self.root)
-        write_atomically(path, data)
-
-    def move(self, name: str, target: str) -> None:
-        """Rename the file."""
-        source, path = self.root / name, self.root / target
-        path.parent.mkdir(exist_ok=True)
-        source.rename(path)
-        fsync_path(source.parent)
-
-    def remove(self, names: Iterable[str]) -> None:
-        """Remove files, and flush the directories that held them."""
-        paths = [self.root / name for name in names]
-        for path in paths:
-            path.unlink(missing_ok=True)
-        for directory in {path.parent for path in paths}:
-            if directory.is_dir():
-                fsync_path(directory)
-
-    def clear(self, prefix: str, *, but: str) -> None:
-        """Remove what is in a directory, but for one file."""
-        for path in (self.root / prefix).iterdir():
-            if path.name != but:
-                remove_tree(path)
-
-    def send(self, prefix: str, names: Iterable[str]) -> None:
-        """Take note that the files were read."""
-        for name in names:
-            self.verifier.note(self.root / prefix / name)
-
-    def verify(
-        self, prefix: str, files: Mapping[str, FileEntry], *, trust_seen: bool, strict: bool
-    ) -> list[str]:
-        """Read the files, and look for others."""
         directory = self.root / prefix
         with self._locks[prefix]:
             problems = [
@@ -223,16 +173,25 @@ class Directory(Backend):
         extra = sorted(present - files.keys())
         return problems + [f"{name}: not in the manifest" for name in extra if strict or not _hidden(name)]
 
+    # ---- who works, and what an unfinished stage keeps
+
     def lease(self, key: str) -> Lease | None:
-        """Take the lease's file."""
+        """Take a key's lease, or None while another live process holds it."""
         return self._leases.acquire(object_name(key, "LEASE"))
 
     def holder(self, key: str) -> Owner | None:
-        """Whom the lease's file names."""
+        """Who holds a key's lease, if it still counts."""
         return self._leases.holder(object_name(key, "LEASE"))
 
+    def restore_scratch(self, key: str) -> None:
+        """Make the scratch directory what the machine that got furthest has kept."""
+
+    def send_scratch(self, key: str) -> Sender:
+        """Start to send the scratch directory from time to time, where ``root`` is not where others look for it."""
+        return Sender()
+
     def drop_scratch(self, key: str, *, elsewhere: bool) -> None:
-        """Remove the directory."""
+        """Remove the scratch of a stage that is done, which another machine may have kept (``elsewhere``)."""
         remove_tree(self.root / object_name(key, "scratch"))
 
     # ---- as a place where artifacts are taken from
