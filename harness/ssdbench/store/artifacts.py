@@ -23,8 +23,10 @@ class Artifacts:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.root = backend.root
         self.name = backend.name
+        """Where the store is, for messages."""
+        self.root = backend.root
+        """The directory of this machine that holds it, or copies of what was asked for."""
         self.artifacts_dir = self.root / "artifacts"
         self._parsed: dict[str, tuple[Signature, Manifest]] = {}
 

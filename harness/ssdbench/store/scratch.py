@@ -110,9 +110,8 @@ def restore_scratch(remote: Remote, prefix: str, scratch: Path) -> bool:
         for name in missing:
             (arriving / name).parent.mkdir(parents=True, exist_ok=True)
             if remote.download(f"{prefix}/{index.objects[name]}", arriving / name) is None:
-                remove_tree(
-                    scratch
-                )  # the stage is done, or another machine went on: what is here alone is no whole
+                # The stage is done, or another machine went on: what is here alone is not whole.
+                remove_tree(scratch)
                 return True
         for name in missing:
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,8 +33,6 @@ from ssdbench.store.object_store import Backend
 from ssdbench.store.owner import Owner
 from ssdbench.store.record import Records
 from ssdbench.store.scratch import open_scratch
-
-log = logging.getLogger(__name__)
 
 _LOGS_KEPT = 5
 
