@@ -133,11 +133,8 @@ def file_digest(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _file_digest(path: Path, size: int, mtime: int) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _function_problem(name: str) -> str | None:
