@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.noise import normal
 from ssdbench.diffusion.process import Discrete
 from ssdbench.diffusion.schedule import alphas_cumprod
-from ssdbench.errors import Interrupted
+from ssdbench.errors import Interrupted, SsdbenchError
 from ssdbench.methods.denoising_loss import Aligned, Denoise, projector
 from ssdbench.methods.progressive_loss import ProgressiveDistillation
 from ssdbench.methods.ssd_loss import ExplicitSSD, ImplicitSSD
@@ -96,6 +97,16 @@ def state_of(model: nn.Module, found: Objective) -> dict[str, Tensor]:
     return {**model.state_dict(), **extra, **kept}
 
 
+class Apart(Objective):
+    """One whose state differs between processes."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mean": torch.tensor([1.0, self.rank])}
+
+
 def losses(scratch: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (scratch / LOSSES).read_text().splitlines()]
 
@@ -113,6 +124,14 @@ def main() -> None:
             train("ssd", directory / "stopped", ranks, STOPPED if rank == count - 1 else None)
         except Interrupted as stop:
             (directory / f"stopped-{rank}").write_text(str(stop))
+        try:  # an objective that keeps something of its own part of the batch
+            model, _, loss_at = problem("denoise", ranks)
+            scratch = directory / "apart"
+            scratch.mkdir(exist_ok=True)
+            once, apart = Optimisation(steps=1), Apart(rank)
+            optimise(model, loss_at, once, scratch=scratch, watch=Watch(), ranks=ranks, objective=apart)
+        except SsdbenchError as error:
+            (directory / f"apart-{rank}").write_text(str(error))
         values, trained = train("ssd", directory / "continued", ranks)  # what one process has begun
         if ranks.first:
             torch.save((values, trained), directory / "continued.pt")

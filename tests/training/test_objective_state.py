@@ -7,9 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ssdbench.diffusion.denoiser import Guided
 from ssdbench.diffusion.process import Discrete
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError, Interrupted
+from ssdbench.models.load import OwnDenoiser
+from ssdbench.models.shapes import OwnShape
 from ssdbench.training.loop import CHECKPOINT, LOSSES, Optimisation, optimise
 from ssdbench.training.objectives import Batch, Objective
 from ssdbench.training.ranks import ALONE
@@ -88,6 +91,28 @@ def test_parameters_of_the_objective_move_and_are_clipped_with_the_students(tmp_
     values, trained = train("following", tmp_path, ALONE)
     assert not torch.equal(trained["objective.0"], torch.full((4, 1, 1), 0.7))
     assert len(values) == 5
+
+
+class TwoTimes(nn.Module):
+    """A network of two times: x scaled by t - r, plus the label."""
+
+    def forward(self, x: Tensor, t: Tensor, cond: Tensor, r: Tensor | None = None) -> Tensor:
+        return x * (t - (0 if r is None else r)).reshape(-1, 1, 1, 1) + cond.reshape(-1, 1, 1, 1)
+
+
+def test_a_second_time_reaches_a_network_of_ones_own_guided_or_not() -> None:
+    student = OwnDenoiser(TwoTimes(), OwnShape("mine:f", 4, 1, 4, 3, 0))
+    x, t, r, cond = (
+        torch.randn(2, 1, 4, 4),
+        torch.tensor([3.0, 5.0]),
+        torch.tensor([1.0, 2.0]),
+        torch.tensor([0, 2]),
+    )
+    plain = student(x, t, cond, r=r)
+    torch.testing.assert_close(plain[1], 3 * x[1] + 2)
+    torch.testing.assert_close(plain[0], 2 * x[0])
+    guided = Guided(student, student.null, 2.0)(x, t, cond, r=r)
+    torch.testing.assert_close(guided, plain + (plain - student(x, t, torch.tensor([3, 3]), r=r)))
 
 
 class Stubborn(Objective):

@@ -72,6 +72,13 @@ def test_all_stop_at_the_step_at_which_one_is_asked_to(two: Path) -> None:
     assert torch.load(two / "stopped" / "checkpoint.pt", weights_only=True)["step"] == STOPPED
 
 
+def test_states_that_differ_between_processes_are_an_error_in_all(two: Path) -> None:
+    told = {(two / f"apart-{rank}").read_text() for rank in range(2)}
+    assert told == {
+        "the objective's state differs between the processes: it may not depend on a process's own samples"
+    }
+
+
 def test_two_processes_go_on_from_the_checkpoint_of_one(two: Path, tmp_path: Path) -> None:
     values, trained = train("ssd", tmp_path, ALONE)
     assert_equal_to_rounding(torch.load(two / "continued.pt"), (values, trained))

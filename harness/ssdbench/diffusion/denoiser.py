@@ -18,7 +18,8 @@ class Denoiser(Protocol):
 
     ``x``: (B, C, H, W); ``t``: (B,) timesteps, the same dtype family as in training (int64 for discrete time);
     ``cond``: class labels (B,), text embeddings, or whatever the model takes. Returns (B, C', H, W), where C' may
-    exceed C: the first C channels are the prediction, the rest the learned sigma.
+    exceed C: the first C channels are the prediction, the rest the learned sigma. A two-time network takes its second
+    time as ``r``, (B,), by name.
     """
 
     def __call__(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
@@ -55,15 +56,21 @@ class Guided:
         self.denoiser, self.null, self.scale, self.channels = denoiser, null, scale, channels
         self.interval, self.axis = interval, axis
 
-    def __call__(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        """Guided prediction, (B, C', H, W); with scale 1 the conditional prediction alone."""
+    def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
+        """Guided prediction, (B, C', H, W); with scale 1 the conditional prediction alone.
+
+        ``further`` is what the denoiser takes beside these for each sample (B,), as a two-time network's ``r``.
+        """
         if self.scale == 1.0:
-            return self.denoiser(x, t, cond)
+            return self.denoiser(x, t, cond, **further)
         self.null = self.null.to(cond)  # once: a GPU would be waited for at every copy
         null = self.null.expand_as(cond)
         inside = self._inside(t)
         both = self.denoiser(
-            torch.cat([x, x[inside]]), torch.cat([t, t[inside]]), torch.cat([cond, null[inside]])
+            torch.cat([x, x[inside]]),
+            torch.cat([t, t[inside]]),
+            torch.cat([cond, null[inside]]),
+            **{name: torch.cat([value, value[inside]]) for name, value in further.items()},
         )
         conditional, unconditional = both[: len(x)], both[len(x) :]
         c = x.shape[1] if self.channels is None else self.channels
