@@ -47,7 +47,7 @@ class RunOptions(TypedDict, total=False):
     check: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Benchmark:
     """One or several suites under a selection, and the place of their results.
 
@@ -78,6 +78,10 @@ class Benchmark:
     def notes(self) -> tuple[str, ...]:
         """What the suites' authors may want to know though it is no mistake, located."""
         return tuple(note for suite in self.suites for note in suite.notes)
+
+    def __repr__(self) -> str:
+        names = ", ".join(suite.name for suite in self.suites)
+        return f"<Benchmark of {names}: {sum(len(suite.runs) for suite in self.suites)} runs, in {self.results_at}>"
 
     def store(self) -> Store:
         """Return the store of the results; it is created at the first write, not here.

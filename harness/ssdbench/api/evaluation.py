@@ -105,7 +105,7 @@ def evaluate(
 
     Args:
         images: a ``.npz`` (``arr_0``), a folder of images, a ``.tar``, or the name of a data set; a run of
-            :class:`ssdbench.Results`; an array uint8 (N, H, W, C) with C = 1 or 3; or an iterable, which is read once,
+            :class:`ssdbench.Results`; a data set that was read; an array uint8 (N, H, W, C) with C = 1 or 3; or an iterable, which is read once,
             of such batches or of single images (H, W, C), arrays or PIL's.
         reference: the same; or ADM's ``.npz``, a saved reference, the name of a suite's reference, or a ``Reference``.
         network: ``inception``, ``effnet-lite0``, ``package.module:function``, or a network that was loaded before.
@@ -241,6 +241,7 @@ def _source(images: Images, resolution: int | None) -> _Source:
     else:
         if resolution is not None:
             raise UsageError("resolution: arrays are measured as they are; files and data sets are resized")
+        images = getattr(images, "pixels", images)  # of a data set
         return _Source(_batches(images), name=f"{type(images).__name__} of images")
     if found.count == 0:
         raise InputError(f"{found.name}: holds no images")
@@ -284,13 +285,13 @@ def _wanted(network: str, metrics: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(key for key in known if key in names)
 
 
-def _batches(images: Iterable[Any]) -> Iterator[NDArray[np.uint8]]:
+def _batches(images: Any) -> Iterator[NDArray[np.uint8]]:
     """Yield batches uint8 (B, H, W, C) of an array, or of an iterable of batches or of single images."""
-    if hasattr(images, "shape"):
-        whole = _array(images)
-        _check(whole, 4, "the images")
-        for start in range(0, len(whole), _BATCH):
-            yield whole[start : start + _BATCH]
+    if hasattr(images, "shape"):  # an array, a tensor, or files that are decoded when they are indexed
+        for start in range(0, len(images), _BATCH):
+            batch = _array(images[start : start + _BATCH])
+            _check(batch, 4, "the images")
+            yield batch
         return
     alone: list[NDArray[np.uint8]] = []
     for index, item in enumerate(images):

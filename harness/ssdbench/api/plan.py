@@ -38,7 +38,7 @@ class PlannedStage(NamedTuple):
     upstream: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """The stages and runs of suites, with what would be done. Shown as a table by ``print`` and in notebooks.
 
@@ -206,6 +206,13 @@ class Plan:
                 f"{quantity(total.memory_batch_bytes, 'B')} for a batch as it is by default"
             )
         return found
+
+    def __repr__(self) -> str:
+        names = ", ".join(suite.name for suite in self.suites)
+        total = self.cost
+        return (
+            f"<Plan of {names}: {len(self.runs)} runs; {total.stages} stages to run, {total.cached} cached>"
+        )
 
     def __str__(self) -> str:
         """Return the table as plain text."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ssdbench.report.rows import Reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """The results of one or several suites, as they are in the store.
 
