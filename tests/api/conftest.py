@@ -11,6 +11,16 @@ from pathlib import Path
 
 import pytest
 
+BASE = """\
+suite: mine
+defaults:
+  model: dit-mini
+  nfe: 4
+  resolution: 32
+  eval: {samples: 16, reference: fashion-mnist, network: effnet-lite0}
+runs:
+  - {variant: base}
+"""
 INTERRUPTED = """\
 import ssdbench
 def tell(event):

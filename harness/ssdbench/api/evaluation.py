@@ -105,8 +105,8 @@ def evaluate(
 
     Args:
         images: a ``.npz`` (``arr_0``), a folder of images, a ``.tar``, or the name of a data set; a run of
-            :class:`ssdbench.Results`; a data set that was read; an array uint8 (N, H, W, C) with C = 1 or 3; or an iterable, which is read once,
-            of such batches or of single images (H, W, C), arrays or PIL's.
+            :class:`ssdbench.Results`; a data set that was read; an array uint8 (N, H, W, C) with C = 1 or 3; or an
+            iterable, which is read once, of such batches or of single images (H, W, C), arrays or PIL's.
         reference: the same; or ADM's ``.npz``, a saved reference, the name of a suite's reference, or a ``Reference``.
         network: ``inception``, ``effnet-lite0``, ``package.module:function``, or a network that was loaded before.
         metrics: by default ``fid``, ``sfid``, ``is``, ``precision`` and ``recall`` (``fd`` and ``sfd`` of another
