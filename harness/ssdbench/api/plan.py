@@ -202,8 +202,8 @@ class Plan:
         )
         if total.images:
             found.append(
-                f"a worker that samples needs about {quantity(total.memory_bytes, 'B')} of memory for one image at a time, "
-                f"{quantity(total.memory_batch_bytes, 'B')} for a batch as it is by default"
+                f"a worker that samples needs about {quantity(total.memory_bytes, 'B')} of memory for one image at a "
+                f"time, {quantity(total.memory_batch_bytes, 'B')} for a batch as it is by default"
             )
         return found
 

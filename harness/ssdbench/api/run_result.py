@@ -122,19 +122,16 @@ class RunResult:
         """
         from ssdbench.models.load import load_denoiser
         from ssdbench.stages.conditioning import open_conditions
-        from ssdbench.stages.sample import model_folder
+        from ssdbench.stages.sample import model_place
 
         spec = self._sampled()
         if spec.sampling is None:
             raise UsageError(f"{describe(self.run)}: scores images of the data set, so there is no model")
         inputs = self._inputs(spec, "model", "text")
         conditions = open_conditions(spec.sampling.shape, inputs)
-        folder = model_folder(spec.sampling.weights, inputs)
+        place = model_place(spec.sampling.weights, inputs)
         return (
-            load_denoiser(folder, spec.sampling.shape, conditions.null)
-            .eval()
-            .requires_grad_(False)
-            .to(device)
+            load_denoiser(place, spec.sampling.shape, conditions.null).eval().requires_grad_(False).to(device)
         )
 
     def autoencoder(self, device: str = "cpu") -> Autoencoder | Pixels:
