@@ -1,3 +1,100 @@
-"""ssdbench: a declarative benchmark harness for Self Step-Distillation of diffusion models."""
+"""ssdbench: a declarative benchmark harness for Self Step-Distillation of diffusion models.
+
+The Python interface; ``docs/api.md`` introduces it::
+
+    import ssdbench
+
+    results = ssdbench.run("quick", profile="smoke")
+    results.table()
+
+Everything is imported when it is first used, so that ``import ssdbench`` takes no time and needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ssdbench.api.benchmark import Benchmark, load, run
+    from ssdbench.api.evaluation import Scores, evaluate
+    from ssdbench.api.events import Event
+    from ssdbench.api.plan import Plan
+    from ssdbench.api.results import Results
+    from ssdbench.api.run_result import RunResult
+    from ssdbench.api.things import dataset, grid, network, sampler
+    from ssdbench.errors import (
+        InputError,
+        NotFinite,
+        Regression,
+        SsdbenchError,
+        StageFailed,
+        SuiteError,
+        UsageError,
+    )
+    from ssdbench.suite import EmptySelection
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Benchmark",
+    "EmptySelection",
+    "Event",
+    "InputError",
+    "NotFinite",
+    "Plan",
+    "Regression",
+    "Results",
+    "RunResult",
+    "Scores",
+    "SsdbenchError",
+    "StageFailed",
+    "SuiteError",
+    "UsageError",
+    "__version__",
+    "dataset",
+    "evaluate",
+    "grid",
+    "load",
+    "network",
+    "run",
+    "sampler",
+]
+
+_HOMES = {
+    "Benchmark": "api.benchmark",
+    "load": "api.benchmark",
+    "run": "api.benchmark",
+    "Scores": "api.evaluation",
+    "evaluate": "api.evaluation",
+    "Event": "api.events",
+    "Plan": "api.plan",
+    "Results": "api.results",
+    "RunResult": "api.run_result",
+    "dataset": "api.things",
+    "grid": "api.things",
+    "network": "api.things",
+    "sampler": "api.things",
+    "EmptySelection": "suite",
+    "InputError": "errors",
+    "NotFinite": "errors",
+    "Regression": "errors",
+    "SsdbenchError": "errors",
+    "StageFailed": "errors",
+    "SuiteError": "errors",
+    "UsageError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of the interface when it is first used (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

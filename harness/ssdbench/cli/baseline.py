@@ -42,9 +42,10 @@ def baseline(
     """
     from functools import partial
 
-    from ssdbench.cli.common import Selection, emit, open_store
+    from ssdbench.api.benchmark import engine_of
+    from ssdbench.api.selection import Selection
+    from ssdbench.cli.common import emit, open_store
     from ssdbench.cli.measure import baseline_path, measure, with_seeds
-    from ssdbench.cli.run import engine_of
     from ssdbench.errors import StageFailed
     from ssdbench.report.baseline import make_baseline
     from ssdbench.store import now
@@ -52,7 +53,7 @@ def baseline(
 
     chosen = [Selection.of(profile, only, overrides, limit, seed) for seed in _numbers(seeds)]
     loaded = with_seeds([one.load(suite) for one in chosen])
-    run_graph = partial(engine_of(engine, ray_address), workers=workers, device=device, threads=threads)
+    run_graph = partial(engine_of(engine.value, ray_address), workers=workers, device=device, threads=threads)
     rows, failed = measure(loaded, open_store(results), run_graph, upstream)
     if failed:
         raise StageFailed("\n".join(failed))

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from ssdbench.cli import options
-from ssdbench.cli.compare import TableFormat
 
 
 def check(
@@ -20,9 +19,7 @@ def check(
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Also write the verdicts as JUnit XML.")
     ] = None,
-    form: Annotated[
-        TableFormat, typer.Option("--format", help="How to write the table.")
-    ] = TableFormat.MARKDOWN,
+    form: options.TableForm = options.TableFormat.MARKDOWN,
     results: options.Results = options.DEFAULT_RESULTS,
     upstream: options.Upstream = None,
     profile: options.Profile = None,
@@ -49,9 +46,10 @@ def check(
     """
     from functools import partial
 
-    from ssdbench.cli.common import Selection, emit, open_store
+    from ssdbench.api.benchmark import engine_of
+    from ssdbench.api.selection import Selection
+    from ssdbench.cli.common import emit, open_store
     from ssdbench.cli.measure import baseline_path, measure
-    from ssdbench.cli.run import engine_of
     from ssdbench.errors import Regression, StageFailed
     from ssdbench.plan.present import row_keys
     from ssdbench.report.baseline import read_baseline
@@ -71,7 +69,7 @@ def check(
             f"{path}: none of its {len(known.rows)} rows is one of {loaded.name}'s; a row is found by its settings, "
             "weights, data and stage versions; 'ssdbench baseline' measures anew"
         )
-    run_graph = partial(engine_of(engine, ray_address), workers=workers, device=device, threads=threads)
+    run_graph = partial(engine_of(engine.value, ray_address), workers=workers, device=device, threads=threads)
     rows, failed = measure(loaded, open_store(results), run_graph, upstream)
     verdicts = check_rows(rows, known, sorted(left_out))
     emit(writer(form.value)(to_table(verdicts)))

@@ -1,10 +1,9 @@
-"""What verbs share: loading a suite as the options ask, the store, and output to the right stream."""
+"""What verbs share: the store, and output to the right stream."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,64 +16,30 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ssdbench.plan import Graph
-    from ssdbench.store import Sheet, Store, StoreReader
+    from ssdbench.store import Store
     from ssdbench.suite import Suite
 
 MANY_LINES = 1000
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The options that change which runs a suite has and what they are."""
-
-    profile: str | None = None
-    only: str | None = None
-    overrides: tuple[str, ...] = ()
-    limit: int | None = None
-    seed: int | None = None
-
-    @classmethod
-    def of(
-        cls,
-        profile: str | None,
-        only: Sequence[str] | None,
-        overrides: Sequence[str] | None,
-        limit: int | None,
-        seed: int | None,
-    ) -> Selection:
-        """Return the selection that a verb's options make."""
-        return cls(profile, ",".join(only) if only else None, tuple(overrides or ()), limit, seed)
-
-    @classmethod
-    def of_sheet(cls, sheet: Sheet) -> Selection:
-        """Return the selection that a suite was last run with."""
-        return cls(sheet.profile, sheet.only, tuple(sheet.overrides), sheet.limit, sheet.seed)
-
-    def load(self, suite: str | Path) -> Suite:
-        """Load a suite under this selection.
-
-        Raises:
-            SuiteError: the suite, the profile or an option is wrong; all problems together.
-            EmptySelection: ``only`` leaves no run.
-
-        """
-        from ssdbench.suite import load_suite
-
-        return load_suite(
-            suite,
-            profile=self.profile,
-            overrides=list(self.overrides),
-            only=self.only,
-            limit=self.limit,
-            seed=self.seed,
-        )
 
 
 def tell_suites(suites: Sequence[Suite]) -> None:
     """Tell on stderr what suites' authors may want to know though it is no mistake."""
     for suite in suites:
         for note in suite.notes:
-            typer.echo(note, err=True)
+            tell(note)
+
+
+def tell_notes(graph: Graph) -> None:
+    """Tell on stderr what the runs' authors may want to know."""
+    from ssdbench.api.plan import notes_of
+
+    for note in notes_of(graph):
+        tell(f"note: {note}")
+
+
+def tell(line: str) -> None:
+    """Write a line to stderr."""
+    typer.echo(line, err=True)
 
 
 def open_store(results: str | Path) -> Store:
@@ -87,24 +52,6 @@ def open_store(results: str | Path) -> Store:
     from ssdbench.store.places import open_store
 
     return open_store(results)
-
-
-def open_layered(results: str | Path, upstream: str | None, graph: Graph) -> StoreReader:
-    """Return the store, and behind it what ``upstream`` has of a graph's stages; for looking at, not for writing.
-
-    Raises:
-        UsageError: one of them cannot be opened.
-
-    """
-    from ssdbench.store.places import open_upstream
-    from ssdbench.store.upstream import Layered
-
-    store = open_store(results)
-    if upstream is None:
-        return store
-    behind = open_upstream(upstream)
-    behind.look(graph.nodes)
-    return Layered(store, behind)
 
 
 def emit(text: str, output: Path | None = None, *, form: str = "") -> None:
@@ -162,12 +109,3 @@ def print_table(
     for line, style in zip(lines, styles or [""] * len(lines), strict=True):
         table.add_row(*map(Text, line), style=style)
     console(stderr=False).print(table)
-
-
-def quantity(value: float, unit: str, step: float = 1000.0) -> str:
-    """Return ``value`` with a decimal prefix: ``quantity(3.2e12, 'FLOP')`` is ``3.2 TFLOP``."""
-    for prefix in ("", "k", "M", "G", "T", "P", "E"):
-        if abs(value) < step or prefix == "E":
-            break
-        value /= step
-    return f"{value:.3g} {prefix}{unit}"

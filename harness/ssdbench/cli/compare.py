@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ssdbench.cli import options
 
-if TYPE_CHECKING:
-    from ssdbench.report.rows import Row
-
-
-class TableFormat(StrEnum):
-    """Formats of a single table."""
-
-    MARKDOWN = "markdown"
-    TEXT = "text"
-    LATEX = "latex"
-
 
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A directory of results, or its URL.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another one, which is judged against A.")],
-    form: Annotated[
-        TableFormat, typer.Option("--format", help="How to write the table.")
-    ] = TableFormat.MARKDOWN,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here instead of to stdout.")
-    ] = None,
+    form: options.TableForm = options.TableFormat.MARKDOWN,
+    output: options.Output = None,
     json: options.Json = False,
 ) -> None:
     """Compare two directories of results: rows of the same settings, metric by metric, with a verdict.
@@ -46,6 +30,7 @@ def compare(
     import json as json_module
     from dataclasses import asdict
 
+    from ssdbench.api.lookup import recorded_rows
     from ssdbench.cli.common import emit
     from ssdbench.report.compare import compare as compare_rows
     from ssdbench.report.compare import to_table
@@ -58,28 +43,3 @@ def compare(
     names = Path(first).name, Path(second).name
     called = names if names[0] != names[1] else (first, second)
     emit(writer(form.value)(to_table(comparison, *called)), output)
-
-
-def recorded_rows(results: str | Path) -> list[Row]:
-    """Return all that was recorded in a directory of results, seeds gathered.
-
-    Raises:
-        UsageError: there is no such directory.
-        EmptySelection: it holds no record.
-        InputError: a record's run is none that this version knows.
-
-    """
-    from ssdbench.cli.common import open_store
-    from ssdbench.errors import UsageError
-    from ssdbench.report.rows import Result, gather, run_of
-    from ssdbench.store.places import as_directory
-    from ssdbench.suite import EmptySelection
-
-    directory = as_directory(results)
-    if directory is not None and not directory.is_dir():
-        raise UsageError(f"{results}: there is no such directory of results")
-    records = sorted(open_store(results).records(), key=lambda record: record.created)
-    found = [Result(run_of(record, f"{results}/"), record) for record in records]
-    if not found:
-        raise EmptySelection(f"{results} holds no record; 'ssdbench run' makes them")
-    return gather(found)

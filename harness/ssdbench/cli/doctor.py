@@ -105,7 +105,7 @@ def _store(results: str) -> Iterator[tuple[str, str]]:
     import os
     import shutil
 
-    from ssdbench.cli.common import quantity
+    from ssdbench.api.words import quantity
     from ssdbench.store.object_store import copies_of
     from ssdbench.store.places import as_directory
 

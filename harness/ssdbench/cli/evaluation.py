@@ -149,12 +149,13 @@ def _first_pass(
         InputError: besides what is malformed, where no pass follows and none of what is wanted can be had.
 
     """
+    from ssdbench.api.evaluation import best_device
     from ssdbench.metrics.networks import load_network
     from ssdbench.metrics.weights import inception_cache
 
     if request.network == INCEPTION and request.weights is None and not inception_cache().is_file():
         typer.echo(f"the FID Inception's weights are not at {inception_cache()}: fetching them", err=True)
-    network = load_network(request.network, request.weights, _device(request.device))
+    network = load_network(request.network, request.weights, best_device(request.device))
     from ssdbench.metrics.references import find_reference
 
     told: list[str] = []
@@ -198,44 +199,19 @@ def _samples(place: str, request: Request) -> ImageSource:
 
 def _run(prefix: str, results: str) -> ImageSource:
     """The samples of a run in the store."""
+    from ssdbench.api.evaluation import run_images
+    from ssdbench.api.lookup import find_record
     from ssdbench.cli.common import open_store
-    from ssdbench.cli.show import find_key
-    from ssdbench.metrics.sources import open_shards
 
     store = open_store(results)
-    record = store.read_record(find_key(store, prefix, records=True))
-    if record is None:
-        raise UsageError(f"the record of {prefix} cannot be read")
-    score = store.manifest(record.key)
-    keys = {} if score is None else {role: consumed.key for role, consumed in score.inputs.items()}
-    shards = [keys[role] for role in sorted(keys) if role.startswith("samples/")]
-    lost = [key for key in shards if store.manifest(key) is None]
-    if not shards or lost:
-        raise UsageError(
-            f"the samples of {prefix} are no longer in {store.name}: run its suite again with 'keep: samples'"
-        )
-    for key in shards:
-        if problems := store.verify(key):
-            raise UsageError(f"the samples of {prefix} are damaged: {'; '.join(problems)}")
-    files = [store.directory(key) / "samples.safetensors" for key in shards]
-    return open_shards(files, f"run {record.key[:12]}").first(record.samples)
+    return run_images(find_record(store, prefix), store)
 
 
 def _reference_place(name: str, request: Request) -> tuple[str, int | None]:
     """Where a reference lies, and the resolution at which it is read, where it is the name of a suite's."""
-    from ssdbench.suite.catalog import REFERENCES
+    from ssdbench.api.evaluation import reference_place
 
-    facts = REFERENCES.get(name)
-    if facts is None or Path(name).exists():
-        return name, request.resolution
-    from ssdbench.plan.sources import place
-
-    if request.network in facts.networks:
-        return str(place(facts.networks[request.network], facts.hint)), None
-    if facts.dataset is not None:
-        return facts.dataset, facts.resolution
-    known = ", ".join(facts.networks)
-    raise InputError(f"the reference {name!r} is there for {known} alone, not for {request.network}")
+    return reference_place(name, request.network, request.resolution)
 
 
 def _export(samples: ImageSource, target: Path, force: bool) -> None:
@@ -279,9 +255,10 @@ def _dinov2(
         if alone:
             raise InputError(f"FD-DINOv2: {_NO_IMAGES} ({place})")
         return None
+    from ssdbench.api.evaluation import best_device
     from ssdbench.metrics import dinov2
 
-    return images, dinov2.load_dinov2(_device(request.device))
+    return images, dinov2.load_dinov2(best_device(request.device))
 
 
 def _second_pass(
@@ -310,16 +287,3 @@ def _second_pass(
         intervals={FD_DINOV2: result.intervals["fd"]} if result.intervals else {},
         stamps=tuple(stamp.replace("fd from", "fd-dinov2 from", 1) for stamp in result.stamps),
     )
-
-
-def _device(name: str | None) -> str:
-    """The device that was asked for, or the best there is."""
-    from ssdbench.engine.resources import check_request, visible_gpus
-
-    check_request(None, name)
-    gpus = visible_gpus() if name is None or name.startswith("cuda") else []
-    if name is None:
-        return "cuda" if gpus else "cpu"
-    if name.startswith("cuda") and int(name.partition(":")[2] or 0) >= len(gpus):
-        raise UsageError(f"device '{name}' is not available: no such GPU is visible to this installation")
-    return name

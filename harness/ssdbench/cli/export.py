@@ -51,14 +51,12 @@ def export(
 
       ssdbench export 3fa9 -o vae-mini --part vae --dtype float16
     """
+    from ssdbench.api.lookup import find_record
     from ssdbench.cli.common import open_store
-    from ssdbench.cli.show import find_key
     from ssdbench.errors import UsageError
 
     store = open_store(results)
-    record = store.read_record(find_key(store, run, records=True))
-    if record is None:
-        raise UsageError(f"the record of {run} cannot be read")
+    record = find_record(store, run)
     key = trained(record, store, part.value)
     problems = store.verify(key)
     if problems:

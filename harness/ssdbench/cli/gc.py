@@ -35,7 +35,8 @@ def gc(
       ssdbench gc --verify --results /data/results
       ssdbench gc --verify --set-aside
     """
-    from ssdbench.cli.common import open_store, quantity
+    from ssdbench.api.words import quantity
+    from ssdbench.cli.common import open_store
     from ssdbench.errors import SsdbenchError, UsageError
     from ssdbench.store.gc import collect, verify_all
 

@@ -58,9 +58,9 @@ def grid(
 
       ssdbench grid 3fa9 --shape classes -o classes.png
     """
+    from ssdbench.api.lookup import find_record
     from ssdbench.cli.common import open_store
     from ssdbench.cli.placing import appearing_whole
-    from ssdbench.cli.show import find_key
     from ssdbench.data.pictures import labelled_grid
     from ssdbench.errors import UsageError
     from ssdbench.report.rows import run_of
@@ -73,9 +73,7 @@ def grid(
     found: list[tuple[str, Samples]] = []
     for text in runs:
         name, _, prefix = text.rpartition("=")
-        record = store.read_record(find_key(store, prefix, records=True))
-        if record is None:
-            raise UsageError(f"the record of {prefix} cannot be read")
+        record = find_record(store, prefix)
         known = f"{record.run['variant']}, {record.run['sampler']}, {record.nfe} NFE"
         for told in starts_far_from_noise(run_of(record)):
             typer.echo(f"{name or known}: {told}", err=True)

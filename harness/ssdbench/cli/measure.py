@@ -30,9 +30,11 @@ def measure(
         typer.Exit: it was interrupted.
 
     """
-    from ssdbench.cli.common import tell_suites
+    from ssdbench.api.benchmark import take
+    from ssdbench.api.plan import refuse_impossible
+    from ssdbench.api.results import reasons
+    from ssdbench.cli.common import tell, tell_notes, tell_suites
     from ssdbench.cli.errors import INTERRUPTED
-    from ssdbench.cli.run import reasons, refuse_missing, refuse_nothing, take, tell_notes
     from ssdbench.engine import make_view
     from ssdbench.plan import build, decide
     from ssdbench.plan.present import outdated
@@ -41,11 +43,10 @@ def measure(
 
     tell_suites([suite])
     graph = build(suite)
-    refuse_missing(graph)
-    refuse_nothing(graph)
+    refuse_impossible(graph)
     tell_notes(graph)
     if upstream is not None:
-        take(graph, store, upstream, sources=digest_sources(package_directory()))
+        take(graph, store, upstream, say=tell, sources=digest_sources(package_directory()))
     failed: dict[str, Reason] = {}
     for _ in range(_PASSES):
         old = outdated(graph, store, digest_sources(package_directory()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -102,5 +103,20 @@ RayAddress = Annotated[
         help="Head of the Ray cluster; by default RAY_ADDRESS, or the cluster that this machine is part of.",
     ),
 ]
+
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here instead of to stdout.")
+]
+
+
+class TableFormat(StrEnum):
+    """Formats of a single table."""
+
+    MARKDOWN = "markdown"
+    TEXT = "text"
+    LATEX = "latex"
+
+
+TableForm = Annotated[TableFormat, typer.Option("--format", help="How to write the table.")]
 
 DEFAULT_RESULTS = "results"

@@ -33,9 +33,7 @@ def report(
         typer.Argument(metavar="SUITE", help="Suites to report; all that were run, by default."),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How to write the tables.")] = Format.MARKDOWN,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here instead of to stdout.")
-    ] = None,
+    output: options.Output = None,
     columns: Annotated[
         str | None,
         typer.Option("--columns", metavar="NAME,...", help="These columns alone, such as 'nfe,fd,is'."),
@@ -71,8 +69,9 @@ def report(
       ssdbench report --format html -o report.html
       ssdbench report figure4 --figures figures
     """
-    from ssdbench.cli.common import Selection, emit, open_store
-    from ssdbench.cli.sheets import reported_sheets
+    from ssdbench.api.selection import Selection
+    from ssdbench.api.sheets import reported_sheets
+    from ssdbench.cli.common import emit, open_store
     from ssdbench.errors import UsageError
     from ssdbench.report.document import Show, render
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ssdbench.cli import options
-
-if TYPE_CHECKING:
-    from ssdbench.store import Store
 
 
 def show(
@@ -29,6 +26,7 @@ def show(
       ssdbench show 3fa9
       ssdbench show 3fa9 --manifest --json
     """
+    from ssdbench.api.lookup import find_key
     from ssdbench.cli.common import emit, emit_json, open_store
     from ssdbench.errors import UsageError
 
@@ -49,27 +47,3 @@ def show(
     from ssdbench.cli.terminal import speaks_unicode
 
     emit(yaml.safe_dump(data, sort_keys=False, allow_unicode=speaks_unicode(), width=100))
-
-
-def find_key(store: Store, prefix: str, *, records: bool = False) -> str:
-    """Return the only key that begins with ``prefix``, of the records alone or of artifacts too.
-
-    Raises:
-        UsageError: none does, or several do.
-
-    """
-    from ssdbench.errors import UsageError
-
-    keys = set(store.record_keys())
-    if not records:
-        keys |= set(store.all_keys())
-    found = sorted(key for key in keys if key.startswith(prefix.lower()))
-    if len(found) == 1:
-        return found[0]
-    kind = "run" if records else "key"
-    if not found:
-        raise UsageError(
-            f"no {kind} in {store.name} begins with '{prefix}'; 'ssdbench status' lists the runs' keys"
-        )
-    listed = ", ".join(key[:12] for key in found[:8]) + (", ..." if len(found) > 8 else "")
-    raise UsageError(f"{len(found)} {kind}s begin with '{prefix}': {listed}")

@@ -32,8 +32,9 @@ def status(
       ssdbench status
       ssdbench status quick --json
     """
-    from ssdbench.cli.common import Selection, emit_json, open_store
-    from ssdbench.cli.sheets import reported_sheets
+    from ssdbench.api.selection import Selection
+    from ssdbench.api.sheets import reported_sheets
+    from ssdbench.cli.common import emit_json, open_store
 
     selection = Selection.of(profile, only, overrides, limit, seed)
     reports = reported_sheets(open_store(results), suites or [], selection)
@@ -58,7 +59,7 @@ def _stage_seconds(report: SuiteReport) -> dict[str, float]:
 
 
 def _state(report: SuiteReport, seconds: dict[str, float]) -> dict[str, Any]:
-    from ssdbench.cli.plan import describe
+    from ssdbench.api.words import describe
     from ssdbench.report.rows import NOT_RUN
 
     rows = []

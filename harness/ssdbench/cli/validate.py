@@ -23,7 +23,8 @@ def validate(
       ssdbench validate suites/quick.yaml
       ssdbench validate suites/*.yaml --profile mini
     """
-    from ssdbench.cli.common import Selection, emit_json, tell_suites
+    from ssdbench.api.selection import Selection
+    from ssdbench.cli.common import emit_json, tell_suites
     from ssdbench.errors import SuiteError
     from ssdbench.suite.find import display
 

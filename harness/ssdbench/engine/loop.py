@@ -184,9 +184,9 @@ class Loop:
             told=lambda key, event: self._inbox.put(_Told(key, event)),
             finished=lambda key, result: self._inbox.put(_Ended(key, result)),
         )
-        self._running[key] = thread
-        self._view.started(key, self._graph.nodes[key].spec.title, slot.name)
         thread.start()
+        self._running[key] = thread
+        self._view.started(key, self._graph.nodes[key].spec.title, slot.name)  # may raise: a listener's error
 
     def _held_elsewhere(self, key: str, now: float) -> bool:
         """Whether another process works on the stage; the wait for it is told once."""

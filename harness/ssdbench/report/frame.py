@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssdbench.errors import UsageError
 from ssdbench.report.layouts.shape import FIELDS
@@ -14,6 +14,9 @@ from ssdbench.report.metric import METRICS
 from ssdbench.report.rows import NOT_RUN, Row
 from ssdbench.store.record import Record
 from ssdbench.suite.problems import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def flat_rows(rows: Iterable[Row], *, suite: str, delta: bool = False) -> list[dict[str, Any]]:
@@ -59,6 +62,26 @@ def to_csv(flat: Iterable[dict[str, Any]]) -> str:
 
     # As objects: a column of whole numbers with gaps would become one of floats, which hold 53 bits.
     return pd.DataFrame(list(flat), dtype=object).to_csv(index=False)
+
+
+def to_frame(flat: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the records as a frame; whole numbers stay whole, in pandas' ``Int64`` where some are missing."""
+    import pandas as pd
+
+    rows = list(flat)
+    columns: dict[str, Any] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        kinds = {type(value) for value in values if value is not None}
+        if kinds == {int}:
+            columns[name] = pd.array(values, dtype="int64" if None not in values else "Int64")
+        elif kinds and kinds <= {int, float}:
+            columns[name] = pd.Series(values, dtype="float64")
+        else:
+            columns[name] = pd.Series(
+                values, dtype="bool" if kinds == {bool} and None not in values else object
+            )
+    return pd.DataFrame(columns)
 
 
 def to_json(flat: Iterable[dict[str, Any]]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssdbench.cli.common import Selection
+from ssdbench.api.selection import Selection
 from ssdbench.errors import UsageError
 from ssdbench.plan import Graph, build
 from ssdbench.report.collect import collect

@@ -1,0 +1,363 @@
+"""Suites to be run: loaded, planned, run, and read from the store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from ssdbench.api.plan import Plan, notes_of, refuse_impossible
+from ssdbench.api.results import Results, reasons
+from ssdbench.api.selection import Conditions, Selection, Settings
+from ssdbench.api.sheets import Planned
+from ssdbench.errors import UsageError
+from ssdbench.plan import Graph
+from ssdbench.store import Sheet, Store, StoreReader, now
+from ssdbench.suite import Suite
+
+if TYPE_CHECKING:
+    from ssdbench.api.events import Listener
+    from ssdbench.engine import Outcome
+
+KINDS = ("train", "encode", "sample", "reference", "score")
+ENGINES = ("local", "ray")
+RESULTS = "results"
+"""Where results are unless ``results`` or ``$SSDBENCH_RESULTS`` says otherwise."""
+
+Say = Callable[[str], None]
+
+
+class RunOptions(TypedDict, total=False):
+    """The arguments of :meth:`Benchmark.run`."""
+
+    fresh: Collection[str]
+    engine: str
+    workers: int | None
+    device: str | None
+    threads: int | None
+    gpus_per_stage: int
+    ray_address: str | None
+    tensorboard: Path | str | None
+    disk_check: bool
+    progress: Listener | bool
+    say: Say | None
+    check: bool
+
+
+@dataclass(frozen=True, repr=False)
+class Benchmark:
+    """One or several suites under a selection, and the place of their results.
+
+    Args:
+        planned: the suites with their graphs.
+        selection: the options that they were loaded with.
+        results_at: a directory, or a URL such as ``s3://bucket/prefix``.
+        upstream: a store that finished artifacts are taken from where ``results_at`` lacks them; it is only read.
+
+    """
+
+    planned: tuple[Planned, ...]
+    selection: Selection
+    results_at: str
+    upstream: str | None = None
+
+    @property
+    def suites(self) -> tuple[Suite, ...]:
+        """The suites; ``runs`` of each are its runs with every value set."""
+        return tuple(one.suite for one in self.planned)
+
+    @property
+    def graph(self) -> Graph:
+        """The stages and runs of all suites; what they share is there once."""
+        return Graph.union(one.graph for one in self.planned)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the suites' authors may want to know though it is no mistake, located."""
+        return tuple(note for suite in self.suites for note in suite.notes)
+
+    def __repr__(self) -> str:
+        names = ", ".join(suite.name for suite in self.suites)
+        return f"<Benchmark of {names}: {sum(len(suite.runs) for suite in self.suites)} runs, in {self.results_at}>"
+
+    def store(self) -> Store:
+        """Return the store of the results; it is created at the first write, not here.
+
+        Raises:
+            UsageError: the path is a file, or the URL cannot be understood.
+
+        """
+        from ssdbench.store.places import open_store
+
+        return open_store(self.results_at)
+
+    def plan(self, *, fresh: Collection[str] = ()) -> Plan:
+        """Return what a run would do. Runs nothing.
+
+        Args:
+            fresh: kinds of stages to make anew, cached or not: ``train``, ``encode``, ``sample``, ``reference``,
+                ``score``.
+
+        Raises:
+            UsageError: an unknown kind, or a store that cannot be opened.
+
+        """
+        graph = self.graph
+        return Plan.of(self.suites, graph, self._layered(graph), _kinds(fresh))
+
+    def results(self) -> Results:
+        """Return the results that are in the store, without running anything."""
+        return self._results(self.graph, self.store(), None)
+
+    def run(
+        self,
+        *,
+        fresh: Collection[str] = (),
+        engine: str = "local",
+        workers: int | None = None,
+        device: str | None = None,
+        threads: int | None = None,
+        gpus_per_stage: int = 1,
+        ray_address: str | None = None,
+        tensorboard: Path | str | None = None,
+        disk_check: bool = True,
+        progress: Listener | bool = True,
+        say: Say | None = None,
+        check: bool = True,
+    ) -> Results:
+        """Train, sample and score whatever has no result yet; what is finished stays finished.
+
+        Stages run in processes of their own, so that nothing here has to be importable, be it a script, a notebook or
+        ``python -c``. On the main thread, the first Ctrl-C asks them to stop and the second kills them; either way what
+        was finished is kept, and the next run goes on.
+
+        Args:
+            fresh: kinds of stages to make anew, cached or not: ``train``, ``encode``, ``sample``, ``reference``,
+                ``score``.
+            engine: ``local``, this machine, or ``ray``, a cluster.
+            workers: stages at a time; by default by cores.
+            device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; by default ``cuda`` where there is a GPU.
+            threads: CPU threads a stage; equal ones give equal bits.
+            gpus_per_stage: GPUs that one training takes together (``local``).
+            ray_address: head of the Ray cluster.
+            tensorboard: a folder for the losses.
+            disk_check: refuse to start where the results will not fit on the disk.
+            progress: a function that is called with each :class:`ssdbench.Event`; True for lines on stderr (a live
+                table on a terminal), False for nothing.
+            say: called with each remark before the work begins; by default they go where the progress goes.
+            check: raise where a stage failed; if not, ``failures`` and the tables say which.
+
+        Raises:
+            UsageError: what a run needs is not here or nothing can run; an argument is not understood.
+            StageFailed: stages failed, with ``check``; all that did not need them were run.
+            KeyboardInterrupt: it was interrupted.
+
+        """
+        from ssdbench.api.events import view_of
+
+        run_graph = engine_of(engine, ray_address, gpus_per_stage)
+        kinds = _kinds(fresh)
+        graph = self.graph
+        view = view_of(progress)
+        tell = say or view.say
+        if say is None:
+            for note in self.notes:
+                tell(note)
+        # Refusals come before the store is opened: a wrong suite is told of first.
+        refuse_impossible(graph)
+        for note in notes_of(graph):
+            tell(f"note: {note}")
+        store = self.store()
+        if self.upstream is not None:
+            take(graph, store, self.upstream, say=tell, fresh=kinds)
+        plan = Plan.of(self.suites, graph, store, kinds)
+        if disk_check and not (engine == "ray" and store.url is not None):
+            plan.check_room()  # of what nodes send to a URL next to nothing comes here
+        if tensorboard is not None:
+            from ssdbench.engine.tensorboard import TensorBoardView
+
+            view = TensorBoardView(view, Path(tensorboard))
+        work = any(decision.status == "run" for decision in plan.decisions.values())
+        for suite in self.suites:
+            self._remember(suite, store, needed=work, say=tell)
+        outcome = run_graph(
+            graph, plan.decisions, store, workers=workers, device=device, threads=threads, view=view
+        )
+        results = self._results(graph, store, outcome)
+        if check:
+            if outcome.interrupted:
+                raise KeyboardInterrupt("stopped; what was finished is kept: run again to go on")
+            results.check()
+        return results
+
+    def _results(self, graph: Graph, store: Store, outcome: Outcome | None) -> Results:
+        failed = None if outcome is None else reasons(graph, outcome)
+        return Results(tuple(one.report(store, failed) for one in self.planned), graph, store, outcome)
+
+    def _layered(self, graph: Graph) -> StoreReader:
+        """Return the store, and behind it what ``upstream`` has of the stages; for looking at, not for writing."""
+        from ssdbench.store.places import open_upstream
+        from ssdbench.store.upstream import Layered
+
+        store = self.store()
+        if self.upstream is None:
+            return store
+        behind = open_upstream(self.upstream)
+        behind.look(graph.nodes)
+        return Layered(store, behind)
+
+    def _remember(self, suite: Suite, store: Store, *, needed: bool, say: Say) -> None:
+        """Keep with the results what was run, for ``report`` and ``status``.
+
+        Raises:
+            UsageError: the store cannot be written to and that is ``needed``.
+
+        """
+        from ssdbench.faults import disk_fault
+
+        sheet = Sheet(
+            suite=suite.name,
+            path=str(Path(suite.source).resolve()),
+            text=suite.text,
+            profile=suite.profile,
+            overrides=list(self.selection.overrides),
+            only=self.selection.only,
+            limit=self.selection.limit,
+            seed=self.selection.seed,
+            run_at=now(),
+        )
+        try:
+            store.save_sheet(sheet)
+        except OSError as error:
+            reason = disk_fault(error, store.suites_dir) or str(error)
+            if needed:
+                raise UsageError(
+                    f"the results cannot be written: {reason}; --results names another place"
+                ) from error
+            say(f"not noted as the last run: {reason}")
+
+
+def load(
+    *suites: str | Path,
+    profile: str | None = None,
+    set: Settings | None = None,  # as the option is called
+    only: Conditions | None = None,
+    seed: int | None = None,
+    limit: int | None = None,
+    results: str | Path | None = None,
+    upstream: str | Path | None = None,
+) -> Benchmark:
+    """Load suites: YAML files, or names of those that come with the installation.
+
+    Several suites are one plan, in which a stage that they share is there once.
+
+    Args:
+        suites: at least one.
+        profile: remaps the suite to another scale: ``mini``, ``smoke``.
+        set: changes every row: ``{"train.steps": 50}``, or ``["train.steps=50"]``.
+        only: only these rows: ``"variant=issd,nfe=10"``, or ``{"variant": "issd", "nfe": [5, 10]}``.
+        seed: this one instead of the suite's.
+        limit: at most so many samples a row.
+        results: where artifacts and records are, a directory or a URL such as ``s3://bucket/prefix``; by default
+            ``$SSDBENCH_RESULTS``, else ``results``.
+        upstream: a store that finished artifacts are taken from; it is only read.
+
+    Raises:
+        UsageError: there is no such suite.
+        SuiteError: all mistakes in the suite, its profile and the settings, located.
+        EmptySelection: ``only`` matches no run.
+
+    """
+    selection = Selection.of(profile, only, set, limit, seed)
+    return of_selection(suites, selection, results, upstream)
+
+
+def of_selection(
+    suites: Sequence[str | Path],
+    selection: Selection,
+    results: str | Path | None = None,
+    upstream: str | Path | None = None,
+) -> Benchmark:
+    """Load suites under a selection; see :func:`load`."""
+    if not suites:
+        raise UsageError("name a suite: a YAML file, or one that comes with ssdbench")
+    planned = tuple(Planned.of(selection.load(suite)) for suite in suites)
+    place = os.environ.get("SSDBENCH_RESULTS") or RESULTS if results is None else str(results)
+    return Benchmark(planned, selection, place, None if upstream is None else str(upstream))
+
+
+def take(
+    graph: Graph,
+    store: Store,
+    upstream: str,
+    *,
+    say: Say,
+    fresh: Collection[str] = (),
+    sources: str | None = None,
+) -> None:
+    """Take from upstream what the runs need and the store lacks; see ``take_finished``."""
+    from ssdbench.engine.taking import take_finished
+    from ssdbench.store.places import open_upstream
+
+    take_finished(graph, store, open_upstream(upstream), fresh=fresh, sources=sources, say=say)
+
+
+def engine_of(engine: str, ray_address: str | None, gpus_per_stage: int = 1) -> Callable[..., Outcome]:
+    """Return what runs a graph on an engine.
+
+    Raises:
+        UsageError: it is unknown or not installed, or an option is another engine's.
+
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine {engine!r} (known: {', '.join(ENGINES)})")
+    if engine == "local":
+        from ssdbench.engine import run_graph
+
+        if ray_address is not None:
+            raise UsageError("--ray-address goes with --engine ray")
+        return partial(run_graph, gpus_per_stage=gpus_per_stage)
+    if gpus_per_stage > 1:
+        raise UsageError("--gpus-per-stage goes with --engine local; on Ray every stage has one GPU")
+    try:
+        from ssdbench.engine.ray import run_graph_on_ray
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "ray":
+            raise
+        raise UsageError("--engine ray needs Ray: pip install 'ssdbench[ray]'") from None
+    return partial(run_graph_on_ray, address=ray_address)
+
+
+def _kinds(fresh: Collection[str]) -> frozenset[str]:
+    kinds = frozenset([fresh] if isinstance(fresh, str) else fresh)
+    if unknown := sorted(kinds - {*KINDS}):
+        raise UsageError(f"fresh: unknown kind {unknown[0]!r} (known: {', '.join(KINDS)})")
+    return kinds
+
+
+def run(
+    *suites: str | Path,
+    profile: str | None = None,
+    set: Settings | None = None,
+    only: Conditions | None = None,
+    seed: int | None = None,
+    limit: int | None = None,
+    results: str | Path | None = None,
+    upstream: str | Path | None = None,
+    **options: Unpack[RunOptions],
+) -> Results:
+    """Load suites and run them: :func:`load`, then :meth:`Benchmark.run` with the other arguments."""
+    benchmark = load(
+        *suites,
+        profile=profile,
+        set=set,
+        only=only,
+        seed=seed,
+        limit=limit,
+        results=results,
+        upstream=upstream,
+    )
+    return benchmark.run(**options)

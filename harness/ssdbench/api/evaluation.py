@@ -1,0 +1,342 @@
+"""The metrics of any images against any reference: ``ssdbench.evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssdbench.api.run_result import RunResult
+from ssdbench.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ssdbench.metrics.intervals import Interval
+    from ssdbench.metrics.networks import FeatureNetwork
+    from ssdbench.metrics.reference import Reference
+    from ssdbench.metrics.sources import ImageSource
+    from ssdbench.store import Record, Store
+
+Images = str | Path | RunResult | Iterable[Any]
+"""A path or the name of a data set, a run, an array uint8 (N, H, W, C), or an iterable of such batches or of images."""
+
+_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The metrics of one set of images; ``scores["fid"]`` is a value.
+
+    Args:
+        metrics: by name. ``fid`` and ``sfid`` are said of the FID Inception alone; of any other network they are ``fd``
+            and ``sfd``. Distances and IS are unbounded, precision and recall are shares in [0, 1].
+        intervals: 95 % confidence intervals of the metrics, each with how it was found.
+        missing: metrics that cannot be had, with the reason.
+        samples: how many images were measured.
+        reference: what they were measured against.
+        reference_samples: of how many images that is; None where it is not known.
+        network: the feature network.
+        network_digest: SHA-256 of its weights.
+        notes: remarks that belong to every report of these numbers.
+
+    """
+
+    metrics: dict[str, float]
+    intervals: dict[str, Interval]
+    missing: dict[str, str]
+    samples: int
+    reference: str
+    reference_samples: int | None
+    network: str
+    network_digest: str
+    notes: tuple[str, ...] = field(default=())
+
+    def __getitem__(self, metric: str) -> float:
+        if metric in self.metrics:
+            return self.metrics[metric]
+        if metric in self.missing:
+            raise UsageError(f"{metric}: there is no value: {self.missing[metric]}")
+        raise UsageError(f"{metric!r} was not measured; measured were {', '.join(self.metrics)}")
+
+    def table(self) -> pd.DataFrame:
+        """Return a row a metric: its value, the ends of its interval, how that was found, and why there is no value."""
+        import pandas as pd
+
+        rows = []
+        for name in [*self.metrics, *self.missing]:
+            found = self.intervals.get(name)
+            low, high, method = found or (None, None, None)
+            value = self.metrics.get(name)
+            rows.append({"value": value, "low": low, "high": high, "interval": method})
+            rows[-1]["missing"] = self.missing.get(name)
+        return pd.DataFrame(rows, index=pd.Index([*self.metrics, *self.missing], name="metric"))
+
+    def __str__(self) -> str:
+        of = "" if self.reference_samples is None else f", {self.reference_samples:,} images"
+        head = f"{self.samples:,} images against {self.reference}{of}, by {self.network}"
+        lines = []
+        for name, value in self.metrics.items():
+            found = self.intervals.get(name)
+            span = f"  {found.low:.6g} to {found.high:.6g} (95 %, {found.method})" if found else ""
+            lines.append(f"{name:<10}  {value:<12.6g}{span}".rstrip())
+        lines += [f"{name:<10}  none: {reason}" for name, reason in self.missing.items()]
+        return "\n".join([head, *lines, *(f"- {note}" for note in self.notes)])
+
+
+def evaluate(
+    images: Images,
+    *,
+    reference: Images | Reference,
+    network: str | FeatureNetwork = "inception",
+    metrics: Sequence[str] | None = None,
+    weights: str | Path | None = None,
+    resolution: int | None = None,
+    limit: int | None = None,
+    intervals: bool = True,
+    device: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Scores:
+    """Measure images against a reference, as ADM's evaluator defines the metrics.
+
+    Args:
+        images: a ``.npz`` (``arr_0``), a folder of images, a ``.tar``, or the name of a data set; a run of
+            :class:`ssdbench.Results`; a data set that was read; an array uint8 (N, H, W, C) with C = 1 or 3; or an
+            iterable, which is read once, of such batches or of single images (H, W, C), arrays or PIL's.
+        reference: the same; or ADM's ``.npz``, a saved reference, the name of a suite's reference, or a ``Reference``.
+        network: ``inception``, ``effnet-lite0``, ``package.module:function``, or a network that was loaded before.
+        metrics: by default ``fid``, ``sfid``, ``is``, ``precision`` and ``recall`` (``fd`` and ``sfd`` of another
+            network than Inception); ``kid`` besides.
+        weights: file of the network's weights, instead of the usual ones.
+        resolution: files are cropped and resized to it; data sets are read at it.
+        limit: only the first so many images.
+        intervals: give each value a 95 % confidence interval.
+        device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; by default a GPU where there is one.
+        progress: called with the number of samples done.
+
+    Raises:
+        UsageError: a metric that the network does not have; an unknown network or device.
+        InputError: images, reference or weights are missing or malformed.
+
+    """
+    from ssdbench.metrics.evaluate import evaluate as measure
+    from ssdbench.metrics.networks import load_network
+
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit: at least one image is measured, not {limit}")
+    wanted = _wanted(network if isinstance(network, str) else network.name, metrics)
+    samples = _source(images, resolution)
+    if isinstance(network, str):
+        network = load_network(network, weights, best_device(device))
+    told: list[str] = []
+    against = _reference(reference, network, resolution, told)
+    result = measure(
+        samples.batches if limit is None else _first(samples.batches, limit),
+        network,
+        against,
+        wanted=wanted,
+        intervals=intervals,
+        progress=progress,
+    )
+    if not result.metrics:
+        raise InputError("; ".join(f"{key}: {reason}" for key, reason in result.missing.items()))
+    remarks = [*samples.notes("is" in wanted), *(f"the reference: {note}" for note in told)]
+    return Scores(
+        {key: result.metrics[key] for key in wanted if key in result.metrics},
+        {key: result.intervals[key] for key in wanted if key in result.intervals},
+        result.missing,
+        result.samples,
+        result.reference,
+        against.count,
+        result.network,
+        result.network_digest,
+        (*remarks, *result.stamps),
+    )
+
+
+def run_images(record: Record, store: Store) -> ImageSource:
+    """Return the images that a run was scored on, as they are in the store.
+
+    Raises:
+        UsageError: they were dropped, or are damaged.
+
+    """
+    from ssdbench.metrics.sources import open_shards
+
+    name = record.key[:12]
+    score = store.manifest(record.key)
+    keys = {} if score is None else {role: consumed.key for role, consumed in score.inputs.items()}
+    shards = [keys[role] for role in sorted(keys) if role.startswith("samples/")]
+    if not shards or any(store.manifest(key) is None for key in shards):
+        raise UsageError(
+            f"the samples of {name} are no longer in {store.name}: run its suite again with 'keep: samples'"
+        )
+    for key in shards:
+        if problems := store.verify(key):
+            raise UsageError(f"the samples of {name} are damaged: {'; '.join(problems)}")
+    files = [store.directory(key) / "samples.safetensors" for key in shards]
+    return open_shards(files, f"run {name}").first(record.samples)
+
+
+def reference_place(name: str, network: str, resolution: int | None) -> tuple[str, int | None]:
+    """Return where a reference lies, and the resolution at which it is read, where it is the name of a suite's.
+
+    Raises:
+        InputError: the named reference is not there for the network.
+
+    """
+    from ssdbench.suite.catalog import REFERENCES
+
+    facts = REFERENCES.get(name)
+    if facts is None or Path(name).exists():
+        return name, resolution
+    from ssdbench.plan.sources import place
+
+    if network in facts.networks:
+        return str(place(facts.networks[network], facts.hint)), None
+    if facts.dataset is not None:
+        return facts.dataset, facts.resolution
+    known = ", ".join(facts.networks)
+    raise InputError(f"the reference {name!r} is there for {known} alone, not for {network}")
+
+
+def best_device(name: str | None) -> str:
+    """Return the device that was asked for, or the best there is.
+
+    Raises:
+        UsageError: it is unknown, or not there.
+
+    """
+    from ssdbench.engine.resources import check_request, visible_gpus
+
+    check_request(None, name)
+    gpus = visible_gpus() if name is None or name.startswith("cuda") else []
+    if name is None:
+        return "cuda" if gpus else "cpu"
+    if name.startswith("cuda") and int(name.partition(":")[2] or 0) >= len(gpus):
+        raise UsageError(f"device '{name}' is not available: no such GPU is visible to this installation")
+    return name
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Batches, to be read once; ``notes(order)`` is what is known of them then."""
+
+    batches: Iterator[NDArray[np.uint8]]
+    notes: Callable[[bool], Sequence[str]] = lambda order: ()
+    name: str = "images"
+
+
+def _source(images: Images, resolution: int | None) -> _Source:
+    from ssdbench.metrics.sources import open_images
+
+    if isinstance(images, RunResult):
+        found = run_images(images.record, images.store)
+    elif isinstance(images, str | Path):
+        found = open_images(str(images), resolution)
+    else:
+        if resolution is not None:
+            raise UsageError("resolution: arrays are measured as they are; files and data sets are resized")
+        images = getattr(images, "pixels", images)  # of a data set
+        return _Source(_batches(images), name=f"{type(images).__name__} of images")
+    if found.count == 0:
+        raise InputError(f"{found.name}: holds no images")
+    return _Source(found.batches(), lambda order: found.notes(order=order), found.name)
+
+
+def _reference(
+    reference: Images | Reference, network: FeatureNetwork, resolution: int | None, told: list[str]
+) -> Reference:
+    from ssdbench.metrics.features import image_statistics
+    from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
+    from ssdbench.metrics.reference import Reference
+    from ssdbench.metrics.references import find_reference
+
+    if isinstance(reference, Reference):
+        return reference
+    if isinstance(reference, str | Path):
+        place, side = reference_place(str(reference), network.name, resolution)
+        return find_reference(place, network, resolution=side, tell=told.append)
+    source = _source(reference, None)
+    statistics = image_statistics(source.batches, network, keep=REFERENCE_IMAGES)
+    return Reference.of(statistics, network, source.name)
+
+
+def _wanted(network: str, metrics: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of the metrics in table order."""
+    from ssdbench.metrics.names import KID, metric_keys
+
+    own = metric_keys(network)
+    if metrics is None:
+        return own
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    known = (*own, KID)
+    for name in names:
+        if name not in known:
+            other = {"fid": "fd", "sfid": "sfd", "fd": "fid", "sfd": "sfid"}.get(name)
+            hint = f"; with {network} it is called {other}" if other in own else ""
+            raise UsageError(
+                f"metrics: {name!r} is no metric of {network}: expected {', '.join(known)}{hint}"
+            )
+    return tuple(key for key in known if key in names)
+
+
+def _batches(images: Any) -> Iterator[NDArray[np.uint8]]:
+    """Yield batches uint8 (B, H, W, C) of an array, or of an iterable of batches or of single images."""
+    if hasattr(images, "shape"):  # an array, a tensor, or files that are decoded when they are indexed
+        for start in range(0, len(images), _BATCH):
+            batch = _array(images[start : start + _BATCH])
+            _check(batch, 4, "the images")
+            yield batch
+        return
+    alone: list[NDArray[np.uint8]] = []
+    for index, item in enumerate(images):
+        array = _array(item)
+        if array.ndim == 2:  # a grey image of PIL's
+            array = array[..., None]
+        _check(array, array.ndim if array.ndim in (3, 4) else 4, f"images[{index}]")
+        if array.ndim == 3:
+            if alone and array.shape != alone[0].shape:
+                raise InputError(f"images[{index}]: is {array.shape}, and those before are {alone[0].shape}")
+            alone.append(array)
+        if alone and (array.ndim == 4 or len(alone) == _BATCH):
+            yield np.stack(alone)
+            alone = []
+        if array.ndim == 4:
+            yield array
+    if alone:
+        yield np.stack(alone)
+
+
+def _array(item: Any) -> NDArray[Any]:
+    """Return an array, a tensor of torch's on any device, or a picture of PIL's as an array."""
+    if callable(getattr(item, "detach", None)):
+        item = item.detach().cpu().numpy()
+    mode = getattr(item, "mode", None)
+    if isinstance(mode, str) and mode not in ("L", "RGB"):
+        raise InputError(f"a picture of mode {mode}: expected RGB or L; picture.convert('RGB') makes one")
+    return np.asarray(item)
+
+
+def _check(array: NDArray[Any], dimensions: int, what: str) -> None:
+    if array.dtype == np.uint8 and array.ndim == dimensions and array.shape[-1] in (1, 3):
+        return
+    found = f"{what}: {array.dtype} of shape {array.shape}"
+    expected = "expected uint8 (N, H, W, C), 0 to 255, C = 1 or 3"
+    if array.dtype == np.uint8 and array.ndim == 4 and array.shape[1] in (1, 3):
+        expected += "; the channels come first: permute(0, 2, 3, 1) puts them last"
+    elif array.dtype.kind == "f":
+        expected += "; numbers with a point are not guessed the range of: scale, round and convert them"
+    raise InputError(f"{found}: {expected}")
+
+
+def _first(batches: Iterator[NDArray[np.uint8]], count: int) -> Iterator[NDArray[np.uint8]]:
+    for batch in batches:
+        yield batch[:count]
+        count -= len(batch[:count])
+        if not count:
+            return

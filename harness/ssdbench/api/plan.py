@@ -1,0 +1,278 @@
+"""What a run would do: each stage with the reason, what is missing, and what it costs."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from ssdbench.api.words import describe, quantity
+from ssdbench.errors import UsageError
+from ssdbench.faults import free_bytes
+from ssdbench.plan import Cost, Decision, Graph, PlannedRun, cost, decide
+from ssdbench.plan.cost import device_hours
+from ssdbench.suite import Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import ConsoleRenderable
+
+    from ssdbench.store import StoreReader
+
+
+class PlannedStage(NamedTuple):
+    """A stage: ``status`` is ``run``, ``cached`` or ``unneeded``, and ``reason`` says why; ``inputs`` are keys by role.
+
+    ``upstream``: its artifact is there alone.
+    """
+
+    key: str
+    kind: str
+    title: str
+    status: Literal["run", "cached", "unneeded"]
+    reason: str
+    inputs: dict[str, str]
+    upstream: bool = False
+
+
+@dataclass(frozen=True, repr=False)
+class Plan:
+    """The stages and runs of suites, with what would be done. Shown as a table by ``print`` and in notebooks.
+
+    Args:
+        suites: whose runs they are.
+        graph: stages and runs as the engine takes them.
+        decisions: what to do with each stage, by key.
+        place: where the results would be written.
+
+    """
+
+    suites: tuple[Suite, ...]
+    graph: Graph
+    decisions: dict[str, Decision]
+    place: Path
+
+    @classmethod
+    def of(
+        cls, suites: Sequence[Suite], graph: Graph, store: StoreReader, fresh: Collection[str] = ()
+    ) -> Plan:
+        """Decide against what a store holds; stages whose kind is in ``fresh`` are made anew."""
+        return cls(tuple(suites), graph, decide(graph, store, fresh), store.root)
+
+    @property
+    def stages(self) -> tuple[PlannedStage, ...]:
+        """All stages, each after its inputs; one that several runs share is there once."""
+        found = []
+        for key, node in self.graph.nodes.items():
+            decision = self.decisions[key]
+            about = key, node.spec.KIND, node.spec.title, decision.status, decision.reason
+            found.append(PlannedStage(*about, dict(node.inputs), decision.upstream))
+        return tuple(found)
+
+    @property
+    def runs(self) -> tuple[PlannedRun, ...]:
+        """The runs in the suites' order; one that cannot run has no ``target``, and says why."""
+        return tuple(self.graph.runs)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Totals over the stages that have to run."""
+        return cost(self.graph, self.decisions)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What runs need that is not on this machine, or does not fit, each with how to get it."""
+        return missing_of(self.graph)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the authors of the runs may want to know though it is no mistake, each once."""
+        return notes_of(self.graph)
+
+    def hours(self, device: str) -> float:
+        """Hours of one device: ``a100``, ``h100``, ``rtx-4090``, or the TFLOP/s that yours sustains, as a text.
+
+        Raises:
+            UsageError: it is none of these.
+
+        """
+        return device_hours(self.cost.flops, device)
+
+    def impossible(self) -> dict[str, list[PlannedRun]]:
+        """Return the runs that cannot run, by the reason."""
+        reasons: dict[str, list[PlannedRun]] = {}
+        for planned in self.graph.runs:
+            for reason in planned.missing or filter(None, [planned.unavailable]):
+                reasons.setdefault(reason, []).append(planned)
+        return reasons
+
+    def lacking_room(self) -> str | None:
+        """Say how much more room the results need than the disk has, or None where they fit."""
+        total, free = self.cost, free_bytes(self.place)
+        if free is None or total.disk_peak <= free:
+            return None
+        return (
+            f"{total.stages} stages need about {quantity(total.disk_peak, 'B')} on the disk of {self.place}, "
+            f"which has {quantity(free, 'B')} free"
+        )
+
+    def check_room(self) -> None:
+        """Refuse what cannot end for want of room.
+
+        Raises:
+            UsageError: says how much is needed, how much there is, and what helps.
+
+        """
+        lack = self.lacking_room()
+        if lack is not None:
+            raise UsageError(
+                f"{lack}\nnothing was run; 'ssdbench gc' frees what dead runs left, 'keep: grid' in a suite drops"
+                " images once they are scored, --results names another disk, and --no-disk-check starts all the same"
+            )
+
+    def table(self) -> pd.DataFrame:
+        """Return the stages as a frame: key, kind, title, status and reason."""
+        import pandas as pd
+
+        names = ["key", "kind", "title", "status", "reason"]
+        return pd.DataFrame([stage[:5] for stage in self.stages], columns=names)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as data for JSON."""
+        return {
+            "suites": [{"suite": suite.name, "profile": suite.profile} for suite in self.suites],
+            "runs": [
+                {
+                    "model": planned.run.named.model,
+                    "variant": planned.run.variant,
+                    "sampler": planned.run.sampler,
+                    "nfe": planned.run.nfe,
+                    "resolution": planned.run.resolution,
+                    "data": planned.run.data,
+                    "seed": planned.run.seed,
+                    "target": planned.target,
+                    "unavailable": planned.unavailable,
+                    "missing": list(planned.missing),
+                    "notes": list(planned.notes),
+                }
+                for planned in self.graph.runs
+            ],
+            "stages": [
+                {
+                    "key": key,
+                    "kind": node.spec.KIND,
+                    "title": node.spec.title,
+                    "inputs": node.inputs,
+                    **asdict(self.decisions[key]),
+                }
+                for key, node in self.graph.nodes.items()
+            ],
+            "cost": asdict(self.cost),
+        }
+
+    # ---- in words
+
+    @property
+    def title(self) -> str:
+        """The suites' names and titles, a line each."""
+        return "\n".join(f"{suite.name}: {suite.title}" for suite in self.suites)
+
+    def lines(self) -> list[tuple[str, str, str, str]]:
+        """Return the table that is shown: beginning of the key, title, status, reason."""
+        return [
+            (one.key[:12], one.title, f"{one.status} (upstream)" if one.upstream else one.status, one.reason)
+            for one in self.stages
+        ]
+
+    def remarks(self) -> list[str]:
+        """Return what is said below the table: what cannot run, notes, and the totals."""
+        found = []
+        for reason, runs in self.impossible().items():
+            who = describe(runs[0].run) if len(runs) == 1 else f"{len(runs)} runs"
+            found.append(f"cannot run: {who}: {reason}")
+        found += [f"note: {note}" for note in self.notes]
+        total = self.cost
+        found.append(
+            f"{len(self.graph.runs)} runs; {total.stages} stages to run, {total.cached} cached; "
+            f"{total.train_steps:,} optimisation steps, {total.images:,} samples, "
+            f"{quantity(total.flops, 'FLOP')}, {quantity(total.disk_bytes, 'B')} on disk"
+        )
+        if total.images:
+            found.append(
+                f"a worker that samples needs about {quantity(total.memory_bytes, 'B')} of memory for one image at a "
+                f"time, {quantity(total.memory_batch_bytes, 'B')} for a batch as it is by default"
+            )
+        return found
+
+    def __repr__(self) -> str:
+        names = ", ".join(suite.name for suite in self.suites)
+        total = self.cost
+        return (
+            f"<Plan of {names}: {len(self.runs)} runs; {total.stages} stages to run, {total.cached} cached>"
+        )
+
+    def __str__(self) -> str:
+        """Return the table as plain text."""
+        columns = zip(HEADINGS, *self.lines(), strict=True)
+        widths = [max(map(len, column)) for column in columns]
+        body = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in (HEADINGS, *self.lines()))
+        return "\n".join((self.title, *body, *self.remarks()))
+
+    def __rich__(self) -> ConsoleRenderable:
+        """Return the table for a rich console."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=Text(self.title), title_justify="left")
+        for heading in HEADINGS:
+            table.add_column(heading, overflow="fold")
+        for stage, line in zip(self.stages, self.lines(), strict=True):
+            table.add_row(*map(Text, line), style="bold" if stage.status == "run" else "dim")
+        return Group(table, *map(Text, self.remarks()))
+
+    def _repr_html_(self) -> str:
+        def row(texts: Sequence[str], tag: str) -> str:
+            return "<tr>" + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts) + "</tr>"
+
+        body = "".join(row(line, "td") for line in self.lines())
+        remarks = "".join(f"<div>{html.escape(text)}</div>" for text in self.remarks())
+        title = html.escape(self.title).replace("\n", "<br>")
+        return f"<b>{title}</b><table>{row(HEADINGS, 'th')}{body}</table>{remarks}"
+
+
+HEADINGS = ("key", "stage", "", "why")
+"""Of the table that is shown."""
+
+
+def missing_of(graph: Graph) -> tuple[str, ...]:
+    """Return what runs need that is not on this machine, each once."""
+    return tuple(dict.fromkeys(text for planned in graph.runs for text in planned.missing))
+
+
+def notes_of(graph: Graph) -> tuple[str, ...]:
+    """Return what the authors of the runs may want to know, each once."""
+    return tuple(dict.fromkeys(note for planned in graph.runs for note in planned.notes))
+
+
+def refuse_impossible(graph: Graph) -> None:
+    """Refuse runs that need what is not here or is wrong, or none of which can run: that would look like a success.
+
+    Raises:
+        UsageError: lists all that is missing, each with how to get it, and all that is wrong; or every run with its
+            reason.
+
+    """
+    if missing := missing_of(graph):
+        runs = sum(bool(planned.missing) for planned in graph.runs)
+        lines = "\n".join("  " + text.replace("\n", "\n  ") for text in missing)
+        raise UsageError(
+            f"{runs} of {len(graph.runs)} runs need what is not on this machine, or does not fit:\n{lines}\n"
+            "nothing was run; '--only' selects other rows, '--profile mini' another scale"
+        )
+    if not graph.targets:
+        lines = "\n".join(f"  {describe(planned.run)}: {planned.reason}" for planned in graph.runs)
+        raise UsageError(f"none of the {len(graph.runs)} runs can be run:\n{lines}")

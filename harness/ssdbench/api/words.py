@@ -1,0 +1,26 @@
+"""Runs and quantities in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ssdbench.suite import ResolvedRun
+
+
+def describe(run: ResolvedRun) -> str:
+    """Return a run in one line: ``DiT-XL/2, issd, ddim, 10 NFE, 256x256, original data, seed 0``."""
+    side = run.named.resolution
+    return (
+        f"{run.named.model}, {run.variant}, {run.sampler}, {run.nfe} NFE, {side}x{side}, "
+        f"{run.data} data, seed {run.seed}"
+    )
+
+
+def quantity(value: float, unit: str, step: float = 1000.0) -> str:
+    """Return ``value`` with a decimal prefix: ``quantity(3.2e12, 'FLOP')`` is ``3.2 TFLOP``."""
+    for prefix in ("", "k", "M", "G", "T", "P", "E"):
+        if abs(value) < step or prefix == "E":
+            break
+        value /= step
+    return f"{value:.3g} {prefix}{unit}"
