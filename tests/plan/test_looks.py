@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.models.sd_toy import write_pipeline
 from tests.models.toy import random_dit
-from tests.test_rehearsal import SHAPE, furnish, settle
+from tools.rehearsal import configs, diffusion, images, transformers
+from tools.rehearsal.sizes import shrunken, shrunken_vae, small_catalogue
 from typer.testing import CliRunner
 
 from ssdbench.cli.app import app
@@ -26,20 +27,27 @@ from ssdbench.models.checkpoint import save_dit
 from ssdbench.models.vae import build_vae
 from ssdbench.plan import build, digests, sources
 from ssdbench.suite import load_suite
+from ssdbench.suite.catalog import MODELS
 
+SHAPE = shrunken(MODELS["DiT-XL/2"].shapes[256])
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 RUN = ("table2", "--only", "resolution=256,nfe=10", "--no-disk-check")
 
 
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything that Table 2 needs at 256 pixels of DiT-XL/2, where a user would have put it."""
     home = tmp_path_factory.mktemp("home")
-    furnish(home)
+    transformers.write_bare(transformers.random_state(SHAPE), home / DIT)
+    diffusion.write_vae(shrunken_vae(configs.vae_ft_ema()), home / VAE, everything=False)
+    images.write_imagenet(home / "data/imagenet/train", 4)
+    images.write_reference(home / REFERENCE, 256, 4)
+    images.write_inception(home / INCEPTION)
     return home
 
 
 @pytest.fixture
-def machine(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def machine(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home of its own for each test; the Inception's 90 MB are the same file as long as no test spoils them."""
     home = tmp_path / "home"
 
@@ -50,8 +58,12 @@ def machine(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         return shutil.copy2(source, target)
 
     shutil.copytree(furnished, home, copy_function=copy)
-    settle(home, monkeypatch)
-    return home
+    monkeypatch.setenv("SSDBENCH_DATA", str(home / "data"))
+    monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.chdir(home)
+    with small_catalogue():
+        yield home
 
 
 def run(*arguments: str) -> Any:
