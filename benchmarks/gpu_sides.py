@@ -15,12 +15,12 @@ from plain_dit import PlainDiT, plain_ddim
 from sampling import CHANNELS, SCALE, ours, pipeline_of, random_model, through
 from torch import Tensor, nn
 
-from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.models.compiled import Compiled, Graphed
 from ssdbench.models.dit import DiT
 from ssdbench.models.precision import Precision, computing, round_products
 from ssdbench.models.shapes import DiTShape
+from ssdbench.samplers.walks import timesteps
 
 NFE = 4  # evaluations that are timed, each with guidance
 SHOWN_NFE = 10  # what images a second are of: the time of an evaluation does not hang on how many there are

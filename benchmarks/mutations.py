@@ -54,7 +54,7 @@ MUTATIONS = {
     # Not `leading` for `even`: of 500 images of the embedded model neither is worse (FD 436 and 441).
     "grid": Mutation(
         "the wrong grid: every step asks the model about the point of the grid that it leads to",
-        "diffusion/samplers.py",
+        "samplers/stepping.py",
         "return [(path[i], alpha[i], path[i - 1], alpha[i - 1]) for i in range(len(grid), 0, -1)]",
         "return [(path[max(i - 1, 1)], alpha[i], path[i - 1], alpha[i - 1]) for i in range(len(grid), 0, -1)]",
     ),

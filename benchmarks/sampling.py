@@ -25,8 +25,6 @@ from torch import Tensor, nn
 
 from ssdbench.diffusion.denoiser import Counted, Denoiser, Guided, Prediction
 from ssdbench.diffusion.finite import Finite
-from ssdbench.diffusion.grids import timesteps
-from ssdbench.diffusion.samplers import ddim
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.compiled import Compiled
@@ -34,6 +32,8 @@ from ssdbench.models.diffusers_dit import build_diffusers, use_official_timestep
 from ssdbench.models.dit import DiT
 from ssdbench.models.precision import Precision, computing, round_products
 from ssdbench.models.shapes import DiTShape, dit_shape
+from ssdbench.samplers.ddim import ddim
+from ssdbench.samplers.walks import timesteps
 
 NFE, SCALE, CHANNELS = 10, 1.5, 3
 OURS, DIFFUSERS, PLAIN = "ours", "diffusers", "plain loop"

@@ -16,12 +16,12 @@ import paired  # beside this file
 import torch
 from sampling import random_model
 
-from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.process import Discrete
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.methods.ssd_loss import ExplicitSSD, ImplicitSSD, SelfStep
 from ssdbench.models.dit import DiT
 from ssdbench.models.shapes import DiTShape, dit_shape
+from ssdbench.samplers.walks import timesteps
 from ssdbench.training.loop import Optimisation, optimise
 from ssdbench.training.objectives import Batch, Shared
 

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from ssdbench.diffusion.denoiser import Guided, Prediction
-from ssdbench.diffusion.grids import timesteps
-from ssdbench.diffusion.samplers import ddim
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.models.dit import DiT
 from ssdbench.models.shapes import DiTShape
+from ssdbench.samplers.ddim import ddim
+from ssdbench.samplers.walks import timesteps
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 

@@ -35,7 +35,7 @@ def ssdbench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_worked_example_runs_and_its_source_is_identity(tmp_path: Path) -> None:
     page = PAGE.read_text()
     for name, language in (("mine.py", "python"), ("mine.yaml", "yaml")):
-        [block] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+        block = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)[0]
         (tmp_path / name).write_text(block)
     (tmp_path / "reference").mkdir()
     rng = np.random.default_rng(1)

@@ -16,9 +16,7 @@ from torch import Tensor, nn
 
 from ssdbench.diffusion.denoiser import Counted, Guided, Prediction
 from ssdbench.diffusion.finite import Finite
-from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.process import Discrete
-from ssdbench.diffusion.samplers import ddim
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import Interrupted, NotFinite
 from ssdbench.methods.ssd_loss import ExplicitSSD, ImplicitSSD, SelfStep
@@ -27,6 +25,8 @@ from ssdbench.models.dit import DiT
 from ssdbench.models.linear import Linear, _takes_gelu
 from ssdbench.models.precision import Precision, computing, round_products
 from ssdbench.models.shapes import DiTShape
+from ssdbench.samplers.ddim import ddim
+from ssdbench.samplers.walks import timesteps
 from ssdbench.training.loop import LOSSES, Optimisation, optimise
 from ssdbench.training.objectives import Batch, Shared
 

@@ -10,15 +10,23 @@ import pytest
 
 import ssdbench
 from ssdbench.methods import METHODS
+from ssdbench.samplers import GRIDS, SAMPLERS
 
 PACKAGE = Path(ssdbench.__file__).parent
 
 # Kind -> its names, and its home: a folder or files of the package.
 HOMES = {
     "method": (frozenset(METHODS.builtin), ("methods/",)),
+    "sampler": (frozenset(SAMPLERS), ("samplers/",)),
+    "grid": (frozenset(GRIDS), ("samplers/",)),
 }
 # Words that something else is called too, at the places where it is.
-OTHERS: set[tuple[str, str]] = set()
+OTHERS = {
+    ("models/schedulers.py", "leading"),  # of a scheduler's timestep_spacing
+    ("models/schedulers.py", "trailing"),
+    ("plan/fitting.py", "leading"),
+    ("plan/fitting.py", "trailing"),
+}
 
 
 def compared(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -34,15 +34,15 @@ from torch import Tensor, nn
 from ssdbench.data.datasets import ASSETS, load_images
 from ssdbench.data.described import describe
 from ssdbench.diffusion.denoiser import Guided
-from ssdbench.diffusion.grids import end_of, walked
 from ssdbench.diffusion.noise import normal, shuffled
-from ssdbench.diffusion.samplers import ddim
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.methods.denoising_loss import projector, similarity
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
 from ssdbench.models.checkpoint import recast
 from ssdbench.models.load import load_denoiser, save_denoiser
 from ssdbench.models.vae import build_vae, latent_scale, to_uint8
+from ssdbench.samplers.ddim import ddim
+from ssdbench.samplers.walks import end_of, walked
 from ssdbench.suite.models import MODELS
 from ssdbench.training.fusion import block_points, recording
 

@@ -109,15 +109,38 @@ class Catalog(Mapping[str, D], Generic[D]):
         """
         return _imported(self, name) if own.is_own(name) else self.get(name)
 
+    def named(self, name: str) -> D:
+        """As :meth:`find`, where there must be one.
+
+        Raises:
+            InputError: there is none, or as for :meth:`find`.
+        """
+        found = self.find(name)
+        if found is None:
+            raise InputError(f"unknown {self.kind.KIND} {name!r}; known: {', '.join(self)}")
+        return found
+
+    def known(self, name: str) -> D | None:
+        """As :meth:`find`; None too for a thing of the user's own that cannot be imported here."""
+        try:
+            return self.find(name)
+        except InputError:
+            return None
+
+    def place(self, name: str) -> str | None:
+        """``package.module:name`` of a thing of the user's own; None for a built-in."""
+        if name in self.builtin:
+            return None
+        return self.offered[name].value if name in self.offered else name
+
     def source(self, name: str) -> Path | None:
         """The file whose digest stands for a thing in keys; None for a built-in, which the package's version covers.
 
         Raises:
             InputError: there is no such module, or it has no source file.
         """
-        if name in self.builtin:
-            return None
-        return own.source_file(self.offered[name].value if name in self.offered else name)
+        place = self.place(name)
+        return None if place is None else own.source_file(place)
 
     def sources(self, name: str) -> tuple[Path, ...]:
         """The files whose digest stands for a thing in keys: its declaration's and its body's; none for a built-in.

@@ -29,7 +29,7 @@ PRELOAD = (
     "torch",
     "safetensors.torch",
     "ssdbench.data.latents",
-    "ssdbench.diffusion.samplers",
+    "ssdbench.samplers",
     "ssdbench.metrics.effnet",  # makes torchvision importable where its compiled part is missing, so it goes first
     "ssdbench.metrics.evaluate",
     "ssdbench.metrics.reference",

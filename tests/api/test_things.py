@@ -67,7 +67,10 @@ def test_wrong_names_and_numbers_are_told() -> None:
         ssdbench.sampler("ddim")(Gaussian(), x, nfe=4, grid="evn")
     with pytest.raises(ssdbench.UsageError, match="'ab2' is not for models that predict v"):
         ssdbench.sampler("ab2")(Gaussian(), x, nfe=4, noise_at=0)
-    with pytest.raises(ssdbench.InputError, match="must be even"):
+    with pytest.raises(
+        ssdbench.InputError,
+        match="must be 4 or 6 for sampler .dpm-solver-2., which takes two evaluations a step, not 5",
+    ):
         ssdbench.sampler("dpm-solver-2")(Gaussian(), x, nfe=5)
     with pytest.raises(ssdbench.UsageError, match="unknown schedule 'cosine'"):
         ssdbench.sampler("ddim")(Gaussian(), x, nfe=4, schedule="cosine")  # type: ignore[arg-type]

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ssdbench.diffusion.finite import Finite, check_finite, spans
-from ssdbench.diffusion.grids import timesteps
-from ssdbench.diffusion.samplers import ddim
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import NotFinite
+from ssdbench.samplers.ddim import ddim
+from ssdbench.samplers.walks import timesteps
 
 GRID = timesteps("even", 5)  # 0, 250, 500, 749, 999
 

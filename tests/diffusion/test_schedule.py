@@ -4,8 +4,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.schedule import add_noise, alphas_cumprod, ddim_step, midpoint_lambda
+from ssdbench.samplers.walks import timesteps
 
 
 def test_alphas_agree_with_diffusers() -> None:

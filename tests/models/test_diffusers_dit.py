@@ -12,8 +12,6 @@ import torch
 
 import ssdbench
 from ssdbench.diffusion.denoiser import Guided, Prediction
-from ssdbench.diffusion.grids import timesteps
-from ssdbench.diffusion.samplers import ddim
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError
 from ssdbench.models.checkpoint import load_dit, save_dit
@@ -24,6 +22,8 @@ from ssdbench.models.layouts import Layout
 from ssdbench.models.shapes import DiTShape
 from ssdbench.models.sources import read_checkpoint
 from ssdbench.models.vae import build_vae
+from ssdbench.samplers.ddim import ddim
+from ssdbench.samplers.walks import timesteps
 from tests.models.toy import SHAPES, SMALL, inputs, random_dit, same
 
 prepare_torchvision()

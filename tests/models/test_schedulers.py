@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion.denoiser import Guided, Prediction
-from ssdbench.diffusion.grids import end_of, timesteps
 from ssdbench.diffusion.noise import normal
-from ssdbench.diffusion.samplers import SAMPLERS
 from ssdbench.diffusion.schedule import NO_SIGNAL, alphas_cumprod
 from ssdbench.diffusion.scheduler import DIT, STABLE_DIFFUSION, Schedule
 from ssdbench.errors import InputError
@@ -30,6 +28,8 @@ from ssdbench.models.schedulers import as_trained, read_scheduler, scheduler_con
 from ssdbench.models.shapes import DiTShape
 from ssdbench.models.sources import read_checkpoint
 from ssdbench.models.text import TextEncoder
+from ssdbench.samplers.ddim import ddim
+from ssdbench.samplers.walks import end_of, timesteps
 from tests.models.sd_toy import SHAPE, write_pipeline
 from tests.models.test_stable_diffusion import PROMPTS, SCALE, close
 from tests.models.toy import SMALL, inputs, random_dit, same
@@ -174,7 +174,7 @@ def theirs_and_ours(folder: Path, steps: int, grid: str = "sd") -> tuple[Tensor,
     encoder = TextEncoder(folder)
     model = load_denoiser(folder / "unet", shape, encoder.encode([""])).eval().requires_grad_(False)
     start = noise().double() if shape.schedule.zero_snr else noise()
-    ours = SAMPLERS["ddim"](
+    ours = ddim(
         Guided(model, model.null, SCALE),
         start,
         timesteps(grid, steps, pipeline=shape.schedule),
@@ -244,7 +244,7 @@ def test_a_dit_that_predicts_v_is_diffusers(tmp_path: Path) -> None:
             v = theirs(x, timestep=t.expand(2), class_labels=labels).sample[:, :4]
             x = scheduler.step(v, t, x).prev_sample
         model = load_dit(folder, found).eval()
-        ours = SAMPLERS["ddim"](
+        ours = ddim(
             Prediction(model), noise(2), timesteps("trailing", 5), alphas_cumprod(found.schedule), labels
         )
     assert close(ours, x)

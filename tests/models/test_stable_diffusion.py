@@ -9,9 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ssdbench.diffusion.denoiser import Counted, Guided
-from ssdbench.diffusion.grids import end_of, points, timesteps
 from ssdbench.diffusion.noise import normal
-from ssdbench.diffusion.samplers import SAMPLERS, plms
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError
 from ssdbench.models.load import load_denoiser
@@ -20,6 +18,11 @@ from ssdbench.models.unet import UNetDenoiser, build_unet, load_unet, save_unet
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.models.vae import Autoencoder
 from ssdbench.models.word_text import write_text_encoder
+from ssdbench.samplers import SAMPLERS
+from ssdbench.samplers.ddim import ddim
+from ssdbench.samplers.dpm_solver import dpm_solver_2
+from ssdbench.samplers.multistep import plms
+from ssdbench.samplers.walks import end_of, timesteps
 from tests.models.sd_toy import SHAPE, write_pipeline
 
 PROMPTS = ["a b c", "x y z z y"]
@@ -78,7 +81,7 @@ def close(found: Tensor, expected: Tensor) -> bool:
 def test_ddim_and_the_images_are_the_pipelines(folder: Path, steps: int) -> None:
     latents, images = theirs(folder, steps)
     denoiser, cond = ours(folder)
-    found = SAMPLERS["ddim"](
+    found = ddim(
         denoiser, noise(), timesteps("sd", steps), alphas_cumprod("scaled-linear"), cond, end_of("sd")
     )
     assert close(found, latents)
@@ -94,9 +97,7 @@ def test_v_prediction_is_the_pipelines(tmp_path: Path) -> None:
     folder = write_pipeline(tmp_path / "v", shape)
     latents, _ = theirs(folder, 10)
     denoiser, cond = ours(folder, shape)
-    found = SAMPLERS["ddim"](
-        denoiser, noise(), timesteps("sd", 10), alphas_cumprod("scaled-linear"), cond, end_of("sd")
-    )
+    found = ddim(denoiser, noise(), timesteps("sd", 10), alphas_cumprod("scaled-linear"), cond, end_of("sd"))
     assert close(found, latents)
 
 
@@ -105,7 +106,7 @@ def test_plms_with_published_warmup_is_the_pipelines(folder: Path, nfe: int) -> 
     from diffusers import PNDMScheduler
 
     # What diffusers calls PNDM with its Runge-Kutta steps; it ends at alphas_cumprod[0] too.
-    steps = points("plms", nfe, warmup="prk")
+    steps = SAMPLERS["plms-prk"].steps(nfe)
     latents, _ = theirs(folder, steps, PNDMScheduler, skip_prk_steps=False, set_alpha_to_one=False)
     guided, cond = ours(folder)
     counted = Counted(guided)
@@ -119,10 +120,10 @@ def test_plms_with_published_warmup_is_the_pipelines(folder: Path, nfe: int) -> 
 def test_dpm_solver_2_is_the_published_algorithm(folder: Path, nfe: int) -> None:
     # diffusers' solver puts the middle of a step on a timestep of its grid, not in the middle of log(alpha / sigma).
     alphas = alphas_cumprod("scaled-linear")
-    grid = timesteps("even", points("dpm-solver-2", nfe))
+    grid = timesteps("even", SAMPLERS["dpm-solver-2"].timesteps(nfe))
     guided, cond = ours(folder)
     counted = Counted(guided)
-    found = SAMPLERS["dpm-solver-2"](counted, noise(), grid, alphas, cond)
+    found = dpm_solver_2(counted, noise(), grid, alphas, cond)
     counted.expect(nfe)
     x = noise()
     for s, t in zip(grid[:0:-1], grid[-2::-1], strict=True):

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 from tests.conftest import no_home
 
-from ssdbench.diffusion.grids import timesteps
 from ssdbench.methods.method import trained_pairs
 from ssdbench.methods.ssd import SelfStep, fused_layers, fusion_weight
 from ssdbench.models.shapes import DiTShape
@@ -15,6 +14,7 @@ from ssdbench.plan import Graph, build, sources
 from ssdbench.plan.looks import Seen
 from ssdbench.plan.sources import Data
 from ssdbench.plan.variants import Halved, halved_by
+from ssdbench.samplers.walks import timesteps
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.suite import load_suite
 from ssdbench.suite.schema import Train

@@ -1,111 +1,44 @@
-"""What every declaration keeps to, whatever its kind; and what each kind keeps to beside that."""
+"""What every declaration keeps to, whatever its kind."""
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
+from dataclasses import fields, replace
 
 import pytest
-import torch
-from torch import Tensor
 
-from ssdbench import own
-from ssdbench.declaration import Declaration
-from ssdbench.methods import METHODS, Method, Plain, method_of, objective_class
-from ssdbench.methods.method import Recipe
-from ssdbench.models.checkpoint import save_dit
-from ssdbench.models.dit import DiT
-from ssdbench.stages import Source, TrainSpec, load_spec
-from ssdbench.stages.objective import make_objective
-from ssdbench.suite.layers import DEFAULTS, REQUIRED
-from ssdbench.suite.schema import Pretrain, Run, Train
-from ssdbench.training.objectives import Batch
-from tests.training.toy import SHAPE, small_dit
+from ssdbench.declaration import Catalog, Declaration
+from ssdbench.errors import InputError
+from ssdbench.samplers import GRIDS, NONE, SAMPLERS, Grid, Sampler
 
-EVERY: list[Declaration] = [*METHODS.builtin.values()]
-TRAINING = [method for method in METHODS.builtin.values() if method.trains]
+CATALOGS: tuple[Catalog[Sampler] | Catalog[Grid], ...] = (SAMPLERS, GRIDS)
+DECLARATIONS = [
+    pytest.param(catalog, declaration, id=f"{declaration.KIND}-{name}")
+    for catalog in CATALOGS
+    for name, declaration in catalog.builtin.items()
+]
 
 
-@pytest.mark.parametrize("declaration", EVERY, ids=lambda one: f"{one.KIND} {one.name}")
-def test_a_declaration_says_what_it_is_and_its_body_can_be_imported(declaration: Declaration) -> None:
-    assert declaration.name == declaration.name.strip() != ""
-    assert declaration.help
-    assert "\n" not in declaration.help + declaration.title + declaration.cite
+@pytest.mark.parametrize(("catalog", "declaration"), DECLARATIONS)
+def test_a_declaration_is_complete(catalog: Catalog[Declaration], declaration: Declaration) -> None:
+    assert catalog.find(declaration.name) is declaration is catalog.named(declaration.name)
+    assert catalog.place(declaration.name) is None
     assert declaration.label
-    assert hash(declaration) == hash(declaration)
+    assert declaration.help == declaration.help.strip()
+    assert "\n" not in declaration.help
+    assert len(declaration.help) <= 120
+    assert not declaration.help.endswith(".")
+    assert declaration.cite or declaration is NONE
     if declaration.body:
-        assert own.is_own(declaration.body)
         assert callable(declaration.load())
+    # Settings round-trip: a declaration is its fields and nothing else.
+    given = {field.name: getattr(declaration, field.name) for field in fields(declaration)}
+    assert type(declaration)(**given) == declaration
+    assert replace(declaration, name="other").name == "other"
 
 
-@pytest.mark.parametrize("method", METHODS.builtin.values(), ids=lambda method: method.name)
-def test_a_method_reads_keys_that_there_are_and_names_its_objectives(method: Method) -> None:
-    known = {*DEFAULTS, *REQUIRED, *Run.model_fields}
-    assert set(method.reads) <= known
-    for keys, check in method.checks:
-        assert set(keys) <= known | {"prediction"}
-        assert callable(check)
-    assert method.trains == bool(method.specs)
-    assert set(method.pace(Train.model_validate({}))) <= set(Train.model_fields)
-    for spec in method.specs:
-        for kind in spec.kinds():
-            assert objective_class(kind) is spec
-            if spec is not Plain:
-                assert method_of(spec.model_construct(kind=kind)).body == method.body
-
-
-def objective_of(method: Method) -> object:
-    recipe = Recipe(
-        name=method.name,
-        method=method,
-        train=Train.model_validate({"fuse": "last"}),
-        shape=SHAPE,
-        grid="even",
-        nfe=4,
-    )
-    return method.objective(recipe)
-
-
-@pytest.mark.parametrize("method", TRAINING, ids=lambda method: method.name)
-def test_what_a_method_declares_of_a_training_is_what_its_loss_does(
-    method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its forward passes are counted, a smoke step has gradients, and its specification survives a worker's pipe."""
-    save_dit(small_dit(0), tmp_path)
-    source = Source(digest="a" * 64, path=str(tmp_path))
-    spec = TrainSpec(
-        objective=objective_of(method), shape=SHAPE, weights=source, steps=1, batch_size=4, lr=1e-3
-    )
-    assert load_spec("train", spec.dump()) == spec
-    assert spec.objective.kind in {kind for one in method.specs for kind in one.kinds()}
-    passes = {True: 0, False: 0}
-    forward = DiT.forward
-
-    def counted(self: DiT, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        passes[torch.is_grad_enabled()] += len(x)
-        return forward(self, x, t, cond)
-
-    student = small_dit(1)
-    objective = make_objective(spec, student, tmp_path, "cpu")
-    monkeypatch.setattr(DiT, "forward", counted)
-    batch = Batch(torch.randn(4, 4, 4, 4), torch.tensor([0, 1, 2, 3]), 0, range(4))
-    objective.loss(student, batch).backward()
-    assert passes == {True: 4 * method.student_forwards, False: 4 * method.frozen_forwards}
-    assert sum(p.grad is not None and bool(p.grad.any()) for p in student.parameters()) > 5
-    assert spec.flops() == 4 * (method.frozen_forwards + 3 * method.student_forwards) * SHAPE.forward_flops()
-
-
-def test_declarations_are_free_of_torch() -> None:
-    import subprocess
-    import sys
-
-    modules = {importlib.import_module("ssdbench.methods").__name__}
-    script = (
-        f"import sys; {'; '.join(f'import {name}' for name in modules)}; assert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
-
-
-def test_a_recipe_of_pretraining_gives_no_setting_of_a_methods_pace() -> None:
-    """A section ``pretrain`` overrides what a method's pace says, so both name the same settings."""
-    assert {"steps", "lr"} <= set(Pretrain.model_fields)
+@pytest.mark.parametrize("catalog", CATALOGS, ids=lambda catalog: catalog.kind.KIND)
+def test_a_name_that_is_not_there(catalog: Catalog[Declaration]) -> None:
+    assert catalog.find("no such thing") is None
+    assert catalog.known("no_such_module:X") is None
+    with pytest.raises(InputError, match=rf"unknown {catalog.kind.KIND} 'no such thing'; known: "):
+        catalog.named("no such thing")

@@ -33,7 +33,7 @@ def test_ten_mistakes_are_ten_problems_in_the_files_order(problems_of: ProblemsO
         "x.yaml:7:18: train.steps: must be a whole number, not '8007'",
         "x.yaml:10:21: nfee: unknown key (did you mean 'nfe'?)",
         "x.yaml:11:15: variant: unknown variant 'isssd' (did you mean 'issd'?)",
-        "x.yaml:12:26: nfe: must be even for sampler 'dpm-solver-2', which takes two evaluations a step, not 7",
+        "x.yaml:12:26: nfe: must be 6 or 8 for sampler 'dpm-solver-2', which takes two evaluations a step, not 7",
         "x.yaml:13:36: grid: grid 'leading' has no integer stride that gives 64 of 1000 timesteps"
         " (grids that fit: even, trailing, sd)",
         "x.yaml:14:30: variant: duplicate key (first on line 14)",
@@ -210,9 +210,26 @@ ROWS = {
         "{variant: base, model: SiT-XL/2, sampler: 'mine:f'}",
         "8:47: sampler: 'mine:f' is not for model 'SiT-XL/2', which predicts v (there are ddim, sde, heun)",
     ),
+    "grid of the other prediction": (
+        "{variant: base, grid: uniform}",
+        "8:27: grid: 'uniform' is for models that predict v, and model 'DiT-XL/2' predicts eps"
+        " (there are even, leading, trailing, sd)",
+    ),
+    "grid that is not its sampler's": (
+        "{variant: base, model: SiT-XL/2, sampler: sde, grid: uniform}",
+        "8:58: grid: sampler 'sde' walks the grid 'sde' of a flow: leave out 'uniform', or name another sampler",
+    ),
+    "halving other steps than equal ones": (
+        "{variant: pd 20-10, model: SiT-XL/2, grid: sde}",
+        "8:48: grid: 'pd 20-10' of a flow halves equal steps, which 'sde' does not give",
+    ),
+    "own grid that is not there": (
+        "{variant: base, grid: 'json:nothing'}",
+        "8:27: grid: json:nothing: 'nothing' is not in the module 'json', expected a ssdbench.samplers.grids.Grid",
+    ),
     "distilled for another sampler": (
         "{variant: issd, model: SiT-XL/2, sampler: heun}",
-        "8:47: sampler: 'heun' evaluates twice a step, and 'issd' is distilled for one evaluation a step",
+        "8:47: sampler: 'heun' takes two evaluations a step, and 'issd' is distilled for one evaluation a step",
     ),
     "no middle at pure noise": (
         "{variant: ssd-eq12, model: SiT-XL/2}",
@@ -278,7 +295,7 @@ ROWS = {
     ),
     "only one value of an axis is wrong": (
         "{variant: base, sampler: dpm-solver-2, matrix: {nfe: [4, 5, 6]}}",
-        "8:62: nfe: must be even for sampler 'dpm-solver-2', which takes two evaluations a step, not 5",
+        "8:62: nfe: must be 4 or 6 for sampler 'dpm-solver-2', which takes two evaluations a step, not 5",
     ),
     "a solver that would end in noise": (
         "{variant: base, sampler: dpm-solver-2, grid: trailing}",
@@ -335,7 +352,7 @@ def test_a_conflict_is_located_at_the_row_that_makes_it(problems_of: ProblemsOf)
         HEAD.replace("nfe: 10", "nfe: 7") + "  - {variant: base}\n  - {variant: ssd, sampler: dpm-solver-2}\n"
     )
     (problem,) = problems_of(text)
-    assert problem.startswith("x.yaml:9:29: nfe: must be even")
+    assert problem.startswith("x.yaml:9:29: nfe: must be 6 or 8 for sampler")
 
 
 def test_overrides_are_located_by_their_option(problems_of: ProblemsOf) -> None:
@@ -352,7 +369,7 @@ def test_overrides_are_located_by_their_option(problems_of: ProblemsOf) -> None:
 def test_an_override_that_makes_a_run_impossible_is_the_place(problems_of: ProblemsOf) -> None:
     text = f"{HEAD}  - {{variant: base, sampler: dpm-solver-2}}\n"
     (problem,) = problems_of(text, overrides=["nfe=7"])
-    assert problem.startswith("--set nfe=7: nfe: must be even")
+    assert problem.startswith("--set nfe=7: nfe: must be 6 or 8 for sampler")
 
 
 def test_other_options_are_checked_with_the_file(problems_of: ProblemsOf) -> None:

@@ -6,9 +6,9 @@ from itertools import groupby
 
 import pytest
 
-from ssdbench.diffusion.grids import timesteps
 from ssdbench.plan import build
 from ssdbench.plan.looks import Seen
+from ssdbench.samplers.walks import timesteps
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun, catalog, list_suites, load_suite
 from ssdbench.suite.variant import parse_variant

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.noise import normal
 from ssdbench.diffusion.process import Discrete
 from ssdbench.diffusion.schedule import alphas_cumprod
@@ -22,6 +21,7 @@ from ssdbench.errors import Interrupted, SsdbenchError
 from ssdbench.methods.denoising_loss import Aligned, Denoise, projector
 from ssdbench.methods.progressive_loss import ProgressiveDistillation
 from ssdbench.methods.ssd_loss import ExplicitSSD, ImplicitSSD
+from ssdbench.samplers.walks import timesteps
 from ssdbench.training.loop import LOSSES, Optimisation, optimise
 from ssdbench.training.objectives import Batch, Objective, Shared
 from ssdbench.training.ranks import Ranks, joined

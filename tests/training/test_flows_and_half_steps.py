@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion import noise
-from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process
-from ssdbench.diffusion.samplers import dpm_solver_2
 from ssdbench.diffusion.schedule import alphas_cumprod, ddim_step
 from ssdbench.errors import InputError
 from ssdbench.methods.denoising_loss import Denoise
 from ssdbench.methods.progressive_loss import ProgressiveDistillation
 from ssdbench.methods.ssd_loss import ExplicitSSD, HalfStep, ImplicitSSD, SelfStep
 from ssdbench.models.dit import DiT
+from ssdbench.samplers.dpm_solver import dpm_solver_2
+from ssdbench.samplers.walks import timesteps
 from ssdbench.training.objectives import Batch, Objective, Shared
 from tests.training.toy import Formula, Mirrored, Probe, batch_of, small_dit
 

@@ -5,13 +5,13 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion.denoiser import Counted, Guided, Prediction
-from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.process import Discrete, LinearFlow
-from ssdbench.diffusion.samplers import ddim
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError
 from ssdbench.methods.ssd_loss import ImplicitSSD
 from ssdbench.models.dit import DiT
+from ssdbench.samplers.ddim import ddim
+from ssdbench.samplers.walks import timesteps
 from ssdbench.training.fusion import FusedStudent
 from ssdbench.training.objectives import Shared
 from tests.training.toy import batch_of, small_dit

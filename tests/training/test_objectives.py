@@ -5,13 +5,13 @@ import torch
 import torch.nn.functional as F
 
 from ssdbench.diffusion import noise
-from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.process import Discrete, LinearFlow
 from ssdbench.diffusion.schedule import alphas_cumprod, midpoint_lambda
 from ssdbench.errors import InputError
 from ssdbench.methods.denoising_loss import Denoise
 from ssdbench.methods.ssd_loss import ExplicitSSD, ImplicitSSD
 from ssdbench.models.dit import DiT
+from ssdbench.samplers.walks import timesteps
 from ssdbench.training.fusion import block_points, fusing, recording
 from ssdbench.training.objectives import Batch, Shared
 from tests.training.toy import batch_of

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssdbench.diffusion.grids import CLEAN, end_of, student_grid, timesteps
 from ssdbench.diffusion.process import Discrete, LinearFlow
 from ssdbench.diffusion.schedule import alphas_cumprod, ddim_step
+from ssdbench.diffusion.scheduler import CLEAN
 from ssdbench.errors import InputError
 from ssdbench.methods.progressive_loss import ProgressiveDistillation
+from ssdbench.samplers.walks import end_of, student_grid, timesteps
 from ssdbench.training.objectives import Shared
 from tests.training.toy import Formula, Probe, batch_of, small_dit
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ssdbench import own
+from ssdbench.declaration import Catalog
 from ssdbench.errors import UsageError
-from ssdbench.suite import catalog
+from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.suite.problems import did_you_mean
 
 if TYPE_CHECKING:
@@ -71,17 +71,15 @@ class NamedSampler:
         from ssdbench.diffusion.denoiser import Counted
         from ssdbench.stages.sample import Sampling
         from ssdbench.stages.solver import predicting, solver
-        from ssdbench.stages.spec import Source
 
         self._check(noise_at)
-        _known("grid", grid, catalog.GRIDS)
+        _known(GRIDS, grid)
         how = Sampling(
             shape=_shape(denoiser, x, schedule),
             sampler=self.name,
             grid=grid,
             nfe=nfe,
             flow=noise_at,
-            own=Source(digest="", path="") if own.is_own(self.name) else None,
             pairs=tuple(pairs),
             lam=lam,
         )
@@ -94,26 +92,22 @@ class NamedSampler:
 
     def _check(self, noise_at: int | None) -> None:
         predicted = "eps" if noise_at is None else "v"
-        facts = catalog.SAMPLERS.get(self.name)
-        if facts is not None and predicted not in facts.predictions:
-            fit = [name for name, other in catalog.SAMPLERS.items() if predicted in other.predictions]
+        if predicted not in SAMPLERS.named(self.name).predictions:
+            fit = [name for name, other in SAMPLERS.items() if predicted in other.predictions]
             raise UsageError(
                 f"sampler {self.name!r} is not for models that predict {predicted} (those that are: {', '.join(fit)})"
             )
 
 
 def sampler(name: str) -> NamedSampler:
-    """Return a sampler by its name in suites, or ``package.module:function``.
+    """Return a sampler by its name in suites, or ``package.module:name`` of a declaration or a plain function.
 
     Raises:
         UsageError: there is none of that name.
-        InputError: the function cannot be found.
+        InputError: the module has no such sampler.
 
     """
-    if own.is_own(name):
-        own.load(name)
-    else:
-        _known("sampler", name, catalog.SAMPLERS)
+    _known(SAMPLERS, name)
     return NamedSampler(name)
 
 
@@ -126,9 +120,9 @@ def grid(name: str) -> Callable[[int], list[int]]:
     """
     from functools import partial
 
-    from ssdbench.diffusion.grids import timesteps
+    from ssdbench.samplers.walks import timesteps
 
-    _known("grid", name, catalog.GRIDS)
+    _known(GRIDS, name)
     return partial(timesteps, name)
 
 
@@ -159,9 +153,9 @@ def dataset(name: str | Path, resolution: int) -> Images:
     return load_images(f"{name}/" if isinstance(name, Path) else name, resolution)
 
 
-def _known(kind: str, name: str, names: Mapping[str, Any]) -> None:
-    if name not in names:
-        raise UsageError(f"unknown {kind} {name!r}{did_you_mean(name, list(names))}")
+def _known(catalog: Catalog[Any], name: str) -> None:
+    if catalog.find(name) is None:
+        raise UsageError(f"unknown {catalog.kind.KIND} {name!r}{did_you_mean(name, list(catalog))}")
 
 
 def _shape(denoiser: object, x: Tensor, schedule: Schedule | str | None) -> Shape:

@@ -1,19 +1,24 @@
-"""Noise schedules of discrete-time diffusion: x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) eps, a = alphas_cumprod."""
+"""Noise schedules of discrete-time diffusion: x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) eps, a = alphas_cumprod.
+
+Torch is imported when a function needs it, so that samplers can be declared beside what they compute with this.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from ssdbench.diffusion.scheduler import TRAIN_TIMESTEPS, Schedule
 
-from ssdbench.diffusion.grids import TRAIN_TIMESTEPS
-from ssdbench.diffusion.scheduler import Schedule
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def linear_betas(total: int = TRAIN_TIMESTEPS, start: float = 1e-4, end: float = 2e-2) -> Tensor:
     """DiT's (and DDPM's) linear betas, float64 of shape (total,)."""
+    import torch
+
     return torch.linspace(start, end, total, dtype=torch.float64)
 
 
@@ -22,6 +27,8 @@ def scaled_linear_betas(total: int = TRAIN_TIMESTEPS, start: float = 0.00085, en
 
     The defaults are Stable Diffusion's.
     """
+    import torch
+
     return torch.linspace(start**0.5, end**0.5, total, dtype=torch.float64).square()
 
 
@@ -36,7 +43,7 @@ def alphas_cumprod(betas: Tensor | Schedule | str = "linear") -> Tensor:
     if isinstance(betas, Schedule):
         found = alphas_cumprod(BETAS[betas.betas](start=betas.start, end=betas.end))
         return zero_terminal_snr(found) if betas.zero_snr else found
-    return torch.cumprod(1.0 - (BETAS[betas]() if isinstance(betas, str) else betas), dim=0)
+    return (1.0 - (BETAS[betas]() if isinstance(betas, str) else betas)).cumprod(0)
 
 
 NO_SIGNAL = 1e-14
@@ -71,6 +78,8 @@ def ddim_step(x: Tensor, eps: Tensor, alpha_from: Tensor | float, alpha_to: Tens
     if isinstance(alpha_from, float) and isinstance(alpha_to, float):
         scale = math.sqrt(alpha_to / alpha_from)
         return scale * x + (math.sqrt(1.0 - alpha_to) - scale * math.sqrt(1.0 - alpha_from)) * eps
+    import torch
+
     source = torch.as_tensor(alpha_from, dtype=torch.float64)
     target = torch.as_tensor(alpha_to, dtype=torch.float64)
     factor = (target / source).sqrt()
@@ -88,6 +97,8 @@ def midpoint(alphas: Tensor, s: int, t: int) -> tuple[float, float]:
 
     u is where log(alpha / sigma), taken to be linear between timesteps, is the mean of its values at s and t.
     """
+    import torch
+
     half_log_snr = 0.5 * (alphas.log() - (1.0 - alphas).log())  # decreasing in the timestep
     middle = 0.5 * (half_log_snr[s] + half_log_snr[t])
     # searchsorted wants an increasing sequence: walk from the noisy end.
@@ -96,7 +107,7 @@ def midpoint(alphas: Tensor, s: int, t: int) -> tuple[float, float]:
     high = len(alphas) - 1 - right  # the timestep at or just below u
     low_snr, high_snr = half_log_snr[high + 1], half_log_snr[high]
     u = high + float((high_snr - middle) / (high_snr - low_snr))
-    return u, float(torch.sigmoid(2.0 * middle))
+    return u, float((2.0 * middle).sigmoid())
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:

@@ -7,6 +7,9 @@ from typing import Literal
 
 Betas = Literal["linear", "scaled-linear"]
 
+TRAIN_TIMESTEPS = 1000
+CLEAN = -1  # the timestep before the first: alphas_cumprod, there a product of no factors, is 1
+
 
 @dataclass(frozen=True)
 class Schedule:

@@ -20,19 +20,20 @@ from ssdbench.setting import JSON, Setting, Source
 if TYPE_CHECKING:
     from ssdbench.suite.schema import Train
 
-UNIFORM, SDE = "uniform", "sde"
-"""Times of a model that predicts v, whatever a suite's grid: equal steps; or Euler-Maruyama's, the last one short."""
-
 SETTINGS = "train.settings"
 """The key under which a suite gives what a method has of settings of its own."""
 
 
 class ObjectiveSpec(Setting):
-    """What a training minimises, as the ``train`` stage's key holds it. Subclasses narrow ``kind`` to their own."""
+    """What a training minimises, as the ``train`` stage's key holds it. Subclasses narrow ``kind`` to their own.
+
+    ``own_grid`` is the code of a grid of the user's own, where it is trained on one.
+    """
 
     FEATURES: ClassVar[bool] = False  # whether it reads the feature network's features of the training images
 
     kind: str
+    own_grid: Source | None = None
 
     @classmethod
     def kinds(cls) -> tuple[str, ...]:
@@ -95,7 +96,7 @@ class Recipe:
         method: the method itself.
         train: the run's section ``train``.
         shape: of the model.
-        grid: name of the grid; :data:`UNIFORM` or :data:`SDE` for a flow model.
+        grid: name of the grid, one of times for a flow model.
         nfe: timesteps that are trained on: those that the run samples on unless ``train.nfe`` gives others; of a
             halving the teacher's.
         halvings: how often this grid was halved by the trainings before.

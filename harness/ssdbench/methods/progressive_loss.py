@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ssdbench.diffusion.grids import student_grid
 from ssdbench.diffusion.process import Process, model_time, time_tensor
 from ssdbench.diffusion.schedule import per_sample
 from ssdbench.errors import InputError
@@ -16,6 +15,7 @@ from ssdbench.methods.progressive import Progressive
 from ssdbench.methods.setup import Setup
 from ssdbench.methods.ssd_loss import SelfStep
 from ssdbench.models.conditional import Conditional
+from ssdbench.samplers.walks import student_grid
 from ssdbench.training.objectives import Batch, Shared
 
 Weighting = Literal["snr", "none", "truncated"]

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ssdbench.diffusion.grids import end_of, sde_times, walked
 from ssdbench.diffusion.process import LinearFlow, Process
 from ssdbench.errors import InputError
-from ssdbench.methods.method import SDE, ObjectiveSpec, OnGrid, Plain
+from ssdbench.methods.method import ObjectiveSpec, OnGrid, Plain
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.shapes import Shape
+from ssdbench.samplers.grids import UNIFORM
+from ssdbench.samplers.walks import end_of, flow_times, walked
 from ssdbench.training.objectives import Shared
 
 
@@ -63,9 +64,9 @@ class Setup:
         grid, nfe, _ = self._grid
         if not isinstance(self.process, LinearFlow):
             return self.path
-        if grid == SDE:
-            return sde_times(nfe, 1.0 - self.process.clean, self.process.clean)[::-1][1:]
-        return self.path[1:]
+        if grid == UNIFORM.name:
+            return self.path[1:]
+        return flow_times(grid, nfe, self.process.noise_at)[-2::-1]
 
     @cached_property
     def path(self) -> Sequence[float]:

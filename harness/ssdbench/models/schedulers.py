@@ -13,8 +13,7 @@ from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from ssdbench.diffusion.grids import TRAIN_TIMESTEPS
-from ssdbench.diffusion.scheduler import Betas, Schedule
+from ssdbench.diffusion.scheduler import TRAIN_TIMESTEPS, Betas, Schedule
 from ssdbench.errors import InputError
 from ssdbench.inputs import load_json
 from ssdbench.models.parts import CONFIG, FACTS, SCHEDULER, TRANSFORMER, UNET

@@ -9,6 +9,7 @@ from ssdbench.plan.graph import Graph
 from ssdbench.plan.needs import Needs
 from ssdbench.plan.sources import Data
 from ssdbench.plan.variants import Halved, halved_by, recipe, sampling
+from ssdbench.samplers.ddim import DDIM
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.stages.sample import SHARD, Copying, Sampling
 from ssdbench.stages.train import Reconstruct
@@ -22,7 +23,7 @@ _SETTINGS = tuple(name for name in TrainSpec.model_fields if name in Train.model
 MEMORISED = 10_000  # training images that samples are compared with, as many as a reference holds
 SYNTHETIC_SEED = 1_000_000_000  # added to a run's seed for the data it is trained on
 UNTRAINED = {
-    "sampler": "ddim",
+    "sampler": DDIM.name,
     "fused": False,
 }  # of the base model's samples, whatever a run does with its own
 TRAJECTORIES = 200  # samples whose distance from the exact ones is measured: fine solvers take long
@@ -158,9 +159,9 @@ class Chain:
         """How a model is sampled; without what it was distilled from, as the base model."""
         needs = self.needs
         if frozen is None:
-            return sampling(run, needs.shape, model.source, flow=needs.facts.flow)
-        done = halved_by(needs.variant.steps)
-        return sampling(run, needs.shape, model.source, needs.sampler, done, needs.facts.flow, frozen.source)
+            return sampling(run, needs.shape, model.source, flow=needs.facts.flow, own_grid=needs.grid)
+        done, flow = halved_by(needs.variant.steps), needs.facts.flow
+        return sampling(run, needs.shape, model.source, needs.sampler, done, flow, frozen.source, needs.grid)
 
     def _model(self, vae: _Weights) -> tuple[_Weights, _Weights]:
         """The denoiser after all steps of the variant, and before the last of them."""
@@ -246,6 +247,8 @@ class Chain:
         source = needs.methods.get(step.kind)
         told = recipe(self.run, step, needs.shape, done, needs.facts.flow, teacher, source)
         objective = step.method.objective(told)
+        if objective.result() is not None:
+            objective = objective.model_copy(update={"own_grid": needs.grid})
         roles = {}
         if objective.FEATURES:
             assert needs.data is not None

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssdbench.diffusion.grids import PIPELINE, TRAIN_TIMESTEPS, points, walked
+from ssdbench.diffusion.scheduler import TRAIN_TIMESTEPS
 from ssdbench.errors import InputError
 from ssdbench.models.latents import read_latents
 from ssdbench.models.schedulers import as_trained, scheduler_config
 from ssdbench.models.shapes import Shape
+from ssdbench.samplers import GRIDS, SAMPLERS
+from ssdbench.samplers.walks import walked
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun
-from ssdbench.suite.catalog import SAMPLERS, ModelFacts
+from ssdbench.suite.catalog import ModelFacts
 from ssdbench.suite.variant import variant_of
 
 
@@ -54,19 +56,20 @@ def trained_shape(run: ResolvedRun, facts: ModelFacts, source: Source) -> Shape:
 
 
 def _problems(run: ResolvedRun, shape: Shape) -> Iterator[str]:
-    own, visited = shape.pipeline, points(run.sampler, run.nfe, run.train.pairs)
-    if run.grid == PIPELINE and own is not None:
+    own, sampler = shape.pipeline, SAMPLERS.named(run.sampler)
+    visited = sampler.timesteps(run.nfe, run.train.pairs)
+    if own is not None and GRIDS.named(run.grid).of_pipeline:
         if own.spacing not in ("leading", "trailing"):
             near = " (as close as a grid comes is 'even')" if own.spacing == "linspace" else ""
-            yield f"timestep_spacing is {own.spacing!r}, which the grid 'sd' cannot be: name another grid{near}"
+            yield f"timestep_spacing is {own.spacing!r}, which the grid {run.grid!r} cannot be: name another grid{near}"
             return
         if own.spacing == "leading" and own.offset != 1:
             yield (
                 f"steps_offset is {own.offset}: diffusers' schedulers walk from there, and its StableDiffusionPipeline"
-                " puts 1 in its place, so that the grid 'sd' could be either: write 1, or name another grid"
+                f" puts 1 in its place, so that the grid {run.grid!r} could be either: write 1, or name another grid"
             )
             return
-        if run.sampler in _ENDS_AT_FIRST and own.spacing == "trailing":
+        if sampler.to_first and own.spacing == "trailing":
             yield f"timestep_spacing is 'trailing', whose first timestep is noisy, and {run.sampler!r} ends there"
     if not shape.schedule.zero_snr:
         return
@@ -80,9 +83,5 @@ def _problems(run: ResolvedRun, shape: Shape) -> Iterator[str]:
     trained = [teacher for step in variant.steps for teacher in step.teachers] or [run.train.nfe or visited]
     if variant.trains and any(map(reached, trained)):
         yield f"{where} no eps can be distilled: name a grid that leaves it out, as 'leading'"
-    facts = SAMPLERS.get(run.sampler)
-    if facts is not None and not facts.from_pure_noise and reached(visited):
+    if not sampler.from_pure_noise and reached(visited):
         yield f"{where} the sampler {run.sampler!r} cannot start: name another, or the grid 'leading'"
-
-
-_ENDS_AT_FIRST = ("dpm-solver-1", "dpm-solver-2")

@@ -18,6 +18,7 @@ from ssdbench.own import is_own
 from ssdbench.plan.fitting import fitting_autoencoder, trained_shape
 from ssdbench.plan.labels import checked_labels
 from ssdbench.plan.sources import Data, Finder, Unavailable
+from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun
 from ssdbench.suite.catalog import MODELS, REFERENCES, ModelFacts
@@ -32,8 +33,8 @@ class Needs:
 
     ``notes`` are what the user may want to know: which weights were taken of a file that holds several sets, how
     classes are numbered, what was passed over, which metrics cannot be had. ``reference`` is a file of statistics, or
-    else ``reference_data`` are images to compute them from. ``sampler`` is a sampler of the user's own, ``methods`` are
-    those of the user's own by their names in the variant. What is not needed is None.
+    else ``reference_data`` are images to compute them from. ``sampler`` and ``grid`` are those of the
+    user's own, ``methods`` too, by their names in the variant. What is not needed is None.
 
     Raises:
         Unavailable: this version cannot run it.
@@ -58,8 +59,9 @@ class Needs:
             self.reference = self._find(named)
         else:
             self.reference_data = self._find(lambda: self._finder.dataset(self._reference_images()))
-        own = is_own(run.sampler)
-        self.sampler = self._find(lambda: self._finder.own_source(run.sampler)) if own else None
+        sampler, grid = SAMPLERS.place(run.sampler), GRIDS.place(run.grid)
+        self.sampler = None if sampler is None else self._find(lambda: self._finder.own_source(sampler))
+        self.grid = None if grid is None else self._find(lambda: self._finder.own_source(grid))
         self.weights = self._find(self._weights) if self._needs_weights else None
         if (weights := self.weights) is not None:
             self.shape = self._find(lambda: trained_shape(run, self.facts, weights)) or self.shape

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from ssdbench.diffusion.grids import points
-from ssdbench.methods.method import SDE, UNIFORM, Recipe, trained_pairs
+from ssdbench.methods.method import Recipe, trained_pairs
 from ssdbench.methods.ssd import fused_layers, fusion_weight
 from ssdbench.models.shapes import Shape
+from ssdbench.samplers import SAMPLERS
+from ssdbench.samplers.grids import UNIFORM, walked_by
 from ssdbench.stages import Source
 from ssdbench.stages.sample import Fused, Guidance, Sampling
 from ssdbench.suite import ResolvedRun
@@ -52,18 +53,22 @@ def recipe(
 ) -> Recipe:
     """What a method is told of one training of a model that is ``done`` so far; a halving is of a ``teacher``.
 
-    A flow's grid is one of equal steps, whatever the suite's; of a pair of Euler-Maruyama's, its own.
+    A flow's grid is its sampler's, unless the suite names one of times; what is halved is one of equal steps.
     """
     train = run.train
     # The student is trained where it will be evaluated, unless it is to be measured off its grid.
     visited = teacher or train.nfe or _visited(run, flow)
-    sde = run.sampler == "sde" and not step.method.halves
+    grid = run.grid
+    if flow is not None:
+        grid = walked_by(grid, "v")
+        if grid == UNIFORM.name and not step.method.halves:
+            grid = SAMPLERS.named(run.sampler).times
     return Recipe(
         name=step.kind,
         method=step.method,
         train=train,
         shape=shape,
-        grid=run.grid if flow is None else SDE if sde else UNIFORM,
+        grid=grid,
         nfe=visited,
         halvings=done.on(visited) if flow is None else 0,
         source=source,
@@ -71,7 +76,7 @@ def recipe(
 
 
 def _visited(run: ResolvedRun, flow: int | None) -> int:
-    return run.nfe if flow is not None else points(run.sampler, run.nfe, run.train.pairs)
+    return run.nfe if flow is not None else SAMPLERS.named(run.sampler).timesteps(run.nfe, run.train.pairs)
 
 
 def sampling(
@@ -82,6 +87,7 @@ def sampling(
     done: Halved | None = None,
     flow: Literal[0, 1] | None = None,
     frozen: Source | None = None,
+    own_grid: Source | None = None,
 ) -> Sampling:
     """How a model that is ``done`` so far is sampled in this run.
 
@@ -89,13 +95,13 @@ def sampling(
     ``frozen`` is the model that a fused student was distilled from, where that is not another stage's.
     """
     layers = fused_layers(run.train, shape.depth) if run.fused else ()
-    teacher = run.sampler == "ssd-teacher"
+    teacher = SAMPLERS.named(run.sampler).follows_pairs
     visited = _visited(run, flow)
     lam: float | Literal["eq12"] = "eq12" if run.train.lambda_ is None else run.train.lambda_
     return Sampling(
         shape=shape,
         sampler=run.sampler,
-        grid=run.grid if flow is None else UNIFORM,
+        grid=run.grid if flow is None else walked_by(run.grid, "v"),
         nfe=run.nfe,
         halvings=done.on(visited) if done is not None and flow is None else 0,
         guidance=Guidance(
@@ -105,6 +111,7 @@ def sampling(
         fused=_fused(run, layers, visited, frozen) if layers else None,
         weights=weights,
         own=own,
+        own_grid=own_grid,
         pairs=trained_pairs(run.train, visited) if teacher else (),
         lam=lam if teacher else None,
     )

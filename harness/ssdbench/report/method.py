@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ssdbench.methods import METHODS
-from ssdbench.report.published import sampler_family
+from ssdbench.report.published import sampler_label
+from ssdbench.samplers import SAMPLERS
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import variant_of
 
@@ -28,7 +29,7 @@ def method(run: ResolvedRun, *, counts: bool = True) -> tuple[str, str]:
         return variant.methods[0].label, ""
     model = model_name(run)
     origin = "trained here" if variant.from_nothing else ""
-    sampler = "" if _is_usual(run) else run.named.sampler.upper()
+    sampler = "" if _is_usual(run) else sampler_label(run.named.sampler)
     rest = " + ".join(step.label if counts else step.method.label for step in variant.added)
     if rest:
         fused = "fused" if run.fused else ""
@@ -74,7 +75,8 @@ def _bracketed(text: str) -> str:
 
 
 def _is_usual(run: ResolvedRun) -> bool:
-    return sampler_family(run.named.sampler) in ("ode", "sde")
+    sampler = SAMPLERS.known(run.named.sampler)
+    return sampler is not None and bool(sampler.family)
 
 
 def _pretty(model: str) -> str:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 
 from ssdbench.methods import Trained
 from ssdbench.metrics.names import INCEPTION
-from ssdbench.report.published import PaperTable
+from ssdbench.report.published import PaperTable, grid_label
 from ssdbench.report.rows import Row
+from ssdbench.samplers import SAMPLERS
+from ssdbench.samplers.grids import walked_by
 from ssdbench.stages.spec import notes_of
 from ssdbench.suite.catalog import MODELS
 from ssdbench.suite.checking import starts_far_from_noise
@@ -63,7 +65,8 @@ def _grid(row: Row) -> str | None:
     if not variant_of(row.run.variant).sampled:
         return None
     facts = MODELS.get(row.run.model)
-    return f"grid {row.run.grid if facts is None or facts.prediction == 'eps' else 'uniform'}"
+    walked = walked_by(row.run.grid, "eps" if facts is None else facts.prediction)
+    return f"grid {grid_label(walked)}"
 
 
 def _dtype(row: Row) -> str:
@@ -205,9 +208,10 @@ def _mixing(row: Row) -> str | None:
     """Say what the last method of a row has to tell of its training: how it mixed targets or features, its settings."""
     train, record = row.run.train, row.records[0] if row.records else None
     trained = Trained(train, tuple(record.fuse or ()) if record else (), record.w if record else None)
-    if row.run.sampler == "ssd-teacher":
+    sampler = SAMPLERS.known(row.run.sampler)
+    if sampler is not None and sampler.note:
         given = "of Eq. 12" if train.lambda_ is None else f"= {train.lambda_:.3g}"
-        return f"Eq. 5's target while sampling: lambda {given}, pairs {trained.pairs}"
+        return sampler.note.format(lam=given, pairs=trained.pairs)
     method = variant_of(row.run.variant).methods[-1]
     text = method.note(method, trained)
     return f"{text}, fused while sampling too" if text and row.run.fused else text

@@ -10,13 +10,12 @@ from typing import Any
 
 import yaml
 
+from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.suite.variant import canonical_variant
 
 FIGURES = ("is", "fid", "sfid", "precision", "recall")
 SAMPLES = 50_000
 """Images behind every published figure on ImageNet."""
-
-_FAMILIES = {"ddim": "ode", "euler": "ode", "heun": "ode", "ddpm": "sde", "euler-maruyama": "sde"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,20 @@ class PaperTable:
 
 def sampler_family(name: str) -> str:
     """Return ``ode`` or ``sde`` for the paper's two kinds of samplers, any other name unchanged."""
-    return _FAMILIES.get(name.lower(), name.lower())
+    sampler = SAMPLERS.known(name.lower())
+    return (sampler and sampler.family) or name.lower()
+
+
+def sampler_label(name: str) -> str:
+    """Return what a table prints for a sampler: its title, or the name of one that is not found here."""
+    sampler = SAMPLERS.known(name)
+    return name if sampler is None else sampler.label
+
+
+def grid_label(name: str) -> str:
+    """Return what a table prints for a grid, as :func:`sampler_label`."""
+    grid = GRIDS.known(name)
+    return name if grid is None else grid.label
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ssdbench.diffusion.grids import walked
 from ssdbench.diffusion.noise import seed_torch, shuffled
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process
 from ssdbench.diffusion.schedule import alphas_cumprod
@@ -21,6 +20,7 @@ from ssdbench.metrics.reference import load_reference
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.load import load_denoiser
 from ssdbench.models.parts import Place
+from ssdbench.samplers.walks import walked
 from ssdbench.stages.spec import JSON
 from ssdbench.training.objectives import Objective, Shared
 

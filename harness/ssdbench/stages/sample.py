@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ssdbench.diffusion.grids import points, walked
 from ssdbench.models.latents import images_at_once
 from ssdbench.models.parts import Place
 from ssdbench.models.shapes import Shape
+from ssdbench.samplers import SAMPLERS
+from ssdbench.samplers.grids import UNIFORM, walked_by
+from ssdbench.samplers.walks import flow_times, walked
 from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON, Setting, Source, StageSpec, with_notes
@@ -59,16 +61,25 @@ class Sampling(Setting):
     flow: Literal[0, 1] | None = None
     fused: Fused | None = None
     weights: Source | None = None
-    #: the module of a sampler of the user's own
+    #: the modules of a sampler and a grid of the user's own
     own: Source | None = None
+    own_grid: Source | None = None
     #: ssd-teacher: indices i of the pairs (g[i], g[i-1]) whose target it follows, and lambda of Eq. 5 or ``eq12``
     pairs: tuple[int, ...] = ()
     lam: float | Literal["eq12"] | None = None
 
     def timesteps(self) -> list[int]:
-        """The grid that the sampler walks."""
-        visited = points(self.sampler, self.nfe, self.pairs)
+        """The timesteps that the sampler walks, of a model that predicts eps."""
+        visited = SAMPLERS.named(self.sampler).timesteps(self.nfe, self.pairs)
         return walked(self.grid, visited, self.halvings, self.shape.pipeline)
+
+    def times(self) -> list[float]:
+        """The times that the sampler walks, of a flow; ``uniform`` leaves them to the sampler."""
+        assert self.flow is not None
+        sampler = SAMPLERS.named(self.sampler)
+        grid = walked_by(self.grid, "v")
+        grid = sampler.times if grid == UNIFORM.name else grid
+        return flow_times(grid, sampler.steps(self.nfe, self.pairs), self.flow)
 
 
 class Copying(Setting):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-from ssdbench.diffusion.grids import GRIDS as _GRID_RULES
 from ssdbench.methods import METHODS
+from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.suite.models import MODELS, ModelFacts, download
 
 
@@ -21,18 +20,6 @@ class DatasetFacts:
     source: str
     captions: bool = False
     classes: int | None = None
-
-
-@dataclass(frozen=True)
-class SamplerFacts:
-    """A sampler, and what the models must predict that it is for.
-
-    ``from_pure_noise``: whether its first step is one evaluation's alone, so that it can start where no signal is.
-    """
-
-    description: str
-    predictions: tuple[Literal["eps", "v"], ...] = ("eps",)
-    from_pure_noise: bool = True
 
 
 @dataclass(frozen=True)
@@ -116,40 +103,6 @@ DATASETS: dict[str, DatasetFacts] = {
         classes=1000,
     ),
 }
-
-SAMPLERS: dict[str, SamplerFacts] = {
-    "ddim": SamplerFacts(
-        "DDIM with eta 0 (Song et al., 2021), the paper's ODE sampler; Euler's method for a model that predicts v",
-        ("eps", "v"),
-    ),
-    "sde": SamplerFacts(
-        "ancestral DDPM sampling with the learned sigma, or the posterior's; Euler-Maruyama for models that predict v",
-        ("eps", "v"),
-    ),
-    "ab2": SamplerFacts("second-order Adams-Bashforth on the eps ODE; one evaluation a step"),
-    "plms": SamplerFacts("PLMS (Liu et al., 2022), started with lower orders; one evaluation a step"),
-    "dpm-solver-1": SamplerFacts("DPM-Solver-1 (Lu et al., 2022): DDIM that ends at the first timestep"),
-    "dpm-solver-2": SamplerFacts(
-        "DPM-Solver-2 (Lu et al., 2022); two evaluations a step", from_pure_noise=False
-    ),
-    "heun": SamplerFacts("Heun's method; two evaluations a step", ("v",)),
-    "ssd-teacher": SamplerFacts(
-        "Eq. 5's target applied while sampling, with train.lambda and train.pairs: what explicit SSD imitates",
-        from_pure_noise=False,
-    ),
-    "none": SamplerFacts("no sampling: for the variants that score images of a data set", ("eps", "v")),
-}
-
-GRIDS: dict[str, Fact] = {
-    name: Fact(text)
-    for name, text in {
-        "even": "fractional stride over 0..999, rounded: the paper's grid for DiT",
-        "leading": "smallest integer stride from 0",
-        "trailing": "integer stride ending at 999",
-        "sd": "Stable Diffusion v1.5's: leading with offset 1",
-    }.items()
-}
-assert GRIDS.keys() == _GRID_RULES.keys()  # a grid that can be named can be built
 
 NETWORKS: dict[str, Fact] = {
     "inception": Fact("the 2015 TensorFlow Inception of the published FID"),
@@ -247,5 +200,4 @@ __all__ = [
     "Fact",
     "ModelFacts",
     "ReferenceFacts",
-    "SamplerFacts",
 ]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from ssdbench.diffusion.grids import far_from_noise, points
 from ssdbench.errors import InputError
+from ssdbench.samplers import GRIDS, SAMPLERS, Sampler
+from ssdbench.samplers.sampler import Pairs
+from ssdbench.samplers.walks import far_from_noise
 from ssdbench.suite import catalog
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import variant_of
 
 Check = Callable[..., str | None]
-Pairs = str | tuple[int, ...]
 
 
 class Checks(list[tuple[tuple[str, ...], Check]]):
@@ -29,10 +30,21 @@ class Checks(list[tuple[tuple[str, ...], Check]]):
         return register
 
 
+def sampler_of(name: str) -> Sampler:
+    """A sampler; one of the user's own that cannot be imported here is taken for a plain function until it is run."""
+    return SAMPLERS.known(name) or Sampler(name=name, help="not found", eps=name)
+
+
+def in_timesteps(model: str, grid: str) -> bool:
+    """Whether a model walks the timesteps of a grid: not a flow, and not where the grid is found to be none for it."""
+    walks = GRIDS.known(grid)
+    return prediction(model) == "eps" and walks is not None and walks.prediction == "eps"
+
+
 def visited_by(nfe: int, sampler: str, pairs: Pairs) -> int:
     """Timesteps that a sampler visits with so many evaluations; 0 where that is impossible."""
     try:
-        return points(sampler, nfe, pairs)
+        return sampler_of(sampler).timesteps(nfe, pairs)
     except InputError:
         return 0
 
@@ -47,7 +59,7 @@ def starts_far_from_noise(run: ResolvedRun) -> list[str]:
         return []
     visited = visited_by(run.nfe, run.sampler, run.train.pairs)
     walks = (
-        ("sampling starts", visited, variant.halvings(visited), run.sampler in TO_FIRST),
+        ("sampling starts", visited, variant.halvings(visited), sampler_of(run.sampler).to_first),
         (f"sampling the images of {run.data!r} starts", synthetic_steps(run.data), 0, False),
         ("what eval.trajectory compares with starts", run.eval.trajectory, 0, False),
     )
@@ -62,9 +74,6 @@ def starts_far_from_noise(run: ResolvedRun) -> list[str]:
         else:
             told += [] if where is None else [f"{what} {where}"]
     return told
-
-
-TO_FIRST = frozenset({"dpm-solver-1", "dpm-solver-2"})  # these go no further than the first timestep
 
 
 def prediction(model: str) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssdbench.diffusion.grids import LAST_CLEAN, points, timesteps, walked
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS
+from ssdbench.samplers import GRIDS, NONE, SAMPLERS
+from ssdbench.samplers.grids import UNIFORM
+from ssdbench.samplers.sampler import Pairs
+from ssdbench.samplers.walks import LAST_CLEAN, timesteps, walked
 from ssdbench.suite import catalog
 from ssdbench.suite.checking import (
-    TO_FIRST,
     Checks,
-    Pairs,
+    in_timesteps,
     prediction,
+    sampler_of,
     visited_by,
 )
 from ssdbench.suite.checks_training import TRAINING
@@ -63,11 +66,11 @@ def _nfe(nfe: int, variant: str, trained: int | None) -> str | None:
 
 @CHECKS.of("sampler", "variant")
 def _sampler(sampler: str, variant: str) -> str | None:
-    sampled = variant_of(variant).sampled
-    if not sampled and sampler != "none":
-        return f"variant {variant!r} samples nothing, so the sampler must be 'none', not {sampler!r}"
-    if sampled and sampler == "none":
-        return f"'none' samples nothing, but variant {variant!r} is sampled"
+    sampled, samples = variant_of(variant).sampled, bool(sampler_of(sampler).predictions)
+    if not sampled and samples:
+        return f"variant {variant!r} samples nothing, so the sampler must be {NONE.name!r}, not {sampler!r}"
+    if sampled and not samples:
+        return f"{sampler!r} samples nothing, but variant {variant!r} is sampled"
     return None
 
 
@@ -82,13 +85,36 @@ def _predicted(sampler: str, model: str, variant: str) -> str | None:
             else f"{sampler!r} does not fit {variant!r} (there are {', '.join(fitting)})"
         )
     predicted = steps.predicts(prediction(model))
-    facts = catalog.SAMPLERS.get(sampler)
-    if predicted in ("eps",) if facts is None else predicted in facts.predictions:
-        return None  # a sampler of the user's own is called as those of eps are
-    known = [name for name, other in catalog.SAMPLERS.items() if predicted in other.predictions]
-    there = ", ".join(name for name in known if name != "none") or "none"
+    predictions: tuple[str, ...] = sampler_of(sampler).predictions
+    if not predictions or predicted in predictions:
+        return None
+    there = ", ".join(name for name, other in SAMPLERS.items() if predicted in other.predictions) or "none"
     what = f"model {model!r}" if predicted == prediction(model) else f"{variant!r}"
     return f"{sampler!r} is not for {what}, which predicts {predicted} (there are {there})"
+
+
+@CHECKS.of("grid", "model", "sampler", "variant")
+def _placed(grid: str, model: str, sampler: str, variant: str) -> str | None:
+    predicted = prediction(model)
+    try:
+        placed = GRIDS.named(grid)
+    except InputError as error:
+        return str(error)
+    # Flows pass over a built-in grid of timesteps: `even` is what a suite has that names none.
+    if placed.prediction != predicted and (predicted == "eps" or grid not in GRIDS.builtin):
+        fitting = ", ".join(name for name, other in GRIDS.items() if predicted == other.prediction)
+        return (
+            f"{grid!r} is for models that predict {placed.prediction}, and model {model!r} predicts {predicted}"
+            f" (there are {fitting})"
+        )
+    if predicted == "eps" or placed.prediction == "eps":
+        return None
+    times = sampler_of(sampler).times
+    if placed is UNIFORM and times != grid:
+        return f"sampler {sampler!r} walks the grid {times!r} of a flow: leave out {grid!r}, or name another sampler"
+    if placed is not UNIFORM and variant_of(variant).halved:
+        return f"{variant!r} of a flow halves equal steps, which {grid!r} does not give"
+    return None
 
 
 @CHECKS.of("nfe", "sampler", "train.pairs")
@@ -96,7 +122,7 @@ def _evaluations(nfe: int, sampler: str, pairs: str | tuple[int, ...]) -> str | 
     if nfe == 0:
         return None
     try:
-        points(sampler, nfe, pairs)
+        sampler_of(sampler).steps(nfe, pairs)
     except InputError as error:
         return str(error)
     return None
@@ -117,7 +143,7 @@ def _grid(
 ) -> str | None:
     visited = visited_by(nfe, sampler, pairs)
     steps = variant_of(variant)
-    if visited < 1 or not steps.sampled or prediction(model) != "eps":
+    if visited < 1 or not steps.sampled or not in_timesteps(model, grid):
         return None
     if (trained or nfe) == 1 and steps.on_pairs:
         return None  # said of nfe
@@ -126,18 +152,20 @@ def _grid(
         first = walked(grid, visited, done)[0]
     except InputError as error:
         return None if done else str(error)  # of a teacher: that is said of the variant
-    if sampler in TO_FIRST and first > LAST_CLEAN:
+    if sampler_of(sampler).to_first and first > LAST_CLEAN:
         return f"sampler {sampler!r} ends at the first timestep, and {first} of grid {grid!r} is noisy"
     return None
 
 
-@CHECKS.of("train.nfe", "grid", "variant")
-def _trained_grid(trained: int | None, grid: str, variant: str) -> str | None:
+@CHECKS.of("train.nfe", "grid", "variant", "model")
+def _trained_grid(trained: int | None, grid: str, variant: str, model: str) -> str | None:
     steps = variant_of(variant)
     if trained is None or not steps.on_grid:
         return None
     if trained < 2 and steps.on_pairs:
         return "must be at least 2: one timestep has no pair to distil"
+    if not in_timesteps(model, grid):
+        return None
     try:
         timesteps(grid, trained)
     except InputError as error:
@@ -172,7 +200,7 @@ def _pairs(
 ) -> str | None:
     sampled = visited_by(nfe, sampler, pairs)
     grids = {trained or sampled} if variant_of(variant).on_pairs else set()
-    if sampler == "ssd-teacher":
+    if sampler_of(sampler).follows_pairs:
         grids.add(sampled)  # it takes the pairs from the grid that it samples on
     for visited in sorted(grids):
         if visited < 2:
@@ -229,7 +257,7 @@ def _synthetic(data: str, grid: str, model: str, variant: str) -> str | None:
         return None
     if not variant_of(variant).sampled or variant_of(variant).from_nothing:
         return f"{data!r} is what the base model makes, and {variant!r} has none"
-    if prediction(model) != "eps":
+    if not in_timesteps(model, grid):
         return None
     try:
         timesteps(grid, steps)

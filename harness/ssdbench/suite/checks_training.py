@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from ssdbench.diffusion.grids import timesteps, walked
 from ssdbench.errors import InputError
 from ssdbench.models.unet_shape import UNetShape
+from ssdbench.samplers.ddim import DDIM
+from ssdbench.samplers.sampler import Pairs
+from ssdbench.samplers.walks import timesteps, walked
 from ssdbench.suite import catalog
 from ssdbench.suite.checking import (
     Checks,
-    Pairs,
+    in_timesteps,
     prediction,
+    sampler_of,
     takes_texts,
     visited_by,
 )
@@ -57,7 +60,7 @@ def _progressive_off_its_grid(trained: int | None, variant: str) -> str | None:
 
 @TRAINING.of("variant", "grid", "model")
 def _teachers(variant: str, grid: str, model: str) -> str | None:
-    if prediction(model) != "eps":
+    if not in_timesteps(model, grid):
         return None
     done = 0
     for step in variant_of(variant).steps:
@@ -72,9 +75,9 @@ def _teachers(variant: str, grid: str, model: str) -> str | None:
 
 @TRAINING.of("sampler", "variant", "model")
 def _distilled_for(sampler: str, variant: str, model: str) -> str | None:
-    steps = variant_of(variant)
-    if sampler == "heun" and (steps.on_grid or steps.halved) and prediction(model) == "v":
-        return f"'heun' evaluates twice a step, and {variant!r} is distilled for one evaluation a step"
+    steps, walked_by = variant_of(variant), sampler_of(sampler)
+    if prediction(model) == "v" and (steps.on_grid or steps.halved) and walked_by.nfe(2) != 2:
+        return f"{sampler!r} takes {walked_by.cost}, and {variant!r} is distilled for one evaluation a step"
     return None
 
 
@@ -100,8 +103,8 @@ def _fused(
         return None
     if interval is not None:
         return "a fused student needs its last step's branch in every step, and guidance.interval drops one"
-    if sampler != "ddim":
-        return f"a fused student is trained for the steps of 'ddim', not of {sampler!r}"
+    if not sampler_of(sampler).takes_ddim_steps:
+        return f"a fused student is trained for the steps of {DDIM.name!r}, not of {sampler!r}"
     return (
         None if trained is None else "a fused student has no trained pairs off its grid: leave out train.nfe"
     )
@@ -151,9 +154,9 @@ def _captions(captions: str | None, model: str, reference: str, variant: str) ->
 def _trajectory(steps: int | None, grid: str, model: str, sampler: str) -> str | None:
     if steps is None:
         return None
-    if sampler == "sde":
-        return "compares with a deterministic solver's samples, which 'sde' does not come near"
-    if prediction(model) != "eps":
+    if sampler_of(sampler).stochastic:
+        return f"compares with a deterministic solver's samples, which {sampler!r} does not come near"
+    if not in_timesteps(model, grid):
         return None
     try:
         timesteps(grid, steps)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from ssdbench.collector import collector_paused
 from ssdbench.metrics.names import lacking_counts
+from ssdbench.samplers import NONE
 from ssdbench.suite.author import SuiteFile
 from ssdbench.suite.checking import starts_far_from_noise
 from ssdbench.suite.checks import impossible
@@ -218,7 +219,7 @@ class _Resolver:
         values["variant"] = canonical_variant(variant)
         if not variant_of(variant).sampled:
             values["nfe"] = row.layer.values.get("nfe", 0)
-            values["sampler"] = row.layer.values.get("sampler", "none")
+            values["sampler"] = row.layer.values.get("sampler", NONE.name)
 
     def _cap(self, values: Values) -> None:
         samples: Any = values.get("eval.samples", DEFAULTS["eval.samples"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -36,7 +36,7 @@ def synthetic_steps(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Known:
     """Marks a text field as a name out of a catalog, or of the form of one of ``patterns``.
 
@@ -45,7 +45,7 @@ class Known:
     """
 
     kind: str
-    names: tuple[str, ...]
+    names: Collection[str]
     patterns: tuple[str, ...] = ()
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -66,12 +66,12 @@ class Known:
             return value
         if value in self.names or any(re.fullmatch(pattern, value) for pattern in self.patterns):
             return value
-        text = f"unknown {self.kind} {value!r}{did_you_mean(value, self.names)}"
+        text = f"unknown {self.kind} {value!r}{did_you_mean(value, list(self.names))}"
         raise PydanticCustomError("unknown_name", "{text}", {"text": text})
 
 
-def _known(kind: str, names: Mapping[str, object] | Iterable[str], *patterns: str) -> Known:
-    return Known(kind, tuple(names), patterns)
+def _known(kind: str, names: Collection[str], *patterns: str) -> Known:
+    return Known(kind, names, patterns)
 
 
 def _variant(text: str, info: ValidationInfo) -> str:
@@ -91,7 +91,7 @@ SamplerName = Annotated[_Name, _known("sampler", catalog.SAMPLERS, OWN_PATTERN)]
 DataName = Annotated[
     _Name, _known("data", ("original", *catalog.DATASETS), SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN)
 ]
-GridName = Annotated[_Name, _known("grid", catalog.GRIDS)]
+GridName = Annotated[_Name, _known("grid", catalog.GRIDS, OWN_PATTERN)]
 NetworkName = Annotated[_Name, _known("network", catalog.NETWORKS, OWN_PATTERN)]
 ReferenceName = Annotated[_Name, _known("reference", catalog.REFERENCES, FILE_PATTERN)]
 LayoutName = Annotated[str, _known("layout", catalog.LAYOUTS)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,15 @@ from ssdbench.suite.select import matches
 from ssdbench.suite.validate import validate
 
 # Run key -> the profile's table, and what may stand on its right-hand side (None: anything).
-MAPPED: dict[str, tuple[str, tuple[str, ...] | None]] = {
+MAPPED: dict[str, tuple[str, Collection[str] | None]] = {
     "model": ("models", tuple(catalog.MODELS)),
-    "sampler": ("samplers", tuple(catalog.SAMPLERS)),
+    "sampler": ("samplers", catalog.SAMPLERS),
     "resolution": ("resolutions", None),
     "data": ("data", ("original", *catalog.DATASETS)),
     "eval.reference": ("references", tuple(catalog.REFERENCES)),
     "eval.network": ("networks", tuple(catalog.NETWORKS)),
 }
+_OF_ALL_SCALES = {"sampler"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Profile:
     def map_names(self, values: Values, unmapped: Problems, mark: Any) -> None:
         """Replace every name in ``values``, in place; one with no counterpart is a problem at ``mark(key)``.
 
-        ``synthetic-N`` stays: the mapped model makes it.
+        ``synthetic-N`` stays: the mapped model makes it. So do samplers, which are of all scales.
         """
         for key, (table, _) in MAPPED.items():
             value = values.get(key, DEFAULTS.get(key, INVALID))
@@ -58,6 +59,8 @@ class Profile:
             names = self.tables[table]
             if value in names:
                 values[key] = names[value]
+                continue
+            if key in _OF_ALL_SCALES:
                 continue
             hint = did_you_mean(str(value), list(names)) if isinstance(value, str) else ""
             unmapped.add(mark(key), key, f"profile {self.name!r} ({self.file}) does not map {value!r}{hint}")
@@ -145,7 +148,7 @@ def _read(path: Path, problems: Problems) -> Document:
         for name, target in _table(document, table).items():
             if known is None or target is INVALID or target in known or is_own(target):
                 continue
-            text = f"unknown name {target!r}{did_you_mean(target, known)}"
+            text = f"unknown name {target!r}{did_you_mean(target, list(known))}"
             problems.add(document.mark((table, name)), f"{table}.{name}", text)
     return document
 

@@ -16,6 +16,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from ssdbench.samplers.ddim import DDIM
+from ssdbench.samplers.grids import EVEN
 from ssdbench.suite.names import (
     DataName,
     GridName,
@@ -299,7 +301,7 @@ class Run(Frozen):
     variant: VariantText = Field(
         description="What is measured: base, ssd, issd, 'pd 20-10', ..., or a chain as 'pd 20-10 + issd'."
     )
-    sampler: SamplerName = Field("ddim", description="Sampler: a known name or package.module:function.")
+    sampler: SamplerName = Field(DDIM.name, description="Sampler: a known name or package.module:NAME.")
     nfe: Evaluations = Field(description="Number of function evaluations (of the denoiser) for one sample.")
     resolution: Side = Field(description="Side of the images in pixels.")
     data: DataName = Field(
@@ -307,7 +309,9 @@ class Run(Frozen):
         description="Training data of the variant: original (the model's own), synthetic-N (the base's, in"
         " N steps), a data set, a folder of images (with a /), or package.module:function.",
     )
-    grid: GridName = Field("even", description="Rule that picks the N timesteps.")
+    grid: GridName = Field(
+        EVEN.name, description="Rule that picks the N timesteps: a known name or package.module:NAME."
+    )
     guidance: Guidance = Field(
         default_factory=lambda: Guidance.model_validate({}),
         description="Classifier-free guidance while sampling.",

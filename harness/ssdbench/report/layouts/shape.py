@@ -10,8 +10,9 @@ from ssdbench.errors import UsageError
 from ssdbench.metrics.names import DIAGNOSTICS
 from ssdbench.report.method import DASH, method, rank, training
 from ssdbench.report.metric import METRICS
-from ssdbench.report.published import sampler_family
+from ssdbench.report.published import grid_label, sampler_label
 from ssdbench.report.rows import Row
+from ssdbench.samplers import SAMPLERS
 from ssdbench.suite.problems import did_you_mean
 from ssdbench.suite.variant import UNTOUCHED, variant_of
 
@@ -119,7 +120,8 @@ def _nfe(row: Row) -> str:
     if not variant_of(run.variant).sampled:
         return DASH
     count = _evaluations(row)
-    return f"{count} (SDE)" if sampler_family(run.named.sampler) == "sde" else count
+    sampler = SAMPLERS.known(run.named.sampler)
+    return f"{count} (SDE)" if sampler is not None and sampler.stochastic else count
 
 
 def _evaluations(row: Row) -> str:
@@ -132,10 +134,14 @@ def _data(row: Row) -> str:
 
 
 def _solver(row: Row) -> str:
-    if row.run.variant != UNTOUCHED:
-        return "Ours"
-    sampler = row.run.named.sampler
-    return {"dpm-solver-2": "DPM-Solver-2"}.get(sampler, sampler.upper())
+    return "Ours" if row.run.variant != UNTOUCHED else sampler_label(row.run.named.sampler)
+
+
+def _sampler(row: Row) -> str:
+    """The paper's ODE or SDE, or the sampler's own title."""
+    name = row.run.named.sampler
+    sampler = SAMPLERS.known(name)
+    return (sampler and sampler.family.upper()) or sampler_label(name)
 
 
 def _resolution(row: Row) -> str:
@@ -181,7 +187,7 @@ FIELDS: dict[str, Field] = {
     "method": Field("Method", _method),
     "model": Field("Model", lambda row: row.run.named.model),
     "group": Field("Group", lambda row: row.run.group or ""),
-    "sampler": Field("Sampler", lambda row: sampler_family(row.run.named.sampler).upper()),
+    "sampler": Field("Sampler", _sampler),
     "solver": Field("Sampler", _solver),
     "named_nfe": Field("NFE", lambda row: str(row.run.named.nfe), numeric=True),
     "nfe": Field("NFE", _nfe, numeric=True),
@@ -189,7 +195,7 @@ FIELDS: dict[str, Field] = {
     "train": Field("Train", _train, numeric=True),
     "resolution": Field("Resolution", _resolution),
     "data": Field("Data source", _data),
-    "grid": Field("Grid", lambda row: row.run.grid),
+    "grid": Field("Grid", lambda row: grid_label(row.run.grid)),
     "frozen": Field("Frozen passes (k)", _passes("frozen_forwards"), numeric=True),
     "trained": Field("Trained passes (k)", _passes("student_forwards"), numeric=True),
     "seconds": Field("Training s", _train_seconds, numeric=True),

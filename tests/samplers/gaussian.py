@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ssdbench.diffusion.denoiser import Denoiser
 from ssdbench.diffusion.schedule import alphas_cumprod
+from ssdbench.samplers.grids import LAST_STEP, last_short, uniform
 
 VARIANCE = 0.25  # of the Gaussian data
 MEAN = 0.7  # of the flow's; the discrete denoisers' is 0
@@ -69,3 +70,13 @@ def repa_velocity(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
 def centred(velocity: Denoiser) -> Denoiser:
     """The same for data of mean 0, which makes it linear in x."""
     return lambda x, t, cond: velocity(x, t, cond) - velocity(torch.zeros_like(x), t, cond)
+
+
+def uniform_times(steps: int, start: float, stop: float) -> list[float]:
+    """The times of equal steps of a flow from ``start`` (noise) to ``stop`` (data)."""
+    return [start + (stop - start) * share for share in uniform(steps)]
+
+
+def sde_times(steps: int, start: float, stop: float, last: float = LAST_STEP) -> list[float]:
+    """The same, the last one short."""
+    return [start + (stop - start) * share for share in last_short(steps, last)]

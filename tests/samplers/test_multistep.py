@@ -8,11 +8,14 @@ from diffusers import DPMSolverSinglestepScheduler, PNDMScheduler
 from torch import Tensor
 
 from ssdbench.diffusion.denoiser import Counted
-from ssdbench.diffusion.grids import end_of, points, timesteps
-from ssdbench.diffusion.samplers import ab2, ddim, dpm_solver_1, dpm_solver_2, plms
 from ssdbench.diffusion.schedule import alphas_cumprod, ddim_step, midpoint
 from ssdbench.errors import InputError
-from tests.diffusion.gaussian import LABELS, exact_eps, exact_flow, grid_of, orders, smooth_eps
+from ssdbench.samplers import SAMPLERS
+from ssdbench.samplers.ddim import ddim
+from ssdbench.samplers.dpm_solver import dpm_solver_1, dpm_solver_2
+from ssdbench.samplers.multistep import ab2, plms
+from ssdbench.samplers.walks import end_of, timesteps
+from tests.samplers.gaussian import LABELS, exact_eps, exact_flow, grid_of, orders, smooth_eps
 
 WARMUPS = ["orders", "heun", "prk"]
 
@@ -99,15 +102,16 @@ def test_plms_agrees_with_diffusers(
 
 @pytest.mark.parametrize(("warmup", "further", "fewest"), [("orders", 0, 1), ("heun", 1, 2), ("prk", 9, 4)])
 def test_what_a_warmup_costs(warmup: Any, further: int, fewest: int) -> None:
+    declared = SAMPLERS["plms" if warmup == "orders" else f"plms-{warmup}"]
     for n in range(fewest, 12):
         counted = Counted(exact_eps)
         plms(
             counted, torch.randn(2, 3), timesteps("trailing", n), alphas_cumprod(), LABELS[:2], warmup=warmup
         )
         assert counted.nfe == n + further
-        assert points("plms", n + further, warmup=warmup) == n
+        assert declared.timesteps(n + further) == n
     with pytest.raises(InputError, match=f"at least {fewest + further} "):
-        points("plms", fewest + further - 1, warmup=warmup)
+        declared.steps(fewest + further - 1)
     if fewest > 1:
         with pytest.raises(InputError, match=f"needs at least {fewest} timesteps, not {fewest - 1}"):
             plms(
@@ -118,11 +122,6 @@ def test_what_a_warmup_costs(warmup: Any, further: int, fewest: int) -> None:
                 LABELS[:2],
                 warmup=warmup,
             )
-
-
-def test_an_unknown_warmup_is_an_error() -> None:
-    with pytest.raises(InputError, match=r"unknown warmup 'rk'.*orders, heun, prk"):
-        points("plms", 10, warmup="rk")
 
 
 def test_dpm_solver_1_is_ddim_without_its_last_step() -> None:
@@ -177,7 +176,7 @@ def test_dpm_solver_1_agrees_with_diffusers_own_grid() -> None:
         beta_schedule="linear",
     )
     scheduler.set_timesteps(10)
-    grid = timesteps("even", points("dpm-solver-1", 10))
+    grid = timesteps("even", 11)
     assert scheduler.timesteps.tolist() == grid[:0:-1]
     x = torch.randn(4, 3, dtype=torch.float64)
     expected = x

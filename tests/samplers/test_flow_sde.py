@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion.denoiser import Counted, Denoiser
-from ssdbench.diffusion.flow import euler
-from ssdbench.diffusion.flow_sde import DIFFUSIONS, euler_maruyama
-from ssdbench.diffusion.grids import points, sde_times, uniform_times
 from ssdbench.diffusion.noise import normal
 from ssdbench.errors import InputError
-from tests.diffusion.gaussian import (
+from ssdbench.samplers.ddim import euler
+from ssdbench.samplers.sde import DIFFUSIONS, euler_maruyama
+from tests.samplers.gaussian import (
     LABELS,
     MEAN,
     VARIANCE,
@@ -21,7 +20,9 @@ from tests.diffusion.gaussian import (
     level_variance,
     orders,
     repa_velocity,
+    sde_times,
     sit_velocity,
+    uniform_times,
 )
 
 DIRECTIONS = [(sit_velocity, (0.0, 1.0)), (repa_velocity, (1.0, 0.0))]
@@ -145,7 +146,7 @@ def test_evaluations_noises_and_rows() -> None:
             return normal((3,), 7, f"step/{step}", rows)
 
         counted = Counted(sit_velocity)
-        times = sde_times(points("euler-maruyama", 10) - 1, 0.0, 1.0)
+        times = sde_times(10, 0.0, 1.0)
         out = euler_maruyama(counted, normal((3,), 7, "start", rows), times, LABELS[: len(rows)], noise=noise)
         counted.expect(10)
         return out

@@ -1,6 +1,5 @@
 """Samplers against the published code's samples, an ODE with a known solution, and another library."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,14 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 
 from ssdbench.diffusion.denoiser import Counted, Guided, Prediction
-from ssdbench.diffusion.grids import end_of, points, timesteps
-from ssdbench.diffusion.samplers import SAMPLERS, ab2, ddim, dpm_solver_2, ssd_teacher
 from ssdbench.diffusion.schedule import alphas_cumprod, ddim_step
-from ssdbench.errors import SsdbenchError
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.shapes import DiTShape
-from tests.diffusion.gaussian import VARIANCE, exact_eps, exact_flow, smooth_eps
+from ssdbench.samplers.ddim import ddim
+from ssdbench.samplers.multistep import ab2
+from ssdbench.samplers.teacher import ssd_teacher
+from ssdbench.samplers.walks import end_of, timesteps
+from tests.samplers.gaussian import exact_eps, exact_flow
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 GOLDEN_SHAPE = DiTShape(width=48, depth=3, heads=4, input_size=8, num_classes=10)
@@ -39,35 +39,6 @@ def test_ddim_equals_the_published_sampler(name: str, grid: str, n: int) -> None
     expected = torch.from_numpy(golden[f"ddim_{name}"])
     # The random model's samples reach +-500, so the distance is relative to that.
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
-
-
-@pytest.mark.parametrize(("sampler", "order"), [(ddim, 1), (ab2, 2)])
-def test_order_of_convergence_on_gaussian_data(sampler: object, order: int) -> None:
-    # From t = 600 on, and on grids that all end at t = 120, so that the steps shrink everywhere by the same factor.
-    x = torch.linspace(-2, 2, 9, dtype=torch.float64).reshape(-1, 1)
-    cond = torch.zeros(9, dtype=torch.int64)
-    errors = []
-    for stride in (40, 20, 10):
-        grid = list(range(120, 601, stride))
-        found = _to_first_timestep(sampler, x, grid, cond)
-        a_start, a_end = (float(alphas_cumprod()[t]) for t in (grid[-1], grid[0]))
-        truth = x * math.sqrt((a_end * VARIANCE + 1 - a_end) / (a_start * VARIANCE + 1 - a_start))
-        errors.append((found - truth).abs().max().item())
-    rates = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
-    assert all(rate > order - 0.25 for rate in rates), (errors, rates)
-    assert rates[-1] < order + 0.75  # a higher order would mean that the test does not see the steps
-
-
-def _to_first_timestep(sampler: object, x: Tensor, grid: list[int], cond: Tensor) -> Tensor:
-    """Run a sampler but stop at grid[0]: its last step, to alpha = 1, is undone by catching its input."""
-    seen: list[Tensor] = []
-
-    def watch(x: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        seen.append(x)
-        return exact_eps(x, t, c)
-
-    sampler(watch, x, grid, alphas_cumprod(), cond)  # type: ignore[operator]
-    return seen[-1]
 
 
 def test_ddim_reaches_the_exact_flow() -> None:
@@ -102,22 +73,6 @@ def test_ddim_agrees_with_diffusers_where_its_steps_are_right(
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_dpm_solver_2_is_of_second_order() -> None:
-    x = torch.linspace(-2, 2, 9, dtype=torch.float64).reshape(-1, 1)
-    cond = torch.zeros(9, dtype=torch.int64)
-    errors = []
-    for stride in (80, 40, 20):
-        grid = list(range(120, 601, stride))
-        counted = Counted(smooth_eps)
-        found = dpm_solver_2(counted, x, grid, alphas_cumprod(), cond)
-        counted.expect(2 * (len(grid) - 1))
-        a_start, a_end = (float(alphas_cumprod()[t]) for t in (grid[-1], grid[0]))
-        truth = x * math.sqrt((a_end * VARIANCE + 1 - a_end) / (a_start * VARIANCE + 1 - a_start))
-        errors.append((found - truth).abs().max().item())
-    rates = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
-    assert all(1.7 < rate < 2.6 for rate in rates), (errors, rates)
-
-
 def test_the_teacher_of_eq_5_by_hand() -> None:
     grid, alphas = [0, 300, 600, 900], alphas_cumprod()
     x, cond = torch.randn(3, 2, dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
@@ -137,19 +92,6 @@ def test_the_teacher_of_eq_5_by_hand() -> None:
     torch.testing.assert_close(plain, ddim(exact_eps, x, grid, alphas, cond))
 
 
-@pytest.mark.parametrize("name", sorted(SAMPLERS))
-@pytest.mark.parametrize("n", [2, 4, 10])
-def test_nfe_is_what_was_declared(name: str, n: int) -> None:
-    counted = Counted(smooth_eps)
-    x = torch.randn(2, 3)
-    grid = timesteps("even", points(name, n))
-    SAMPLERS[name](counted, x, grid, alphas_cumprod(), torch.zeros(2, dtype=torch.int64))
-    assert counted.nfe == n
-    counted.expect(n)
-    with pytest.raises(SsdbenchError, match=f"used {n} function evaluations where {n + 1}"):
-        counted.expect(n + 1)
-
-
 def test_adams_bashforth_is_exact_where_eps_is_linear_in_time() -> None:
     # With eps = t (whatever x), the extrapolated value of each step is eps at the middle of it.
     seen: list[float] = []
@@ -166,15 +108,3 @@ def test_adams_bashforth_is_exact_where_eps_is_linear_in_time() -> None:
         expected = ddim_step(expected, torch.full_like(expected, value), float(alphas[t]), a_next)
         seen.append(value)
     torch.testing.assert_close(x, expected)
-
-
-@pytest.mark.parametrize("name", sorted(SAMPLERS))
-def test_a_sample_does_not_depend_on_its_batch(name: str) -> None:
-    x, cond = torch.randn(7, 3, dtype=torch.float64), torch.zeros(7, dtype=torch.int64)
-    grid = timesteps("even", 8)
-    whole = SAMPLERS[name](smooth_eps, x, grid, alphas_cumprod(), cond)
-    parts = [
-        SAMPLERS[name](smooth_eps, x[i:j], grid, alphas_cumprod(), cond[i:j])
-        for i, j in ((0, 1), (1, 5), (5, 7))
-    ]
-    torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-13, atol=1e-13)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion.denoiser import Denoiser
-from ssdbench.diffusion.flow import walked
 from ssdbench.diffusion.schedule import per_sample
 from ssdbench.errors import InputError, NotFinite, SsdbenchError
+from ssdbench.samplers.stepping import flow_steps
 
 # Dormand & Prince (1980). The last row is the fifth-order solution: its stage is the next step's first.
 _NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
@@ -74,7 +74,7 @@ def dopri5(
         NotFinite: the velocity is not finite.
         SsdbenchError: the tolerance cannot be met by any step.
     """
-    walked(times)
+    flow_steps(times)
     if atol <= 0 or rtol <= 0:
         raise InputError(f"dopri5 needs positive tolerances, not atol {atol} and rtol {rtol}")
     start, stop = times[0], times[-1]

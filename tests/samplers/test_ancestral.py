@@ -13,15 +13,15 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from ssdbench.diffusion.ancestral import ddpm
 from ssdbench.diffusion.denoiser import Counted, Denoiser, Guided
-from ssdbench.diffusion.grids import timesteps
 from ssdbench.diffusion.noise import normal
 from ssdbench.diffusion.schedule import alphas_cumprod, linear_betas
 from ssdbench.errors import InputError
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.shapes import DiTShape
-from tests.diffusion.gaussian import VARIANCE, exact_eps
+from ssdbench.samplers.sde import ddpm
+from ssdbench.samplers.walks import timesteps
+from tests.samplers.gaussian import VARIANCE, exact_eps
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 SHAPE = DiTShape(width=48, depth=3, heads=4, input_size=8, num_classes=10)

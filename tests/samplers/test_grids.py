@@ -1,18 +1,22 @@
+from itertools import pairwise
+from typing import Any
+
 import pytest
 from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssdbench.diffusion.grids import (
-    GRIDS,
+from ssdbench.errors import InputError
+from ssdbench.samplers.grids import GRIDS, Grid
+from ssdbench.samplers.walks import (
     far_from_noise,
-    points,
-    sde_times,
+    flow_times,
     timesteps,
-    uniform_times,
     walked,
 )
-from ssdbench.errors import InputError
+
+DISCRETE = [name for name, grid in GRIDS.items() if grid.prediction == "eps"]
+FLOWS = [name for name, grid in GRIDS.items() if grid.prediction == "v"]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,7 @@ def test_a_sampler_that_ends_at_the_first_timestep_is_offered_no_grid_that_begin
     assert told.endswith("(grids that fit: even)")
 
 
-@given(st.sampled_from(sorted(GRIDS)), st.integers(1, 1000), st.integers(0, 9))
+@given(st.sampled_from(DISCRETE), st.integers(1, 1000), st.integers(0, 9))
 def test_no_walk_starts_below_half_and_what_starts_below_nine_tenths_is_told(
     name: str, n: int, halvings: int
 ) -> None:
@@ -114,11 +118,58 @@ def test_no_walk_starts_below_half_and_what_starts_below_nine_tenths_is_told(
 
 @pytest.mark.parametrize(("start", "stop"), [(0.0, 1.0), (1.0, 0.0)])
 def test_flows_of_one_step_start_at_the_noise(start: float, stop: float) -> None:
-    assert uniform_times(1, start, stop) == [start, stop]
-    assert sde_times(1, start, stop) == [start, stop]
+    for name in FLOWS:
+        assert flow_times(name, 1, int(start)) == [start, stop]
 
 
-@given(st.sampled_from(sorted(GRIDS)), st.integers(-1, 1001))
+@given(st.sampled_from(FLOWS), st.integers(1, 1000), st.sampled_from([0, 1]))
+def test_a_flow_s_times_run_from_the_noise_to_the_data(name: str, n: int, noise_at: int) -> None:
+    times = flow_times(name, n, noise_at)
+    assert (len(times), times[0], times[-1]) == (n + 1, noise_at, 1 - noise_at)
+    lengths = [b - a if noise_at == 0 else a - b for a, b in pairwise(times)]
+    assert min(lengths) > 0
+    assert lengths[:-1] == pytest.approx([lengths[0]] * (n - 1), rel=1e-9)
+    assert n == 1 or lengths[-1] == pytest.approx({"uniform": 1 / n, "sde": 0.04}[name], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (lambda n, total: [0, 500.5, 999], r"'x' gave \[0, 500.5, 999\] for 3 timesteps: expected whole"),
+        (lambda n, total: [999, 500, 0], "expected whole, increasing"),
+        (lambda n, total: [], "expected whole, increasing"),
+        (lambda n, total: [0, 999], "has no 3 distinct timesteps within 0..999"),
+        (lambda n, total: [0, 1, 1000], "has no 3 distinct timesteps"),
+        (lambda n, total: [0, 1, 2], "has no timestep above 2"),
+        (lambda n, total: 1 / 0, "grid 'x' failed for 3: ZeroDivisionError"),
+        (lambda n: [0, 1, 2], "grid 'x' failed for 3: TypeError"),
+    ],
+)
+def test_what_is_wrong_with_a_rule_is_said(monkeypatch: pytest.MonkeyPatch, rule: Any, message: str) -> None:
+    monkeypatch.setitem(GRIDS.builtin, "x", Grid(name="x", help="x", rule=rule))
+    with pytest.raises(InputError, match=message):
+        timesteps("x", 3)
+
+
+@pytest.mark.parametrize(
+    "rule", [lambda n: [0.0, 1.0], lambda n: [0.0, 0.6, 0.6, 1.0], lambda n: [0.1, 0.2, 0.3, 1.0]]
+)
+def test_what_is_wrong_with_a_flow_s_rule_is_said(monkeypatch: pytest.MonkeyPatch, rule: Any) -> None:
+    monkeypatch.setitem(GRIDS.builtin, "x", Grid(name="x", help="x", prediction="v", rule=rule))
+    with pytest.raises(InputError, match="expected 4 increasing shares from 0 to 1"):
+        flow_times("x", 3, 0)
+
+
+def test_grids_of_the_other_kind_of_model() -> None:
+    with pytest.raises(InputError, match="'uniform' is one of times, for models that predict v"):
+        timesteps("uniform", 4)
+    with pytest.raises(InputError, match="'even' is one of timesteps, for models that predict eps"):
+        flow_times("even", 4, 0)
+    with pytest.raises(InputError, match="unknown grid 'odd'; known: even, leading"):
+        timesteps("odd", 4)
+
+
+@given(st.sampled_from(DISCRETE), st.integers(-1, 1001))
 def test_a_grid_is_n_increasing_timesteps_or_a_clear_error(name: str, n: int) -> None:
     try:
         grid = timesteps(name, n)
@@ -135,22 +186,3 @@ def test_a_grid_is_n_increasing_timesteps_or_a_clear_error(name: str, n: int) ->
     assert all(a < b for a, b in zip(grid, grid[1:], strict=False))
     assert grid[0] >= 0
     assert 500 <= grid[-1] <= 999
-
-
-@pytest.mark.parametrize("n", [3, 10, 25])
-@pytest.mark.parametrize(("pairs", "count"), [("all", -1), ("skip_last", -2), ((1, 2), 2)])
-def test_the_teacher_takes_one_evaluation_a_timestep_and_one_a_pair(
-    n: int, pairs: str | tuple[int, ...], count: int
-) -> None:
-    evaluations = n + (n + count if count < 0 else count)
-    assert points("ssd-teacher", evaluations, pairs) == n
-    if isinstance(pairs, str):
-        with pytest.raises(InputError, match="fits no grid"):
-            points("ssd-teacher", evaluations + 1, pairs)
-
-
-def test_two_evaluations_a_step() -> None:
-    assert points("dpm-solver-2", 10) == 6
-    assert points("ddim", 10) == points("ab2", 10) == 10
-    with pytest.raises(InputError, match="must be even"):
-        points("dpm-solver-2", 7)

@@ -1,0 +1,24 @@
+"""Samplers, one home a family, and the grids that they walk. Free of torch until a body runs.
+
+A new sampler is a function and its declaration in a family's module, listed in the module's ``SAMPLERS``.
+"""
+
+from __future__ import annotations
+
+from ssdbench.declaration import Catalog
+from ssdbench.samplers import ddim, dpm_solver, heun, multistep, sde, teacher
+from ssdbench.samplers.grids import GRIDS, Grid
+from ssdbench.samplers.sampler import NONE, Sampler, of_function
+
+BUILTIN = (
+    *ddim.SAMPLERS,
+    *sde.SAMPLERS,
+    *multistep.SAMPLERS,
+    *dpm_solver.SAMPLERS,
+    *heun.SAMPLERS,
+    *teacher.SAMPLERS,
+    NONE,
+)
+SAMPLERS: Catalog[Sampler] = Catalog(Sampler, BUILTIN, of_function)
+
+__all__ = ["GRIDS", "NONE", "SAMPLERS", "Grid", "Sampler"]

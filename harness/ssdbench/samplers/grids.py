@@ -1,0 +1,163 @@
+"""Grids: which N of the T = 1,000 training timesteps, or which times of a flow, a sampler visits. Free of torch.
+
+A new rule is a function and its declaration here, listed in :data:`BUILTIN`. What is made of a rule is in
+:mod:`ssdbench.samplers.walks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ssdbench.declaration import Catalog, Declaration
+from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.errors import InputError
+from ssdbench.samplers.sampler import Predicted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid(Declaration):
+    """A rule that places the steps of a sampler.
+
+    Args:
+        rule: for models that predict eps, a function of (N, T): N increasing timesteps within 0..T-1. For flows, a
+            function of N: N + 1 increasing shares of the way, from 0 at the noise to 1 at the data.
+        prediction: what the models predict whose steps it places.
+        end: the timestep that the last step leads to, after the first of the grid.
+        of_pipeline: a pipeline's own grid: where the model's files hold a scheduler's configuration, that places the
+            timesteps and says where they end.
+    """
+
+    KIND: ClassVar[str] = "grid"
+
+    rule: Callable[..., Sequence[float]] = field(repr=False)
+    prediction: Predicted = "eps"
+    end: int = CLEAN
+    of_pipeline: bool = False
+
+
+def even(n: int, total: int) -> list[int]:
+    """DiT's "N": a fractional stride over 0..T-1, rounded."""
+    if n == 1:
+        return [0]
+    stride = (total - 1) / (n - 1)
+    grid, position = [], 0.0
+    for _ in range(n):  # the published code accumulates the stride, which decides the rounding of the halves
+        grid.append(round(position))
+        position += stride
+    return grid
+
+
+def leading(n: int, total: int) -> list[int]:
+    """The smallest integer stride that gives exactly n points from 0 ("ddimN" in DiT's code).
+
+    Raises:
+        InputError: there is none.
+    """
+    for stride in range(1, total + 1):
+        points = range(0, total, stride)
+        if len(points) == n:
+            return list(points)
+    raise InputError(f"grid 'leading' has no integer stride that gives {n} of {total} timesteps")
+
+
+def trailing(n: int, total: int) -> list[int]:
+    """The integer stride that ends at T - 1."""
+    return [round(total * (i + 1) / n) - 1 for i in range(n)]
+
+
+def stable_diffusion(n: int, total: int, offset: int = 1) -> list[int]:
+    """Stride T // n from ``offset``.
+
+    Raises:
+        InputError: the last timestep would be beyond T - 1.
+    """
+    stride = total // n
+    last = (n - 1) * stride + offset
+    if last >= total:
+        raise InputError(
+            f"grid 'sd' begins at timestep {offset}: the last of {n} would be {last}, beyond the last there is,"
+            f" {total - 1}"
+        )
+    return list(range(offset, last + 1, stride))
+
+
+def uniform(n: int) -> list[float]:
+    """Equal steps. SiT's published script counts the times, not the steps: its N = 50 are 49. REPA's counts steps."""
+    return [*(i / n for i in range(n)), 1.0]
+
+
+LAST_STEP = 0.04
+
+
+def last_short(n: int, last: float = LAST_STEP) -> list[float]:
+    """SiT's and REPA's for Euler-Maruyama: n - 1 equal steps to ``last`` before the data, then one onto it.
+
+    A single step covers it all.
+
+    Raises:
+        InputError: the last step is as long as the whole way, or has no length.
+    """
+    if not 0.0 < last < 1.0:
+        raise InputError(f"the last step must be shorter than 1, and more than 0, not {last}")
+    if n == 1:
+        return [0.0, 1.0]
+    return [*((1.0 - last) * i / (n - 1) for i in range(n - 1)), 1.0 - last, 1.0]
+
+
+EVEN = Grid(
+    name="even",
+    help="fractional stride over 0..999, rounded: the paper's grid for DiT",
+    cite="Peebles & Xie, 2023, DiT",
+    rule=even,
+)
+LEADING = Grid(
+    name="leading",
+    help="smallest integer stride from 0",
+    cite="Song et al., 2021, Denoising Diffusion Implicit Models",
+    rule=leading,
+)
+TRAILING = Grid(
+    name="trailing",
+    help="integer stride ending at 999",
+    cite="Lin et al., 2024, Common Diffusion Noise Schedules and Sample Steps are Flawed",
+    rule=trailing,
+)
+SD = Grid(
+    name="sd",
+    help="Stable Diffusion v1.5's: leading with offset 1",
+    cite="Rombach et al., 2022, Latent Diffusion Models",
+    rule=stable_diffusion,
+    end=0,
+    of_pipeline=True,
+)
+UNIFORM = Grid(
+    name="uniform",
+    help="equal steps, for models that predict v: what their samplers but sde walk if nothing else is named",
+    cite="Ma et al., 2024, SiT",
+    rule=uniform,
+    prediction="v",
+)
+SDE = Grid(
+    name="sde",
+    help="equal steps and a last one of 0.04, for models that predict v: what the sampler sde walks",
+    cite="Ma et al., 2024, SiT",
+    rule=last_short,
+    prediction="v",
+)
+BUILTIN = (EVEN, LEADING, TRAILING, SD, UNIFORM, SDE)
+
+
+def of_function(name: str, rule: Callable[..., Any]) -> Grid:
+    """The declaration of a plain function of (N, T)."""
+    return Grid(name=name, help=f"{name}, a function of the user's own", rule=rule)
+
+
+def walked_by(name: str, prediction: Predicted) -> str:
+    """The grid that a model is walked on where a suite names ``name``: flows do not know those of timesteps."""
+    grid = GRIDS.known(name)
+    return UNIFORM.name if prediction == "v" and (grid is None or grid.prediction == "eps") else name
+
+
+GRIDS: Catalog[Grid] = Catalog(Grid, BUILTIN, of_function)

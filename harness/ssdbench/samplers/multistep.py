@@ -1,0 +1,148 @@
+"""Linear multistep methods on the eps ODE: Adams-Bashforth of second and fourth order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Literal
+
+from ssdbench.diffusion.schedule import ddim_step
+from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.errors import InputError
+from ssdbench.samplers.sampler import Sampler
+from ssdbench.samplers.stepping import at, steps
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ssdbench.diffusion.denoiser import Denoiser
+
+
+def ab2(
+    denoiser: Denoiser, x: Tensor, grid: Sequence[int], alphas_cumprod: Tensor, cond: Tensor, end: int = CLEAN
+) -> Tensor:
+    """Second-order Adams-Bashforth in the timestep, with DDIM's transfer (Liu et al., 2022, PNDM).
+
+    The eps of a step is extrapolated to the middle of it from the last two evaluations: for steps of equal length
+    3/2 eps_n - 1/2 eps_(n-1), in general eps_n + h_n / (2 h_(n-1)) (eps_n - eps_(n-1)), h the lengths in t. The first
+    step is DDIM's. N timesteps, N evaluations. Arguments and result as for :func:`ssdbench.samplers.ddim.ddim`.
+    """
+    previous: tuple[Tensor, int] | None = None
+    for t, alpha, t_next, alpha_next in steps(grid, alphas_cumprod, end):
+        eps = denoiser(x, at(t, x), cond)
+        slope = eps if previous is None else eps + (t - t_next) / (2 * previous[1]) * (eps - previous[0])
+        previous = (eps, t - t_next)
+        x = ddim_step(x, slope, alpha, alpha_next)
+    return x
+
+
+def plms(
+    denoiser: Denoiser,
+    x: Tensor,
+    grid: Sequence[int],
+    alphas_cumprod: Tensor,
+    cond: Tensor,
+    end: int = CLEAN,
+    *,
+    warmup: Literal["orders", "heun", "prk"] = "orders",
+) -> Tensor:
+    """PLMS: fourth-order Adams-Bashforth in the timestep, with DDIM's transfer (Liu et al., 2022, Eq. 9 and 12).
+
+    The eps of a step is the mean over it of the polynomial through the last four evaluations: for steps of equal
+    length (55 eps_n - 59 eps_(n-1) + 37 eps_(n-2) - 9 eps_(n-3)) / 24. Steps of other lengths have weights of their
+    own, in particular the last one where it is short. The transfer makes it a method of second order with small errors.
+
+    How the first steps are taken, with N timesteps:
+
+    - ``orders``: with orders 1, 2, 3. N evaluations.
+    - ``heun``: the first with the mean of eps at both its ends, then orders 2, 3. N + 1 evaluations, N at least 2;
+      Stable Diffusion's own.
+    - ``prk``: three steps of the pseudo Runge-Kutta method (Eq. 13) at four evaluations each, the middle ones at the
+      whole timestep in the middle. N + 9 evaluations, N at least 4; the published one.
+
+    Arguments and result else as for :func:`ssdbench.samplers.ddim.ddim`; the declarations below give N for an NFE.
+
+    Raises:
+        InputError: the warm-up is unknown, or the grid has too few timesteps for it.
+    """
+    if warmup not in _FEWEST:
+        raise InputError(f"unknown warmup {warmup!r} of PLMS; known: {', '.join(_FEWEST)}")
+    fewest = _FEWEST[warmup]
+    if len(grid) < fewest:
+        raise InputError(f"PLMS with warmup {warmup!r} needs at least {fewest} timesteps, not {len(grid)}")
+    seen: list[tuple[int, Tensor]] = []
+    for i, (t, alpha, t_next, alpha_next) in enumerate(steps(grid, alphas_cumprod, end)):
+        eps = denoiser(x, at(t, x), cond)
+        seen = [*seen[-3:], (t, eps)]
+        if warmup == "heun" and i == 0:
+            ahead = denoiser(ddim_step(x, eps, alpha, alpha_next), at(t_next, x), cond)
+            slope = (eps + ahead) / 2
+        elif warmup == "prk" and i < 3:
+            middle = (t + t_next) // 2
+            alpha_m = float(alphas_cumprod[middle])
+            second = denoiser(ddim_step(x, eps, alpha, alpha_m), at(middle, x), cond)
+            third = denoiser(ddim_step(x, second, alpha, alpha_m), at(middle, x), cond)
+            fourth = denoiser(ddim_step(x, third, alpha, alpha_next), at(t_next, x), cond)
+            slope = (eps + 2 * second + 2 * third + fourth) / 6
+        else:
+            weights = _adams_bashforth([s for s, _ in seen], t_next)
+            slope = reduce(add, (w * e for w, (_, e) in zip(weights, seen, strict=True)))
+        x = ddim_step(x, slope, alpha, alpha_next)
+    return x
+
+
+def _adams_bashforth(times: Sequence[int], t_next: int) -> list[float]:
+    """Weights whose sum over values at ``times`` is the mean, from times[-1] to t_next, of the polynomial through them.
+
+    With u = (t - times[-1]) / (t_next - times[-1]) the mean of u^k is 1 / (k + 1), for k below the number of values.
+    """
+    import torch
+
+    u = torch.tensor([(t - times[-1]) / (t_next - times[-1]) for t in times], dtype=torch.float64)
+    k = torch.arange(len(times), dtype=torch.float64)
+    return torch.linalg.solve(u ** k[:, None], 1 / (k + 1)).tolist()  # type: ignore[no-any-return]
+
+
+_FEWEST = {"orders": 1, "heun": 2, "prk": 4}  # timesteps
+
+AB2 = Sampler(
+    name="ab2",
+    title="AB2",
+    help="second-order Adams-Bashforth on the eps ODE; one evaluation a step",
+    cite="Liu et al., 2022, Pseudo Numerical Methods for Diffusion Models on Manifolds",
+    eps=ab2,
+    order=2,
+)
+PLMS = Sampler(
+    name="plms",
+    title="PLMS",
+    help="PLMS (Liu et al., 2022), started with lower orders; one evaluation a step",
+    cite="Liu et al., 2022, Pseudo Numerical Methods for Diffusion Models on Manifolds, Eq. 9 and 12",
+    eps=plms,
+    order=2,
+)
+PLMS_HEUN = replace(
+    PLMS,
+    name="plms-heun",
+    title="PLMS (Heun start)",
+    help="PLMS as Stable Diffusion runs it: the first step by Heun's method, one evaluation more",
+    options={"warmup": "heun"},
+    evaluations=lambda steps: steps + 1,
+    cost="one evaluation a step and one more",
+    fewest=_FEWEST["heun"],
+    from_pure_noise=False,
+)
+PLMS_PRK = replace(
+    PLMS,
+    name="plms-prk",
+    title="PLMS (Runge-Kutta start)",
+    help="PLMS as published: three steps of pseudo Runge-Kutta first, nine evaluations more",
+    options={"warmup": "prk"},
+    evaluations=lambda steps: steps + 9,
+    cost="one evaluation a step and nine more",
+    fewest=_FEWEST["prk"],
+    from_pure_noise=False,
+)
+SAMPLERS = (AB2, PLMS, PLMS_HEUN, PLMS_PRK)

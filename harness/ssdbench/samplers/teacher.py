@@ -1,0 +1,60 @@
+"""What explicit SSD learns to imitate, applied while sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ssdbench.diffusion.schedule import ddim_step, midpoint_lambda
+from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.samplers.sampler import Sampler
+from ssdbench.samplers.stepping import at, steps
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ssdbench.diffusion.denoiser import Denoiser
+
+
+def ssd_teacher(
+    denoiser: Denoiser,
+    x: Tensor,
+    grid: Sequence[int],
+    alphas_cumprod: Tensor,
+    cond: Tensor,
+    end: int = CLEAN,
+    *,
+    pairs: Sequence[int],
+    lam: float | None,
+) -> Tensor:
+    """Eq. 5's target at every pair.
+
+    A step from s = g[i] with i in ``pairs`` goes along lam * eps(x_t, t) + (1 - lam) * eps(x_s, s), x_t the DDIM step
+    from x_s; ``lam`` None is Eq. 12's. Other steps are DDIM's. N timesteps and P pairs are N + P evaluations.
+    Arguments and result else as for :func:`ssdbench.samplers.ddim.ddim`.
+    """
+    for i, (s, alpha_s, t, alpha_t) in zip(
+        range(len(grid) - 1, -1, -1), steps(grid, alphas_cumprod, end), strict=True
+    ):
+        eps = denoiser(x, at(s, x), cond)
+        if i in pairs:
+            weight = midpoint_lambda(alphas_cumprod, s, t) if lam is None else lam
+            ahead = denoiser(ddim_step(x, eps, alpha_s, alpha_t), at(t, x), cond)
+            eps = eps + weight * (ahead - eps)
+        x = ddim_step(x, eps, alpha_s, alpha_t)
+    return x
+
+
+SSD_TEACHER = Sampler(
+    name="ssd-teacher",
+    title="SSD teacher",
+    help="Eq. 5's target applied while sampling, with train.lambda and train.pairs: what explicit SSD imitates",
+    cite="Self Step-Distillation, Eq. 5",
+    eps=ssd_teacher,
+    cost="one evaluation a timestep and one a pair",
+    fewest=2,
+    follows_pairs=True,
+    from_pure_noise=False,
+    note="Eq. 5's target while sampling: lambda {lam}, pairs {pairs}",
+)
+SAMPLERS = (SSD_TEACHER,)

@@ -1,0 +1,194 @@
+"""The timesteps and times that are walked on a grid, and whether sampling can start there. Free of torch.
+
+A walk in discrete time is an increasing list ``g[0] < ... < g[N-1]``; samplers walk it from its end. Flow models have
+continuous times instead: a list that samplers walk from its first, at the noise, to its last, at the data. SiT's run
+from 0 to 1, REPA's from 1 to 0.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import TypeVar
+
+from ssdbench.diffusion.scheduler import CLEAN, TRAIN_TIMESTEPS, Schedule
+from ssdbench.errors import InputError
+from ssdbench.samplers.grids import GRIDS, Grid, stable_diffusion, trailing
+
+Time = TypeVar("Time", int, float)
+
+NEAR = 0.9  # of T: a grid whose noisiest timestep is below is told of, below FAR it is refused
+FAR = 0.5
+LAST_CLEAN = 1  # the last timestep that a sample may be left at
+
+
+def timesteps(name: str, n: int, total: int = TRAIN_TIMESTEPS, pipeline: Schedule | None = None) -> list[int]:
+    """The ``n`` timesteps of grid ``name`` out of ``0..total-1``, in increasing order.
+
+    ``even`` is the fractional stride that DiT calls "N"; ``leading`` the smallest integer stride from 0;
+    ``trailing`` ends at ``total - 1``; ``sd`` is the ``pipeline``'s own, by default Stable Diffusion v1.5's.
+
+    Sampling begins with pure noise, which belongs to timestep ``total - 1``. A grid whose noisiest timestep is below
+    ``FAR * total`` is no grid to sample on: with one timestep, ``even``, ``leading`` and ``sd`` would take the noise
+    for an all but clean sample. See :func:`far_from_noise` for those that are merely off.
+
+    Raises:
+        InputError: the name is unknown, or the grid does not exist for this ``n``; names those that do.
+    """
+    declared = _discrete(name)
+    if not 1 <= n <= total:
+        raise InputError(f"grid {name!r} needs between 1 and {total} timesteps, not {n}")
+    own = pipeline if declared.of_pipeline else None
+    try:
+        grid = _ruled(declared, n, total) if own is None else _of_pipeline(name, n, total, own)
+    except InputError as error:
+        raise InputError(f"{error}{_instead(_near(n, total))}") from None
+    if len(set(grid)) != n or not 0 <= grid[0] <= grid[-1] < total:
+        raise InputError(f"grid {name!r} has no {n} distinct timesteps within 0..{total - 1}")
+    if grid[-1] < FAR * total:
+        raise InputError(
+            f"grid {name!r} has no timestep above {grid[-1]} with {n}, and samples start from pure noise, which belongs"
+            f" to timestep {total - 1}{_instead(_near(n, total))}"
+        )
+    return grid
+
+
+def _near(n: int, total: int) -> list[str]:
+    """The grids that have ``n`` timesteps, the noisiest of them near pure noise."""
+    found = []
+    for name, grid in GRIDS.items():
+        if grid.prediction != "eps":
+            continue
+        try:
+            walk = _ruled(grid, n, total)
+        except InputError:
+            continue
+        if len(set(walk)) == n and NEAR * total <= walk[-1] < total:
+            found.append(name)
+    return found
+
+
+def _instead(names: Sequence[str]) -> str:
+    return f" (grids that fit: {', '.join(names)})" if names else ""
+
+
+@functools.lru_cache(maxsize=4096)
+def far_from_noise(name: str, n: int, halvings: int = 0, *, to_first: bool = False) -> str | None:
+    """What is to be told of a grid whose sampling starts below ``NEAR * T``, and which grids fit; None for others.
+
+    The denoiser is given pure noise there, and expects an image's trace in it: at timestep 500 of DiT's schedule
+    sqrt(alphas_cumprod) is 0.28, at 900 it is 0.016. The published grids of 10 timesteps begin at 900 or above.
+
+    Args:
+        name: of the grid.
+        n: timesteps that are walked.
+        halvings: as for :func:`walked`.
+        to_first: whether the sampler ends at the first timestep, which must then be all but clean.
+
+    Raises:
+        InputError: as :func:`walked`.
+    """
+    noisiest = walked(name, n, halvings)[-1]
+    if noisiest >= NEAR * TRAIN_TIMESTEPS:
+        return None
+    near = _near(n << halvings, TRAIN_TIMESTEPS)
+    fit = [other for other in near if not to_first or walked(other, n, halvings)[0] <= LAST_CLEAN]
+    return (
+        f"at timestep {noisiest} of grid {name!r}, below {NEAR * TRAIN_TIMESTEPS:g}, though from pure noise,"
+        f" which belongs to timestep {TRAIN_TIMESTEPS - 1}{_instead(fit)}"
+    )
+
+
+def _discrete(name: str) -> Grid:
+    grid = GRIDS.named(name)
+    if grid.prediction != "eps":
+        raise InputError(f"grid {name!r} is one of times, for models that predict v: it has no timesteps")
+    return grid
+
+
+def _ruled(grid: Grid, n: int, total: int) -> list[int]:
+    found = _called(grid, n, total)
+    if not found or any(t % 1 for t in found) or sorted(found) != found:
+        raise InputError(
+            f"grid {grid.name!r} gave {found} for {n} timesteps: expected whole, increasing numbers"
+        )
+    return [int(t) for t in found]
+
+
+def _called(grid: Grid, n: int, *total: int) -> list[float]:
+    try:
+        return [t if isinstance(t, int) else float(t) for t in grid.rule(n, *total)]
+    except InputError:
+        raise
+    except Exception as error:  # a user's rule may fail in any way
+        raise InputError(f"grid {grid.name!r} failed for {n}: {type(error).__name__}: {error}") from error
+
+
+def _of_pipeline(name: str, n: int, total: int, pipeline: Schedule) -> list[int]:
+    if pipeline.spacing == "trailing":
+        return trailing(n, total)
+    if pipeline.spacing == "leading":
+        return stable_diffusion(n, total, pipeline.offset)
+    raise InputError(f"grid {name!r} has no timesteps that are spaced as {pipeline.spacing!r}")
+
+
+def student_grid(grid: Sequence[Time], end: float = CLEAN) -> list[Time]:
+    """The times g[1], g[3], ..., g[N-1] of the progressively distilled student of a teacher on g[0], ..., g[N-1].
+
+    A flow's N + 1 uniform times carry their ``end`` with them; so does what is returned for them.
+
+    Raises:
+        InputError: the teacher's number of steps is odd.
+    """
+    with_end = bool(grid) and grid[0] == end
+    steps = len(grid) - with_end
+    if steps < 2 or steps % 2:
+        raise InputError(
+            f"progressive distillation halves an even number of steps; the teacher's grid has {steps}"
+        )
+    return list(grid[::2] if with_end else grid[1::2])
+
+
+def walked(name: str, n: int, halvings: int = 0, pipeline: Schedule | None = None) -> list[int]:
+    """The ``n`` timesteps of grid ``name``, or those that are left of a finer one after ``halvings``.
+
+    A progressively distilled student of n steps walks the grid of its first teacher, n * 2^halvings steps, of which
+    each halving kept every other one, the noisiest among them: grids need not be nested.
+
+    Raises:
+        InputError: as :func:`timesteps`.
+    """
+    grid = timesteps(name, n << halvings, pipeline=pipeline)
+    for _ in range(halvings):
+        grid = student_grid(grid, end_of(name, pipeline))
+    return grid
+
+
+def end_of(name: str, pipeline: Schedule | None = None) -> int:
+    """The timestep that sampling on a grid ends at, :data:`ssdbench.diffusion.scheduler.CLEAN` of most.
+
+    A ``pipeline`` says itself where its own grid ends.
+    """
+    grid = _discrete(name)
+    if pipeline is None or not grid.of_pipeline:
+        return grid.end
+    return CLEAN if pipeline.to_clean else 0
+
+
+def flow_times(name: str, n: int, noise_at: int) -> list[float]:
+    """The n + 1 times of ``n`` steps on a flow's grid, from pure noise, at time ``noise_at`` (0 or 1), to the data.
+
+    Raises:
+        InputError: the grid is unknown, or one of timesteps; or it does not lead from 0 to 1 in ``n`` steps.
+    """
+    grid = GRIDS.named(name)
+    if grid.prediction != "v":
+        raise InputError(f"grid {name!r} is one of timesteps, for models that predict eps: it has no times")
+    if n < 1:
+        raise InputError(f"grid {name!r} needs at least one step, not {n}")
+    shares = _called(grid, n)
+    if len(shares) != n + 1 or (shares[0], shares[-1]) != (0.0, 1.0) or sorted(set(shares)) != shares:
+        raise InputError(
+            f"grid {name!r} gave {shares} for {n} steps: expected {n + 1} increasing shares from 0 to 1"
+        )
+    return [1.0 - share if noise_at else float(share) for share in shares]
