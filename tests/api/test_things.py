@@ -69,7 +69,7 @@ def test_wrong_names_and_numbers_are_told() -> None:
         ssdbench.sampler("ab2")(Gaussian(), x, nfe=4, noise_at=0)
     with pytest.raises(
         ssdbench.InputError,
-        match="must be 4 or 6 for sampler .dpm-solver-2., which takes two evaluations a step, not 5",
+        match=r"must be 4 or 6 for sampler .dpm-solver-2., which takes two evaluations a step, not 5",
     ):
         ssdbench.sampler("dpm-solver-2")(Gaussian(), x, nfe=5)
     with pytest.raises(ssdbench.UsageError, match="unknown schedule 'cosine'"):
