@@ -46,9 +46,7 @@ def test_every_row_of_every_table_from_stand_ins(tmp_path: Path, monkeypatch: py
     machine = tmp_path / "machine"
     # A process of its own, as huggingface_hub reads its variables when it is imported.
     command = [sys.executable, "-m", "tools.rehearsal", str(machine), *EVERYTHING, "--json"]
-    done = subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=1100
-    )
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=1100)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
 
