@@ -19,8 +19,7 @@ from ssdbench.cli import options
 from ssdbench.cli.app import app
 from ssdbench.store import Store
 from ssdbench.store.gc import verify_all
-from tests.api.conftest import Made
-from tests.cli.conftest import SUITE
+from tests.api.conftest import BASE, Made
 
 QUICK = {"profile": "smoke", "only": "variant=base"}
 
@@ -195,10 +194,8 @@ def test_settings_of_python_are_those_of_the_command() -> None:
 def test_what_failed_is_raised_and_told(workplace: Path) -> None:
     (workplace / "bad.py").write_text("def sample(*_):\n    raise ValueError('no such luck')\n")
     suite = workplace / "mine.yaml"
-    suite.write_text(
-        SUITE.replace("  nfe: 4\n", "  nfe: 4\n  sampler: 'bad:sample'\n").replace("pretrain", "base")
-    )
-    bench = ssdbench.load(suite, only="variant=base", results="results")
+    suite.write_text(BASE.replace("base}", "base, sampler: 'bad:sample'}"))
+    bench = ssdbench.load(suite, results="results")
     with pytest.raises(ssdbench.StageFailed, match=r"no such luck.*\(log: .*"):
         bench.run(progress=False)
     results = bench.run(progress=False, check=False)

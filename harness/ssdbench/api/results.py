@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ssdbench.api.run_result import RunResult
-from ssdbench.api.words import describe
+from ssdbench.api.words import describe, why
 from ssdbench.errors import StageFailed, UsageError
 from ssdbench.plan import Graph
 from ssdbench.report.document import Show, SuiteReport, render
@@ -177,5 +177,5 @@ def _flat(suite: str, row: Row) -> Mapping[str, Any]:
         if (figure := row.figure(name)) is not None:
             flat[f"paper.{name}"] = float(figure)
     told = [result.reason for result in row.outdated] + list(row.reasons)
-    flat["reason"] = "; ".join(reason.detail or reason.short for reason in told if reason is not None) or None
+    flat["reason"] = "; ".join(why(reason) for reason in told if reason is not None) or None
     return flat

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssdbench.api.words import describe
+from ssdbench.api.words import describe, why
 from ssdbench.errors import UsageError
 from ssdbench.plan import Graph
 from ssdbench.report.rows import NOT_RUN, Result
@@ -66,7 +66,7 @@ class RunResult:
     def reason(self) -> str | None:
         """Why there is no record of the present artifacts; None where there is one."""
         reason = self.result.reason or (None if self.result.record else NOT_RUN)
-        return None if reason is None else reason.detail or reason.short
+        return None if reason is None else why(reason)
 
     @property
     def record(self) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ssdbench.report.rows import Reason
     from ssdbench.suite import ResolvedRun
 
 
@@ -15,6 +16,11 @@ def describe(run: ResolvedRun) -> str:
         f"{run.named.model}, {run.variant}, {run.sampler}, {run.nfe} NFE, {side}x{side}, "
         f"{run.data} data, seed {run.seed}"
     )
+
+
+def why(reason: Reason) -> str:
+    """Return why a run has no present record: the few words and the whole story."""
+    return f"{reason.short}: {reason.detail}" if reason.detail else reason.short
 
 
 def quantity(value: float, unit: str, step: float = 1000.0) -> str:
