@@ -253,3 +253,15 @@ def test_a_halving_of_ones_own_is_one_training_for_each_halving(folder: Path) ->
     assert trained == [(8, 1, f"{name}:OTHER"), (16, 0, f"{name}:OTHER")]
     [sampling] = {spec.sampling.halvings for spec in specs if spec.KIND == "sample"}
     assert sampling == 2
+
+
+def test_objectives_of_classes_of_ones_own_are_refused_when_planned(folder: Path) -> None:
+    from ssdbench.plan import build
+
+    other = (
+        "from dataclasses import replace\nfrom ssdbench.methods.ssd import SSD\n"
+        "OTHER = replace(GUIDED, specs=SSD.specs)"
+    )
+    assert problems(folder, "{variant: 'guided:OTHER'}", other) == []
+    [planned] = build(load_suite(folder / "x.yaml")).runs
+    assert "declares objectives of classes of its own" in (planned.reason or "")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ssdbench.methods import METHODS
 from ssdbench.suite import VariantStep, parse_variant
-from ssdbench.suite.variant import VARIANT_PATTERN, canonical_variant
+from ssdbench.suite.variant import VARIANT_PATTERN, canonical_variant, variant_of
 
 
 def test_every_kind_alone() -> None:
@@ -73,3 +73,12 @@ def test_the_editors_pattern_accepts_all_that_parses(text: str) -> None:
     except ValueError:
         return
     assert re.match(VARIANT_PATTERN, text)
+
+
+def test_a_record_of_a_method_that_is_no_longer_installed_can_still_be_named() -> None:
+    variant = variant_of("gone 8-4 + issd")
+    assert str(variant) == "gone 8-4 + issd"
+    assert [step.label for step in variant.added] == ["gone 8-4", "iSSD"]
+    assert variant.trains
+    with pytest.raises(ValueError, match="unknown variant 'gone 8-4'"):
+        parse_variant("gone 8-4 + issd")

@@ -203,7 +203,7 @@ class Method(Declaration):
         frozen_forwards: forward passes of the frozen model that one loss takes for a sample; guidance's second branch
             does not count.
         student_forwards: forward passes with gradients.
-        specs: the classes of what ``objective`` returns.
+        specs: the classes of what ``objective`` returns; a method of the user's own keeps to :class:`Plain`.
         objective: from a run's settings to the objective of one training.
         pace: settings of the optimiser that it has of its own, such as ``{"steps": ...}``.
         checks: keys of a run and a function of their values, which says what is wrong with the first, or None. The key

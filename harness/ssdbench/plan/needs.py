@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
-from ssdbench.methods import METHODS
+from ssdbench.methods import METHODS, Plain
 from ssdbench.metrics.names import lacking_counts
 from ssdbench.metrics.npz import images_in
 from ssdbench.models.own_model import describe, shape_of
@@ -122,7 +122,14 @@ class Needs:
         return {name: source for name, source in found.items() if source is not None}
 
     def _own_method(self, name: str) -> Source:
-        return self._finder.declared(METHODS.sources(name))
+        source = self._finder.declared(METHODS.sources(name))
+        method = METHODS.find(name)
+        if method is not None and method.specs != (Plain,):
+            raise InputError(
+                f"{name}: declares objectives of classes of its own, which only the package's methods can have: leave"
+                " out specs and objective, and declare settings"
+            )
+        return source
 
     def _own_facts(self) -> ModelFacts:
         name, resolution = self.run.model, self.run.resolution

@@ -78,7 +78,7 @@ def _variant(text: str, info: ValidationInfo) -> str:
     try:
         if (info.context or {}).get("catalog"):
             for step in parse_variant(text):
-                METHODS.find(step.kind)  # which says why one of the user's own is not to be had
+                METHODS.find(step.kind)  # it says why one of the user's own cannot be had
         return canonical_variant(text)
     except (ValueError, InputError) as error:
         raise PydanticCustomError("variant", "{text}", {"text": str(error)}) from None

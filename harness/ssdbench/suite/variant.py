@@ -153,13 +153,15 @@ UNTOUCHED = next(name for name, method in METHODS.builtin.items() if method.samp
 """The variant that samples a model as it is."""
 
 
-def parse_variant(text: str) -> list[VariantStep]:
+def parse_variant(text: str, *, known: bool = True) -> list[VariantStep]:
     """The steps of a variant in the order in which they are trained.
+
+    Unless names must be ``known``, one that is not is taken for a method that is not on this machine.
 
     Raises:
         ValueError: the text is no variant; the message says what is wrong with it.
     """
-    steps = [_parse_step(part.strip()) for part in text.split("+")]
+    steps = [_parse_step(part.strip(), known) for part in text.split("+")]
     for position, step in enumerate(steps if len(steps) > 1 else []):
         if step.method.alone:
             raise ValueError(f"{step.kind!r} stands alone: it cannot be part of a chain")
@@ -170,12 +172,12 @@ def parse_variant(text: str) -> list[VariantStep]:
 
 @lru_cache(maxsize=4096)
 def variant_of(text: str) -> Variant:
-    """A variant by its text.
+    """A variant by its text, whose names were checked when its suite was.
 
     Raises:
         ValueError: as :func:`parse_variant`.
     """
-    return Variant(tuple(parse_variant(text)))
+    return Variant(tuple(parse_variant(text, known=False)))
 
 
 @lru_cache(maxsize=1024)
@@ -188,10 +190,11 @@ def canonical_variant(text: str) -> str:
     return str(variant_of(text))
 
 
-def _parse_step(text: str) -> VariantStep:
+def _parse_step(text: str, known: bool) -> VariantStep:
     name, counts = (*text.split(None, 1), "", "")[:2]
     method = METHODS.get(name)
-    if is_own(name) and (not counts or re.fullmatch(_COUNTS, counts)):
+    elsewhere = not known and method is None and bool(name)
+    if (is_own(name) or elsewhere) and (not counts or re.fullmatch(_COUNTS, counts)):
         step = VariantStep(name, _counts(text, counts) if counts else ())
         if step.method.halves != bool(counts) and step.method.help:
             raise ValueError(
@@ -206,8 +209,8 @@ def _parse_step(text: str) -> VariantStep:
         return VariantStep(name)
     if not text:
         raise ValueError("a variant is missing: neither the text nor a side of '+' may be empty")
-    known = [other.usage.partition("[")[0] for other in METHODS.values()]
-    raise ValueError(f"unknown variant {text!r}{did_you_mean(text, known)}")
+    there = [other.usage.partition("[")[0] for other in METHODS.values()]
+    raise ValueError(f"unknown variant {text!r}{did_you_mean(text, there)}")
 
 
 def _must_read(text: str, name: str) -> str:
