@@ -47,7 +47,7 @@ def test_every_named_sampler_counts_its_evaluations_and_depends_on_seed_and_inde
     if sampler.follows_pairs:
         settings |= {"pairs": (2,), "lam": 0.5}  # three timesteps, one pair
     else:
-        settings["nfe"] = max(4, sampler.nfe(sampler.fewest))
+        settings["nfe"] = sampler.nfe(max(4, sampler.fewest))
     whole = latents(tiny, tmp_path / "whole", **settings)
     monkeypatch.setattr(sample, "BATCH", 2)
     part = latents(tiny, tmp_path / "part", count=3, start=3, **settings)
