@@ -89,6 +89,7 @@ def _refuse(reasons: Mapping[str, str | None], wanted: Collection[str]) -> None:
 
 def _main_part(metrics: tuple[Metric, ...], request: Request) -> tuple[Part, list[str]]:
     """Find the reference under the network of the options, and save it where that is asked for; and remarks on it."""
+    from ssdbench.api.evaluation import best_device
     from ssdbench.metrics.networks import available, find_network, load_network
 
     declared = find_network(request.network)
