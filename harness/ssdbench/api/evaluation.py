@@ -86,7 +86,10 @@ def evaluate(
     result.missing.update(missing)
     if not result.metrics:
         raise InputError("; ".join(f"{key}: {reason}" for key, reason in result.missing.items()))
-    remarks = [*samples.notes("is" in wanted), *(f"the reference: {note}" for note in told)]
+    remarks = [
+        *samples.notes(any(metric.ordered for metric in wanted.values())),
+        *(f"the reference: {note}" for note in told),
+    ]
     return Scores(
         {key: result.metrics[key] for key in wanted if key in result.metrics},
         {key: result.intervals[key] for key in wanted if key in result.intervals},

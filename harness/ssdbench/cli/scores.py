@@ -22,7 +22,7 @@ def content_of(
     remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return what ``--json`` prints; metrics in the order of ``wanted``, ``remarks`` on the reference's images."""
-    notes = [*samples.notes(order="is" in wanted), *remarks]
+    notes = [*samples.notes(order=any(find_metric(key).ordered for key in wanted)), *remarks]
     return {
         "schema_version": SCHEMA,
         "samples": {"name": samples.name, "count": result.samples},

@@ -45,6 +45,7 @@ class Metric(Declaration):
         least_reference: reference images that it needs.
         covariance: whether a covariance of its taps goes into it, which is rank-deficient below as many images as
             features: values from fewer are stamped.
+        ordered: whether it depends on the order of the samples.
         standard: whether it is computed where nobody says which metrics.
         elsewhere: what it is called under any network that is not the FID Inception; None: the same.
         short: its title in tables, where that is shorter.
@@ -70,6 +71,7 @@ class Metric(Declaration):
     least: int = 2
     least_reference: int = 2
     covariance: bool = False
+    ordered: bool = False
     standard: bool = False
     elsewhere: Called | None = None
     short: str = ""
