@@ -10,12 +10,17 @@ import pytest
 
 import ssdbench
 from ssdbench.methods import METHODS
+from ssdbench.metrics.catalog import KEYS
+from ssdbench.metrics.networks import NETWORKS
 from ssdbench.samplers import GRIDS, SAMPLERS
 
 PACKAGE = Path(ssdbench.__file__).parent
 
 # Kind -> its names, and its home: a folder or files of the package.
 HOMES = {
+    # A precision of arithmetic, a role of a stage and columns of published figures have names of metrics too.
+    "metric": (frozenset(KEYS) - {"precision", "trajectory"}, ("metrics/",)),
+    "network": (frozenset(NETWORKS.builtin), ("metrics/",)),
     "method": (frozenset(METHODS.builtin), ("methods/",)),
     "sampler": (frozenset(SAMPLERS), ("samplers/",)),
     "grid": (frozenset(GRIDS), ("samplers/",)),

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ssdbench.api.benchmark import Benchmark, load, run
-    from ssdbench.api.evaluation import Scores, evaluate
+    from ssdbench.api.evaluation import evaluate
     from ssdbench.api.events import Event
     from ssdbench.api.plan import Plan
     from ssdbench.api.results import Results
     from ssdbench.api.run_result import RunResult
+    from ssdbench.api.scores import Scores
     from ssdbench.api.things import dataset, grid, network, sampler
     from ssdbench.errors import (
         InputError,
@@ -65,7 +66,7 @@ _HOMES = {
     "Benchmark": "api.benchmark",
     "load": "api.benchmark",
     "run": "api.benchmark",
-    "Scores": "api.evaluation",
+    "Scores": "api.scores",
     "evaluate": "api.evaluation",
     "Event": "api.events",
     "Plan": "api.plan",

@@ -18,7 +18,6 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from tests.cli.conftest import Command, Filled
-from tests.metrics.toy import toy_network
 
 TOY = ("--network", "tests.metrics.toy:toy_network")
 REAL = np.random.default_rng(0).integers(0, 256, (300, 4, 4, 3), dtype=np.uint8)
@@ -119,8 +118,11 @@ def test_metrics_are_chosen_by_name(measured: Callable[..., dict[str, object]], 
 def no_first_network(monkeypatch: pytest.MonkeyPatch, workplace: Path) -> None:
     """A network that must not be asked for, and an empty torch hub cache."""
 
-    def load(*arguments: object) -> None:
-        raise AssertionError("the first network was loaded")
+    from ssdbench.metrics.networks import FeatureNetwork, load_network
+
+    def load(name: str, weights: None, device: str) -> FeatureNetwork:
+        assert name != "inception", "the first network was loaded"
+        return load_network(name, weights, device)
 
     monkeypatch.setattr("ssdbench.metrics.networks.load_network", load)
     monkeypatch.setenv("TORCH_HOME", str(workplace / "hub"))
@@ -129,7 +131,10 @@ def no_first_network(monkeypatch: pytest.MonkeyPatch, workplace: Path) -> None:
 @pytest.fixture
 def toy_dinov2(monkeypatch: pytest.MonkeyPatch) -> None:
     """The toy in DINOv2's place."""
-    monkeypatch.setattr("ssdbench.metrics.dinov2.load_dinov2", lambda device: toy_network(name="dinov2"))
+    from ssdbench.metrics.networks import DINOV2, NETWORKS, Network
+
+    toy = Network(name=DINOV2.name, help="a toy", body="tests.metrics.toy:toy_network")
+    monkeypatch.setitem(NETWORKS.builtin, DINOV2.name, toy)
 
 
 def test_fd_dinov2_alone_needs_no_other_network(
@@ -138,7 +143,7 @@ def test_fd_dinov2_alone_needs_no_other_network(
     result = ssdbench("eval", real, "--reference", real, "--metrics", "fd-dinov2", "--json")
     assert result.exit_code == 0, result.stderr
     content = json.loads(result.stdout)
-    assert content["network"]["name"] == "dinov2"
+    assert content["network"]["name"] == "dinov2-vit-l-14"
     assert (content["samples"]["count"], content["reference"]["count"]) == (300, 300)
     assert content["metrics"] == {"fd-dinov2": pytest.approx(0, abs=1e-6)}
     assert list(content["intervals"]) == ["fd-dinov2"]

@@ -2,15 +2,23 @@ import numpy as np
 import pytest
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.diagnostics import memorisation, trajectory_error
+from ssdbench.metrics import diagnostics
+from ssdbench.metrics.diagnostics import trajectory_error
+
+
+def memorisation(samples, training, reference):
+    found = diagnostics.memorisation(samples, training, reference)
+    for value in found.values():
+        assert value.interval.low <= value.value <= value.interval.high
+    return {name: value.value for name, value in found.items()}
 
 
 def test_trajectory_error_is_the_root_mean_square_per_element():
     exact = np.random.default_rng(0).normal(size=(5, 4, 8, 8)).astype(np.float32)
-    assert trajectory_error(exact, exact) == {"trajectory": 0.0}
+    assert trajectory_error(exact, exact) == (0.0, None, ())
     off = exact.copy()
     off[0] += 3  # one of five samples, everywhere: sqrt(9 / 5)
-    assert trajectory_error(off, exact)["trajectory"] == pytest.approx(np.sqrt(9 / 5), rel=1e-6)
+    assert trajectory_error(off, exact).value == pytest.approx(np.sqrt(9 / 5), rel=1e-6)
     with pytest.raises(InputError, match="expected equal shapes"):
         trajectory_error(exact[:3], exact)
 
@@ -18,7 +26,17 @@ def test_trajectory_error_is_the_root_mean_square_per_element():
 def test_independent_normal_samples_have_a_trajectory_error_of_sqrt_2():
     rng = np.random.default_rng(1)
     first, second = rng.normal(size=(2, 400, 4, 8, 8))
-    assert trajectory_error(first, second)["trajectory"] == pytest.approx(np.sqrt(2), rel=0.01)
+    assert trajectory_error(first, second).value == pytest.approx(np.sqrt(2), rel=0.01)
+
+
+def test_the_trajectory_errors_interval_is_as_wide_as_its_spread():
+    rng = np.random.default_rng(4)
+    found = []
+    for _ in range(300):
+        exact, off = rng.normal(size=(2, 60, 3)) * rng.gamma(2, size=(60, 1))
+        found.append(trajectory_error(off, exact))
+    halves = [(one.interval.high - one.interval.low) / 2 / 1.96 for one in found]
+    assert 0.85 < np.mean(halves) / np.std([one.value for one in found], ddof=1) < 1.1
 
 
 def test_copies_are_nearer_to_the_training_images_and_fresh_samples_are_not():

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from ssdbench.errors import InputError, NotFinite
+from ssdbench.metrics.catalog import IS, KID, PRECISION, RECALL, lacking_counts
 from ssdbench.metrics.evaluate import evaluate
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
 from ssdbench.metrics.kid import SUBSET
-from ssdbench.metrics.names import lacking_counts, too_few
 from ssdbench.metrics.networks import FeatureNetwork, Taps
 from ssdbench.metrics.precision_recall import NEIGHBOURS, precision_recall
 from ssdbench.metrics.reference import make_reference
@@ -160,11 +160,11 @@ def test_few_images_cost_what_needs_more_and_no_other_metric(network, samples, r
 
 
 def test_the_least_counts_are_those_of_the_metrics():
-    assert too_few("recall", NEIGHBOURS, None)
-    assert too_few("precision", NEIGHBOURS + 1, NEIGHBOURS + 1) is None
-    assert too_few("kid", SUBSET - 1, None)
-    assert too_few("kid", SUBSET, SUBSET) is None
-    assert too_few("is", 2, 0) is None
+    assert RECALL.too_few(NEIGHBOURS, None)
+    assert PRECISION.too_few(NEIGHBOURS + 1, NEIGHBOURS + 1) is None
+    assert KID.too_few(SUBSET - 1, None)
+    assert KID.too_few(SUBSET, SUBSET) is None
+    assert IS.too_few(2, 0) is None
     assert lacking_counts("inception", 3, 1) == (
         "no fid, sfid: 1 reference image: at least 2 are needed",
         "no precision, recall: 3 samples: at least 4 are needed",

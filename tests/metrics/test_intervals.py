@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from ssdbench.metrics.frechet import Gaussian, frechet_distance
+from ssdbench.metrics.frechet import Gaussian, frechet_distance, frechet_interval
 from ssdbench.metrics.inception_score import InceptionScoreStream
-from ssdbench.metrics.intervals import Chosen, chosen_places, frechet_interval, share_interval
+from ssdbench.metrics.intervals import Chosen, chosen_places, share_interval
 from ssdbench.metrics.kid import kid, kid_interval
 from ssdbench.metrics.precision_recall import precision_recall, precision_recall_intervals
 

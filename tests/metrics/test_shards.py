@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.evaluate import compare
+from ssdbench.metrics.catalog import standard
+from ssdbench.metrics.evaluate import Measurement, Part, evaluate
 from ssdbench.metrics.features import StatisticsStream, image_statistics, taps_of
 from ssdbench.metrics.inception_score import InceptionScoreStream
 from ssdbench.metrics.reference import make_reference
@@ -26,21 +27,23 @@ def part(images):
 @pytest.mark.parametrize("shards", [1, 2, 5])
 def test_shards_over_processes_merge_to_the_same_bits(shards):
     network = toy_network()
-    whole = image_statistics([SAMPLES], network, spread=True)
+    whole = image_statistics([SAMPLES], network)
     batches = -(-len(SAMPLES) // network.batch_size)
     cuts = [batches * i // shards * network.batch_size for i in range(1, shards)]
     with multiprocessing.get_context("fork").Pool(min(shards, 2)) as pool:
         parts = pool.map(part, np.split(SAMPLES, cuts), chunksize=1)
-    stream = StatisticsStream(DIMS, spread=True)
-    for taps in (taps for shard in parts for taps in shard):
-        stream.add(taps)
+    reference = make_reference([SAMPLES[:300]], network, "some")
+    stream = StatisticsStream(DIMS)
+    measured = Measurement(Part(network, reference, standard()), intervals=True)
+    for batch in (batch for shard in parts for batch in shard):
+        stream.update(batch)
+        measured.update(batch)
     merged = stream.result()
     for name in ("pooled", "spatial"):
         np.testing.assert_array_equal(getattr(merged, name).scatter, getattr(whole, name).scatter)
         np.testing.assert_array_equal(getattr(merged, name).mean, getattr(whole, name).mean)
     np.testing.assert_array_equal(merged.features, whole.features)
-    reference = make_reference([SAMPLES[:300]], network, "some")
-    assert compare(merged, network, reference) == compare(whole, network, reference)
+    assert measured.result() == evaluate([SAMPLES], network, reference, intervals=True)
 
 
 def test_the_inception_score_is_of_chunks_in_sample_order():
@@ -48,7 +51,8 @@ def test_the_inception_score_is_of_chunks_in_sample_order():
     images = np.random.default_rng(3).integers(0, 256, (5400, 4, 4, 3), dtype=np.uint8)
     images = images[np.argsort(images.mean((1, 2, 3)))]  # dark ones first, so that order matters
     network = toy_network()
-    found = image_statistics(np.split(images, 27), network).inception_score
+    reference = make_reference([images[:10]], network, "some")
+    found = evaluate(np.split(images, 27), network, reference, wanted=["is"]).metrics["is"]
     (taps,) = [np.concatenate([taps.logits for taps in taps_of([images], network)]).astype(np.float64)]
     p = np.exp(taps) / np.exp(taps).sum(1, keepdims=True)
     chunks = [np.exp((q * np.log(q / q.mean(0))).sum(1).mean()) for q in (p[:5000], p[5000:])]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
 from ssdbench.declaration import Catalog, Declaration
 from ssdbench.errors import InputError
-from ssdbench.samplers import GRIDS, NONE, SAMPLERS, Grid, Sampler
+from ssdbench.metrics.catalog import METRICS
+from ssdbench.metrics.networks import NETWORKS
+from ssdbench.samplers import GRIDS, NONE, SAMPLERS
 
-CATALOGS: tuple[Catalog[Sampler] | Catalog[Grid], ...] = (SAMPLERS, GRIDS)
+CATALOGS: tuple[Catalog[Any], ...] = (SAMPLERS, GRIDS, METRICS, NETWORKS)
 DECLARATIONS = [
     pytest.param(catalog, declaration, id=f"{declaration.KIND}-{name}")
     for catalog in CATALOGS

@@ -54,8 +54,8 @@ def test_other_seeds_are_compared_by_their_means() -> None:
 def test_the_fewer_the_seeds_the_more_errors_a_difference_has_to_exceed(
     freedom: int, quantile: float
 ) -> None:
-    assert c.verdict(-quantile - 1e-3, 1.0, freedom, higher_is_better=False) == c.BETTER
-    assert c.verdict(-quantile + 1e-3, 1.0, freedom, higher_is_better=False) == c.NOISE
+    assert c.verdict(-quantile - 1e-3, 1.0, freedom, better="lower") == c.BETTER
+    assert c.verdict(-quantile + 1e-3, 1.0, freedom, better="lower") == c.NOISE
 
 
 @pytest.mark.parametrize("offset", [0, 9])
@@ -94,12 +94,12 @@ def test_no_number_is_worse_than_any() -> None:
 @given(
     st.lists(st.floats(-100, 100), min_size=2, max_size=6),
     st.floats(-100, 100),
-    st.sampled_from([True, False]),
+    st.sampled_from(["higher", "lower"]),
 )
-def test_swapping_the_sides_swaps_the_verdict(values: list[float], shift: float, higher: bool) -> None:
+def test_swapping_the_sides_swaps_the_verdict(values: list[float], shift: float, better: str) -> None:
     error = abs(values[0] - values[1])
-    there = c.verdict(shift, error, 2, higher_is_better=higher)
-    back = c.verdict(-shift, error, 2, higher_is_better=higher)
+    there = c.verdict(shift, error, 2, better=better)
+    back = c.verdict(-shift, error, 2, better=better)
     assert back == {c.BETTER: c.WORSE, c.WORSE: c.BETTER}.get(there, there)
 
 

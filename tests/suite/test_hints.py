@@ -16,7 +16,7 @@ import typer
 from ssdbench.cli.app import app
 from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
-from ssdbench.metrics.weights import available
+from ssdbench.metrics.networks import available
 from ssdbench.models import hub
 from ssdbench.plan.sources import Missing, place
 from ssdbench.suite.catalog import MODELS, REFERENCES

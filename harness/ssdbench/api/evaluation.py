@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ssdbench.api.arrays import batches_of, first
 from ssdbench.api.run_result import RunResult
+from ssdbench.api.scores import Scores
 from ssdbench.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from ssdbench.metrics.intervals import Interval
+    from ssdbench.metrics.evaluate import Part
+    from ssdbench.metrics.metric import Metric
     from ssdbench.metrics.networks import FeatureNetwork
     from ssdbench.metrics.reference import Reference
     from ssdbench.metrics.sources import ImageSource
@@ -24,68 +25,6 @@ if TYPE_CHECKING:
 
 Images = str | Path | RunResult | Iterable[Any]
 """A path or the name of a data set, a run, an array uint8 (N, H, W, C), or an iterable of such batches or of images."""
-
-_BATCH = 100
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The metrics of one set of images; ``scores["fid"]`` is a value.
-
-    Args:
-        metrics: by name. ``fid`` and ``sfid`` are said of the FID Inception alone; of any other network they are ``fd``
-            and ``sfd``. Distances and IS are unbounded, precision and recall are shares in [0, 1].
-        intervals: 95 % confidence intervals of the metrics, each with how it was found.
-        missing: metrics that cannot be had, with the reason.
-        samples: how many images were measured.
-        reference: what they were measured against.
-        reference_samples: of how many images that is; None where it is not known.
-        network: the feature network.
-        network_digest: SHA-256 of its weights.
-        notes: remarks that belong to every report of these numbers.
-
-    """
-
-    metrics: dict[str, float]
-    intervals: dict[str, Interval]
-    missing: dict[str, str]
-    samples: int
-    reference: str
-    reference_samples: int | None
-    network: str
-    network_digest: str
-    notes: tuple[str, ...] = field(default=())
-
-    def __getitem__(self, metric: str) -> float:
-        if metric in self.metrics:
-            return self.metrics[metric]
-        if metric in self.missing:
-            raise UsageError(f"{metric}: there is no value: {self.missing[metric]}")
-        raise UsageError(f"{metric!r} was not measured; measured were {', '.join(self.metrics)}")
-
-    def table(self) -> pd.DataFrame:
-        """Return a row a metric: its value, the ends of its interval, how that was found, and why there is no value."""
-        import pandas as pd
-
-        rows = []
-        for name in [*self.metrics, *self.missing]:
-            found = self.intervals.get(name)
-            low, high, method = found or (None, None, None)
-            value = self.metrics.get(name)
-            rows.append({"value": value, "low": low, "high": high, "interval": method})
-            rows[-1]["missing"] = self.missing.get(name)
-        return pd.DataFrame(rows, index=pd.Index([*self.metrics, *self.missing], name="metric"))
-
-    def __str__(self) -> str:
-        of = "" if self.reference_samples is None else f", {self.reference_samples:,} images"
-        head = f"{self.samples:,} images against {self.reference}{of}, by {self.network}"
-        lines = []
-        for name, value in self.metrics.items():
-            found = self.intervals.get(name)
-            span = f"  {found.low:.6g} to {found.high:.6g} (95 %, {found.method})" if found else ""
-            lines.append(f"{name:<10}  {value:<12.6g}{span}".rstrip())
-        lines += [f"{name:<10}  none: {reason}" for name, reason in self.missing.items()]
-        return "\n".join([head, *lines, *(f"- {note}" for note in self.notes)])
 
 
 def evaluate(
@@ -108,9 +47,9 @@ def evaluate(
             :class:`ssdbench.Results`; a data set that was read; an array uint8 (N, H, W, C) with C = 1 or 3; or an
             iterable, which is read once, of such batches or of single images (H, W, C), arrays or PIL's.
         reference: the same; or ADM's ``.npz``, a saved reference, the name of a suite's reference, or a ``Reference``.
-        network: ``inception``, ``effnet-lite0``, ``package.module:function``, or a network that was loaded before.
+        network: a name of ``ssdbench list networks``, ``package.module:NAME``, or a network that was loaded before.
         metrics: by default ``fid``, ``sfid``, ``is``, ``precision`` and ``recall`` (``fd`` and ``sfd`` of another
-            network than Inception); ``kid`` besides.
+            network than Inception); names of ``ssdbench list metrics``, or ``package.module:NAME``.
         weights: file of the network's weights, instead of the usual ones.
         resolution: files are cropped and resized to it; data sets are read at it.
         limit: only the first so many images.
@@ -123,28 +62,34 @@ def evaluate(
         InputError: images, reference or weights are missing or malformed.
 
     """
-    from ssdbench.metrics.evaluate import evaluate as measure
+    from ssdbench.metrics.catalog import named_under
+    from ssdbench.metrics.evaluate import Part, measure
     from ssdbench.metrics.networks import load_network
 
     if limit is not None and limit < 1:
         raise UsageError(f"limit: at least one image is measured, not {limit}")
-    wanted = _wanted(network if isinstance(network, str) else network.name, metrics)
+    called = network if isinstance(network, str) else network.name
+    wanted = named_under(called, [metrics] if isinstance(metrics, str) else metrics, "metrics")
     samples = _source(images, resolution)
     if isinstance(network, str):
         network = load_network(network, weights, best_device(device))
     told: list[str] = []
+    others, missing = _others(wanted, called, reference, resolution, device)
     against = _reference(reference, network, resolution, told)
+    own = tuple(metric for metric in wanted.values() if metric.network in (None, called))
     result = measure(
-        samples.batches if limit is None else _first(samples.batches, limit),
-        network,
-        against,
-        wanted=wanted,
+        samples.batches if limit is None else first(samples.batches, limit),
+        [Part(network, against, own), *others],
         intervals=intervals,
         progress=progress,
     )
+    result.missing.update(missing)
     if not result.metrics:
         raise InputError("; ".join(f"{key}: {reason}" for key, reason in result.missing.items()))
-    remarks = [*samples.notes("is" in wanted), *(f"the reference: {note}" for note in told)]
+    remarks = [
+        *samples.notes(any(metric.ordered for metric in wanted.values())),
+        *(f"the reference: {note}" for note in told),
+    ]
     return Scores(
         {key: result.metrics[key] for key in wanted if key in result.metrics},
         {key: result.intervals[key] for key in wanted if key in result.intervals},
@@ -182,8 +127,12 @@ def run_images(record: Record, store: Store) -> ImageSource:
     return open_shards(files, f"run {name}").first(record.samples)
 
 
-def reference_place(name: str, network: str, resolution: int | None) -> tuple[str, int | None]:
+def reference_place(
+    name: str, network: str, resolution: int | None, *, images: bool = False
+) -> tuple[str, int | None]:
     """Return where a reference lies, and the resolution at which it is read, where it is the name of a suite's.
+
+    ``images``: the network reads the images that another network's file holds, where there is none for it.
 
     Raises:
         InputError: the named reference is not there for the network.
@@ -196,10 +145,13 @@ def reference_place(name: str, network: str, resolution: int | None) -> tuple[st
         return name, resolution
     from ssdbench.plan.sources import place
 
-    if network in facts.networks:
-        return str(place(facts.networks[network], facts.hint)), None
-    if facts.dataset is not None:
+    held = facts.networks.get(network)
+    if held is None and facts.dataset is not None:
         return facts.dataset, facts.resolution
+    if held is None and images:
+        held = next(iter(facts.networks.values()), None)
+    if held is not None:
+        return str(place(held, facts.hint)), None
     known = ", ".join(facts.networks)
     raise InputError(f"the reference {name!r} is there for {known} alone, not for {network}")
 
@@ -242,14 +194,19 @@ def _source(images: Images, resolution: int | None) -> _Source:
         if resolution is not None:
             raise UsageError("resolution: arrays are measured as they are; files and data sets are resized")
         images = getattr(images, "pixels", images)  # of a data set
-        return _Source(_batches(images), name=f"{type(images).__name__} of images")
+        return _Source(batches_of(images), name=f"{type(images).__name__} of images")
     if found.count == 0:
         raise InputError(f"{found.name}: holds no images")
     return _Source(found.batches(), lambda order: found.notes(order=order), found.name)
 
 
 def _reference(
-    reference: Images | Reference, network: FeatureNetwork, resolution: int | None, told: list[str]
+    reference: Images | Reference,
+    network: FeatureNetwork,
+    resolution: int | None,
+    told: list[str],
+    *,
+    images: bool = False,
 ) -> Reference:
     from ssdbench.metrics.features import image_statistics
     from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
@@ -259,84 +216,47 @@ def _reference(
     if isinstance(reference, Reference):
         return reference
     if isinstance(reference, str | Path):
-        place, side = reference_place(str(reference), network.name, resolution)
+        place, side = reference_place(str(reference), network.name, resolution, images=images)
         return find_reference(place, network, resolution=side, tell=told.append)
     source = _source(reference, None)
     statistics = image_statistics(source.batches, network, keep=REFERENCE_IMAGES)
     return Reference.of(statistics, network, source.name)
 
 
-def _wanted(network: str, metrics: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names of the metrics in table order."""
-    from ssdbench.metrics.names import KID, metric_keys
+def _others(
+    wanted: Mapping[str, Metric],
+    called: str,
+    reference: Images | Reference,
+    resolution: int | None,
+    device: str | None,
+) -> tuple[list[Part], dict[str, str]]:
+    """What networks measure that metrics have of their own; and why such a metric cannot be had of the reference.
 
-    own = metric_keys(network)
-    if metrics is None:
-        return own
-    names = [metrics] if isinstance(metrics, str) else list(metrics)
-    known = (*own, KID)
-    for name in names:
-        if name not in known:
-            other = {"fid": "fd", "sfid": "sfd", "fd": "fid", "sfd": "sfid"}.get(name)
-            hint = f"; with {network} it is called {other}" if other in own else ""
-            raise UsageError(
-                f"metrics: {name!r} is no metric of {network}: expected {', '.join(known)}{hint}"
+    Raises:
+        InputError: such a network is not there, or the reference can be read but once.
+
+    """
+    from ssdbench.metrics.evaluate import Part
+    from ssdbench.metrics.networks import load_network
+    from ssdbench.metrics.reference import Reference
+    from ssdbench.metrics.references import reference_images
+
+    parts: list[Part] = []
+    missing: dict[str, str] = {}
+    for name in dict.fromkeys(one.network for one in wanted.values() if one.network not in (None, called)):
+        assert name is not None
+        own = {key: metric for key, metric in wanted.items() if metric.network == name}
+        bare = isinstance(reference, Reference)
+        if isinstance(reference, str | Path):
+            bare = reference_images(*reference_place(str(reference), name, resolution, images=True)) is None
+        if bare:
+            missing |= dict.fromkeys(own, "the reference has no images")
+            continue
+        if isinstance(reference, Iterator):
+            raise InputError(
+                f"reference: {', '.join(own)} reads the images again: give an array or a list, not {type(reference)}"
             )
-    return tuple(key for key in known if key in names)
-
-
-def _batches(images: Any) -> Iterator[NDArray[np.uint8]]:
-    """Yield batches uint8 (B, H, W, C) of an array, or of an iterable of batches or of single images."""
-    if hasattr(images, "shape"):  # an array, a tensor, or files that are decoded when they are indexed
-        for start in range(0, len(images), _BATCH):
-            batch = _array(images[start : start + _BATCH])
-            _check(batch, 4, "the images")
-            yield batch
-        return
-    alone: list[NDArray[np.uint8]] = []
-    for index, item in enumerate(images):
-        array = _array(item)
-        if array.ndim == 2:  # a grey image of PIL's
-            array = array[..., None]
-        _check(array, array.ndim if array.ndim in (3, 4) else 4, f"images[{index}]")
-        if array.ndim == 3:
-            if alone and array.shape != alone[0].shape:
-                raise InputError(f"images[{index}]: is {array.shape}, and those before are {alone[0].shape}")
-            alone.append(array)
-        if alone and (array.ndim == 4 or len(alone) == _BATCH):
-            yield np.stack(alone)
-            alone = []
-        if array.ndim == 4:
-            yield array
-    if alone:
-        yield np.stack(alone)
-
-
-def _array(item: Any) -> NDArray[Any]:
-    """Return an array, a tensor of torch's on any device, or a picture of PIL's as an array."""
-    if callable(getattr(item, "detach", None)):
-        item = item.detach().cpu().numpy()
-    mode = getattr(item, "mode", None)
-    if isinstance(mode, str) and mode not in ("L", "RGB"):
-        raise InputError(f"a picture of mode {mode}: expected RGB or L; picture.convert('RGB') makes one")
-    return np.asarray(item)
-
-
-def _check(array: NDArray[Any], dimensions: int, what: str) -> None:
-    if array.dtype == np.uint8 and array.ndim == dimensions and array.shape[-1] in (1, 3):
-        return
-    found = f"{what}: {array.dtype} of shape {array.shape}"
-    expected = "expected uint8 (N, H, W, C), 0 to 255, C = 1 or 3"
-    if array.dtype == np.uint8 and array.ndim == 4 and array.shape[1] in (1, 3):
-        expected += "; the channels come first: permute(0, 2, 3, 1) puts them last"
-    elif array.dtype.kind == "f":
-        expected += "; numbers with a point are not guessed the range of: scale, round and convert them"
-    raise InputError(f"{found}: {expected}")
-
-
-def _first(batches: Iterator[NDArray[np.uint8]], count: int) -> Iterator[NDArray[np.uint8]]:
-    for batch in batches:
-        yield batch[:count]
-        count -= len(batch[:count])
-        if not count:
-            return
+        network = load_network(name, None, best_device(device))
+        against = _reference(reference, network, resolution, [], images=True)
+        parts.append(Part(network, against, tuple(own.values())))
+    return parts, missing

@@ -71,7 +71,7 @@ def _import(module: str) -> str:
 
 
 def _inputs() -> Iterator[tuple[str, str]]:
-    from ssdbench.metrics.weights import available
+    from ssdbench.metrics.networks import available
     from ssdbench.plan.sources import dataset_files, place
     from ssdbench.suite import catalog
 

@@ -29,7 +29,9 @@ def eval_(
     ] = None,
     network: Annotated[
         str,
-        typer.Option("--network", metavar="NAME", help="inception, effnet-lite0 or package.module:function."),
+        typer.Option(
+            "--network", metavar="NAME", help="A name of 'ssdbench list networks' or package.module:NAME."
+        ),
     ] = "inception",
     weights: Annotated[
         Path | None, typer.Option("--weights", metavar="FILE", help="The network's weights.")
@@ -39,7 +41,8 @@ def eval_(
         typer.Option(
             "--metrics",
             metavar="NAME,...",
-            help="fid, sfid, is, precision, recall (fd, sfd for another network); kid and fd-dinov2 besides.",
+            help="Names of 'ssdbench list metrics' or package.module:NAME; fid, sfid, is, precision, recall by"
+            " default (fd, sfd under another network).",
         ),
     ] = None,
     resolution: Annotated[
@@ -85,7 +88,8 @@ def eval_(
       ssdbench eval 3fa9 --export-npz samples.npz
     """
     from ssdbench.cli.common import emit, emit_json
-    from ssdbench.cli.evaluation import Request, carry_out
+    from ssdbench.cli.evaluation import carry_out
+    from ssdbench.cli.request import Request
     from ssdbench.cli.scores import describe
 
     request = Request(
@@ -93,7 +97,7 @@ def eval_(
         reference=reference,
         network=network,
         weights=weights,
-        metrics=None if metrics is None else tuple(name.strip().lower() for name in metrics.split(",")),
+        metrics=None if metrics is None else tuple(name.strip() for name in metrics.split(",")),
         resolution=resolution,
         limit=limit,
         save_reference=save_reference,

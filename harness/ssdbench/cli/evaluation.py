@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ssdbench.cli.counting import counting
+from ssdbench.cli.request import Request
 from ssdbench.cli.scores import content_of
-from ssdbench.errors import InputError, UsageError
-from ssdbench.metrics.names import FD_DINOV2, INCEPTION, OPTIONAL, metric_keys, too_few
+from ssdbench.errors import InputError
 
 if TYPE_CHECKING:
-    from ssdbench.metrics.evaluate import Evaluation
+    from ssdbench.metrics.evaluate import Part
+    from ssdbench.metrics.metric import Metric
     from ssdbench.metrics.networks import FeatureNetwork
     from ssdbench.metrics.reference import Reference
     from ssdbench.metrics.sources import ImageSource
@@ -23,168 +24,130 @@ if TYPE_CHECKING:
 _NO_IMAGES = "the reference has no images"
 
 
-@dataclass(frozen=True)
-class Request:
-    """The options of the verb; see its help."""
-
-    samples: str | None
-    reference: str | None
-    network: str
-    weights: Path | None
-    metrics: tuple[str, ...] | None
-    resolution: int | None
-    limit: int | None
-    save_reference: Path | None
-    export_npz: Path | None
-    intervals: bool
-    force: bool
-    results: str
-    device: str | None
-
-    def wanted(self) -> tuple[str, ...]:
-        """Return the keys of the metrics, in table order.
-
-        Raises:
-            UsageError: one is no metric of the network.
-
-        """
-        own = metric_keys(self.network)
-        if self.metrics is None:
-            return own
-        for name in self.metrics:
-            if name not in (*own, *OPTIONAL):
-                other = {"fid": "fd", "sfid": "sfd", "fd": "fid", "sfd": "sfid"}.get(name)
-                hint = f"; with {self.network} it is called {other}" if other in own else ""
-                raise UsageError(
-                    f"--metrics: {name!r} is no metric of {self.network}: expected {', '.join((*own, *OPTIONAL))}{hint}"
-                )
-        return tuple(key for key in (*own, *OPTIONAL) if key in self.metrics)
-
-    def check(self) -> None:
-        """Refuse what cannot be carried out, before anything is read.
-
-        Raises:
-            UsageError: options are missing, or an output exists already.
-
-        """
-        from ssdbench.cli.placing import refuse_to_replace
-
-        if self.samples is None and (self.reference is None or self.save_reference is None):
-            raise UsageError(
-                "nothing to do: give SAMPLES and --reference, or --reference and --save-reference"
-            )
-        if self.samples is None and self.export_npz is not None:
-            raise UsageError("--export-npz writes SAMPLES: give them")
-        if self.reference is None and (self.save_reference is not None or self.export_npz is None):
-            raise UsageError("give --reference: what the samples are measured against")
-        for path, suffixes in ((self.save_reference, (".npz", ".safetensors")), (self.export_npz, (".npz",))):
-            if path is not None and path.suffix not in suffixes:
-                raise UsageError(f"{path}: expected a name that ends in {' or '.join(suffixes)}")
-            if path is not None:
-                refuse_to_replace(path, self.force)
-
-
 def carry_out(request: Request) -> dict[str, Any] | None:
     """Write what is to be written, measure what is to be measured; None where nothing was.
 
     Raises:
         UsageError: the options do not fit together.
-        InputError: samples, reference or weights are missing or malformed.
+        InputError: samples, reference or weights are missing or malformed, or nothing that is wanted can be had.
 
     """
     request.check()
     wanted = request.wanted()
     samples = None if request.samples is None else _samples(request.samples, request)
-    found = None if request.reference is None else _reference_place(request.reference, request)
-    first = [key for key in wanted if key != FD_DINOV2]
-    second, lack = None, None
-    if (
-        samples is not None and found is not None
-    ):  # what can fail without a pass over images does so before one
-        reasons = {key: too_few(key, samples.count, None) for key in wanted}
-        if all(reasons.values()):
-            raise InputError("; ".join(f"{key}: {reason}" for key, reason in reasons.items()))
-        if FD_DINOV2 in wanted:
-            second = _dinov2(*found, request, alone=not first)
-            lack = _NO_IMAGES
-            if second is not None and (lack := too_few(FD_DINOV2, samples.count, second[0].count)):
-                if not first:
-                    raise InputError(f"{FD_DINOV2}: {lack}")
-                second = None
+    others: dict[str, FeatureNetwork] = {}
+    missing: dict[str, str] = {}
+    if samples is not None and request.reference is not None:
+        # What can fail without a pass over images does so before one.
+        _refuse({key: metric.too_few(samples.count, None) for key, metric in wanted.items()}, wanted)
+        others, missing = _other_networks(wanted, request.reference, request)
+        _refuse(missing, wanted)
     if samples is not None and request.export_npz is not None:
         _export(samples, request.export_npz, request.force)
-    if found is None:
+    if request.reference is None:
         return None
-    content = None
-    if first or request.save_reference is not None:
-        content = _first_pass(first, samples, *found, request, alone=second is None)
-    if samples is None or FD_DINOV2 not in wanted:
-        return content
-    if second is None:
-        assert content is not None
-        content["missing"][FD_DINOV2] = lack
-        return content
-    result = _second_pass(samples, *second, request)
-    added = content_of(result, samples, second[0].count, wanted)
-    if content is None:
-        return added
-    for part in ("metrics", "intervals"):
-        content[part] |= added[part]
-    content["notes"] += result.stamps
-    return content
+    own = tuple(metric for metric in wanted.values() if metric.network in (None, request.network))
+    parts: list[Part] = []
+    remarks: list[str] = []
+    if (own and samples is not None) or request.save_reference is not None:
+        part, remarks = _main_part(own, request)
+        parts = [part] if own else []
+    if samples is None:
+        for remark in remarks:
+            typer.echo(remark, err=True)
+        return None
+    parts += [_other_part(name, network, wanted, request) for name, network in others.items()]
+    return _measured(samples, parts, wanted, missing, remarks, request)
 
 
-def _first_pass(
-    wanted: list[str],
-    samples: ImageSource | None,
-    place: str,
-    resolution: int | None,
+def _measured(
+    samples: ImageSource,
+    parts: list[Part],
+    wanted: dict[str, Metric],
+    missing: dict[str, str],
+    remarks: Sequence[str],
     request: Request,
-    *,
-    alone: bool,
-) -> dict[str, Any] | None:
-    """Find the reference and save it where that is asked for; measure all but FD-DINOv2, None where nothing is.
+) -> dict[str, Any]:
+    from ssdbench.metrics.evaluate import lacking, measure
 
-    Raises:
-        InputError: besides what is malformed, where no pass follows and none of what is wanted can be had.
+    for part in parts:
+        missing |= lacking(part, samples.count)
+    _refuse(missing, wanted)
+    with counting("samples") as progress:
+        result = measure(
+            samples.batches(), parts, intervals=request.intervals, progress=progress(samples.count)
+        )
+    result.missing.update(missing)
+    return content_of(result, samples, parts[0].reference.count, wanted, remarks)
 
-    """
+
+def _refuse(reasons: Mapping[str, str | None], wanted: Collection[str]) -> None:
+    """Raise InputError where there is a reason against each metric that is wanted."""
+    if all(reasons.get(key) for key in wanted):
+        raise InputError("; ".join(f"{key}: {reasons[key]}" for key in wanted))
+
+
+def _main_part(metrics: tuple[Metric, ...], request: Request) -> tuple[Part, list[str]]:
+    """Find the reference under the network of the options, and save it where that is asked for; and remarks on it."""
     from ssdbench.api.evaluation import best_device
-    from ssdbench.metrics.networks import load_network
-    from ssdbench.metrics.weights import inception_cache
+    from ssdbench.metrics.networks import available, find_network, load_network
 
-    if request.network == INCEPTION and request.weights is None and not inception_cache().is_file():
-        typer.echo(f"the FID Inception's weights are not at {inception_cache()}: fetching them", err=True)
+    declared = find_network(request.network)
+    if declared.download and request.weights is None and available(request.network) is not None:
+        typer.echo(f"the weights of {request.network} are not here: fetching them", err=True)
     network = load_network(request.network, request.weights, best_device(request.device))
+    from ssdbench.metrics.evaluate import Part
     from ssdbench.metrics.references import find_reference
 
+    assert request.reference is not None
+    place, resolution = _reference_place(request.reference, request)
     told: list[str] = []
     with counting("reference") as progress:
         reference = find_reference(
             place, network, resolution=resolution, progress=progress(None), tell=told.append
         )
-    remarks = [f"the reference: {note}" for note in told]
     if request.save_reference is not None:
         _save_reference(reference, place, resolution, request)
-    if samples is None or not wanted:
-        for remark in remarks:
-            typer.echo(remark, err=True)
-        return None
-    from ssdbench.metrics.evaluate import evaluate, lacking
+    return Part(network, reference, metrics), [f"the reference: {note}" for note in told]
 
-    missing = lacking(reference, samples.count, wanted)
-    if alone and len(missing) == len(wanted):
-        raise InputError("; ".join(f"{key}: {reason}" for key, reason in missing.items()))
-    with counting("samples") as progress:
-        result = evaluate(
-            samples.batches(),
-            network,
-            reference,
-            wanted=wanted,
-            intervals=request.intervals,
-            progress=progress(samples.count),
-        )
-    return content_of(result, samples, reference.count, wanted, remarks)
+
+def _other_networks(
+    wanted: dict[str, Metric], reference: str, request: Request
+) -> tuple[dict[str, FeatureNetwork], dict[str, str]]:
+    """The networks that metrics have of their own; and why such a metric cannot be had of the reference.
+
+    Raises:
+        InputError: such a network is not there.
+
+    """
+    from ssdbench.api.evaluation import best_device
+    from ssdbench.metrics.networks import load_network
+    from ssdbench.metrics.references import reference_images
+
+    networks: dict[str, FeatureNetwork] = {}
+    missing: dict[str, str] = {}
+    for key, metric in wanted.items():
+        if metric.network in (None, request.network):
+            continue
+        images = reference_images(*_reference_place(reference, request, metric.network))
+        lack = _NO_IMAGES if images is None else metric.too_few(None, images.count)
+        if lack is not None:
+            missing[key] = lack
+        elif metric.network not in networks:
+            networks[metric.network] = load_network(metric.network, None, best_device(request.device))
+    return networks, missing
+
+
+def _other_part(name: str, network: FeatureNetwork, wanted: dict[str, Metric], request: Request) -> Part:
+    """The metrics of a network of their own, and the reference under it."""
+    from ssdbench.metrics.evaluate import Part
+    from ssdbench.metrics.references import find_reference
+
+    assert request.reference is not None
+    place, resolution = _reference_place(request.reference, request, name)
+    with counting(f"reference, {name}") as progress:
+        reference = find_reference(place, network, resolution=resolution, progress=progress(None))
+    return Part(network, reference, tuple(metric for metric in wanted.values() if metric.network == name))
 
 
 def _samples(place: str, request: Request) -> ImageSource:
@@ -207,11 +170,11 @@ def _run(prefix: str, results: str) -> ImageSource:
     return run_images(find_record(store, prefix), store)
 
 
-def _reference_place(name: str, request: Request) -> tuple[str, int | None]:
-    """Where a reference lies, and the resolution at which it is read, where it is the name of a suite's."""
+def _reference_place(name: str, request: Request, network: str | None = None) -> tuple[str, int | None]:
+    """Where a reference lies, and the resolution at which it is read; ``network``: that a metric has of its own."""
     from ssdbench.api.evaluation import reference_place
 
-    return reference_place(name, request.network, request.resolution)
+    return reference_place(name, network or request.network, request.resolution, images=network is not None)
 
 
 def _export(samples: ImageSource, target: Path, force: bool) -> None:
@@ -237,53 +200,3 @@ def _save_reference(reference: Reference, place: str, resolution: int | None, re
         else:
             save_reference(reference, new)
     typer.echo(f"wrote the reference to {target}", err=True)
-
-
-def _dinov2(
-    place: str, resolution: int | None, request: Request, alone: bool
-) -> tuple[ImageSource, FeatureNetwork] | None:
-    """The reference's images, which FD-DINOv2 needs, and its network; None where there are none of them.
-
-    Raises:
-        InputError: there are none and nothing else is wanted, or the network is not there.
-
-    """
-    from ssdbench.metrics.references import reference_images
-
-    images = reference_images(place, resolution)
-    if images is None:
-        if alone:
-            raise InputError(f"FD-DINOv2: {_NO_IMAGES} ({place})")
-        return None
-    from ssdbench.api.evaluation import best_device
-    from ssdbench.metrics import dinov2
-
-    return images, dinov2.load_dinov2(best_device(request.device))
-
-
-def _second_pass(
-    samples: ImageSource, images: ImageSource, network: FeatureNetwork, request: Request
-) -> Evaluation:
-    """FD-DINOv2, in a pass of its own over both sets of images."""
-    from ssdbench.metrics.evaluate import evaluate
-    from ssdbench.metrics.features import image_statistics
-    from ssdbench.metrics.reference import Reference
-
-    with counting("DINOv2: reference") as progress:
-        statistics = image_statistics(images.batches(), network, progress(images.count), keep=2)
-    moments = Reference.of(statistics, network, images.name, features=False)
-    with counting("DINOv2: samples") as progress:
-        result = evaluate(
-            samples.batches(),
-            network,
-            moments,
-            wanted=["fd"],
-            intervals=request.intervals,
-            progress=progress(samples.count),
-        )
-    return replace(
-        result,
-        metrics={FD_DINOV2: result.metrics["fd"]},
-        intervals={FD_DINOV2: result.intervals["fd"]} if result.intervals else {},
-        stamps=tuple(stamp.replace("fd from", "fd-dinov2 from", 1) for stamp in result.stamps),
-    )

@@ -20,6 +20,7 @@ class Topic(StrEnum):
     GRIDS = "grids"
     DATASETS = "datasets"
     REFERENCES = "references"
+    METRICS = "metrics"
     NETWORKS = "networks"
     PROFILES = "profiles"
     LAYOUTS = "layouts"
@@ -33,7 +34,7 @@ def list_names(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Name what a suite can use: models, variants, samplers, grids, data sets, references, networks, ...
+    """Name what a suite can use: models, variants, samplers, grids, data sets, references, metrics, ...
 
     [bold]Examples[/bold]
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ssdbench.metrics.names import header
+from ssdbench.metrics.catalog import find_metric
 
 if TYPE_CHECKING:
     from ssdbench.metrics.evaluate import Evaluation
     from ssdbench.metrics.sources import ImageSource
 
 SCHEMA = 1
-_DIGITS = {"precision": 4, "recall": 4, "kid": 6}
 
 
 def content_of(
@@ -23,7 +22,7 @@ def content_of(
     remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return what ``--json`` prints; metrics in the order of ``wanted``, ``remarks`` on the reference's images."""
-    notes = [*samples.notes(order="is" in wanted), *remarks]
+    notes = [*samples.notes(order=any(find_metric(key).ordered for key in wanted)), *remarks]
     return {
         "schema_version": SCHEMA,
         "samples": {"name": samples.name, "count": result.samples},
@@ -46,13 +45,14 @@ def describe(content: dict[str, Any]) -> str:
     ]
     rows = [("", "value", "95 % interval", "")]
     for key, value in content["metrics"].items():
-        digits = _DIGITS.get(key, 3)
-        name = header(key, network["name"])
+        metric = find_metric(key)
+        digits = metric.decimals + 1
+        name = metric.title_for(network["name"])
         found = content["intervals"].get(key)
         span = f"{found['low']:.{digits}f} to {found['high']:.{digits}f}" if found else ""
         rows.append((name, f"{value:.{digits}f}", span, found["method"] if found else ""))
     for key, reason in content["missing"].items():
-        rows.append((header(key, network["name"]), "none", "", reason))
+        rows.append((find_metric(key).title_for(network["name"]), "none", "", reason))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for name, value, span, how in rows:
         lines.append(f"{name:<{widths[0]}}  {value:>{widths[1]}}  {span:<{widths[2]}}  {how}".rstrip())

@@ -36,6 +36,19 @@ def save_texts(folder: Path, index: int, states: Tensor) -> None:
     partial.replace(folder / shard_name(index))
 
 
+def read_captions(folder: Path, count: int) -> tuple[str, ...]:
+    """Return the captions of the first ``count`` samples, as :meth:`Texts.drawn` numbers them.
+
+    Raises:
+        InputError: the folder holds none.
+    """
+    if not (folder / INDEX).is_file() or not (folder / CAPTIONS).is_file():
+        raise InputError(f"{folder}: expected {INDEX} and {CAPTIONS} of embedded captions")
+    captions = json.loads((folder / CAPTIONS).read_text(encoding="utf-8"))
+    order = load_file(folder / INDEX)["order"].tolist()
+    return tuple(captions[order[index % len(order)]] for index in range(count))
+
+
 class Texts:
     """Embedded captions, which stay on disk and are read as they are asked for.
 

@@ -11,7 +11,7 @@ from ssdbench.errors import SsdbenchError
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.store import Manifest, Record, StageRecord, Store, now
 from ssdbench.store.manifest import MIXED
-from ssdbench.store.record import thumbnail_name
+from ssdbench.store.record import INTERVALS, thumbnail_name
 from ssdbench.suite.schema import run_yaml
 
 METRICS, GRID = "metrics.json", "grid.png"
@@ -108,11 +108,12 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
 
 
 def _stage(manifest: Manifest, cached: bool) -> StageRecord:
-    # What a score stage tells of itself is the record's own.
-    hidden = {"inputs", "facts"} if manifest.kind == "score" else {"inputs"}
-    shared = manifest.model_dump(include=set(StageRecord.model_fields) - hidden)
+    shared = manifest.model_dump(include=set(StageRecord.model_fields) - {"inputs", "facts"})
     inputs = {role: consumed.key for role, consumed in manifest.inputs.items()}
-    return StageRecord(**shared, inputs=inputs, cached=cached)
+    facts = manifest.facts
+    if manifest.kind == "score":  # the rest of what it tells of itself is the record's own
+        facts = {name: facts[name] for name in (INTERVALS,) if facts.get(name)}
+    return StageRecord(**shared, inputs=inputs, facts=facts, cached=cached)
 
 
 def _versions(manifests: Iterable[Manifest]) -> dict[str, str]:

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from ssdbench.errors import InputError
 from ssdbench.metrics.features import Progress, image_statistics
 from ssdbench.metrics.frechet import Gaussian
-from ssdbench.metrics.names import DESCRIPTION, INCEPTION, STATISTICS
+from ssdbench.metrics.networks import INCEPTION, says_fid
 from ssdbench.metrics.npz import NpzArrays, images_shape
 from ssdbench.metrics.precision_recall import REFERENCE_IMAGES, known_radii
 from ssdbench.metrics.reference import Reference, described
+from ssdbench.metrics.reference_file import DESCRIPTION, STATISTICS
 
 if TYPE_CHECKING:
-    from ssdbench.metrics.networks import FeatureNetwork
+    from ssdbench.metrics.taps import FeatureNetwork
 
 
 def npz_images(path: Path, size: int = 1000) -> Iterator[NDArray[np.uint8]]:
@@ -66,7 +67,7 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
         own = _own_reference(path)
         if own.made_with(network) or "arr_0" not in NpzArrays(path).names():
             return own
-    pooled, spatial = adm_statistics(path) if network.name == INCEPTION and not own_file else (None, None)
+    pooled, spatial = adm_statistics(path) if says_fid(network.name) and not own_file else (None, None)
     for gaussian, width, key in (
         (pooled, network.dims.pooled, "mu"),
         (spatial, network.dims.spatial, "mu_s"),
@@ -87,7 +88,7 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
     elif pooled is None and spatial is None:
         keys = ", ".join(NpzArrays(path).names())
         raise InputError(
-            f"{path}: found {keys}, expected 'arr_0' (uint8 images) or, for the network {INCEPTION} alone, "
+            f"{path}: found {keys}, expected 'arr_0' (uint8 images) or, for the network {INCEPTION.name} alone, "
             "'mu', 'sigma', 'mu_s', 'sigma_s'"
         )
     return Reference(

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.features import Progress
-from ssdbench.metrics.names import DESCRIPTION
 from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
 from ssdbench.metrics.reference import Reference
+from ssdbench.metrics.reference_file import DESCRIPTION
 from ssdbench.metrics.sources import ImageSource
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.names import DIAGNOSTICS
+from ssdbench.metrics.accumulator import Value
+from ssdbench.metrics.intervals import around, share_interval
 from ssdbench.metrics.precision_recall import nearest_distances
 
-TRAJECTORY, NEAREST, NEARER = DIAGNOSTICS
+if TYPE_CHECKING:
+    from ssdbench.metrics.accumulator import Setup
+    from ssdbench.metrics.features import Batch
 
 
-def trajectory_error(latents: NDArray[np.floating], exact: NDArray[np.floating]) -> dict[str, float]:
+def trajectory_error(latents: NDArray[np.floating], exact: NDArray[np.floating]) -> Value:
     """Return the root mean square distance of samples from those of a fine solver, from the same noise and label.
 
     Both (N, ...) in the space that was sampled; per element, so that latents of unit variance have errors below about
-    sqrt(2). Zero is the exact solution of the base model's ODE: a student may be far from it and better.
+    sqrt(2). Zero is the exact solution of the base model's ODE: a student may be far from it and better. The standard
+    error is that of the mean square over samples, by the derivative 1 / (2 root) of the root.
 
     Raises InputError when the shapes differ.
     """
@@ -24,13 +30,32 @@ def trajectory_error(latents: NDArray[np.floating], exact: NDArray[np.floating])
         raise InputError(
             f"samples of shape {latents.shape} and exact ones of {exact.shape}: expected equal shapes"
         )
-    difference = latents.astype(np.float64) - exact
-    return {TRAJECTORY: float(np.sqrt(np.mean(difference**2)))}
+    squares = (latents.astype(np.float64) - exact) ** 2
+    root = float(np.sqrt(np.mean(squares)))
+    if len(squares) < 2 or not root:
+        return Value(root)
+    of_samples = squares.reshape(len(squares), -1).mean(axis=1)
+    error = float(of_samples.std(ddof=1) / np.sqrt(len(squares)) / (2 * root))
+    return Value(root, around(root, error, "delta method over samples", lowest=0.0))
+
+
+class TrajectoryError:
+    """The error of the latents that the score stage gives; see :func:`trajectory_error`."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._latents, self._exact = setup.given["trajectory"]
+
+    def update(self, batch: Batch) -> None:
+        """Nothing: it is not of images."""
+
+    def compute(self) -> Value:
+        """Return the error."""
+        return trajectory_error(self._latents, self._exact)
 
 
 def memorisation(
     samples: NDArray[np.floating], training: NDArray[np.floating], reference: NDArray[np.floating]
-) -> dict[str, float]:
+) -> dict[str, Value]:
     """Return how near samples are to the training images, in feature space.
 
     ``nearest_training`` is the mean distance to the nearest training image. ``nearer_training`` is the share of samples
@@ -44,5 +69,29 @@ def memorisation(
     """
     size = min(len(training), len(reference))
     near, far = (nearest_distances(samples, features[:size]) for features in (training, reference))
-    shares = np.where(near == far, 0.5, near < far)
-    return {NEAREST: float(near.mean()), NEARER: float(shares.mean())}
+    share = float(np.where(near == far, 0.5, near < far).mean())
+    mean, count = float(near.mean()), len(near)
+    bound = None
+    if count > 1:
+        bound = around(mean, float(near.std(ddof=1) / np.sqrt(count)), "mean over samples", lowest=0.0)
+    return {
+        "nearest_training": Value(mean, bound),
+        "nearer_training": Value(share, share_interval(share, count)),
+    }
+
+
+class Memorisation:
+    """See :func:`memorisation`."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup, self._rows = setup, setup.rows("pooled")
+
+    def update(self, batch: Batch) -> None:
+        """Nothing: the features are gathered for all metrics that read them."""
+
+    def compute(self) -> dict[str, Value]:
+        """Return both numbers."""
+        training, reference = self._setup.given["training"].features, self._setup.reference.features
+        assert training is not None  # a reference stage computes them
+        assert reference is not None  # a metric that needs features is not begun without
+        return memorisation(self._rows.all(), training, reference)

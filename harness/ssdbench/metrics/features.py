@@ -1,8 +1,8 @@
-"""One pass of images through a feature network: everything that the five metrics need of them."""
+"""One pass of images through feature networks, and what a reference keeps of its images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,102 +10,61 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError, NotFinite
-from ssdbench.metrics.inception_score import InceptionScoreStream
 from ssdbench.metrics.intervals import Chosen
 from ssdbench.metrics.moments import Moments, MomentStream
-from ssdbench.metrics.streams import ahead, rebatch
+from ssdbench.metrics.streams import ahead, rebatch_each
 
 if TYPE_CHECKING:
-    from ssdbench.metrics.networks import Dims, FeatureNetwork
+    from ssdbench.metrics.taps import Dims, FeatureNetwork, Tap
 
 Progress = Callable[[int], None]
-SKETCH = 5000  # samples whose spatial features are kept for an interval
 
 
-@dataclass(frozen=True, eq=False)
-class ImageStatistics:
-    """What one pass over ``count`` images leaves.
-
-    ``pooled`` and ``spatial`` are the moments of those taps, ``inception_score`` is of the logits, and
-    ``features`` are the pooled features in sample order, float32 (count, D); of a random choice, where not all were to
-    be kept. ``spread`` is there where intervals were asked for.
-    """
-
-    count: int
-    pooled: Moments
-    spatial: Moments
-    inception_score: float
-    features: NDArray[np.float32]
-    spread: Spread | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Spread:
-    """What intervals need besides: the standard error of the Inception score, and spatial features of some samples."""
-
-    score_error: float
-    spatial: NDArray[np.float32]
-
-
-def image_statistics(
-    batches: Iterable[NDArray[np.uint8]],
-    network: FeatureNetwork,
-    progress: Progress | None = None,
-    *,
-    keep: int | None = None,
-    spread: bool = False,
-) -> ImageStatistics:
-    """Run images through a feature network once and gather their statistics.
-
-    Images are cut anew into the network's own batch size, so the result has the same bits however they came.
-
-    Args:
-        batches: uint8 NHWC arrays of any length, C = 1 or 3, all images of one size.
-        network: see ``load_network``.
-        progress: called with the number of images done after every batch.
-        keep: of how many images, chosen at random, the pooled features are kept; of all by default.
-        spread: whether to gather what intervals need.
-
-    Raises InputError for images of another dtype, layout or size, or none; NotFinite for features that are
-    NaN or infinite.
-    """
-    stream = StatisticsStream(network.dims, keep=keep, spread=spread)
-    for taps in taps_of(batches, network):
-        stream.add(taps)
-        if progress is not None:
-            progress(stream.count)
-    return stream.result()
-
-
-class TapArrays(NamedTuple):
-    """The taps of some images, float32 (n, D) each; see ``Taps``."""
+class Batch(NamedTuple):
+    """The taps of some images, float32 (n, D) each, see ``Taps``; and the images, uint8 (n, H, W, C)."""
 
     pooled: NDArray[np.float32]
     spatial: NDArray[np.float32]
     logits: NDArray[np.float32]
+    images: NDArray[np.uint8]
+
+    def of(self, tap: Tap) -> NDArray[np.float32]:
+        """Return the values of a tap."""
+        values: NDArray[np.float32] = getattr(self, tap)
+        return values
 
 
-def taps_of(batches: Iterable[NDArray[np.uint8]], network: FeatureNetwork) -> Iterator[TapArrays]:
+def taps_of(batches: Iterable[NDArray[np.uint8]], network: FeatureNetwork) -> Iterator[Batch]:
     """Yield the taps of images, batch by batch of the network's own size; images are read while it works.
 
-    A process may do this for a part of the images, and another feed all parts' taps in order to one
-    ``StatisticsStream``: where parts begin at multiples of ``network.batch_size``, the result has the same bits as
-    that of one process.
+    A process may do this for a part of the images, and another feed all parts' taps in order to one stream or
+    accumulator: where parts begin at multiples of ``network.batch_size``, the result has the same bits as that of one
+    process.
+
+    Raises InputError for images of another dtype, layout or size; NotFinite for features that are NaN or infinite.
     """
+    return (batch for _, batch in taps_of_each(batches, [network]))
+
+
+def taps_of_each(
+    batches: Iterable[NDArray[np.uint8]], networks: Sequence[FeatureNetwork]
+) -> Iterator[tuple[int, Batch]]:
+    """Read images once, and yield (which of the networks, its taps of the next images); see ``taps_of``."""
     import torch
 
-    done = 0
-    with ahead(rebatch(_checked(batches), network.batch_size)) as ready:
-        for images in ready:
-            taps = network(
+    done = [0] * len(networks)
+    with ahead(rebatch_each(_checked(batches), [network.batch_size for network in networks])) as ready:
+        for which, images in ready:
+            taps = networks[which](
                 torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
             )  # NHWC -> NCHW
-            arrays = TapArrays(*(tap.cpu().numpy() for tap in taps))
+            arrays = [tap.cpu().numpy() for tap in taps if tap is not None]
             for name, values in zip(taps._fields, arrays, strict=True):
                 if not np.isfinite(values).all():
-                    raise NotFinite(_culprit(name, values, done))
-            done += len(images)
-            yield arrays
+                    raise NotFinite(_culprit(name, values, done[which]))
+            done[which] += len(images)
+            pooled, spatial, logits = arrays
+            yield which, Batch(pooled, spatial, logits, images)
 
 
 def _culprit(tap: str, values: NDArray[np.float32], first: int) -> str:
@@ -119,39 +78,90 @@ def _culprit(tap: str, values: NDArray[np.float32], first: int) -> str:
     )
 
 
+class Rows:
+    """All values of a tap, in sample order: kept once for all metrics that read them."""
+
+    def __init__(self, tap: Tap) -> None:
+        self.tap = tap
+        self._parts: list[NDArray[np.float32]] = []
+
+    def update(self, batch: Batch) -> None:
+        """Take the next batch."""
+        self._parts.append(batch.of(self.tap))
+
+    def all(self) -> NDArray[np.float32]:
+        """Return float32 (N, D)."""
+        self._parts = [np.concatenate(self._parts)]
+        return self._parts[0]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageStatistics:
+    """What a reference keeps of ``count`` images.
+
+    ``pooled`` and ``spatial`` are the moments of those taps, ``features`` the pooled features in sample order, float32
+    (count, D); of a random choice, where not all were to be kept.
+    """
+
+    count: int
+    pooled: Moments
+    spatial: Moments
+    features: NDArray[np.float32]
+
+
+def image_statistics(
+    batches: Iterable[NDArray[np.uint8]],
+    network: FeatureNetwork,
+    progress: Progress | None = None,
+    *,
+    keep: int | None = None,
+) -> ImageStatistics:
+    """Run images through a feature network once and gather their statistics.
+
+    Images are cut anew into the network's own batch size, so the result has the same bits however they came.
+
+    Args:
+        batches: uint8 NHWC arrays of any length, C = 1 or 3, all images of one size.
+        network: see ``load_network``.
+        progress: called with the number of images done after every batch.
+        keep: of how many images, chosen at random, the pooled features are kept; of all by default.
+
+    Raises InputError for images of another dtype, layout or size, or none; NotFinite for features that are
+    NaN or infinite.
+    """
+    stream = StatisticsStream(network.dims, keep=keep)
+    for batch in taps_of(batches, network):
+        stream.update(batch)
+        if progress is not None:
+            progress(stream.count)
+    return stream.result()
+
+
 class StatisticsStream:
     """The statistics of taps that arrive in sample order; see ``image_statistics`` for the arguments."""
 
-    def __init__(self, dims: Dims, *, keep: int | None = None, spread: bool = False) -> None:
+    def __init__(self, dims: Dims, *, keep: int | None = None) -> None:
         self.count = 0
         self._pooled, self._spatial = MomentStream(dims.pooled), MomentStream(dims.spatial)
-        self._score = InceptionScoreStream(dims.logits, bootstrap=spread)
-        self._features: list[NDArray[np.float32]] = []
+        self._rows = Rows("pooled")
         self._chosen = Chosen(keep, dims.pooled) if keep is not None else None
-        self._sketch = Chosen(SKETCH, dims.spatial) if spread else None
 
-    def add(self, taps: TapArrays) -> None:
+    def update(self, batch: Batch) -> None:
         """Take the taps of the next images."""
-        self.count += len(taps.pooled)
-        self._pooled.add(taps.pooled)
-        self._spatial.add(taps.spatial)
-        self._score.add(taps.logits)
+        self.count += len(batch.pooled)
+        self._pooled.add(batch.pooled)
+        self._spatial.add(batch.spatial)
         if self._chosen is not None:
-            self._chosen.add(taps.pooled)
+            self._chosen.add(batch.pooled)
         else:
-            self._features.append(taps.pooled)
-        if self._sketch is not None:
-            self._sketch.add(taps.spatial)
+            self._rows.update(batch)
 
     def result(self) -> ImageStatistics:
         """Return the statistics of all taps so far. Raises InputError when there are none."""
         if not self.count:
             raise InputError("no images: a metric needs at least two")
-        features = self._chosen.rows() if self._chosen is not None else np.concatenate(self._features)
-        spread = Spread(self._score.error(), self._sketch.rows()) if self._sketch is not None else None
-        return ImageStatistics(
-            self.count, self._pooled.result(), self._spatial.result(), self._score.result(), features, spread
-        )
+        features = self._chosen.rows() if self._chosen is not None else self._rows.all()
+        return ImageStatistics(self.count, self._pooled.result(), self._spatial.result(), features)
 
 
 def _checked(batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:

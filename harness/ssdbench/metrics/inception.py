@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.names import EFFNET_LITE0, INCEPTION
-from ssdbench.metrics.networks import Dims, FeatureNetwork, Taps
-from ssdbench.metrics.weights import INCEPTION_SHA256, INCEPTION_URL, file_digest, inception_cache
+from ssdbench.metrics.networks import EFFNET_LITE0, INCEPTION, Dims, FeatureNetwork, Taps
+from ssdbench.metrics.weights import file_digest, inception_cache
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import in_file, read_tensors
 
@@ -76,7 +75,7 @@ def inception_network(
     # An image of 299x299 needs about 50 times the work of one of 64x64, so batches stay small on a CPU.
     batch_size = 32 if torch.device(device).type == "cpu" else 128
     _make_ready(module)
-    return FeatureNetwork(INCEPTION, digest, DIMS, module.to(device).taps, device, batch_size)
+    return FeatureNetwork(INCEPTION.name, digest, DIMS, module.to(device).taps, device, batch_size)
 
 
 def _make_ready(module: InceptionTaps) -> None:
@@ -114,12 +113,12 @@ def _cached_or_downloaded() -> Path:
     if os.environ.get("HF_HUB_OFFLINE", "").upper() not in ("1", "ON", "YES", "TRUE"):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(INCEPTION_URL, str(path), INCEPTION_SHA256, progress=False)
+            torch.hub.download_url_to_file(INCEPTION.download, str(path), INCEPTION.published, progress=False)
         except (OSError, RuntimeError, urllib.error.URLError) as error:
             reason = f"the download failed: {error}"
         else:
             return path
     raise InputError(
-        f"no weights for the FID Inception ({reason}): put {INCEPTION_URL} at {path}, or give the file's "
-        f"path as weights; offline, the network {EFFNET_LITE0} is the alternative (FD instead of FID)"
+        f"no weights for the FID Inception ({reason}): put {INCEPTION.download} at {path}, or give the file's "
+        f"path as weights; offline, the network {EFFNET_LITE0.name} is the alternative (FD instead of FID)"
     )

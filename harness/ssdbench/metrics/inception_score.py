@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
+from ssdbench.metrics.accumulator import Value
+from ssdbench.metrics.intervals import around
 from ssdbench.metrics.streams import Blocks
+
+if TYPE_CHECKING:
+    from ssdbench.metrics.accumulator import Setup
+    from ssdbench.metrics.features import Batch
 
 CHUNK = 5000
 REPLICATES = 200
@@ -58,6 +66,26 @@ class InceptionScoreStream:
         if self._resampled is None:
             raise InputError("the Inception score was not told to bootstrap")
         return self._resampled.error(self._blocks.rest())
+
+
+class InceptionScore:
+    """The score of the network's logits, and its interval from the bootstrap's standard error."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._intervals = setup.intervals
+        self._stream = InceptionScoreStream(setup.network.dims.logits, bootstrap=setup.intervals)
+
+    def update(self, batch: Batch) -> None:
+        """Take the logits of the next images."""
+        self._stream.add(batch.logits)
+
+    def compute(self) -> Value:
+        """Return the score."""
+        value = self._stream.result()
+        if not self._intervals:
+            return Value(value)
+        how = "bootstrap over samples, within chunks"
+        return Value(value, around(value, self._stream.error(), how, lowest=1.0))
 
 
 class _Chunk:

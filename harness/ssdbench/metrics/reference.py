@@ -16,11 +16,11 @@ from ssdbench.inputs import parse_json, require_file
 from ssdbench.metrics.features import ImageStatistics, Progress, image_statistics
 from ssdbench.metrics.frechet import Gaussian
 from ssdbench.metrics.moments import Moments, chunk_moments
-from ssdbench.metrics.names import FORMAT
 from ssdbench.metrics.precision_recall import known_radii
+from ssdbench.metrics.reference_file import FORMAT
 
 if TYPE_CHECKING:
-    from ssdbench.metrics.networks import FeatureNetwork
+    from ssdbench.metrics.taps import FeatureNetwork, Tap
 
 Layout = Literal["full", "small"]
 
@@ -87,6 +87,10 @@ class Reference:
             radii=known_radii(statistics.features, network.device) if features else None,
         )
 
+    def gaussian(self, tap: Tap) -> Gaussian | None:
+        """Return the moments of a tap, or None."""
+        return {"pooled": self.pooled, "spatial": self.spatial}.get(tap)
+
     def check(self, network: FeatureNetwork) -> None:
         """Raise InputError unless this reference was made with that very network."""
         if self.network != network.name or self.revision != network.revision:
@@ -139,7 +143,7 @@ class Reference:
 
 
 def _gaussian_of(moments: Moments) -> Gaussian | None:
-    return Gaussian(moments.mean, moments.covariance) if moments.count > 1 else None
+    return Gaussian(moments.mean, moments.covariance) if moments.count > 1 and len(moments.mean) else None
 
 
 def make_reference(

@@ -9,10 +9,17 @@ import numpy as np
 
 from ssdbench.errors import InputError
 from ssdbench.inputs import parse_json, require_file
-from ssdbench.metrics.names import DESCRIPTION, FORMAT, INCEPTION, STATISTICS
+from ssdbench.metrics.networks import INCEPTION, NETWORKS, says_fid
 from ssdbench.metrics.npz import NpzArrays, images_shape
 
-_INCEPTION_WIDTHS = {"mu": 2048, "mu_s": 2023}
+FORMAT = "ssdbench-reference-1"
+"""The metadata of a safetensors file that is a reference of our own writing: what it says of itself."""
+
+DESCRIPTION = "ssdbench"
+"""The array of an ``.npz`` that says the same."""
+
+STATISTICS = (("mu", "sigma"), ("mu_s", "sigma_s"))
+"""Arrays of an ``.npz`` of ADM's: of the pooled features, and of the spatial ones."""
 
 
 def check_reference(path: Path, network: str, digest: str, resolution: int | None = None) -> None:
@@ -43,16 +50,16 @@ def check_reference(path: Path, network: str, digest: str, resolution: int | Non
             _require_network(str(arrays.array(DESCRIPTION)), path, network, digest)
         return
     fitting = [mean for mean, covariance in STATISTICS if mean in names or covariance in names]
-    if network == INCEPTION:
-        for mean, covariance in STATISTICS:
+    if says_fid(network):
+        assert INCEPTION.dims is not None
+        for (mean, covariance), width in zip(STATISTICS, INCEPTION.dims, strict=False):
             if mean in fitting:
-                width = _INCEPTION_WIDTHS[mean]
                 _require(arrays, mean, (width,))
                 _require(arrays, covariance, (width, width))
-    if "arr_0" not in names and (network != INCEPTION or not fitting):
+    if "arr_0" not in names and (not says_fid(network) or not fitting):
         raise InputError(
             f"{path}: found {', '.join(names)[:500] or 'nothing'}, expected 'arr_0' (uint8 images) or, for the network"
-            f" {INCEPTION} alone, 'mu', 'sigma', 'mu_s', 'sigma_s'"
+            f" {INCEPTION.name} alone, 'mu', 'sigma', 'mu_s', 'sigma_s'"
         )
 
 
@@ -83,6 +90,8 @@ def _require_network(description: str, path: Path, network: str, digest: str) ->
     except ValueError as error:
         raise InputError(f"{path} is no reference that this version reads: {error}") from error
     made = said.get("network") if isinstance(said, dict) else None
+    if network not in NETWORKS.builtin:  # what an own one says of itself is known once it is loaded
+        return
     weights = said.get("network_digest") if isinstance(said, dict) else None
     if made != network:
         raise InputError(

@@ -13,7 +13,7 @@ from ssdbench.metrics.reference import Reference, is_saved_reference, open_refer
 from ssdbench.metrics.sources import ImageSource, open_images
 
 if TYPE_CHECKING:
-    from ssdbench.metrics.networks import FeatureNetwork
+    from ssdbench.metrics.taps import FeatureNetwork
 
 
 def reference_images(place: str, resolution: int | None = None) -> ImageSource | None:

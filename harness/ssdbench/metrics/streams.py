@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -17,19 +17,28 @@ Item = TypeVar("Item")
 
 def rebatch(arrays: Iterable[NDArray[Scalar]], size: int) -> Iterator[NDArray[Scalar]]:
     """Yield the rows of ``arrays`` (each (n, ...)) in order, in blocks of ``size``, the last shorter."""
-    parts: list[NDArray[Scalar]] = []
-    held = 0
+    return (block for _, block in rebatch_each(arrays, [size]))
+
+
+def rebatch_each(
+    arrays: Iterable[NDArray[Scalar]], sizes: Sequence[int]
+) -> Iterator[tuple[int, NDArray[Scalar]]]:
+    """Read ``arrays`` once and yield their rows for each of the ``sizes``: (which of them, block), as they fill."""
+    parts: list[list[NDArray[Scalar]]] = [[] for _ in sizes]
+    held = [0] * len(sizes)
     for array in arrays:
-        rest = array
-        while held + len(rest) >= size:
-            take = size - held
-            yield _join([*parts, rest[:take]])
-            rest, parts, held = rest[take:], [], 0
-        if len(rest):
-            parts.append(rest)
-            held += len(rest)
-    if held:
-        yield _join(parts)
+        for i, size in enumerate(sizes):
+            rest = array
+            while held[i] + len(rest) >= size:
+                take = size - held[i]
+                yield i, _join([*parts[i], rest[:take]])
+                rest, parts[i], held[i] = rest[take:], [], 0
+            if len(rest):
+                parts[i].append(rest)
+                held[i] += len(rest)
+    for i, left in enumerate(parts):
+        if left:
+            yield i, _join(left)
 
 
 class Blocks:

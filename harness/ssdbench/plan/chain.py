@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ssdbench.metrics.catalog import standard
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.plan.graph import Graph
 from ssdbench.plan.needs import Needs
@@ -67,14 +68,18 @@ class Chain:
             shards = self._shards(vae, sampling=how, roles={**model.role("model"), **roles})
         inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
         if self.needs.reference_data is not None:
-            facts = REFERENCES.get(run.eval.reference)
-            count = self.needs.reference_data.images if facts is None else facts.images
-            inputs["reference"] = self._reference_stage(self.needs.reference_data, count)
+            inputs["reference"] = self._reference_stage(self.needs.reference_data)
+        for name, measuring in self.needs.measured_by.items():
+            if measuring.data is not None:
+                inputs[f"reference/{name}"] = self._reference_stage(measuring.data, (name, measuring.weights))
         if run.eval.trajectory is not None and not self.needs.copies:
             inputs["trajectory"] = self._exact(run.eval.trajectory, vae)
+        if any("captions" in metric.given for metric in self.needs.metrics):
+            texts = self._texts(self.needs.captions)
+            inputs |= {"captions": texts["text"]} if texts else {}
         if self.needs.training_data is not None:
             count = min(self.needs.training_data.images, MEMORISED)
-            inputs["training"] = self._reference_stage(self.needs.training_data, count)
+            inputs["training"] = self._reference_stage(self.needs.training_data, count=count)
         return self.graph.add(
             ScoreSpec(
                 inputs=inputs,
@@ -82,6 +87,14 @@ class Chain:
                 weights=self.needs.network,
                 reference=self.needs.reference,
                 samples=run.eval.samples,
+                metrics=()
+                if self.needs.metrics == standard()
+                else tuple(one.name for one in self.needs.metrics),
+                sources=self.needs.metric_sources,
+                networks={name: one.weights for name, one in self.needs.measured_by.items()},
+                references={
+                    name: one.file for name, one in self.needs.measured_by.items() if one.file is not None
+                },
             )
         )
 
@@ -97,16 +110,23 @@ class Chain:
         )
         return shard
 
-    def _reference_stage(self, data: Data, count: int) -> str:
+    def _reference_stage(
+        self, data: Data, network: tuple[str, Source] | None = None, count: int | None = None
+    ) -> str:
+        """Add the statistics of the reference's images, or of ``count``, under a network, by default the run's own."""
         assert self.needs.network is not None
+        name, weights = network or (self.run.eval.network, self.needs.network)
+        if count is None:
+            facts = REFERENCES.get(self.run.eval.reference)
+            count = data.images if facts is None else facts.images
         return self.graph.add(
             ReferenceSpec(
                 dataset=data.name,
                 data=data.source,
                 resolution=self.run.resolution,
                 count=count,
-                network=self.run.eval.network,
-                weights=self.needs.network,
+                network=name,
+                weights=weights,
             )
         )
 
@@ -252,7 +272,7 @@ class Chain:
         roles = {}
         if objective.FEATURES:
             assert needs.data is not None
-            roles["features"] = self._reference_stage(needs.data, needs.data.images)
+            roles["features"] = self._reference_stage(needs.data, count=needs.data.images)
         spec = TrainSpec(
             inputs={**self._latents(vae), **self._texts(needs.learned), **start.role("model"), **roles},
             objective=objective,

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from ssdbench.metrics.networks import find_tensors
 from ssdbench.metrics.reference_file import check_reference
-from ssdbench.metrics.weights import find_network
 from ssdbench.models.inspection import find_text, find_vae
 from ssdbench.models.numbers import refuse_stored
 from ssdbench.models.shapes import DiTShape, Shape
@@ -95,7 +95,7 @@ def network(path: Path, name: str) -> Seen:
     Raises:
         InputError: they are something else.
     """
-    refuse_stored(find_network(name, path))
+    refuse_stored(find_tensors(name, path))
     return Seen()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +11,8 @@ from typing import TypeVar
 from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS, Plain
-from ssdbench.metrics.names import lacking_counts
+from ssdbench.metrics.catalog import METRICS, chosen, lacking_counts
+from ssdbench.metrics.metric import Metric
 from ssdbench.metrics.npz import images_in
 from ssdbench.models.own_model import describe, shape_of
 from ssdbench.models.unet_shape import UNetShape
@@ -28,13 +30,23 @@ from ssdbench.suite.variant import UNTOUCHED, variant_of
 _Found = TypeVar("_Found")
 
 
+@dataclass(frozen=True)
+class Measuring:
+    """A network that metrics have of their own, and the reference under it: a file, or images to compute it from."""
+
+    weights: Source
+    file: Source | None
+    data: Data | None
+
+
 class Needs:
     """All that one run needs. ``missing`` lists what is not on this machine, and how to get it, or does not fit.
 
     ``notes`` are what the user may want to know: which weights were taken of a file that holds several sets, how
     classes are numbered, what was passed over, which metrics cannot be had. ``reference`` is a file of statistics, or
     else ``reference_data`` are images to compute them from. ``sampler`` and ``grid`` are those of the
-    user's own, ``methods`` too, by their names in the variant. What is not needed is None.
+    user's own, ``methods`` too, by their names in the variant. ``measured_by`` are the networks that metrics have of
+    their own. What is not needed is None.
 
     Raises:
         Unavailable: this version cannot run it.
@@ -54,11 +66,17 @@ class Needs:
         dataset = self._dataset()
         self.shape = self.facts.shapes[run.resolution]
         self.network = self._find(lambda: self._finder.network_source(run.eval.network, run.eval.weights))
-        self.reference, self.reference_data = None, None
-        if (named := self._named_reference()) is not None:
-            self.reference = self._find(named)
-        else:
-            self.reference_data = self._find(lambda: self._finder.dataset(self._reference_images()))
+        self.reference, self.reference_data = self._reference(run.eval.network)
+        self.metrics: tuple[Metric, ...] = self._find(lambda: chosen(run.eval.metrics)) or ()
+        self.metric_sources = {
+            metric.name: self._finder.declared(files)
+            for metric in self.metrics
+            if (files := METRICS.sources(metric.name))
+        }
+        self.measured_by: dict[str, Measuring] = {}
+        for name in dict.fromkeys(metric.network for metric in self.metrics if metric.network is not None):
+            if name != run.eval.network:
+                self._add_network(name)
         sampler, grid = SAMPLERS.place(run.sampler), GRIDS.place(run.grid)
         self.sampler = None if sampler is None else self._find(lambda: self._finder.own_source(sampler))
         self.grid = None if grid is None else self._find(lambda: self._finder.own_source(grid))
@@ -152,9 +170,28 @@ class Needs:
             raise Unavailable(f"the data source {name!r} is not available yet in this version")
         return name
 
-    def _named_reference(self) -> Callable[[], Source] | None:
-        """How to find a file of statistics; None where they have to be computed from images."""
-        name, network = self.run.eval.reference, self.run.eval.network
+    def _reference(self, network: str) -> tuple[Source | None, Data | None]:
+        """The reference under a network: a file, or else images to compute it from; neither where it is missing."""
+        if (named := self._named_reference(network)) is not None:
+            return self._find(named), None
+        return None, self._find(lambda: self._finder.dataset(self._reference_images()))
+
+    def _add_network(self, name: str) -> None:
+        """Find a network that a metric has of its own, and the reference under it."""
+        file, data = self._reference(name)
+        if file is not None and images_in(Path(file.path)) is None:
+            self.notes.append(f"no {self._named(name)}: the reference has no images")
+            return
+        weights = self._find(lambda: self._finder.network_source(name, None))
+        if weights is not None and (file is not None or data is not None):
+            self.measured_by[name] = Measuring(weights, file, data)
+
+    def _named(self, network: str) -> str:
+        return ", ".join(metric.name for metric in self.metrics if metric.network == network)
+
+    def _named_reference(self, network: str) -> Callable[[], Source] | None:
+        """How to find a file of statistics or images; None where a folder or a data set holds the images."""
+        name = self.run.eval.reference
         if name in REFERENCES:
             facts = REFERENCES[name]
             if facts.resolution != self.run.resolution:
@@ -163,14 +200,22 @@ class Needs:
                     f"reference {name!r} holds images of {facts.resolution} pixels, the run's have {wanted}"
                 )
             shipped = facts.networks.get(network)
+            if shipped is None and facts.dataset is None and network != self.run.eval.network:
+                # A metric's own network reads the images that another network's file holds.
+                shipped = next((file for file in facts.networks.values() if file.endswith(".npz")), None)
             if shipped is None:
                 return None
-            return lambda: self._fitting(self._finder.locate(shipped, facts.hint), facts.resolution)
+            return lambda: self._fitting(self._finder.locate(shipped, facts.hint), network, facts.resolution)
         path = Path(name).expanduser()
-        return None if path.is_dir() else lambda: self._fitting(self._finder.own_file(path, "reference"))
+        return (
+            None
+            if path.is_dir()
+            else lambda: self._fitting(self._finder.own_file(path, "reference"), network)
+        )
 
-    def _fitting(self, source: Source, resolution: int | None = None) -> Source:
-        if self.network is None:  # which is told already; whether a reference fits it cannot be
+    def _fitting(self, source: Source, network: str, resolution: int | None = None) -> Source:
+        # Whether it fits a network that is missing, which is told already, or one that reads images alone, is not seen.
+        if self.network is None or network != self.run.eval.network:
             return source
         return self._finder.reference(source, self.run.eval.network, self.network.digest, resolution)
 
@@ -187,7 +232,7 @@ class Needs:
             count = images_in(Path(self.reference.path))
         if count == 1:
             raise InputError(f"reference {self.run.eval.reference!r}: holds 1 image, at least 2 are needed")
-        self.notes += lacking_counts(self.run.eval.network, None, count)
+        self.notes += lacking_counts(self.run.eval.network, None, count, self.metrics)
 
     def _reference_images(self) -> str:
         """The images that a reference without a file for the network is computed from."""

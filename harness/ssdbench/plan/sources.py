@@ -13,7 +13,7 @@ from ssdbench.data.captions import MANIFEST, files_beside, read_coco, read_lines
 from ssdbench.data.datasets import ASSETS, FOLDER, data_root, filled, reader
 from ssdbench.data.folders import ImageFiles, list_images
 from ssdbench.errors import InputError
-from ssdbench.metrics.weights import available, network_digest, weights_file
+from ssdbench.metrics.networks import available, network_digest, weights_file
 from ssdbench.models.parts import ENCODER, TOKENIZER
 from ssdbench.models.shapes import Shape
 from ssdbench.models.unet_shape import UNetShape

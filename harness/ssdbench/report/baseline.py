@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ssdbench.errors import InputError, UsageError
 from ssdbench.inputs import require_file
 from ssdbench.report.identity import names
-from ssdbench.report.metric import METRICS
+from ssdbench.report.metric import column as metric_column
 from ssdbench.report.paired import ratios, undistilled
 from ssdbench.report.rows import Measured, Row
 from ssdbench.suite.find import read_document
@@ -183,14 +183,14 @@ def _expected(
         raise UsageError(f"{name}: a baseline needs at least two seeds, {len(row.records)} has a record")
     found = {}
     for metric, measured in metrics.items():
-        column = METRICS[metric]
-        if column.higher_is_better is None:
+        column = metric_column(metric)
+        if column.better is None:
             continue
         if not math.isfinite(measured.mean):
             raise UsageError(f"{name}: {metric} is not finite: no baseline can be made of it")
         found[metric] = Expected(
             value=_rounded(measured.mean, 6),
-            better="higher" if column.higher_is_better else "lower",
+            better=column.better,
             absolute=_rounded(tolerance(measured, pooled.get(_likes(metric, row), (0.0, 1))), 3),
             relative=FLOOR,
         )

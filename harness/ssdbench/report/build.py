@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ssdbench.metrics.names import INCEPTION
+from ssdbench.metrics.metric import Metric
+from ssdbench.metrics.networks import says_fid
 from ssdbench.report.identity import differences
 from ssdbench.report.layouts.shape import FIELDS, Field, Layout
 from ssdbench.report.method import DASH, method
-from ssdbench.report.metric import METRICS, MetricColumn
+from ssdbench.report.metric import column
 from ssdbench.report.notes import Footnotes, protocol, row_notes, table_notes
 from ssdbench.report.published import PaperRow, PaperTable
 from ssdbench.report.reported import REPORTED, reported_after
@@ -33,7 +34,7 @@ class _Block:
 
     side: str | None
     fields: Sequence[Field]
-    metrics: Sequence[tuple[MetricColumn, str]]
+    metrics: Sequence[tuple[Metric, str]]
 
 
 def build(
@@ -51,7 +52,7 @@ def build(
     fields = layout.shown_fields(rows)
     networks = list(dict.fromkeys(row.network for row in rows))
     shown = layout.shown_metrics(rows)
-    metrics = [(METRICS[metric], network) for network in networks for metric in shown]
+    metrics = [(column(metric), network) for network in networks for metric in shown]
     blocks = [_Block(side, fields, metrics) for side in sides]
     best = _best(rows, layout)
     footnotes = Footnotes()
@@ -206,13 +207,13 @@ def _reported(
         cells += [Cell(DASH)] * len(block.fields)
         figures = [row.figures.get(metric.name) for metric, _ in block.metrics]
         cells += [
-            Cell("" if figure else DASH, figure) if network == INCEPTION else Cell()
+            Cell("" if figure else DASH, figure) if says_fid(network) else Cell()
             for figure, (_, network) in zip(figures, block.metrics, strict=True)
         ]
     return (*cells, Cell("reported")) if remarks else tuple(cells)
 
 
-def _value(row: Row, metric: MetricColumn, network: str, best: set[tuple[int, str]]) -> Cell:
+def _value(row: Row, metric: Metric, network: str, best: set[tuple[int, str]]) -> Cell:
     if row.network != network:
         return Cell()
     measured, published = row.metrics.get(metric.name), row.figure(metric.name)
@@ -221,7 +222,7 @@ def _value(row: Row, metric: MetricColumn, network: str, best: set[tuple[int, st
     text = metric.format(measured.mean, network)
     if measured.spread is not None:
         text += f" ± {metric.format(measured.spread, network)}"
-    delta = f"{measured.mean - float(published):+.{metric.decimals[0]}f}" if published else None
+    delta = f"{measured.mean - float(published):+.{metric.places(network)}f}" if published else None
     return Cell(text, published, best=(id(row), metric.name) in best, delta=delta)
 
 
@@ -257,8 +258,10 @@ def _best(rows: Sequence[Row], layout: Layout) -> set[tuple[int, str]]:
             groups.setdefault((*facts, *(FIELDS[key].show(row) for key in keys)), []).append(row)
     best: set[tuple[int, str]] = set()
     for group in groups.values():
-        for name in layout.metrics:
-            metric = METRICS[name]
+        for name in layout.shown_metrics(rows):
+            metric = column(name)
+            if metric.better is None:
+                continue
             printed = {
                 id(row): float(metric.format(row.metrics[name].mean, row.network))
                 for row in group
@@ -266,6 +269,6 @@ def _best(rows: Sequence[Row], layout: Layout) -> set[tuple[int, str]]:
             }
             if len(set(printed.values())) < 2:  # one row, or no row better than another
                 continue
-            top = max(printed.values()) if metric.higher_is_better else min(printed.values())
+            top = max(printed.values()) if metric.better == "higher" else min(printed.values())
             best |= {(key, name) for key, value in printed.items() if value == top}
     return best

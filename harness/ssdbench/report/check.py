@@ -9,7 +9,7 @@ from typing import Literal
 
 from ssdbench.report.baseline import Baseline, BaselineRow, Expected
 from ssdbench.report.identity import names
-from ssdbench.report.metric import METRICS
+from ssdbench.report.metric import column
 from ssdbench.report.paired import ratios
 from ssdbench.report.rows import NOT_RUN, Measured, Row
 from ssdbench.report.table import Cell, Column, Section, Table
@@ -124,9 +124,8 @@ def _check_row(expected: BaselineRow, rows: Mapping[str, Row]) -> CheckedRow:
 def _check(
     name: str, expected: Expected, row: Row, metrics: Mapping[str, Measured], suffix: str = ""
 ) -> Checked:
-    column = METRICS.get(name)
     measured = metrics.get(name)
-    header = (name if column is None else column.header(row.network)) + suffix
+    header = column(name).header(row.network) + suffix
     if measured is None:
         return Checked(name, header, expected, None, "missing")
     return Checked(name, header, expected, measured.mean, judge(measured.mean, expected))

@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ssdbench.metrics.metric import Metric
 from ssdbench.report.identity import identity, names
-from ssdbench.report.metric import METRICS, MetricColumn
+from ssdbench.report.metric import columns_of
 from ssdbench.report.rows import Result, Row
 from ssdbench.report.table import Cell, Column, Section, Table
 
@@ -94,7 +95,10 @@ def _pair(name: str, first: Row, second: Row) -> Pair:
     ):
         if old != new:
             return Pair(name, (), f"not comparable: {what} {old} and {new}")
-    found = (_difference(column, first, second) for column in METRICS.values())
+    found = (
+        _difference(column, first, second)
+        for column in columns_of((*first.records, *second.records)).values()
+    )
     return Pair(name, tuple(one for one in found if one is not None))
 
 
@@ -102,7 +106,7 @@ def _digests(row: Row) -> str:
     return ", ".join(sorted({record.network_digest[:12] for record in row.records}))
 
 
-def _difference(column: MetricColumn, first: Row, second: Row) -> Difference | None:
+def _difference(column: Metric, first: Row, second: Row) -> Difference | None:
     old, new = _by_seed(column, first), _by_seed(column, second)
     if not old or not new:
         return None
@@ -125,13 +129,13 @@ def _difference(column: MetricColumn, first: Row, second: Row) -> Difference | N
         error=error,
         paired=paired,
         seeds=min(len(old), len(new)),
-        verdict=verdict(difference, error, freedom, higher_is_better=column.higher_is_better)
+        verdict=verdict(difference, error, freedom, better=column.better)
         if math.isfinite(difference)
         else _of_no_number(old.values(), new.values()),
     )
 
 
-def _by_seed(column: MetricColumn, row: Row) -> dict[int, float]:
+def _by_seed(column: Metric, row: Row) -> dict[int, float]:
     values = {record.seed: column.value(record.metrics) for record in row.records}
     return {seed: value for seed, value in values.items() if value is not None}
 
@@ -161,7 +165,7 @@ def _of_no_number(old: Iterable[float], new: Iterable[float]) -> str:
     return BETTER if after else WORSE if before else SAME
 
 
-def verdict(difference: float, error: float | None, freedom: float, *, higher_is_better: bool | None) -> str:
+def verdict(difference: float, error: float | None, freedom: float, *, better: str | None) -> str:
     """Return what can be said of a difference with this standard error, which has ``freedom`` degrees of freedom.
 
     It counts where the two-sided t test at ``1 - CONFIDENCE`` rejects zero: beyond 12.7 standard errors for two seeds
@@ -175,9 +179,9 @@ def verdict(difference: float, error: float | None, freedom: float, *, higher_is
 
     if not abs(difference) > float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error:
         return NOISE
-    if higher_is_better is None:
+    if better is None:
         return DIFFERENT
-    return BETTER if (difference > 0) == higher_is_better else WORSE
+    return BETTER if (difference > 0) == (better == "higher") else WORSE
 
 
 def to_table(comparison: Comparison, first: str, second: str) -> Table:

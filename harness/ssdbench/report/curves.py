@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from ssdbench.report.frame import dotted
 from ssdbench.report.identity import HIDDEN, differences
 from ssdbench.report.method import method
-from ssdbench.report.metric import METRICS
+from ssdbench.report.metric import ordered
+from ssdbench.report.published import FIGURES
 from ssdbench.report.rows import Measured, Row
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import variant_of
@@ -41,12 +42,8 @@ class Chart:
     @property
     def metrics(self) -> list[str]:
         """Names of the metrics that any curve has, in table order; those of which one way is better."""
-        return [
-            name
-            for name, column in METRICS.items()
-            if column.higher_is_better is not None
-            and any(name in values for one in self.series for _, values in one.points)
-        ]
+        names = (name for one in self.series for _, values in one.points for name in values)
+        return [name for name, metric in ordered(names).items() if metric.better is not None]
 
 
 @dataclass(frozen=True)
@@ -199,7 +196,7 @@ def _series(name: str, rows: Sequence[Row], place: Callable[[Row], float | None]
 def _published(name: str, rows: Sequence[Row], place: Callable[[Row], float | None]) -> Series | None:
     points: dict[float, Values] = {}
     for row in rows:
-        figures = {metric: row.figure(metric) for metric in METRICS}
+        figures = {metric: row.figure(metric) for metric in FIGURES}
         values = {metric: Measured(float(text), None, 1) for metric, text in figures.items() if text}
         x = place(row)
         if values and x is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssdbench.errors import UsageError
 from ssdbench.report.curves import Chart, Series, charts
-from ssdbench.report.metric import METRICS
+from ssdbench.report.metric import column
 
 if TYPE_CHECKING:
     from ssdbench.report.document import SuiteReport
@@ -94,7 +94,7 @@ def _panel(axes: Any, chart: Chart, metric: str, paper: bool) -> None:
     if sum(len(text) for _, text in chart.ticks) > 40:
         axes.tick_params(axis="x", labelrotation=45)
     axes.set_xlabel(chart.axis)
-    axes.set_ylabel(METRICS[metric].header(chart.network))
+    axes.set_ylabel(column(metric).header(chart.network))
     axes.set_title(chart.title, fontsize=8, loc="left", wrap=True)
     axes.grid(axis="y", alpha=0.3, linewidth=0.6)
     axes.legend(frameon=False, fontsize=6.5)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ssdbench.errors import UsageError
 from ssdbench.report.layouts.shape import FIELDS
-from ssdbench.report.metric import METRICS
+from ssdbench.report.metric import columns_of
+from ssdbench.report.published import FIGURES
 from ssdbench.report.rows import NOT_RUN, Row
 from ssdbench.store.record import Record
 from ssdbench.suite.problems import did_you_mean
@@ -48,7 +49,7 @@ def choose(flat: Iterable[dict[str, Any]], columns: Sequence[str]) -> list[dict[
 
 def _deltas(row: Row, record: Record) -> dict[str, float]:
     """Measured minus published, of the metrics that the paper prints and that the FID network measured."""
-    values = {name: column.value(record.metrics) for name, column in METRICS.items()}
+    values = {name: column.value(record.metrics) for name, column in columns_of([record]).items()}
     return {
         f"delta.{name}": value - float(figure)
         for name, value in values.items()
@@ -111,11 +112,12 @@ def _flat_results(row: Row, suite: str, delta: bool) -> Iterable[dict[str, Any]]
         flat |= dict(record.metrics) if record else {}
         if row.published is not None:
             figures = row.published.figures
-            flat |= {f"paper.{name}": float(figures[name]) for name in METRICS if name in figures}
+            flat |= {f"paper.{name}": float(figures[name]) for name in FIGURES if name in figures}
             flat |= _deltas(row, record) if record is not None and delta else {}
         if record is not None:
             hidden = {"run", "run_yaml", "metrics", "stages", "seed"}
             provenance = record.model_dump(mode="json", exclude=hidden)
+            flat |= dotted({name: one.model_dump() for name, one in record.intervals.items()}, "interval.")
             flat |= dotted(provenance, prefix="record.")
         yield flat
 

@@ -1,57 +1,38 @@
-"""The metrics as columns: their names by network, which way is better, how many decimals."""
+"""The metrics as a table's columns: those that records have, whatever they are called under their network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import cache
 
-from ssdbench.metrics import names
-from ssdbench.metrics.names import INCEPTION
+from ssdbench.errors import SsdbenchError
+from ssdbench.metrics.catalog import METRICS, find_metric
+from ssdbench.metrics.metric import Metric
+from ssdbench.own import is_own
+from ssdbench.store.record import Record
 
 
-@dataclass(frozen=True)
-class MetricColumn:
-    """One metric. ``keys`` and ``decimals`` come in pairs: for the FID network, and for any other.
+@cache
+def column(key: str) -> Metric:
+    """Return the metric that a record, a baseline or a layout names.
 
-    The FID network's decimals are the paper's; others' values need not be of that size. ``short`` is the paper's name
-    for the column where it is not the metric's own. Of a diagnostic neither way is better.
+    One that is not to be found here, such as one of a module that is gone, is shown by its bare name, neither way being
+    better.
     """
-
-    name: str
-    keys: tuple[str, str]
-    higher_is_better: bool | None
-    decimals: tuple[int, int]
-    short: str | None = None
-
-    def value(self, metrics: Mapping[str, float]) -> float | None:
-        """Return this metric of a record, or None when it was not measured."""
-        for key in self.keys:
-            if key in metrics:
-                return metrics[key]
-        return None
-
-    def header(self, network: str, *, always_name: bool = False) -> str:
-        """Return the honest header and which way is better: ``FID ↓``, ``FD(effnet-lite0) ↓``.
-
-        See :func:`ssdbench.metrics.names.header`.
-        """
-        key = self.keys[network != INCEPTION]
-        arrow = {True: " ↑", False: " ↓", None: ""}[self.higher_is_better]
-        return names.header(key, network, short=self.short, always=always_name) + arrow
-
-    def format(self, value: float, network: str) -> str:
-        """Return ``value`` with the decimals for ``network``."""
-        return f"{value:.{self.decimals[network != INCEPTION]}f}"
+    try:
+        return find_metric(key)
+    except SsdbenchError:
+        title = key.partition(":")[2] if is_own(key) else key
+        return Metric(name=key, title=title, help="not found on this machine", better=None)
 
 
-METRICS: dict[str, MetricColumn] = {
-    column.name: column
-    for column in (
-        MetricColumn("is", ("is", "is"), True, (1, 2)),
-        MetricColumn("fid", ("fid", "fd"), False, (2, 2)),
-        MetricColumn("sfid", ("sfid", "sfd"), False, (2, 2)),
-        MetricColumn("precision", ("precision", "precision"), True, (2, 3), "Prec."),
-        MetricColumn("recall", ("recall", "recall"), True, (2, 3), "Rec."),
-        *(MetricColumn(name, (name, name), None, (3, 3)) for name in names.DIAGNOSTICS),
-    )
-}
+def columns_of(records: Iterable[Record]) -> dict[str, Metric]:
+    """Return the metrics that any of the records has, by name, in table order; ``fid`` stands for ``fd`` too."""
+    return ordered(key for record in records for key in record.metrics)
+
+
+def ordered(keys: Iterable[str]) -> dict[str, Metric]:
+    """Return the metrics of these names, by name: the built-in ones in table order, then the others as they come."""
+    found = {one.name: one for one in map(column, keys)}
+    order = [name for name in METRICS.builtin if name in found]
+    return {name: found[name] for name in dict.fromkeys([*order, *found])}

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ssdbench.methods import Trained
-from ssdbench.metrics.names import INCEPTION
-from ssdbench.report.published import PaperTable, grid_label
+from ssdbench.metrics.networks import INCEPTION, says_fid
+from ssdbench.report.metric import columns_of
+from ssdbench.report.published import FIGURES, PaperTable, grid_label
 from ssdbench.report.rows import Row
 from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.grids import walked_by
@@ -165,8 +166,8 @@ def row_notes(row: Row) -> list[str]:
         notes.append(f"{len(row.records)} of {len(row.results)} seeds: {story}")
     notes += _outdated(row)
     if row.published is not None and row.records:
-        if row.network != INCEPTION:
-            notes.append(f"the published figures are of the {INCEPTION} network and not shown")
+        if not says_fid(row.network):
+            notes.append(f"the published figures are of the {INCEPTION.name} network and not shown")
         elif row.published.samples not in (None, row.samples):
             notes.append(
                 f"{row.samples:,} samples, where the published figures take {row.published.samples:,}"
@@ -225,7 +226,9 @@ def table_notes(rows: Sequence[Row], paper: PaperTable | None, *, delta: bool = 
         notes.append(scale)
     if any(measured.spread is not None for row in rows for measured in row.metrics.values()):
         notes.append("± is the sample standard deviation over the seeds.")
-    if any(row.figure("fid") or row.figure("is") for row in rows):
+    measured_by = columns_of(record for row in rows for record in row.records)
+    notes += [f"{metric.note}." for metric in measured_by.values() if metric.note]
+    if any(row.figure(name) for row in rows for name in FIGURES):
         difference = ", then measured minus published" if delta else ""
         notes.append(f"In parentheses: the figures of the paper{difference}.")
     if paper is not None and any(row.published is not None for row in rows):

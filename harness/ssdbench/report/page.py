@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ssdbench import __version__
 from ssdbench.report.curves import Chart, Series, charts
 from ssdbench.report.identity import call, names
-from ssdbench.report.metric import METRICS
+from ssdbench.report.metric import column
 from ssdbench.report.rows import Row
 from ssdbench.report.table import Cell, Column, Section, Table
 from ssdbench.store import Record, Store, now
@@ -132,7 +132,7 @@ def _chart(chart: Chart) -> dict[str, Any]:
         "metrics": [
             {
                 "name": name,
-                "header": METRICS[name].header(chart.network),
+                "header": column(name).header(chart.network),
                 "series": [one for one in (_curve(series, name) for series in chart.series) if one],
             }
             for name in chart.metrics

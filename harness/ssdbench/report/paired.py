@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ssdbench.report.identity import HIDDEN
-from ssdbench.report.metric import METRICS
+from ssdbench.report.metric import columns_of
 from ssdbench.report.rows import Measured, Row
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import variant_of
@@ -37,8 +37,8 @@ def ratios(row: Row, base: Row) -> dict[str, Measured]:
     """
     before = {record.seed: record.metrics for record in base.records}
     found = {}
-    for name, column in METRICS.items():
-        if column.higher_is_better is None:
+    for name, column in columns_of(row.records).items():
+        if column.better is None:
             continue
         values = []
         for record in row.records:

@@ -11,8 +11,9 @@ from functools import cached_property
 from pydantic import ValidationError
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.names import INCEPTION
-from ssdbench.report.metric import METRICS
+from ssdbench.metrics.catalog import standard
+from ssdbench.metrics.networks import says_fid
+from ssdbench.report.metric import columns_of
 from ssdbench.report.published import PaperRow, PaperTable
 from ssdbench.store.record import Record
 from ssdbench.suite.schema import ResolvedRun
@@ -114,11 +115,17 @@ class Row:
         """Images behind each seed's metrics."""
         return self.records[0].samples if self.records else self.run.eval.samples
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Names of the metrics that the run asks for."""
+        names = self.run.eval.metrics
+        return tuple(metric.name for metric in standard()) if names is None else names
+
     @cached_property
     def metrics(self) -> dict[str, Measured]:
         """Measured metrics by column name; ``fid`` and ``sfid`` stand for any network's distances."""
         measured = {}
-        for name, column in METRICS.items():
+        for name, column in columns_of(self.records).items():
             values = [column.value(record.metrics) for record in self.records]
             present = [value for value in values if value is not None]
             if present:
@@ -127,7 +134,7 @@ class Row:
 
     def figure(self, metric: str) -> str | None:
         """Return the published figure for ``metric`` as printed; None for another network's metric."""
-        if self.published is None or self.network != INCEPTION:
+        if self.published is None or not says_fid(self.network):
             return None
         return self.published.figures.get(metric)
 

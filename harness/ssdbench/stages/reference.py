@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from ssdbench.metrics.networks import network_flops
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON, Source, StageSpec, with_notes
 
@@ -38,7 +39,7 @@ class ReferenceSpec(StageSpec):
 
     def flops(self) -> float:
         """As scoring."""
-        return self.count * (11.4e9 if self.network == "inception" else 0.07e9)
+        return self.count * network_flops(self.network)
 
     def disk_bytes(self) -> float:
         """Features in float16 and moments."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
+from ssdbench.metrics.networks import network_flops
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON, Source, StageSpec
 
@@ -13,14 +16,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ssdbench.metrics.evaluate import Part
+
 GRID_ROWS, GRID_COLUMNS = 8, 16
 
 
 class ScoreSpec(StageSpec):
     """Roles: ``samples/00000``, ``samples/00001``, ... in order, and ``reference`` unless the source names one.
 
-    Diagnostics hang on further roles: ``trajectory``, samples of the same first indices by a fine solver, and
-    ``training``, the statistics of the training images.
+    A metric with a network of its own has the role ``reference/<network>``, unless ``references`` names its source.
+    Some metrics hang on further roles, which they name as ``given``: ``trajectory``, samples of the same first indices
+    by a fine solver; ``training``, the statistics of the training images; and ``captions``, those that were sampled.
     """
 
     KIND: ClassVar[Literal["score"]] = "score"
@@ -30,15 +36,23 @@ class ScoreSpec(StageSpec):
     weights: Source
     reference: Source | None = None
     samples: int
+    metrics: tuple[str, ...] = ()
+    """Their names in table order; none: the standard ones."""
+    sources: dict[str, Source] = Field(default_factory=dict)
+    """Modules of metrics that are not built in, by the metrics' names."""
+    networks: dict[str, Source] = Field(default_factory=dict)
+    """Weights of further networks that metrics have of their own."""
+    references: dict[str, Source] = Field(default_factory=dict)
+    """Reference files for these networks; those of which there is no file have a role."""
 
     @property
     def title(self) -> str:
         """Network and sample count."""
-        return f"score {self.samples} images, {self.network}"
+        return f"score {self.samples} images, {', '.join((self.network, *self.networks))}"
 
     def flops(self) -> float:
-        """The Inception takes 11 GFLOP an image, EfficientNet-Lite0 at 64 pixels a fortieth of it."""
-        return self.samples * (11.4e9 if self.network == "inception" else 0.07e9)
+        """A pass through each network."""
+        return self.samples * sum(map(network_flops, (self.network, *self.networks)))
 
     def disk_bytes(self) -> float:
         """A table of numbers and a picture."""
@@ -53,17 +67,12 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     from safetensors import safe_open
 
     from ssdbench.data.pictures import save_grid
+    from ssdbench.data.texts import read_captions
     from ssdbench.errors import Interrupted
-    from ssdbench.metrics import diagnostics
-    from ssdbench.metrics.evaluate import compare
-    from ssdbench.metrics.features import image_statistics
-    from ssdbench.metrics.networks import load_network
-    from ssdbench.metrics.reference import load_reference, open_reference
+    from ssdbench.metrics.evaluate import measure
+    from ssdbench.metrics.reference import load_reference
 
     shards = [inputs[role] / "samples.safetensors" for role in sorted(inputs) if role.startswith("samples/")]
-    path = (
-        inputs["reference"] / "reference.safetensors" if spec.reference is None else Path(spec.reference.path)
-    )
 
     def batches() -> Iterator[np.ndarray]:
         left = spec.samples
@@ -76,40 +85,63 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
                     raise Interrupted("stopped while scoring")
                 yield images[start : start + 100]
 
-    # A network of the user's own may bring its weights along, without a file.
-    weights = Path(spec.weights.path) if spec.weights.path else None
-    network = load_network(spec.network, weights, runtime.device)
-    reference = open_reference(path, network)
-    reference.check(network)
-    statistics = image_statistics(
-        batches(), network, lambda done: runtime.report(done, spec.samples, "images")
-    )
-    result = compare(statistics, network, reference)
-    extra: dict[str, float] = {}
+    given: dict[str, object] = {}
     if "trajectory" in inputs:
         exact = _latents([inputs["trajectory"] / "samples.safetensors"])
-        extra |= diagnostics.trajectory_error(_latents(shards, len(exact)), exact)
-    missing = dict(result.missing)
-    if "training" in inputs and reference.features is None:
-        missing["memorisation"] = f"the reference {reference.data!r} has no images or features"
-    elif "training" in inputs:
-        training = load_reference(inputs["training"] / "reference.safetensors")
-        assert training.features is not None  # a reference stage computes them
-        assert reference.features is not None
-        extra |= diagnostics.memorisation(statistics.features, training.features, reference.features)
+        given["trajectory"] = (_latents(shards, len(exact)), exact)
+    if "captions" in inputs:
+        given["captions"] = read_captions(inputs["captions"], spec.samples)
+    if "training" in inputs:
+        given["training"] = load_reference(inputs["training"] / "reference.safetensors")
+    parts, missing = _parts(spec, inputs, runtime.device, given)
+    result = measure(
+        batches(),
+        parts,
+        given=given,
+        intervals=True,
+        progress=lambda done: runtime.report(done, spec.samples, "images"),
+    )
     content = {
-        "metrics": result.metrics | extra,
-        "network": network.name,
-        "network_digest": network.digest,
+        "metrics": result.metrics,
+        "intervals": {key: interval._asdict() for key, interval in result.intervals.items()},
+        "network": result.network,
+        "network_digest": result.network_digest,
         "samples": result.samples,
-        "reference_samples": reference.count,
+        "reference_samples": parts[0].reference.count,
         "stamps": list(result.stamps),
-        "missing": missing,
+        "missing": missing | result.missing,
     }
     (output / "metrics.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     with safe_open(shards[0], framework="np") as tensors:
         save_grid(tensors.get_tensor("images")[: GRID_ROWS * GRID_COLUMNS], output / "grid.png", GRID_COLUMNS)
     return content
+
+
+def _parts(
+    spec: ScoreSpec, inputs: dict[str, Path], device: str, given: Collection[str]
+) -> tuple[list[Part], dict[str, str]]:
+    """What each network measures, the run's own first; and why a metric has no reference under its network."""
+    from ssdbench.metrics.catalog import METRICS, chosen
+    from ssdbench.metrics.evaluate import Part
+    from ssdbench.metrics.networks import load_network
+    from ssdbench.metrics.reference import open_reference
+
+    metrics = list(chosen(spec.metrics or None))
+    metrics += [one for one in METRICS.builtin.values() if one.given and set(one.given) <= set(given)]
+    parts = []
+    for name in (spec.network, *spec.networks):
+        first = name == spec.network
+        source = spec.reference if first else spec.references.get(name)
+        role = "reference" if first else f"reference/{name}"
+        path = inputs[role] / "reference.safetensors" if source is None else Path(source.path)
+        weights = spec.weights if first else spec.networks[name]
+        # A network of the user's own may bring its weights along, without a file.
+        network = load_network(name, Path(weights.path) if weights.path else None, device)
+        own = tuple(one for one in metrics if (one.network or spec.network) == name)
+        parts.append(Part(network, open_reference(path, network), own))
+    measured = {one.name for part in parts for one in part.metrics}
+    missing = {one.name: "the reference has no images" for one in metrics if one.name not in measured}
+    return parts, missing
 
 
 def _latents(shards: Sequence[Path], count: int | None = None) -> NDArray[np.floating]:

@@ -21,6 +21,8 @@ from ssdbench.store.verifier import Signature, signature_of
 
 log = logging.getLogger(__name__)
 
+INTERVALS = "intervals"  # of the score stage's facts
+
 
 class _Frozen(BaseModel):
     # A metric may honestly be infinite or undefined; JSON's null would lose which.
@@ -46,6 +48,14 @@ class StageRecord(_Frozen):
     inputs: dict[str, Hex64] = {}
     peak_gpu_mb: float | None = None
     facts: dict[str, JsonValue] = {}
+
+
+class Bounds(_Frozen):
+    """A 95 % confidence interval of a metric, and how it was found."""
+
+    low: float
+    high: float
+    method: str
 
 
 class Record(_Frozen):
@@ -83,6 +93,20 @@ class Record(_Frozen):
     sources: str
     thumbnail: str | None = None
     created: str
+
+    @property
+    def intervals(self) -> dict[str, Bounds]:
+        """Confidence intervals of the metrics, by name; none of a record that was made before there were any.
+
+        They stand among the facts of the score stage, where versions of before pass over them.
+        """
+        facts = self.stages[self.key].facts if self.key in self.stages else {}
+        found = facts.get(INTERVALS)
+        return (
+            {name: Bounds.model_validate(one) for name, one in found.items()}
+            if isinstance(found, dict)
+            else {}
+        )
 
 
 def record_name(key: str) -> str:

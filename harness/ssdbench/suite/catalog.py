@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ssdbench.methods import METHODS
+from ssdbench.metrics.catalog import METRICS
+from ssdbench.metrics.networks import NETWORKS
 from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.suite.models import MODELS, ModelFacts, download
 
@@ -104,13 +106,6 @@ DATASETS: dict[str, DatasetFacts] = {
     ),
 }
 
-NETWORKS: dict[str, Fact] = {
-    "inception": Fact("the 2015 TensorFlow Inception of the published FID"),
-    "effnet-lite0": Fact(
-        "ImageNet EfficientNet-Lite0, comes with the installation; its distances are no FID"
-    ),
-}
-
 _ADM = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/ref_batches/imagenet"
 
 REFERENCES: dict[str, ReferenceFacts] = {
@@ -191,6 +186,7 @@ __all__ = [
     "DATASETS",
     "GRIDS",
     "LAYOUTS",
+    "METRICS",
     "MODELS",
     "NETWORKS",
     "REFERENCES",

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ssdbench.collector import collector_paused
-from ssdbench.metrics.names import lacking_counts
+from ssdbench.metrics.catalog import KEYS, lacking_counts
 from ssdbench.samplers import NONE
 from ssdbench.suite.author import SuiteFile
 from ssdbench.suite.checking import starts_far_from_noise
@@ -257,7 +257,9 @@ class _Resolver:
                 self._problems.add(origin(layers, [key]) or row.mark, key, describe(error))
             return []
         place = origin(layers, ["eval.samples"]) or row.mark
-        for note in lacking_counts(first.eval.network, first.eval.samples, None):
+        names = first.eval.metrics
+        known = None if names is None else [KEYS[name] for name in names if name in KEYS]
+        for note in lacking_counts(first.eval.network, first.eval.samples, None, known):
             self._few.setdefault(f"{place}: {note}")
         self._note_repeat(values, named, seeds, row.mark)
         return [first, *(first.model_copy(update={"seed": other}) for other in seeds[1:])]

@@ -20,6 +20,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS
+from ssdbench.metrics.catalog import askable
 from ssdbench.own import PATTERN as OWN_PATTERN
 from ssdbench.suite import catalog
 from ssdbench.suite.problems import did_you_mean
@@ -93,6 +94,7 @@ DataName = Annotated[
 ]
 GridName = Annotated[_Name, _known("grid", catalog.GRIDS, OWN_PATTERN)]
 NetworkName = Annotated[_Name, _known("network", catalog.NETWORKS, OWN_PATTERN)]
+MetricName = Annotated[_Name, _known("metric", askable(), OWN_PATTERN)]
 ReferenceName = Annotated[_Name, _known("reference", catalog.REFERENCES, FILE_PATTERN)]
 LayoutName = Annotated[str, _known("layout", catalog.LAYOUTS)]
 VariantText = Annotated[

@@ -21,6 +21,7 @@ from ssdbench.samplers.grids import EVEN
 from ssdbench.suite.names import (
     DataName,
     GridName,
+    MetricName,
     ModelName,
     NetworkName,
     ReferenceName,
@@ -276,6 +277,11 @@ class Eval(Frozen):
         description="Reference statistics: a known name, an .npz file or a folder."
     )
     network: NetworkName = Field("inception", description="Feature network of the metrics.")
+    metrics: Annotated[tuple[MetricName, ...], BeforeValidator(_listed), Field(min_length=1)] | None = Field(
+        None,
+        description="What is measured: names of `ssdbench list metrics`, or package.module:NAME; null: FID, sFID, IS,"
+        " precision and recall (FD and sFD under another network).",
+    )
     weights: Text | None = Field(
         None, description="File with the network's weights; null: where they usually are."
     )

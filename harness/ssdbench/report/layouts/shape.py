@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ssdbench.errors import UsageError
-from ssdbench.metrics.names import DIAGNOSTICS
+from ssdbench.metrics.catalog import KEYS, METRICS
+from ssdbench.own import is_own
 from ssdbench.report.method import DASH, method, rank, training
-from ssdbench.report.metric import METRICS
+from ssdbench.report.metric import column, columns_of, ordered
 from ssdbench.report.published import grid_label, sampler_label
 from ssdbench.report.rows import Row
 from ssdbench.samplers import SAMPLERS
@@ -20,9 +21,6 @@ Order = Literal["suite", "nfe"]
 
 COSTS = frozenset({"train", "frozen", "trained", "seconds"})
 """Fields that tell something even where all rows that have one have the same."""
-
-
-_ALIASES = {"fd": "fid", "sfd": "sfid"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Layout:
     gives each of its values a heading. Within a section rows keep the suite's order, or go by falling NFE,
     model and method as the paper prints them. The best is sought among rows equal in ``compare``. ``heading``
     stands over the rows' names. ``across``: the best is sought among all sides, not within each. ``chosen``: the
-    metrics are all that is wanted, diagnostics are not added.
+    metrics are all that is wanted, others are not added.
     """
 
     name: str
@@ -68,23 +66,31 @@ class Layout:
         """
         if not columns:
             return self
-        names = [_ALIASES.get(name, name) for name in columns]
-        known = [*FIELDS, *METRICS]
-        for name in names:
-            if name not in known:
+        for name in columns:
+            if name not in FIELDS and name not in METRICS and name not in KEYS and not is_own(name):
+                known = [*FIELDS, *METRICS]
                 raise UsageError(f"--columns: there is no {name!r} in tables{did_you_mean(name, known)}")
         return replace(
             self,
-            fields=tuple(name for name in names if name in FIELDS and name != "method"),
-            metrics=tuple(name for name in names if name in METRICS),
+            fields=tuple(name for name in columns if name in FIELDS and name != "method"),
+            metrics=tuple(column(name).name for name in columns if name not in FIELDS),
             optional=False,
             chosen=True,
         )
 
     def shown_metrics(self, rows: Sequence[Row]) -> list[str]:
-        """Return the layout's metrics, and the diagnostics that any row has unless the columns were chosen."""
-        others = [name for name in DIAGNOSTICS if any(name in row.metrics for row in rows)]
-        return [*self.metrics, *(others if not self.chosen else ())]
+        """Return the layout's metrics that any row asks for, and what any asks for or has besides the standard ones.
+
+        Where columns were chosen, it is these alone.
+        """
+        if self.chosen or not rows:
+            return list(self.metrics)
+        asked = ordered(name for row in rows for name in row.asked)
+        others = asked | columns_of(record for row in rows for record in row.records)
+        return [
+            *(name for name in self.metrics if name in asked),
+            *(name for name, metric in others.items() if not metric.standard and name not in self.metrics),
+        ]
 
     def arrange(self, rows: Sequence[Row]) -> list[Row]:
         """Return ``rows`` in the order of the table."""
