@@ -21,7 +21,7 @@ NUMBERS = itertools.count()
 FILES = ("guided.py", "guided_loss.py", "guided.yaml")
 
 
-def ssdbench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def ssdbench(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "ssdbench", *arguments],
         capture_output=True,
@@ -30,7 +30,7 @@ def ssdbench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "COLUMNS": "200"},
     )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-3000:]
     return done
 
 
@@ -65,9 +65,11 @@ def test_it_goes_from_yaml_to_the_table_and_the_page(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     assert "0 stages run" in ssdbench(tmp_path, "run", "guided.yaml").stderr
 
-    # What it made can be shown where the method is not.
+    # Its records can be read where the method is not; its suite needs it, and says so with the place.
     (tmp_path / "guided.py").rename(tmp_path / "elsewhere.py")
-    assert "guided:GUIDED" in ssdbench(tmp_path, "report", "--format", "html").stdout
+    assert "dit-mini, guided:GUIDED, ddim" in ssdbench(tmp_path, "compare", "results", "results").stdout
+    failed = ssdbench(tmp_path, "report", "guided.yaml", code=2)
+    assert "guided.yaml:12:15: variant: guided:GUIDED: the module 'guided' cannot be found" in failed.stderr
 
 
 def test_an_installed_package_offers_it_by_name(tmp_path: Path) -> None:
