@@ -257,8 +257,9 @@ def _best(rows: Sequence[Row], layout: Layout) -> set[tuple[int, str]]:
             facts = (row.network, row.reference, row.samples)
             groups.setdefault((*facts, *(FIELDS[key].show(row) for key in keys)), []).append(row)
     best: set[tuple[int, str]] = set()
+    shown = layout.shown_metrics(rows)
     for group in groups.values():
-        for name in layout.shown_metrics(rows):
+        for name in shown:
             metric = column(name)
             if metric.better is None:
                 continue
