@@ -55,7 +55,7 @@ def test_the_digest_of_a_users_network_covers_source_and_weights(tmp_path):
 @pytest.mark.parametrize("name", ["inceptoin", "a.b:", ":c", "a b"])
 def test_unknown_names(name):
     for function in (available, load_network):
-        with pytest.raises(UsageError, match=r"expected inception, .*14 or package.module:NAME"):
+        with pytest.raises(UsageError, match=r"expected inception, .*garments or package.module:NAME"):
             function(name)
 
 

@@ -400,6 +400,43 @@ def test_diagnostics_add_inputs_to_the_score_and_move_no_other_key(tmp_path: Pat
     assert (training.dataset, training.count) == ("fashion-mnist", 10_000)
 
 
+def test_metrics_of_another_network_are_of_the_same_samples_and_take_a_reference_where_they_need_one(
+    tmp_path: Path,
+) -> None:
+    asked = "[fd, {}]"
+    plain = graph_of(tmp_path, "  - {variant: base}\n")
+    rows = {
+        metrics: graph_of(tmp_path, "  - {variant: base, eval: {metrics: " + asked.format(metrics) + "}}\n")
+        for metrics in ("precision", "is@garments", "class_accuracy@garments", "kid@garments")
+    }
+    for metrics, graph in rows.items():
+        assert plain.nodes.keys() - graph.nodes.keys() == set(plain.targets), metrics
+        [score] = specs(graph, ScoreSpec)
+        assert list(score.networks) == ["garments"] * ("@" in metrics)
+        assert score.labels == metrics.startswith("class_accuracy")
+        references = {role for role in score.inputs if role.startswith("reference")}
+        assert references == ({"reference/garments"} if metrics.startswith("kid") else set())
+
+
+def test_classes_of_other_data_than_the_classifiers_are_told_and_left_out(tmp_path: Path) -> None:
+    graph = graph_of(
+        tmp_path,
+        "  - {model: sd-mini, variant: base,"
+        " eval: {reference: fashion-captions-a, metrics: [fd, class_accuracy@garments]}}\n"
+        "  - {variant: base, eval: {metrics: [fd, class_accuracy]}}\n"
+        "  - {variant: base, eval: {metrics: [class_accuracy]}}\n",
+    )
+    captions, wrong, nothing = graph.runs
+    assert (
+        "no class_accuracy@garments: the samples' labels are of fashion-captions, garments knows"
+        in captions.notes[0]
+    )
+    assert "no class_accuracy: the samples' labels are of fashion-mnist, effnet-lite0 knows" in wrong.notes[0]
+    assert all(score.metrics == ("fid",) and not score.labels for score in specs(graph, ScoreSpec))
+    assert nothing.target is None
+    assert "effnet-lite0 knows classes of no data set" in nothing.missing[0]
+
+
 def test_synthetic_data_is_the_base_models_own_from_other_noise(tmp_path: Path) -> None:
     graph = graph_of(
         tmp_path,

@@ -80,6 +80,7 @@ def evaluate(
     result = measure(
         samples.batches if limit is None else first(samples.batches, limit),
         [Part(network, against, own), *others],
+        given={} if samples.labels is None else {"labels": samples.labels},
         intervals=intervals,
         progress=progress,
     )
@@ -176,11 +177,12 @@ def best_device(name: str | None) -> str:
 
 @dataclass(frozen=True)
 class _Source:
-    """Batches, to be read once; ``notes(order)`` is what is known of them then."""
+    """Batches, to be read once; ``notes(order)`` is what is known of them then; ``labels`` (N,) or None."""
 
     batches: Iterator[NDArray[np.uint8]]
     notes: Callable[[bool], Sequence[str]] = lambda order: ()
     name: str = "images"
+    labels: NDArray[np.integer] | None = None
 
 
 def _source(images: Images, resolution: int | None) -> _Source:
@@ -193,11 +195,12 @@ def _source(images: Images, resolution: int | None) -> _Source:
     else:
         if resolution is not None:
             raise UsageError("resolution: arrays are measured as they are; files and data sets are resized")
-        images = getattr(images, "pixels", images)  # of a data set
-        return _Source(batches_of(images), name=f"{type(images).__name__} of images")
+        labels = getattr(images, "labels", None)  # of a data set, as its pixels
+        images = getattr(images, "pixels", images)
+        return _Source(batches_of(images), name=f"{type(images).__name__} of images", labels=labels)
     if found.count == 0:
         raise InputError(f"{found.name}: holds no images")
-    return _Source(found.batches(), lambda order: found.notes(order=order), found.name)
+    return _Source(found.batches(), lambda order: found.notes(order=order), found.name, found.labels)
 
 
 def _reference(
@@ -236,7 +239,7 @@ def _others(
         InputError: such a network is not there, or the reference can be read but once.
 
     """
-    from ssdbench.metrics.evaluate import Part
+    from ssdbench.metrics.evaluate import Part, no_reference
     from ssdbench.metrics.networks import load_network
     from ssdbench.metrics.reference import Reference
     from ssdbench.metrics.references import reference_images
@@ -246,6 +249,10 @@ def _others(
     for name in dict.fromkeys(one.network for one in wanted.values() if one.network not in (None, called)):
         assert name is not None
         own = {key: metric for key, metric in wanted.items() if metric.network == name}
+        if all(metric.reference is None for metric in own.values()):
+            network = load_network(name, None, best_device(device))
+            parts.append(Part(network, no_reference(network), tuple(own.values())))
+            continue
         bare = isinstance(reference, Reference)
         if isinstance(reference, str | Path):
             bare = reference_images(*reference_place(str(reference), name, resolution, images=True)) is None

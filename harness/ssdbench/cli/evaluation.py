@@ -70,12 +70,17 @@ def _measured(
 ) -> dict[str, Any]:
     from ssdbench.metrics.evaluate import lacking, measure
 
+    given = {} if samples.labels is None else {"labels": samples.labels}
     for part in parts:
-        missing |= lacking(part, samples.count)
+        missing |= lacking(part, samples.count, given)
     _refuse(missing, wanted)
     with counting("samples") as progress:
         result = measure(
-            samples.batches(), parts, intervals=request.intervals, progress=progress(samples.count)
+            samples.batches(),
+            parts,
+            given=given,
+            intervals=request.intervals,
+            progress=progress(samples.count),
         )
     result.missing.update(missing)
     return content_of(result, samples, parts[0].reference.count, wanted, remarks)
@@ -129,8 +134,10 @@ def _other_networks(
     for key, metric in wanted.items():
         if metric.network in (None, request.network):
             continue
-        images = reference_images(*_reference_place(reference, request, metric.network))
-        lack = _NO_IMAGES if images is None else metric.too_few(None, images.count)
+        lack = None
+        if metric.reference is not None:
+            images = reference_images(*_reference_place(reference, request, metric.network))
+            lack = _NO_IMAGES if images is None else metric.too_few(None, images.count)
         if lack is not None:
             missing[key] = lack
         elif metric.network not in networks:
@@ -140,14 +147,17 @@ def _other_networks(
 
 def _other_part(name: str, network: FeatureNetwork, wanted: dict[str, Metric], request: Request) -> Part:
     """The metrics of a network of their own, and the reference under it."""
-    from ssdbench.metrics.evaluate import Part
+    from ssdbench.metrics.evaluate import Part, no_reference
     from ssdbench.metrics.references import find_reference
 
     assert request.reference is not None
+    own = tuple(metric for metric in wanted.values() if metric.network == name)
+    if all(metric.reference is None for metric in own):
+        return Part(network, no_reference(network), own)
     place, resolution = _reference_place(request.reference, request, name)
     with counting(f"reference, {name}") as progress:
         reference = find_reference(place, network, resolution=resolution, progress=progress(None))
-    return Part(network, reference, tuple(metric for metric in wanted.values() if metric.network == name))
+    return Part(network, reference, own)
 
 
 def _samples(place: str, request: Request) -> ImageSource:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ssdbench.declaration import Catalog
 from ssdbench.errors import InputError, UsageError
 from ssdbench.metrics.metric import SHARE, Called, Metric
-from ssdbench.metrics.networks import DINOV2
+from ssdbench.metrics.networks import DINOV2, NETWORKS, find_network
 from ssdbench.own import is_own
 
 JACKKNIFE = (
@@ -131,11 +132,30 @@ FD_DINOV2 = replace(
     note="FD-DINOv2 resizes as torch-fidelity does, without antialiasing, where the authors' code takes bicubic",
 )
 
+CLASS_ACCURACY = Metric(
+    name="class_accuracy",
+    help="share of the samples that a classifier of their data takes for the class that they were made as",
+    title="Class accuracy",
+    short="Acc.",
+    cite="[Shmelkov et al. 2018](https://arxiv.org/abs/1807.09499), GAN-test",
+    body="ssdbench.metrics.class_accuracy:ClassAccuracy",
+    better="higher",
+    unit=SHARE,
+    low=0.0,
+    high=1.0,
+    definition="the share of samples whose largest logit is that of their label; of networks alone whose logits are the"
+    " classes of the samples' data",
+    interval="Wilson's interval",
+    taps=("logits",),
+    given=("labels",),
+    least=1,
+)
+
 TRAJECTORY = Metric(
     name="trajectory",
     help="root mean square distance of samples from those of a fine solver, from the same noise (eval.trajectory)",
     title="Trajectory error",
-    cite="Hairer, Nørsett and Wanner 1993, ch. II.3 (global error)",
+    cite="the global error of Hairer, Nørsett and Wanner 1993, ch. II.3, as a root mean square",
     body="ssdbench.metrics.diagnostics:TrajectoryError",
     better=None,
     unit="the sampled space's",
@@ -144,6 +164,7 @@ TRAJECTORY = Metric(
     " eval.trajectory DDIM steps from the same noise and label",
     interval="delta method: the standard error of the mean square over samples, by twice the root",
     given=("trajectory",),
+    setting="trajectory",
     least=1,
 )
 
@@ -151,7 +172,7 @@ NEAREST = Metric(
     name="nearest_training",
     help="mean distance to the nearest training image (eval.memorisation)",
     title="Nearest training image",
-    cite="[Meehan et al. 2020](https://arxiv.org/abs/2004.05675)",
+    cite="the mean of the distances that the test of [Meehan et al. 2020](https://arxiv.org/abs/2004.05675) ranks",
     body="ssdbench.metrics.diagnostics:Memorisation",
     better=None,
     unit="feature units",
@@ -161,6 +182,7 @@ NEAREST = Metric(
     taps=("pooled",),
     reference="features",
     given=("training",),
+    setting="memorisation",
     least=1,
     least_reference=1,
 )
@@ -170,6 +192,8 @@ NEARER = replace(
     name="nearer_training",
     help="share of samples that are nearer to a training than to a reference image (eval.memorisation)",
     title="Nearer to training",
+    cite="this package's; the test of [Meehan et al. 2020](https://arxiv.org/abs/2004.05675) asks the same of held-out"
+    " images' distances to the training images",
     unit=SHARE,
     high=1.0,
     interval="Wilson's interval",
@@ -177,7 +201,7 @@ NEARER = replace(
     " model treats both alike, 1 where it copies",
 )
 
-BUILTIN = (FID, SFID, IS, PRECISION, RECALL, KID, FD_DINOV2, TRAJECTORY, NEAREST, NEARER)
+BUILTIN = (FID, SFID, IS, PRECISION, RECALL, KID, FD_DINOV2, CLASS_ACCURACY, TRAJECTORY, NEAREST, NEARER)
 """In the order of a table's columns."""
 
 METRICS: Catalog[Metric] = Catalog(Metric, BUILTIN)
@@ -187,14 +211,22 @@ KEYS = {key: metric for metric in BUILTIN for key in metric.keys}
 _TITLES = {title.casefold() for one in BUILTIN for title in (one.title, *(one.elsewhere or ())[1:])}
 
 
+UNDER = "@"
+"""``is@garments`` is the metric ``is`` under the network ``garments``, whatever network the run's others have."""
+
+
 def find_metric(name: str) -> Metric:
     """Return the metric that a suite, an option or a record names; ``fd`` is ``fid`` under another network.
 
-    One of the user's own keeps the name by which it is found, so that it can be found again.
+    ``METRIC@NETWORK`` is a metric under a network of its own. A metric of the user's own keeps the name by which it is
+    found, so that it can be found again.
 
     Raises InputError for one that cannot be imported, or that bears a built-in metric's title;
     UsageError for no metric.
     """
+    plain, at, network = name.partition(UNDER)
+    if at:
+        return _under(find_metric(plain), network)
     if name in KEYS:
         return KEYS[name]
     found = METRICS.find(name)
@@ -205,10 +237,52 @@ def find_metric(name: str) -> Metric:
     return replace(found, name=name, title=found.label, output=found.output or found.name)
 
 
+def _under(metric: Metric, network: str) -> Metric:
+    """Return a metric under a network of its own. Raises InputError for one that has its own already."""
+    if metric.network is not None:
+        raise InputError(
+            f"{metric.name}{UNDER}{network}: {metric.name} is of the network {metric.network} alone"
+        )
+    called = find_network(network).name
+    return replace(
+        metric,
+        name=f"{metric.key(called)}{UNDER}{network}",
+        title=metric.title_for(called, always=True),
+        short=metric.title_for(called, short=True, always=True),
+        network=network,
+        output=metric.output or metric.name,
+        standard=False,
+        elsewhere=None,
+        decimals=metric.places(called),
+        printed=None,
+    )
+
+
+def names_metric(name: str) -> bool:
+    """Whether a name is a metric's by its form: built-in, or of the user's own, whose module is not imported."""
+    plain, at, network = name.partition(UNDER)
+    return (plain in KEYS or plain in METRICS or is_own(plain)) and (
+        not at or network in NETWORKS or is_own(network)
+    )
+
+
+def metric_files(name: str) -> tuple[Path, ...]:
+    """Return the source files of a metric that is not built in; none of a built-in one. Raises InputError."""
+    plain = name.partition(UNDER)[0]
+    return () if plain in KEYS else METRICS.sources(plain)
+
+
 def askable() -> tuple[str, ...]:
-    """Return the names by which a suite may ask for metrics; those that need more than images have own settings."""
-    names = (key for metric in METRICS.values() if not metric.given for key in metric.keys)
-    return tuple(dict.fromkeys(names))
+    """Return the names by which ``eval.metrics`` may ask for metrics, of the run's network and of others."""
+    asked = [metric for metric in METRICS.values() if not metric.setting]
+    others = [
+        f"{metric.key(network.name)}{UNDER}{network.name}"
+        for network in NETWORKS.builtin.values()
+        for metric in asked
+        if metric.network is None and metric.taps and network.dims is not None
+        if all(map(network.dims.of, metric.taps)) and (network.classes or "labels" not in metric.given)
+    ]
+    return tuple(dict.fromkeys([*(key for metric in asked for key in metric.keys), *others]))
 
 
 def standard() -> tuple[Metric, ...]:
@@ -216,16 +290,24 @@ def standard() -> tuple[Metric, ...]:
     return tuple(metric for metric in METRICS.builtin.values() if metric.standard)
 
 
+def in_table_order(metrics: Iterable[Metric]) -> dict[str, Metric]:
+    """Return metrics by name: the built-in ones in table order, under any network, then others as they come."""
+    order = {key: place for place, metric in enumerate(BUILTIN) for key in metric.keys}
+
+    def place(name: str) -> tuple[int, bool]:
+        plain, at, _ = name.partition(UNDER)
+        return order.get(plain, len(order)), bool(at)
+
+    found = {metric.name: metric for metric in metrics}
+    return {name: found[name] for name in sorted(found, key=place)}
+
+
 def chosen(names: Sequence[str] | None) -> tuple[Metric, ...]:
     """Return the metrics of these names, in table order; the standard ones for None.
 
     Raises as :func:`find_metric`.
     """
-    if names is None:
-        return standard()
-    found = {metric.name: metric for metric in map(find_metric, names)}
-    order = [name for name in METRICS.builtin if name in found]
-    return tuple(found[name] for name in dict.fromkeys([*order, *found]))
+    return standard() if names is None else tuple(in_table_order(map(find_metric, names)).values())
 
 
 def named_under(network: str, names: Sequence[str] | None, option: str) -> dict[str, Metric]:
@@ -236,9 +318,9 @@ def named_under(network: str, names: Sequence[str] | None, option: str) -> dict[
     """
     if names is not None:
         names = [name.lower() if name.lower() in KEYS else name for name in names]
-        known = [one.key(network) for one in METRICS.values() if not one.given]
+        known = [one.key(network) for one in METRICS.values() if not one.setting]
         for name in names:
-            if name in known or is_own(name):
+            if name in known or is_own(name) or UNDER in name:
                 continue
             other = KEYS[name].key(network) if name in KEYS else None
             hint = f"; with {network} it is called {other}" if other in known else ""

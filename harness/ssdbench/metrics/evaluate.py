@@ -28,6 +28,11 @@ class Part:
     metrics: tuple[Metric, ...]
 
 
+def no_reference(network: FeatureNetwork) -> Reference:
+    """Return what stands for the reference of metrics that need none."""
+    return Reference(network.name, network.digest, network.revision, "no reference", None)
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The metrics of one set of images.
@@ -211,6 +216,8 @@ def _lack(metric: Metric, part: Part, samples: int | None, given: Collection[str
     kept = reference.features if metric.reference == "features" else None
     if lost := [tap for tap in metric.taps if not network.dims.of(tap)]:
         return f"the network {network.name} has no {', '.join(lost)} tap"
+    if "labels" in metric.given and not network.classes:
+        return f"the logits of the network {network.name} are no classes that samples are made as"
     if absent := [role for role in metric.given if role not in given]:
         return f"it needs {', '.join(absent)}: there is none here"
     if few := metric.too_few(samples, reference.count if kept is None else len(kept)):

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ssdbench.errors import InputError
+from ssdbench.metrics.networks import GARMENTS, FeatureNetwork, Taps
+from ssdbench.metrics.weights import file_digest, garments_file
+from ssdbench.models.files import in_file, read_tensors
+
+SIZE = 32
 
 
 class GarmentClassifier(nn.Module):
@@ -33,3 +44,41 @@ class GarmentClassifier(nn.Module):
         """Images (B, 1, 32, 32) in [-1, 1] -> the last feature map as 16 tokens in row-major order, (B, 16, 128)."""
         h: Tensor = self.features(x)
         return h.flatten(2).transpose(1, 2)
+
+
+def load_garments(weights: Path | None, device: torch.device | str) -> FeatureNetwork:
+    """Return the classifier as a feature network: its pooled features (B, 128) and its logits (B, 10).
+
+    Images become grey (the mean of their channels) and are resized to 32x32, the size that it was trained on:
+    bilinear, half-pixel centres, with antialiasing where a side shrinks.
+
+    Args:
+        weights: a safetensors file; by default the package's own.
+        device: where the network runs.
+
+    Raises:
+        InputError: the weights are missing or do not fit.
+    """
+    path = weights or garments_file()
+    if not path.is_file():
+        raise InputError(f"the weights of {GARMENTS.name} are not at {path}")
+    classifier = GarmentClassifier()
+    state = read_tensors(in_file(path))
+    lacking = {k for k in classifier.state_dict() if not k.endswith("num_batches_tracked")} ^ state.keys()
+    try:
+        if lacking:
+            raise RuntimeError(f"without, or besides what is expected: {', '.join(sorted(lacking))}")
+        classifier.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise InputError(f"{path} does not hold the weights of {GARMENTS.name}: {error}") from error
+    classifier.to(device).eval().requires_grad_(False)
+
+    def forward(images: Tensor) -> Taps:
+        x = images.float().mean(1, keepdim=True)  # (B, 3, H, W) -> (B, 1, H, W)
+        if tuple(x.shape[2:]) != (SIZE, SIZE):
+            x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", antialias=max(x.shape[2:]) > SIZE)
+        pooled = classifier.features(x / 127.5 - 1).mean((2, 3))  # (B, 128, 4, 4) -> (B, 128)
+        return Taps(pooled, logits=classifier.head(pooled))
+
+    assert GARMENTS.dims is not None
+    return FeatureNetwork(GARMENTS.name, file_digest(path), GARMENTS.dims, forward, device, batch_size=100)

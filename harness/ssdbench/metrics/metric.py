@@ -39,7 +39,9 @@ class Metric(Declaration):
         reference: what of the reference it is computed from: the moments of its taps, or features of single images.
         images: whether its accumulator reads the images themselves.
         given: what it needs besides, by the role that it plays in the score stage of a suite's run: ``captions``, the
-            texts that were sampled; ``training``, features of training images; ``trajectory``, exact latents.
+            texts that were sampled; ``labels``, the classes that were; ``training``, features of training images;
+            ``trajectory``, exact latents.
+        setting: the setting of a suite's ``eval`` that asks for it; empty: ``eval.metrics`` names it.
         output: which of the body's values it is, where the body gives several; its name by default.
         least: samples that it needs.
         least_reference: reference images that it needs.
@@ -67,6 +69,7 @@ class Metric(Declaration):
     reference: Literal["moments", "features"] | None = None
     images: bool = False
     given: tuple[str, ...] = ()
+    setting: str = ""
     output: str = ""
     least: int = 2
     least_reference: int = 2

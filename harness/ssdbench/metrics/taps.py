@@ -53,6 +53,7 @@ class FeatureNetwork:
             it beyond rounding.
         revision: raised when preprocessing or a tap changes, so that saved references of before are refused.
         stamps: remarks that every number from this network must carry.
+        classes: the data sets whose labels number its logits.
     """
 
     name: str
@@ -63,6 +64,7 @@ class FeatureNetwork:
     batch_size: int = 32
     revision: int = 1
     stamps: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
     def __call__(self, images: Tensor) -> Taps:
         """Return the taps of uint8 images (B, 1 or 3, H, W), float32; a tap that the network lacks is (B, 0).

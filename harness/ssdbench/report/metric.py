@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from ssdbench.errors import SsdbenchError
-from ssdbench.metrics.catalog import METRICS, find_metric
+from ssdbench.metrics.catalog import find_metric, in_table_order
 from ssdbench.metrics.metric import Metric
 from ssdbench.own import is_own
 from ssdbench.store.record import Record
@@ -33,6 +33,4 @@ def columns_of(records: Iterable[Record]) -> dict[str, Metric]:
 
 def ordered(keys: Iterable[str]) -> dict[str, Metric]:
     """Return the metrics of these names, by name: the built-in ones in table order, then the others as they come."""
-    found = {one.name: one for one in map(column, keys)}
-    order = [name for name in METRICS.builtin if name in found]
-    return {name: found[name] for name in dict.fromkeys([*order, *found])}
+    return in_table_order(map(column, keys))

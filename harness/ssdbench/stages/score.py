@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,9 +24,10 @@ GRID_ROWS, GRID_COLUMNS = 8, 16
 class ScoreSpec(StageSpec):
     """Roles: ``samples/00000``, ``samples/00001``, ... in order, and ``reference`` unless the source names one.
 
-    A metric with a network of its own has the role ``reference/<network>``, unless ``references`` names its source.
-    Some metrics hang on further roles, which they name as ``given``: ``trajectory``, samples of the same first indices
-    by a fine solver; ``training``, the statistics of the training images; and ``captions``, those that were sampled.
+    A metric with a network of its own has the role ``reference/<network>``, unless ``references`` names its source, or
+    no metric of that network needs a reference. Some metrics hang on further roles, which they name as ``given``:
+    ``trajectory``, samples of the same first indices by a fine solver; ``training``, the statistics of the training
+    images; and ``captions``, those that were sampled.
     """
 
     KIND: ClassVar[Literal["score"]] = "score"
@@ -44,6 +45,8 @@ class ScoreSpec(StageSpec):
     """Weights of further networks that metrics have of their own."""
     references: dict[str, Source] = Field(default_factory=dict)
     """Reference files for these networks; those of which there is no file have a role."""
+    labels: bool = False
+    """Whether the samples' labels are classes that a metric compares with."""
 
     @property
     def title(self) -> str:
@@ -87,8 +90,10 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
 
     given: dict[str, object] = {}
     if "trajectory" in inputs:
-        exact = _latents([inputs["trajectory"] / "samples.safetensors"])
-        given["trajectory"] = (_latents(shards, len(exact)), exact)
+        exact = _joined([inputs["trajectory"] / "samples.safetensors"], "latents")
+        given["trajectory"] = (_joined(shards, "latents", len(exact)), exact)
+    if spec.labels:
+        given["labels"] = _joined(shards, "labels", spec.samples)
     if "captions" in inputs:
         given["captions"] = read_captions(inputs["captions"], spec.samples)
     if "training" in inputs:
@@ -122,38 +127,43 @@ def _parts(
 ) -> tuple[list[Part], dict[str, str]]:
     """What each network measures, the run's own first; and why a metric has no reference under its network."""
     from ssdbench.metrics.catalog import METRICS, chosen
-    from ssdbench.metrics.evaluate import Part
+    from ssdbench.metrics.evaluate import Part, no_reference
     from ssdbench.metrics.networks import load_network
-    from ssdbench.metrics.reference import open_reference
+    from ssdbench.metrics.reference import load_reference, open_reference
 
     metrics = list(chosen(spec.metrics or None))
-    metrics += [one for one in METRICS.builtin.values() if one.given and set(one.given) <= set(given)]
+    metrics += [one for one in METRICS.builtin.values() if one.setting and set(one.given) <= set(given)]
     parts = []
     for name in (spec.network, *spec.networks):
         first = name == spec.network
         source = spec.reference if first else spec.references.get(name)
         role = "reference" if first else f"reference/{name}"
-        path = inputs[role] / "reference.safetensors" if source is None else Path(source.path)
         weights = spec.weights if first else spec.networks[name]
         # A network of the user's own may bring its weights along, without a file.
         network = load_network(name, Path(weights.path) if weights.path else None, device)
         own = tuple(one for one in metrics if (one.network or spec.network) == name)
-        parts.append(Part(network, open_reference(path, network), own))
+        if source is not None:
+            reference = open_reference(Path(source.path), network)
+        elif role in inputs:
+            reference = load_reference(inputs[role] / "reference.safetensors")
+        else:
+            reference = no_reference(network)
+        parts.append(Part(network, reference, own))
     measured = {one.name for part in parts for one in part.metrics}
     missing = {one.name: "the reference has no images" for one in metrics if one.name not in measured}
     return parts, missing
 
 
-def _latents(shards: Sequence[Path], count: int | None = None) -> NDArray[np.floating]:
-    """The first ``count`` latents (all by default) of shards in order."""
+def _joined(shards: Sequence[Path], tensor: str, count: int | None = None) -> NDArray[Any]:
+    """The first ``count`` rows (all by default) of a tensor of shards in order."""
     import numpy as np
-    from safetensors.numpy import load_file
+    from safetensors import safe_open
 
     parts, left = [], count
     for shard in shards:
-        part = load_file(shard)["latents"][:left]
-        parts.append(part)
-        left = None if left is None else left - len(part)
         if left == 0:
             break
+        with safe_open(shard, framework="np") as tensors:
+            parts.append(tensors.get_tensor(tensor)[:left])
+        left = None if left is None else left - len(parts[-1])
     return np.concatenate(parts)

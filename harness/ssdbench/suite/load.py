@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ssdbench.collector import collector_paused
-from ssdbench.metrics.catalog import KEYS, lacking_counts
+from ssdbench.metrics.catalog import askable, find_metric, lacking_counts
 from ssdbench.samplers import NONE
 from ssdbench.suite.author import SuiteFile
 from ssdbench.suite.checking import starts_far_from_noise
@@ -258,7 +258,7 @@ class _Resolver:
             return []
         place = origin(layers, ["eval.samples"]) or row.mark
         names = first.eval.metrics
-        known = None if names is None else [KEYS[name] for name in names if name in KEYS]
+        known = None if names is None else [find_metric(name) for name in names if name in askable()]
         for note in lacking_counts(first.eval.network, first.eval.samples, None, known):
             self._few.setdefault(f"{place}: {note}")
         self._note_repeat(values, named, seeds, row.mark)

@@ -20,7 +20,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS
-from ssdbench.metrics.catalog import askable
+from ssdbench.metrics.catalog import METRICS, UNDER, askable
 from ssdbench.own import PATTERN as OWN_PATTERN
 from ssdbench.suite import catalog
 from ssdbench.suite.problems import did_you_mean
@@ -29,6 +29,12 @@ from ssdbench.suite.variant import VARIANT_PATTERN, canonical_variant, parse_var
 SYNTHETIC_PATTERN = r"^synthetic-([1-9][0-9]{0,3})$"
 FILE_PATTERN = r"^.*(/.*|\.npz)$"
 FOLDER_PATTERN = r"^.*/.*$"
+_OWN = OWN_PATTERN.strip("^$")
+_ASKED = [metric for metric in METRICS.values() if not metric.setting and metric.network is None]
+METRIC_PATTERN = (
+    rf"^({'|'.join(key for metric in _ASKED for key in metric.keys)}|{_OWN})"
+    rf"({UNDER}({'|'.join(catalog.NETWORKS)}|{_OWN}))?$"
+)
 
 
 def synthetic_steps(name: str) -> int | None:
@@ -94,7 +100,7 @@ DataName = Annotated[
 ]
 GridName = Annotated[_Name, _known("grid", catalog.GRIDS, OWN_PATTERN)]
 NetworkName = Annotated[_Name, _known("network", catalog.NETWORKS, OWN_PATTERN)]
-MetricName = Annotated[_Name, _known("metric", askable(), OWN_PATTERN)]
+MetricName = Annotated[_Name, _known("metric", askable(), METRIC_PATTERN)]
 ReferenceName = Annotated[_Name, _known("reference", catalog.REFERENCES, FILE_PATTERN)]
 LayoutName = Annotated[str, _known("layout", catalog.LAYOUTS)]
 VariantText = Annotated[

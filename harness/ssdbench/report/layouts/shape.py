@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ssdbench.errors import UsageError
-from ssdbench.metrics.catalog import KEYS, METRICS
-from ssdbench.own import is_own
+from ssdbench.metrics.catalog import METRICS, names_metric
 from ssdbench.report.method import DASH, method, rank, training
 from ssdbench.report.metric import column, columns_of, ordered
 from ssdbench.report.published import grid_label, sampler_label
@@ -67,7 +66,7 @@ class Layout:
         if not columns:
             return self
         for name in columns:
-            if name not in FIELDS and name not in METRICS and name not in KEYS and not is_own(name):
+            if name not in FIELDS and not names_metric(name):
                 known = [*FIELDS, *METRICS]
                 raise UsageError(f"--columns: there is no {name!r} in tables{did_you_mean(name, known)}")
         return replace(
