@@ -48,7 +48,8 @@ class _Message(BaseModel):
 class Job(_Message):
     """What to execute, where its inputs lie and where its output goes; the engine writes it.
 
-    ``ranks`` processes execute it together, started by :mod:`ssdbench.ranks`, on as many GPUs where ``device`` is one.
+    ``visible`` is its CUDA_VISIBLE_DEVICES, None to leave the variable alone. ``ranks`` processes execute it together,
+    started by :mod:`ssdbench.ranks`, on as many GPUs where ``device`` is one.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Job(_Message):
     output: Path
     scratch: Path
     device: str
+    visible: str | None = None
     threads: int
     ranks: int = 1
 
@@ -137,6 +139,10 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
     try:
         job = Job.model_validate_json(job_path.read_bytes())
         place = job.output
+        if job.visible is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = (
+                job.visible
+            )  # CUDA reads it when it is first used, after this
         prepare(job)
         rank, meeting = int(os.environ.get(RANK_VARIABLE, 0)), os.environ.get(MEETING_VARIABLE)
         runtime = Runtime(

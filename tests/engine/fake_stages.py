@@ -89,7 +89,7 @@ class Rows:
         return keys
 
 
-def write_job(folder: Path, *, ranks: int = 1, **spec: Any) -> Path:
+def write_job(folder: Path, *, ranks: int = 1, device: str = "cpu", **spec: Any) -> Path:
     """Write the job of a stage of two quick steps, or what ``spec`` says; its directories are made in ``folder``."""
     settings = {"name": "x", "steps": 2, "step_seconds": 0.0, "trouble": "", "salt": "", "ledger": ""} | spec
     for name in ("output", "scratch"):
@@ -100,7 +100,7 @@ def write_job(folder: Path, *, ranks: int = 1, **spec: Any) -> Path:
         inputs={},
         output=folder / "output",
         scratch=folder / "scratch",
-        device="cpu",
+        device=device,
         threads=1,
         ranks=ranks,
     )

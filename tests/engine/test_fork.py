@@ -13,12 +13,15 @@ from typing import Any
 
 import psutil
 import pytest
-from fake_stages import write_job
+from fake_stages import COMMAND, FakeTrain, write_job
 
-from ssdbench.engine import launch
+from ssdbench.engine import SilentView, launch, run_graph
 from ssdbench.engine.fork import ForkedWorker, ForkServer
 from ssdbench.engine.resources import Slot
-from ssdbench.worker import Failed, Finished, Progress
+from ssdbench.plan.decide import Decision
+from ssdbench.plan.graph import Graph
+from ssdbench.store import Store
+from ssdbench.worker import Failed, Finished, Job, Progress
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 
@@ -154,6 +157,54 @@ def test_sources_that_change_during_a_run_are_imported_by_later_workers(
         assert len(retired) == expected
 
 
+def fake_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "ForkServer", lambda threads: ForkServer(threads, SERVER))
+
+
+@pytest.mark.parametrize("fork", ["1", "0"])
+def test_stages_side_by_side_on_one_gpu_are_forked_by_one_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fork: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
+    monkeypatch.setenv("SSDBENCH_FORK", fork)
+    monkeypatch.setattr("ssdbench.engine.resources.metadata.version", lambda name: "2.9.0")
+    monkeypatch.setattr("ssdbench.engine.resources.cores", lambda: 16)
+    monkeypatch.setattr(launch, "WORKER", COMMAND)
+    fake_servers(monkeypatch)
+    ledger, graph, store = tmp_path / "ledger", Graph(), Store(tmp_path / "results")
+    keys = [
+        graph.add(FakeTrain(name=str(i), steps=1, ledger=str(ledger), trouble="device")) for i in range(8)
+    ]
+    decisions = dict.fromkeys(keys, Decision("run", "wanted"))
+    outcome = run_graph(graph, decisions, store, workers=4, device="cuda:1", view=SilentView())
+    assert sorted(outcome.done) == sorted(keys)
+    facts = [manifest.facts for key in keys if (manifest := store.manifest(key)) is not None]
+    assert [fact["visible"] for fact in facts] == ["6"] * 8
+    assert len({fact["server"] for fact in facts}) == 1
+    assert (facts[0]["server"] == os.getpid()) == (fork == "0")
+    assert len({fact["pid"] for fact in facts}) == 8
+    jobs = [
+        Job.model_validate_json(next((store.key_dir(key) / "logs").glob("*.json")).read_bytes())
+        for key in keys
+    ]
+    assert {(job.device, job.visible, job.threads) for job in jobs} == {("cuda", "6", 4)}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not Path("/dev/nvidia0").exists(), reason="needs a GPU")
+def test_forks_use_the_gpu_side_by_side(tmp_path: Path) -> None:
+    server = ForkServer(1, (*SERVER[:-1], str(Path(SERVER[-1]).with_name("gpu_fork_server.py"))))
+    try:
+        workers = [start(server, tmp_path / str(i), device="cuda") for i in range(4)]
+        for worker in workers:
+            last = list(worker.events())[-1]
+            assert isinstance(last, Finished), last
+            assert last.facts["sum"] == 1024.0
+            assert last.peak_gpu_mb
+    finally:
+        server.close()
+
+
 def test_no_descriptors_are_left_when_a_worker_cannot_be_started(server: ForkServer, tmp_path: Path) -> None:
     list(start(server, tmp_path).events())
     before = psutil.Process().num_fds()
@@ -187,11 +238,18 @@ def test_server_and_workers_end_with_a_killed_engine(tmp_path: Path) -> None:
     assert not alive
 
 
-def test_the_real_server_preloads_without_starting_threads() -> None:
+def test_the_real_server_preloads_without_starting_threads_or_asking_for_a_gpu() -> None:
+    """A fork has only the thread that forked, and cannot use CUDA where its parent did."""
     program = (
-        "import importlib, os; from ssdbench.fork_server import PRELOAD\n"
+        "import importlib, os, torch; from ssdbench.fork_server import PRELOAD\n"
+        "asked = []\n"
+        "torch._C._cuda_getCurrentRawStream = None\n"  # what a build with CUDA has more
+        "torch.cuda._is_compiled = lambda: True\n"
+        "torch.cuda.is_available = lambda: asked.append('is_available') or True\n"
+        "torch.cuda.device_count = lambda: asked.append('device_count') or 1\n"
+        "torch.cuda._lazy_init = lambda: asked.append('_lazy_init')\n"
         "for name in PRELOAD: importlib.import_module(name)\n"
-        "print(len(os.listdir('/proc/self/task')))\n"
+        "print(len(os.listdir('/proc/self/task')), *asked)\n"
     )
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(

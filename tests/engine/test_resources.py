@@ -1,4 +1,4 @@
-"""Slots: threads divide the cores, a GPU takes one worker, and only GPUs that torch could use count."""
+"""Slots: threads divide the cores, workers share the GPUs, and only GPUs that torch could use count."""
 
 from __future__ import annotations
 
@@ -45,6 +45,44 @@ def test_gpus_follow_the_environment(
     gpus = [slot for slot in resources.slots(None, device) if slot.gpu]
     assert [slot.visible for slot in gpus] == expected
     assert all(slot.device == "cuda" for slot in gpus)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "workers", "expected"),
+    [
+        ("0", 1, ["0"]),
+        ("0", 8, ["0"] * 8),
+        ("0,2", 1, ["0", "2"]),  # no GPU is left idle
+        ("0,2", 5, ["0", "2", "0", "2", "0"]),
+    ],
+)
+def test_workers_share_the_gpus(
+    machine: pytest.MonkeyPatch, allowed: str, workers: int, expected: list[str]
+) -> None:
+    machine.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    gpus = [slot for slot in resources.slots(workers, "cuda") if slot.gpu]
+    assert [slot.visible for slot in gpus] == expected
+    assert len({slot.name for slot in gpus}) == len(gpus)
+    assert {slot.threads for slot in gpus} == {16 // workers}
+
+
+def test_slots_are_taken_where_most_are_free_and_several_on_different_gpus(
+    machine: pytest.MonkeyPatch,
+) -> None:
+    machine.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    free = resources.slots(9, "cuda")
+    assert [slot.visible for slot in resources.choose(free, True, 2)] == ["0", "1"]
+    taken = []
+    while chosen := resources.choose(free, True, 1):
+        taken += [slot.visible for slot in chosen]
+        free = [slot for slot in free if slot not in chosen]
+    assert all(sorted(taken[i : i + 3]) == ["0", "1", "2"] for i in (0, 3, 6))
+    assert len(taken) == 9
+    assert resources.choose(free, False, 1) == [free[0]]
+    one = [slot for slot in resources.slots(4, "cuda:1") if slot.gpu]
+    assert resources.choose(one, True, 2) == []  # four slots, one GPU
+    with pytest.raises(UsageError, match="--gpus-per-stage 2: 1 GPUs"):
+        resources.check_gpus(one, 2)
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:2"])

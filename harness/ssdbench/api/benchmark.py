@@ -138,7 +138,7 @@ class Benchmark:
             fresh: kinds of stages to make anew, cached or not: ``train``, ``encode``, ``sample``, ``reference``,
                 ``score``.
             engine: ``local``, this machine, or ``ray``, a cluster.
-            workers: stages at a time; by default by cores.
+            workers: stages at a time; by default by cores, or one for each GPU. More workers than GPUs share them.
             device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; by default ``cuda`` where there is a GPU.
             threads: CPU threads a stage; equal ones give equal bits.
             gpus_per_stage: GPUs that one training takes together (``local``).

@@ -83,7 +83,10 @@ Device = Annotated[
     typer.Option("--device", help="cpu, cuda, cuda:N or mps; by default cuda if there is one, else cpu."),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, metavar="N", help="Stages at a time; by default by cores.")
+    int | None,
+    typer.Option(
+        "--workers", min=1, metavar="N", help="Stages at a time; by default by cores, or one for each GPU."
+    ),
 ]
 Threads = Annotated[
     int | None,

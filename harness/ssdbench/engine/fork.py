@@ -14,14 +14,13 @@ from io import BufferedReader
 from pathlib import Path
 
 from ssdbench.engine.process import events_of, worker_environment
-from ssdbench.engine.resources import Slot
 from ssdbench.worker import Failed, Finished, Progress
 
 FORK_SERVER = (sys.executable, "-m", "ssdbench.fork_server")
 
 
 class ForkServer:
-    """A server of CPU workers with ``threads`` threads each; started with its first worker."""
+    """A server of workers with ``threads`` threads each; started with its first worker."""
 
     def __init__(self, threads: int, command: Sequence[str] = FORK_SERVER) -> None:
         self._threads, self._command = threads, command
@@ -84,14 +83,14 @@ class ForkServer:
     def _open(self) -> socket.socket:
         # A sequence of packets: a request arrives whole, with its descriptors, or not at all.
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        slot = Slot("fork server", "cpu", self._threads, gpu=False, visible="")
         with theirs:
             self._process = subprocess.Popen(
                 [*self._command, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=worker_environment(slot),
+                # What is imported may ask whether there is a GPU. If CUDA itself answered, no fork could use it.
+                env=worker_environment(self._threads) | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"},
             )
         return ours
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -13,12 +14,16 @@ from ssdbench.engine.resources import Slot
 from ssdbench.store.sources import digest_sources, package_directory
 
 
+def _can_fork(slot: Slot) -> bool:
+    return sys.platform == "linux" and slot.device != "mps" and os.environ.get("SSDBENCH_FORK") != "0"
+
+
 class Launcher:
     """Starts workers for one run of the engine.
 
-    Workers on the CPU are forked, on Linux. A GPU's are not: whether CUDA survives a fork hangs on the imports.
-    Nor are those of a stage that several processes execute together. A ``command`` of one's own starts every worker
-    from nothing.
+    On Linux workers are forked, a GPU's too: the server never initialises CUDA, and each fork makes a context of its
+    own. A stage that several processes execute together is started from nothing, as is every worker where
+    SSDBENCH_FORK is 0 or there is a ``command`` of one's own.
     """
 
     def __init__(self, command: Sequence[str] | None = None) -> None:
@@ -31,7 +36,7 @@ class Launcher:
         """Start a worker for a job's file on a slot; its log is appended to ``log``."""
         if slot.ranks > 1:
             return OwnProcess(self._command or RANKS, job, log, slot)
-        if self._command is not None or slot.gpu or sys.platform != "linux":
+        if self._command is not None or not _can_fork(slot):
             return OwnProcess(self._command or WORKER, job, log, slot)
         with self._lock:
             server = self._servers.setdefault(slot.threads, ForkServer(slot.threads))

@@ -9,7 +9,7 @@ from ssdbench.engine.launch import Launcher
 from ssdbench.engine.loop import Loop
 from ssdbench.engine.outcome import Outcome
 from ssdbench.engine.process import WorkerProcess
-from ssdbench.engine.resources import Slot, check_gpus, check_request, slots, together
+from ssdbench.engine.resources import Slot, check_gpus, check_request, choose, slots, together
 from ssdbench.engine.shipment import Shipment
 from ssdbench.engine.view import View
 from ssdbench.plan.decide import Decision
@@ -39,7 +39,7 @@ def run_graph(
         decisions: what to do with each stage; one that is done all the same is run only where it is stale or
             the decision says which attempt it ``replaces``: another process may have done it meanwhile.
         store: where artifacts and records lie.
-        workers: CPU slots; None for the default of ``slots``.
+        workers: see ``slots``.
         device: see ``slots``.
         threads: CPU threads a stage; None for the default of ``slots``.
         view: told of everything that happens.
@@ -92,11 +92,9 @@ class LocalPlaces:
     def take(self, gpu: bool, shared: bool) -> Slot | None:
         """Take the first free slot of its kind, or as many as a stage that GPUs can share is to have."""
         count = self._gpus_per_stage if gpu and shared else 1
-        free = [slot for slot in self._free if slot.gpu == gpu][:count]
-        if len(free) < count:
-            return None
-        self._free = [slot for slot in self._free if slot not in free]
-        return together(free)
+        chosen = choose(self._free, gpu, count)
+        self._free = [slot for slot in self._free if slot not in chosen]
+        return together(chosen) if chosen else None
 
     def give(self, slot: Slot) -> None:
         """Free a slot."""
@@ -104,7 +102,7 @@ class LocalPlaces:
         self._free.sort(key=lambda slot: slot.name)
 
     def start(self, job: Path, log: Path, slot: Slot, shipment: Shipment | None = None) -> WorkerProcess:
-        """Start a worker, forked where that is safe."""
+        """Start a worker, forked where that can be."""
         return self._launcher.start(job, log, slot)
 
     def close(self) -> None:

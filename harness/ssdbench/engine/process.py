@@ -67,7 +67,7 @@ class OwnProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=worker_environment(slot),
+                env=worker_environment(slot.threads),
             )
 
     def events(self) -> Iterator[Progress | Finished | Failed]:
@@ -92,16 +92,13 @@ class OwnProcess:
         self._process.kill()
 
 
-def worker_environment(slot: Slot) -> dict[str, str]:
-    """The environment of a worker on ``slot``; numerical libraries read their threads when they are imported."""
+def worker_environment(threads: int) -> dict[str, str]:
+    """The environment of a worker; numerical libraries read their threads when they are imported."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
-    environment |= dict.fromkeys(THREAD_VARIABLES, str(slot.threads))
+    environment |= dict.fromkeys(THREAD_VARIABLES, str(threads))
     # Keep memory that was freed: giving large buffers back to the system and taking them again, page by page, can
     # cost more than what is computed in them (glibc's allocator; others ignore these).
-    environment |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
-    if slot.visible is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = slot.visible
-    return environment
+    return environment | {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
 
 
 def events_of(stream: IO[bytes]) -> Iterator[Progress | Finished | Failed]:

@@ -97,10 +97,11 @@ def share(count: int, workers: int | None = None, threads: int | None = None) ->
 
 
 def slots(workers: int | None, device: str | None, threads: int | None = None) -> list[Slot]:
-    """Slots for CPU stages, and one a GPU where there are GPUs to use.
+    """Slots for CPU stages, and for every GPU where there are GPUs to use.
 
     Args:
-        workers: CPU slots; None for the default of ``share``.
+        workers: CPU slots, and GPU slots, several of which share a GPU where there are fewer GPUs; every GPU has at
+            least one. None for the default of ``share``, and one a GPU.
         device: ``cpu``, ``cuda`` (every visible GPU), ``cuda:N`` (the Nth visible one), ``mps``; None for the
             GPUs that are visible, if any.
         threads: CPU threads of every slot; None for the default of ``share``.
@@ -109,12 +110,13 @@ def slots(workers: int | None, device: str | None, threads: int | None = None) -
         UsageError: the device is none of these or is not there, or ``workers`` or ``threads`` is below 1.
     """
     check_request(workers, device, threads)
+    stages = workers or 1
     workers, threads = share(cores(), workers, threads)
     found = [Slot(f"cpu {i}", "cpu", threads, gpu=False, visible="") for i in range(workers)]
     if device == "cpu":
         return found
     if device == "mps":
-        return [*found, Slot("mps", "mps", threads, gpu=True)]
+        return found + [Slot(f"mps {i}", "mps", threads, gpu=True) for i in range(stages)]
     gpus = visible_gpus()
     if device is not None:
         index = device.partition(":")[2]
@@ -124,7 +126,25 @@ def slots(workers: int | None, device: str | None, threads: int | None = None) -
             raise UsageError(
                 f"device '{device}' is not available: no such GPU is visible to this installation"
             )
-    return found + [Slot(f"gpu {name}", "cuda", threads, gpu=True, visible=name) for name in gpus]
+    for i in range(max(stages, len(gpus)) if gpus else 0):
+        visible = gpus[i % len(gpus)]
+        name = f"gpu {visible}" if stages <= len(gpus) else f"gpu {visible} #{i // len(gpus)}"
+        found.append(Slot(name, "cuda", threads, gpu=True, visible=visible))
+    return found
+
+
+def choose(free: Sequence[Slot], gpu: bool, count: int) -> list[Slot]:
+    """Choose free slots of one kind on ``count`` different GPUs, those with the most free slots first.
+
+    Returns:
+        The slots; none where there are not so many. Of CPU slots, which are all alike, one can be had.
+    """
+    places: dict[str | None, list[Slot]] = {}
+    for slot in free:
+        if slot.gpu == gpu:
+            places.setdefault(slot.visible, []).append(slot)
+    best = sorted(places.values(), key=len, reverse=True)[:count]
+    return [slots[0] for slots in best] if len(best) == count else []
 
 
 def room_on(nodes: Sequence[Mapping[str, float]], threads: int, gpus: bool) -> dict[bool, int]:
@@ -155,7 +175,7 @@ def check_gpus(found: Sequence[Slot], gpus_per_stage: int) -> None:
     Raises:
         UsageError: there are fewer, or the number is below 1.
     """
-    gpus = sum(slot.gpu for slot in found)
+    gpus = len({slot.visible for slot in found if slot.gpu})
     if gpus_per_stage < 1:
         raise UsageError(f"the number of GPUs per stage must be at least 1, not {gpus_per_stage}")
     if gpus_per_stage > max(1, gpus):

@@ -208,6 +208,7 @@ class StageThread(threading.Thread):
             output=output.resolve(),
             scratch=scratch.resolve(),
             device=self.slot.device,
+            visible=self.slot.visible,
             threads=self.slot.threads,
             ranks=self.slot.ranks,
         )
