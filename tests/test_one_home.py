@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import ssdbench
+from ssdbench.layouts import LAYOUTS
 from ssdbench.methods import METHODS
 from ssdbench.metrics.catalog import KEYS
 from ssdbench.metrics.networks import NETWORKS
@@ -24,6 +25,7 @@ HOMES = {
     "method": (frozenset(METHODS.builtin), ("methods/",)),
     "sampler": (frozenset(SAMPLERS), ("samplers/",)),
     "grid": (frozenset(GRIDS), ("samplers/",)),
+    "layout": (frozenset(LAYOUTS), ("layouts.py",)),
 }
 # Words that something else is called too, at the places where it is.
 OTHERS = {

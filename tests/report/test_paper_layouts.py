@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from ssdbench.layouts import FIGURES
+from ssdbench.report.build import REPORTED
 from ssdbench.report.document import SuiteReport, render
-from ssdbench.report.published import FIGURES, PaperRow, paper_tables
-from ssdbench.report.reported import REPORTED
+from ssdbench.report.published import PaperRow, paper_tables
 from ssdbench.report.rows import Reason, Result, gather
 from ssdbench.report.table import Table
 from ssdbench.suite import ResolvedRun, catalog, load_suite

@@ -2,7 +2,21 @@ from __future__ import annotations
 
 import pytest
 
-from ssdbench.report.published import FIGURES, paper_tables, sampler_family
+from ssdbench.layouts import FIGURES
+from ssdbench.report.published import PaperRow, paper_tables, sampler_family
+from ssdbench.suite.schema import Named
+
+NAMES = {
+    "variant": "base",
+    "sampler": "ddim",
+    "resolution": 256,
+    "data": "original",
+    "reference": "imagenet-256",
+}
+
+
+def find(table: str, **names: str | int) -> PaperRow | None:
+    return paper_tables()[table].find(Named.model_validate({**NAMES, **names}))
 
 
 def test_all_eight_tables_are_there() -> None:
@@ -30,48 +44,47 @@ def test_no_figure_is_lost(table: str, rows: int, figures: int) -> None:
 
 
 def test_figures_keep_the_digits_that_were_printed() -> None:
-    row = paper_tables()["table2"].find(
-        model="DiT-XL/2", variant="base", sampler="ddim", nfe=50, resolution=256
-    )
+    row = find("table2", model="DiT-XL/2", variant="base", sampler="ddim", nfe=50, resolution=256)
     assert row is not None
     assert [row.figures[name] for name in FIGURES] == ["238.6", "2.26", "4.29", "0.80", "0.60"]
 
 
 def test_what_is_not_printed_is_absent() -> None:
-    row = paper_tables()["table6"].find(
-        model="Shortcut Model", variant="base", sampler="ddim", nfe=4, resolution=256
-    )
+    row = find("table6", model="Shortcut Model", variant="base", sampler="ddim", nfe=4, resolution=256)
     assert row is not None
     assert dict(row.figures) == {"fid": "7.8"}
 
 
 def test_ddim_is_the_ode_sampler_and_250_steps_differ_by_resolution() -> None:
-    table = paper_tables()["table2"]
-    at = {"model": "DiT-XL/2", "variant": "base", "nfe": 250}
-    ode = table.find(**at, sampler="ddim", resolution=256)
-    sde = table.find(**at, sampler="sde", resolution=512)
+    at: dict[str, str | int] = {"model": "DiT-XL/2", "variant": "base", "nfe": 250}
+    ode = find("table2", **at, sampler="ddim", resolution=256)
+    sde = find("table2", **at, sampler="sde", resolution=512)
     assert ode is not None
     assert sde is not None
     assert (ode.figures["fid"], sde.figures["fid"]) == ("2.14", "3.04")
-    assert table.find(**at, sampler="sde", resolution=256) is None
-    assert table.find(**at, sampler="ddim", resolution=512) is None
+    assert find("table2", **at, sampler="sde", resolution=256) is None
+    assert find("table2", **at, sampler="ddim", resolution=512) is None
     assert sampler_family("DDIM") == sampler_family("ODE") != sampler_family("plms")
 
 
 def test_variants_match_however_they_are_spaced() -> None:
-    table = paper_tables()["table5"]
-    row = table.find(model="DiT-XL/2", variant="pd 20-10-5+issd", sampler="ddim", nfe=5, resolution=256)
+    row = find("table5", model="DiT-XL/2", variant="pd 20-10-5+issd", sampler="ddim", nfe=5, resolution=256)
     assert row is not None
     assert row.figures["fid"] == "5.41"
 
 
 def test_synthetic_data_has_its_own_rows() -> None:
-    table = paper_tables()["table8"]
-    at = {"model": "DiT-XL/2", "variant": "issd", "sampler": "ddim", "nfe": 10, "resolution": 256}
+    at: dict[str, str | int] = {
+        "model": "DiT-XL/2",
+        "variant": "issd",
+        "sampler": "ddim",
+        "nfe": 10,
+        "resolution": 256,
+    }
     figures = [
         row.figures["fid"]
         for data in ("original", "synthetic-10", "synthetic-20")
-        if (row := table.find(**at, data=data)) is not None
+        if (row := find("table8", **at, data=data)) is not None
     ]
     assert figures == ["4.92", "5.07", "5.02"]
 

@@ -1,8 +1,8 @@
 """Table 4: samplers side by side, data sets as headings, and the figures where the paper prints them."""
 
+from ssdbench.layouts import LAYOUTS
 from ssdbench.report.build import build
 from ssdbench.report.document import SuiteReport
-from ssdbench.report.layouts import find_layout
 from ssdbench.report.published import paper_tables
 from ssdbench.report.rows import Reason, Result, gather
 from ssdbench.suite import load_suite
@@ -18,7 +18,7 @@ PRINTED = {
 def test_every_printed_figure_has_its_cell() -> None:
     suite, paper = load_suite("table4"), paper_tables()["table4"]
     rows = gather([Result(run, reason=Reason("not run")) for run in suite.runs], paper)
-    table = build(rows, find_layout(suite.layout), name="table4", title="", paper=paper)
+    table = build(rows, LAYOUTS[suite.layout], name="table4", title="", paper=paper)
     assert [column.side for column in table.columns[1:5]] == SOLVERS
     assert {column.header for column in table.columns[1:5]} == {"FID ↓"}
     found = {
@@ -32,7 +32,7 @@ def test_the_best_sampler_of_a_line_is_marked_and_mini_has_no_figures() -> None:
     suite, paper = load_suite("table4", profile="mini"), paper_tables()["table4"]
     scores = iter(range(100, 200))
     results = [Result(run, make_record(run, fid=float(next(scores)))) for run in suite.runs]
-    table = build(gather(results, paper), find_layout("table4"), name="table4", title="", paper=paper)
+    table = build(gather(results, paper), LAYOUTS["table4"], name="table4", title="", paper=paper)
     for section in table.sections:
         for line in section.lines:
             assert [cell.best for cell in line[1:5]] == [True, False, False, False]

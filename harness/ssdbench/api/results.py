@@ -160,10 +160,10 @@ def reasons(graph: Graph, outcome: Outcome) -> dict[str, Reason]:
 
 
 def _flat(suite: str, row: Row) -> Mapping[str, Any]:
-    from ssdbench.report.layouts.shape import FIELDS
+    from ssdbench.report.fields import name_of
 
     named = row.run.named
-    flat: dict[str, Any] = {"suite": suite, "method": FIELDS["method"].show(row)}
+    flat: dict[str, Any] = {"suite": suite, "method": name_of(row.run)}
     flat |= {
         name: getattr(named, name) for name in ("model", "variant", "sampler", "nfe", "resolution", "data")
     }

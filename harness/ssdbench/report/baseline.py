@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ssdbench.errors import InputError, UsageError
 from ssdbench.inputs import require_file
+from ssdbench.report.columns import column as metric_column
 from ssdbench.report.identity import names
-from ssdbench.report.metric import column as metric_column
 from ssdbench.report.paired import ratios, undistilled
 from ssdbench.report.rows import Measured, Row
 from ssdbench.suite.find import read_document

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ssdbench.layouts import Field, Layout, field_of
 from ssdbench.metrics.metric import Metric
 from ssdbench.metrics.networks import says_fid
+from ssdbench.report.columns import column, shown_fields, shown_metrics
+from ssdbench.report.fields import DASH, method, rank
 from ssdbench.report.identity import differences
-from ssdbench.report.layouts.shape import FIELDS, Field, Layout
-from ssdbench.report.method import DASH, method
-from ssdbench.report.metric import column
 from ssdbench.report.notes import Footnotes, protocol, row_notes, table_notes
 from ssdbench.report.published import PaperRow, PaperTable
-from ssdbench.report.reported import REPORTED, reported_after
 from ssdbench.report.rows import Row
 from ssdbench.report.table import Cell, Column, Section, Table
+from ssdbench.suite.variant import variant_of
+
+REPORTED = "as the paper reports it from another publication; nothing of it runs here"
 
 
 @dataclass
@@ -29,12 +31,36 @@ class _Line:
 
 
 @dataclass(frozen=True)
-class _Block:
-    """What one side shows: the describing fields and a column for each metric and network."""
+class _Shape:
+    """A layout as a table's rows fill it.
 
-    side: str | None
-    fields: Sequence[Field]
+    Each of the ``sides`` (None: there is but one) has the ``fields`` under their headers, and a column for each of the
+    ``metrics`` and networks. ``best`` holds (row, metric) of the best values. ``remarks``: a last column says why rows
+    have no result.
+    """
+
+    layout: Layout
+    sides: Sequence[str | None]
+    fields: Sequence[tuple[str, Field]]
     metrics: Sequence[tuple[Metric, str]]
+    best: set[tuple[int, str]]
+    remarks: bool
+
+    def side(self, row: Row) -> str | None:
+        """The side that a row stands on."""
+        return _side(row, self.layout) if len(self.sides) > 1 else None
+
+    def columns(self) -> Iterator[Column]:
+        """The columns in order."""
+        yield Column(self.layout.heading)
+        several = len({network for _, network in self.metrics}) > 1
+        for side in self.sides:
+            for header, shown in self.fields:
+                yield Column(header, side, shown.numeric)
+            for metric, network in self.metrics:
+                yield Column(metric.header(network, always_name=several), side, numeric=True)
+        if self.remarks:
+            yield Column("Remarks")
 
 
 def build(
@@ -47,82 +73,90 @@ def build(
     delta: bool = False,
 ) -> Table:
     """Return the table of ``rows`` in the shape of ``layout``; ``delta``: measured minus published will be shown."""
-    rows = layout.arrange(rows)
-    sides = _sides(rows, layout)
-    fields = layout.shown_fields(rows)
+    rows = _arranged(rows, layout)
+    sides = [_side(row, layout) for row in rows]
     networks = list(dict.fromkeys(row.network for row in rows))
-    shown = layout.shown_metrics(rows)
-    metrics = [(column(metric), network) for network in networks for metric in shown]
-    blocks = [_Block(side, fields, metrics) for side in sides]
-    best = _best(rows, layout)
+    names = shown_metrics(layout, rows)
+    shape = _Shape(
+        layout,
+        list(dict.fromkeys(sides)) if len(set(sides)) > 1 else [None],
+        shown_fields(layout, rows),
+        [(column(metric), network) for network in networks for metric in names],
+        _best(rows, layout, names),
+        remarks=any(row.reasons and not row.records for row in rows),
+    )
     footnotes = Footnotes()
-    usual, deviations = protocol(rows, [_side(row, layout) for row in rows])
+    usual, deviations = protocol(rows, sides)
     different = {id(rows[index]): texts for index, texts in deviations.items()}
-
-    def marks(row: Row) -> tuple[int, ...]:
-        return tuple(footnotes.mark(text) for text in (*different.get(id(row), ()), *row_notes(row)))
-
-    remarks = any(row.reasons and not row.records for row in rows)
-    others = reported_after(rows, paper)
+    others = _reported_after(rows, paper)
     sections = []
     for heading, members in _sections(rows, layout):
         lines: list[tuple[Cell, ...]] = []
-        for line in _lines(members, layout, fields, len(sides) > 1):
-            lines.append(_cells(line, blocks, best, marks, footnotes, remarks))
+        for line in _lines(members, shape):
+            lines.append(_cells(line, shape, different, footnotes))
             for row in line.sides.values():
-                lines += [_reported(other, blocks, footnotes, remarks) for other in others.get(id(row), ())]
+                lines += [_reported(other, shape, footnotes) for other in others.get(id(row), ())]
         sections.append(Section(heading, tuple(lines)))
     notes = [usual, *table_notes(rows, paper, delta=delta)]
-    if best:
+    if shape.best:
         notes.insert(1, "Bold: the best of the measured rows that can be compared.")
     return Table(
         name=name,
         title=title,
-        columns=_columns(layout, blocks, len(networks) > 1, remarks),
+        columns=tuple(shape.columns()),
         sections=tuple(sections),
         footnotes=footnotes.texts,
         notes=tuple(notes) if rows else (),
     )
 
 
-def _sides(rows: Sequence[Row], layout: Layout) -> list[str | None]:
-    values = list(dict.fromkeys(_side(row, layout) for row in rows))
-    return values if len(values) > 1 else [None]
+def _arranged(rows: Sequence[Row], layout: Layout) -> list[Row]:
+    """The rows in the order of the table."""
+    if layout.order == "suite":
+        return list(rows)
+    models = list(dict.fromkeys(row.run.named.model for row in rows))
+    return sorted(
+        rows,
+        key=lambda row: (
+            not variant_of(row.run.variant).sampled,
+            -row.run.named.nfe,
+            models.index(row.run.named.model),
+            rank(row.run),
+        ),
+    )
 
 
 def _side(row: Row, layout: Layout) -> str | None:
-    return FIELDS[layout.sides].show(row) if layout.sides else None
+    return field_of(layout.sides).text(row) if layout.sides else None
 
 
 def _sections(rows: Sequence[Row], layout: Layout) -> list[tuple[str | None, list[Row]]]:
-    if layout.sections is None:
-        return [(None, list(rows))]
-    groups: dict[str | None, list[Row]] = {}
+    groups: dict[str | None, list[Row]] = {} if layout.sections else {None: []}
     for row in rows:
-        groups.setdefault(FIELDS[layout.sections].show(row) or None, []).append(row)
+        heading = field_of(layout.sections).text(row) if layout.sections else None
+        groups.setdefault(heading or None, []).append(row)
     return list(groups.items())
 
 
-def _lines(rows: Sequence[Row], layout: Layout, fields: Sequence[Field], paired: bool) -> list[_Line]:
+def _lines(rows: Sequence[Row], shape: _Shape) -> list[_Line]:
     """Put each row on the first line with its label and NFE whose side is still free, else on a new one."""
     lines: list[_Line] = []
-    alike: dict[tuple[str, ...], list[_Line]] = {}
+    alike: dict[tuple[str, ...], list[_Line]] = defaultdict(list)
     filled: Counter[tuple[tuple[str, ...], str | None]] = Counter()
-    for row, label in zip(rows, _labels(rows, layout, fields), strict=True):
-        side = _side(row, layout) if paired else None
+    for row, label in zip(rows, _labels(rows, shape), strict=True):
+        side = shape.side(row)
         key = (label, row.run.named.model, str(row.run.named.nfe))
-        same = alike.setdefault(key, [])
         # A side is filled from the first line on, so that as many lines have it as rows of it came before.
         place = filled[key, side]
         filled[key, side] += 1
-        if place == len(same):
-            same.append(_Line(label))
-            lines.append(same[-1])
-        same[place].sides[side] = row
+        if place == len(alike[key]):
+            alike[key].append(_Line(label))
+            lines.append(alike[key][-1])
+        alike[key][place].sides[side] = row
     return lines
 
 
-def _labels(rows: Sequence[Row], layout: Layout, fields: Sequence[Field]) -> list[str]:
+def _labels(rows: Sequence[Row], shape: _Shape) -> list[str]:
     """Name each row: ``+ iSSD`` below its base, with the model where no base is above; tell twins apart.
 
     A chain is named by what it adds where the last row named with its model is the rest of it.
@@ -146,11 +180,10 @@ def _labels(rows: Sequence[Row], layout: Layout, fields: Sequence[Field]) -> lis
         else:
             label, above = f"{model} {rest}", (place, rest)
         labels.append(label)
-    shown: dict[tuple[str, ...], list[int]] = {}
+    shown: dict[tuple[str | None, ...], list[int]] = defaultdict(list)
     for index, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        side = _side(row, layout) or ""
-        values = [column.show(row) for column in fields if not column.header.startswith("Train")]
-        shown.setdefault((label, row.run.named.model, side, *values), []).append(index)
+        values = [one.text(row) for _, one in shape.fields if not one.cost]
+        shown[label, row.run.named.model, _side(row, shape.layout), *values].append(index)
     for twins in shown.values():
         for index, difference in zip(twins, differences([rows[i].run for i in twins]), strict=True):
             if difference:
@@ -158,59 +191,52 @@ def _labels(rows: Sequence[Row], layout: Layout, fields: Sequence[Field]) -> lis
     return labels
 
 
-def _columns(
-    layout: Layout, blocks: Sequence[_Block], several_networks: bool, remarks: bool
-) -> tuple[Column, ...]:
-    columns = [Column(layout.heading)]
-    for block in blocks:
-        columns += [Column(shown.header, block.side, shown.numeric) for shown in block.fields]
-        for metric, network in block.metrics:
-            header = metric.header(network, always_name=several_networks)
-            columns.append(Column(header, block.side, numeric=True))
-    return (*columns, Column("Remarks")) if remarks else tuple(columns)
-
-
 def _cells(
-    line: _Line,
-    blocks: Sequence[_Block],
-    best: set[tuple[int, str]],
-    marks: Callable[[Row], tuple[int, ...]],
-    footnotes: Footnotes,
-    remarks: bool,
+    line: _Line, shape: _Shape, different: Mapping[int, Sequence[str]], footnotes: Footnotes
 ) -> tuple[Cell, ...]:
     cells = [Cell(line.label)]
-    for block in blocks:
-        row = line.sides.get(block.side)
+    for side in shape.sides:
+        row = line.sides.get(side)
         if row is None:
-            cells += [Cell()] * (len(block.fields) + len(block.metrics))
+            cells += [Cell()] * (len(shape.fields) + len(shape.metrics))
             continue
         keys = tuple(record.key for record in row.records)
-        own = [Cell(shown.show(row)) for shown in block.fields]
-        own += [_value(row, metric, network, best).of(keys) for metric, network in block.metrics]
+        own = [Cell(shown.text(row)) for _, shown in shape.fields]
+        own += [_value(row, metric, network, shape.best).of(keys) for metric, network in shape.metrics]
         cells[0] = cells[0].of(keys)
-        if block.side is None:
-            cells[0] = cells[0].marked(marks(row))
-        else:
-            own[0] = own[0].marked(marks(row))
+        marked = cells if side is None else own
+        texts = (*different.get(id(row), ()), *row_notes(row))
+        marked[0] = marked[0].marked(tuple(map(footnotes.mark, texts)))
         cells += own
-    if remarks:
-        cells.append(_remark(line, footnotes))
-    return tuple(cells)
+    return (*cells, _remark(line, footnotes)) if shape.remarks else tuple(cells)
 
 
-def _reported(
-    row: PaperRow, blocks: Sequence[_Block], footnotes: Footnotes, remarks: bool
-) -> tuple[Cell, ...]:
+def _reported_after(rows: Sequence[Row], paper: PaperTable | None) -> dict[int, list[PaperRow]]:
+    """The paper's rows that only repeat another publication's figures, by the ``id`` of the row that they follow.
+
+    That is the last one of ``rows`` printed before, or else the first of all. Empty at any scale but the paper's.
+    """
+    shown = {id(row.published): row for row in rows if row.published is not None}
+    if paper is None or not shown:
+        return {}
+    after: dict[int, list[PaperRow]] = defaultdict(list)
+    last = next(row for row in rows if row.published is not None)
+    for printed in paper.rows:
+        last = shown.get(id(printed), last)
+        if printed.reported:
+            after[id(last)].append(printed)
+    return after
+
+
+def _reported(row: PaperRow, shape: _Shape, footnotes: Footnotes) -> tuple[Cell, ...]:
     """The line of what the paper only reports: no measurement, and the published figures."""
     cells = [Cell(row.model, marks=(footnotes.mark(REPORTED),))]
-    for block in blocks:
-        cells += [Cell(DASH)] * len(block.fields)
-        figures = [row.figures.get(metric.name) for metric, _ in block.metrics]
-        cells += [
-            Cell("" if figure else DASH, figure) if says_fid(network) else Cell()
-            for figure, (_, network) in zip(figures, block.metrics, strict=True)
-        ]
-    return (*cells, Cell("reported")) if remarks else tuple(cells)
+    for _ in shape.sides:
+        cells += [Cell(DASH)] * len(shape.fields)
+        for metric, network in shape.metrics:
+            figure = row.figures.get(metric.name)
+            cells.append(Cell("" if figure else DASH, figure) if says_fid(network) else Cell())
+    return (*cells, Cell("reported")) if shape.remarks else tuple(cells)
 
 
 def _value(row: Row, metric: Metric, network: str, best: set[tuple[int, str]]) -> Cell:
@@ -227,13 +253,11 @@ def _value(row: Row, metric: Metric, network: str, best: set[tuple[int, str]]) -
 
 
 def _remark(line: _Line, footnotes: Footnotes) -> Cell:
-    texts: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = defaultdict(list)
     marks: list[int] = []
     for side, row in line.sides.items():
-        if row.records:
-            continue
-        for reason in row.reasons:
-            texts.setdefault(reason.short, []).append(side or "")
+        for reason in () if row.records else row.reasons:
+            texts[reason.short].append(side or "")
             if reason.detail:
                 marks.append(footnotes.mark(reason.detail))
     everywhere = all(len(where) == len(line.sides) for where in texts.values())
@@ -241,34 +265,29 @@ def _remark(line: _Line, footnotes: Footnotes) -> Cell:
     return Cell("; ".join(parts)).marked(tuple(marks))
 
 
-def _best(rows: Sequence[Row], layout: Layout) -> set[tuple[int, str]]:
+def _best(rows: Sequence[Row], layout: Layout, metrics: Sequence[str]) -> set[tuple[int, str]]:
     """Return (row, metric) of the best values among at least two comparable rows; equal as printed is a tie.
 
     Comparable are rows of one side and section, equal in the layout's ``compare`` fields, that were measured
     with the same network, reference and number of samples, none of them by an earlier execution.
     """
-    keys = [
-        *layout.compare,
-        *(name for name in (None if layout.across else layout.sides, layout.sections) if name),
-    ]
-    groups: dict[tuple[object, ...], list[Row]] = {}
+    compared = [*layout.compare, None if layout.across else layout.sides, layout.sections]
+    fields = [field_of(one) for one in compared if one]
+    groups: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in rows:
         if row.records and not row.outdated:
             facts = (row.network, row.reference, row.samples)
-            groups.setdefault((*facts, *(FIELDS[key].show(row) for key in keys)), []).append(row)
+            groups[*facts, *(one.text(row) for one in fields)].append(row)
     best: set[tuple[int, str]] = set()
-    shown = layout.shown_metrics(rows)
     for group in groups.values():
-        for name in shown:
+        for name in metrics:
             metric = column(name)
-            if metric.better is None:
-                continue
             printed = {
                 id(row): float(metric.format(row.metrics[name].mean, row.network))
                 for row in group
                 if name in row.metrics and math.isfinite(row.metrics[name].mean)
             }
-            if len(set(printed.values())) < 2:  # one row, or no row better than another
+            if metric.better is None or len(set(printed.values())) < 2:  # no row is better than another
                 continue
             top = max(printed.values()) if metric.better == "higher" else min(printed.values())
             best |= {(key, name) for key, value in printed.items() if value == top}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ssdbench.report.baseline import Baseline, BaselineRow, Expected
+from ssdbench.report.columns import column
 from ssdbench.report.identity import names
-from ssdbench.report.metric import column
 from ssdbench.report.paired import ratios
 from ssdbench.report.rows import NOT_RUN, Measured, Row
 from ssdbench.report.table import Cell, Column, Section, Table

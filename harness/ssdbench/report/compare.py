@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ssdbench.metrics.metric import Metric
+from ssdbench.report.columns import columns_of
 from ssdbench.report.identity import identity, names
-from ssdbench.report.metric import columns_of
 from ssdbench.report.rows import Result, Row
 from ssdbench.report.table import Cell, Column, Section, Table
 

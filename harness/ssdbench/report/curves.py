@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from ssdbench.layouts import FIGURES
+from ssdbench.report.columns import ordered
+from ssdbench.report.fields import method
 from ssdbench.report.frame import dotted
 from ssdbench.report.identity import HIDDEN, differences
-from ssdbench.report.method import method
-from ssdbench.report.metric import ordered
-from ssdbench.report.published import FIGURES
 from ssdbench.report.rows import Measured, Row
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import variant_of

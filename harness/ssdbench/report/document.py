@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from ssdbench.collector import collector_paused
 from ssdbench.errors import UsageError
+from ssdbench.layouts import LAYOUTS
 from ssdbench.report.build import build
-from ssdbench.report.layouts import find_layout
+from ssdbench.report.columns import choose_columns
 from ssdbench.report.published import PaperTable, paper_tables
 from ssdbench.report.rows import Result, Row, gather
 from ssdbench.report.table import Table
@@ -47,7 +48,7 @@ class SuiteReport:
     @property
     def paper(self) -> PaperTable | None:
         """The paper's table that the layout stands for."""
-        return paper_tables().get(find_layout(self.layout).paper or "")
+        return paper_tables().get(LAYOUTS.named(self.layout).paper or "")
 
     @property
     def rows(self) -> list[Row]:
@@ -67,7 +68,7 @@ class SuiteReport:
 
     def shown(self, show: Show) -> Table:
         """Return the results in the suite's layout, with the columns and figures that ``show`` asks for."""
-        layout = find_layout(self.layout).showing(show.columns)
+        layout = choose_columns(LAYOUTS.named(self.layout), show.columns)
         paper = self.paper if show.paper else None
         rows = gather(self.results, paper)
         return build(rows, layout, name=self.name, title=self.heading, paper=paper, delta=show.delta)

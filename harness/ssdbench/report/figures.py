@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssdbench.errors import UsageError
+from ssdbench.layouts import LAYOUTS
+from ssdbench.report.columns import column
 from ssdbench.report.curves import Chart, Series, charts
-from ssdbench.report.metric import column
 
 if TYPE_CHECKING:
     from ssdbench.report.document import SuiteReport
-
-SHOWN = ("fid", "is")
-"""Metrics that get a row of panels each."""
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#555555", "#b3261e")
 _PANEL = (3.6, 2.9)  # inches
@@ -26,6 +24,8 @@ _STYLE = {"font.size": 8, "svg.hashsalt": "ssdbench", "axes.spines.top": False, 
 
 def draw(reports: Sequence[SuiteReport], directory: Path, *, paper: bool = True) -> list[Path]:
     """Write ``<suite>.png`` and ``.svg`` for each suite whose rows make curves; return what was written.
+
+    A row of panels shows one of the metrics that the suite's layout draws.
 
     Raises:
         UsageError: matplotlib is not installed, or the directory cannot be written to.
@@ -39,10 +39,16 @@ def draw(reports: Sequence[SuiteReport], directory: Path, *, paper: bool = True)
     written = []
     for report in reports:
         found = charts(report.rows)
-        if found:
+        panels = [
+            (chart, name)
+            for name in LAYOUTS.named(report.layout).drawn
+            for chart in found
+            if name in chart.metrics
+        ]
+        if panels:
             name = re.sub(r"[^A-Za-z0-9_.-]", "-", _unique(report, reports))
             with matplotlib.rc_context(_STYLE):
-                written += _write(_figure(found, paper), directory, name)
+                written += _write(_figure(panels, len(found), paper), directory, name)
     return written
 
 
@@ -66,11 +72,10 @@ def _write(figure: Any, directory: Path, name: str) -> list[Path]:
     return paths
 
 
-def _figure(found: Sequence[Chart], paper: bool) -> Any:
+def _figure(panels: Sequence[tuple[Chart, str]], charts_found: int, paper: bool) -> Any:
     from matplotlib.figure import Figure
 
-    panels = [(chart, name) for name in SHOWN for chart in found if name in chart.metrics]
-    across = min(_ACROSS, len(found))
+    across = min(_ACROSS, charts_found)
     down = -(-len(panels) // across)
     figure = Figure(figsize=(_PANEL[0] * across, _PANEL[1] * down), layout="constrained")
     axes = list(figure.subplots(down, across, squeeze=False).flat)

@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from ssdbench.errors import UsageError
-from ssdbench.report.layouts.shape import FIELDS
-from ssdbench.report.metric import columns_of
-from ssdbench.report.published import FIGURES
+from ssdbench.layouts import FIGURES
+from ssdbench.report.columns import columns_of
+from ssdbench.report.fields import name_of
 from ssdbench.report.rows import NOT_RUN, Row
 from ssdbench.store.record import Record
 from ssdbench.suite.problems import did_you_mean
@@ -105,7 +105,7 @@ def _finite(value: Any) -> Any:
 def _flat_results(row: Row, suite: str, delta: bool) -> Iterable[dict[str, Any]]:
     for result in row.results:
         run, record = result.run, result.record
-        flat: dict[str, Any] = {"suite": suite, "method": FIELDS["method"].show(row)}
+        flat: dict[str, Any] = {"suite": suite, "method": name_of(run)}
         flat |= dotted(run.model_dump(mode="json", by_alias=True, exclude={"mark", "seeds", "label"}))
         reason = result.reason or (None if record else NOT_RUN)
         flat["reason"] = (reason.detail or reason.short) if reason else None
@@ -117,7 +117,7 @@ def _flat_results(row: Row, suite: str, delta: bool) -> Iterable[dict[str, Any]]
         if record is not None:
             hidden = {"run", "run_yaml", "metrics", "stages", "seed"}
             provenance = record.model_dump(mode="json", exclude=hidden)
-            flat |= dotted({name: one.model_dump() for name, one in record.intervals.items()}, "interval.")
+            flat |= dotted({name: one._asdict() for name, one in record.intervals.items()}, "interval.")
             flat |= dotted(provenance, prefix="record.")
         yield flat
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ssdbench.report.fields import name_of
 from ssdbench.report.frame import dotted
-from ssdbench.report.method import method
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import variant_of
 
@@ -27,7 +27,7 @@ def describe(run: ResolvedRun) -> str:
 
 def call(run: ResolvedRun) -> str:
     """Return a row's name where its table is near: ``DiT-mini + iSSD, 10 NFE``."""
-    name = run.label or " ".join(method(run)).strip()
+    name = name_of(run)
     return f"{name}, {run.nfe} NFE" if variant_of(run.variant).sampled else name
 
 

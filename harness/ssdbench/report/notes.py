@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from ssdbench.layouts import FIGURES
 from ssdbench.methods import Trained
 from ssdbench.metrics.networks import INCEPTION, says_fid
-from ssdbench.report.metric import columns_of
-from ssdbench.report.published import FIGURES, PaperTable, grid_label
+from ssdbench.report.columns import columns_of
+from ssdbench.report.fields import grid_label, steps_text
+from ssdbench.report.published import PaperTable
 from ssdbench.report.rows import Row
 from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.grids import walked_by
@@ -98,7 +100,7 @@ def _recipe(row: Row) -> str | None:
     for method in dict.fromkeys(method for method in methods if method.halves):
         own = train.model_copy(update=dict(method.pace(train)))
         at = f"batch {own.batch_size}, lr {own.lr:g}"
-        parts.append(f"{method.label}: {_counted(own.steps)} a halving at {at}")
+        parts.append(f"{method.label}: {steps_text(own.steps)} a halving at {at}")
     if not all(method.halves for method in methods):
         parts.append(f"trained {_trained(train)}")
     return ", then ".join(parts)
@@ -106,11 +108,7 @@ def _recipe(row: Row) -> str | None:
 
 def _trained(recipe: Train | Pretrain) -> str:
     average = f", EMA {recipe.ema:g}" if recipe.ema else ""
-    return f"{_counted(recipe.steps)} at batch {recipe.batch_size}, lr {recipe.lr:g}{average}"
-
-
-def _counted(steps: int) -> str:
-    return "1 step" if steps == 1 else f"{steps:,} steps"
+    return f"{steps_text(recipe.steps)} at batch {recipe.batch_size}, lr {recipe.lr:g}{average}"
 
 
 _PROTOCOL: tuple[Callable[[Row], str | None], ...] = (

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssdbench import __version__
+from ssdbench.report.columns import column
 from ssdbench.report.curves import Chart, Series, charts
 from ssdbench.report.identity import call, names
-from ssdbench.report.metric import column
 from ssdbench.report.rows import Row
 from ssdbench.report.table import Cell, Column, Section, Table
 from ssdbench.store import Record, Store, now

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ssdbench.report.columns import columns_of
 from ssdbench.report.identity import HIDDEN
-from ssdbench.report.metric import columns_of
 from ssdbench.report.rows import Measured, Row
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import variant_of

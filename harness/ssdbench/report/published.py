@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 
-from ssdbench.samplers import GRIDS, SAMPLERS
+from ssdbench.layouts import FIGURES
+from ssdbench.samplers import SAMPLERS
+from ssdbench.suite.schema import Named
 from ssdbench.suite.variant import canonical_variant
 
-FIGURES = ("is", "fid", "sfid", "precision", "recall")
 SAMPLES = 50_000
 """Images behind every published figure on ImageNet."""
 
@@ -53,28 +54,25 @@ class PaperTable:
         """The rows that only repeat another publication's figures."""
         return tuple(row for row in self.rows if row.reported)
 
-    def find(
-        self,
-        *,
-        model: str,
-        variant: str,
-        sampler: str,
-        nfe: int,
-        resolution: int,
-        data: str = "original",
-        reference: str | None = None,
-    ) -> PaperRow | None:
-        """Return the row printed for these names, or None.
+    def find(self, named: Named) -> PaperRow | None:
+        """Return the row printed for the names that a suite gives a run, before any profile; or None.
 
-        The names are those of a suite before any profile. DDIM is the paper's ODE solver, so the two match.
-        A row without its own data source stands for the original images.
+        DDIM is the paper's ODE solver, so the two match. A row without its own data source stands for the original
+        images.
         """
-        wanted = (model, canonical_variant(variant), sampler_family(sampler), nfe, resolution, data)
+        family = sampler_family(named.sampler)
+        wanted = (
+            named.model,
+            canonical_variant(named.variant),
+            family,
+            named.nfe,
+            named.resolution,
+            named.data,
+        )
         for row in self.rows:
             family = sampler_family(row.sampler)
-            if row.reference not in (None, reference):
-                continue
-            if (row.model, row.variant, family, row.nfe, row.resolution, row.data or "original") == wanted:
+            found = (row.model, row.variant, family, row.nfe, row.resolution, row.data or "original")
+            if found == wanted and row.reference in (None, named.reference):
                 return row
         return None
 
@@ -83,18 +81,6 @@ def sampler_family(name: str) -> str:
     """Return ``ode`` or ``sde`` for the paper's two kinds of samplers, any other name unchanged."""
     sampler = SAMPLERS.known(name.lower())
     return (sampler and sampler.family) or name.lower()
-
-
-def sampler_label(name: str) -> str:
-    """Return what a table prints for a sampler: its title, or the name of one that is not found here."""
-    sampler = SAMPLERS.known(name)
-    return name if sampler is None else sampler.label
-
-
-def grid_label(name: str) -> str:
-    """Return what a table prints for a grid, as :func:`sampler_label`."""
-    grid = GRIDS.known(name)
-    return name if grid is None else grid.label
 
 
 @lru_cache(maxsize=1)
@@ -108,33 +94,13 @@ def paper_tables() -> dict[str, PaperTable]:
 
 def _table(name: str, body: Mapping[str, Any]) -> PaperTable:
     sections = body.get("groups", [body])
-    rows = tuple(found for section in sections for row in section["rows"] for found in _rows(row))
+    rows = tuple(_row(row) for section in sections for row in section["rows"])
     return PaperTable(name=name, title=body["title"], rows=rows, notes=tuple(body.get("notes", ())))
-
-
-def _rows(row: Mapping[str, str]) -> list[PaperRow]:
-    """A row of a model; Table 4 prints FIDs of one model side by side, by sampler, and the distilled model's last."""
-    if "model" in row:
-        return [_row(row)]
-    return [
-        PaperRow(
-            model="SD v1.5",
-            variant="issd" if column == "ours" else "base",
-            sampler="ddim" if column == "ours" else column,
-            nfe=int(row["nfe"]),
-            resolution=512,
-            data=None,
-            epochs=None,
-            figures={} if row[column] == "null" else {"fid": row[column]},
-            reference=row["reference"],
-            samples=None,
-        )
-        for column in ("ddim", "plms", "dpm-solver-2", "ours")
-    ]
 
 
 def _row(row: Mapping[str, str]) -> PaperRow:
     given = {key: value for key, value in row.items() if value != "null"}
+    samples = row.get("samples", SAMPLES)
     return PaperRow(
         model=given["model"],
         variant=canonical_variant(given["variant"]),
@@ -145,4 +111,6 @@ def _row(row: Mapping[str, str]) -> PaperRow:
         epochs=given.get("epochs"),
         figures={name: given[name] for name in FIGURES if name in given},
         reported=given.get("reported") == "true",
+        reference=given.get("reference"),
+        samples=None if samples == "null" else int(samples),
     )

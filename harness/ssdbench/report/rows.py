@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ssdbench.errors import InputError
 from ssdbench.metrics.catalog import standard
 from ssdbench.metrics.networks import says_fid
-from ssdbench.report.metric import columns_of
+from ssdbench.report.columns import columns_of
 from ssdbench.report.published import PaperRow, PaperTable
 from ssdbench.store.record import Record
 from ssdbench.suite.schema import ResolvedRun
@@ -154,15 +154,4 @@ def gather(results: Iterable[Result], paper: PaperTable | None = None) -> list[R
 
 
 def _printed(run: ResolvedRun, paper: PaperTable | None) -> PaperRow | None:
-    if paper is None or run.scale != "paper":
-        return None
-    named = run.named
-    return paper.find(
-        model=named.model,
-        variant=named.variant,
-        sampler=named.sampler,
-        nfe=named.nfe,
-        resolution=named.resolution,
-        data=named.data,
-        reference=named.reference,
-    )
+    return paper.find(run.named) if paper is not None and run.scale == "paper" else None

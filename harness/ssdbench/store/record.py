@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
+from ssdbench.metrics.intervals import Interval
 from ssdbench.store.directory import RECORDS, SHEETS
 from ssdbench.store.manifest import Hex64
 from ssdbench.store.object_store import Backend
@@ -22,6 +23,7 @@ from ssdbench.store.verifier import Signature, signature_of
 log = logging.getLogger(__name__)
 
 INTERVALS = "intervals"  # of the score stage's facts
+_INTERVALS = TypeAdapter(dict[str, Interval])
 
 
 class _Frozen(BaseModel):
@@ -48,14 +50,6 @@ class StageRecord(_Frozen):
     inputs: dict[str, Hex64] = {}
     peak_gpu_mb: float | None = None
     facts: dict[str, JsonValue] = {}
-
-
-class Bounds(_Frozen):
-    """A 95 % confidence interval of a metric, and how it was found."""
-
-    low: float
-    high: float
-    method: str
 
 
 class Record(_Frozen):
@@ -95,18 +89,13 @@ class Record(_Frozen):
     created: str
 
     @property
-    def intervals(self) -> dict[str, Bounds]:
+    def intervals(self) -> dict[str, Interval]:
         """Confidence intervals of the metrics, by name; none of a record that was made before there were any.
 
         They stand among the facts of the score stage, where versions of before pass over them.
         """
-        facts = self.stages[self.key].facts if self.key in self.stages else {}
-        found = facts.get(INTERVALS)
-        return (
-            {name: Bounds.model_validate(one) for name, one in found.items()}
-            if isinstance(found, dict)
-            else {}
-        )
+        score = self.stages.get(self.key)
+        return _INTERVALS.validate_python(score.facts.get(INTERVALS, {}) if score else {})
 
 
 def record_name(key: str) -> str:

@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from ssdbench.layouts import PLAIN
 from ssdbench.suite.names import LayoutName
 from ssdbench.suite.schema import Autoencoder, Eval, Frozen, Guidance, Pretrain, Run, Seed, Text, Train
 
@@ -203,7 +204,9 @@ class SuiteFile(Frozen):
     )
     title: Text | None = Field(None, description="Heading of its table.")
     description: Annotated[str, Field(max_length=4000)] | None = Field(None, description="What it is for.")
-    layout: LayoutName = Field("plain", description="Shape of its table.")
+    layout: LayoutName = Field(
+        PLAIN.name, description="Shape of its table: a known name or package.module:NAME."
+    )
     profile: str | None = Field(None, description="Profile to use where the command line names none.")
     defaults: Patch | None = Field(
         None, description="Settings that all runs share unless they say otherwise."

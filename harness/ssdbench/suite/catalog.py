@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ssdbench.layouts import LAYOUTS
 from ssdbench.methods import METHODS
 from ssdbench.metrics.catalog import METRICS
 from ssdbench.metrics.networks import NETWORKS
@@ -22,13 +23,6 @@ class DatasetFacts:
     source: str
     captions: bool = False
     classes: int | None = None
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A name that needs no more than a sentence."""
-
-    description: str
 
 
 @dataclass(frozen=True)
@@ -168,20 +162,6 @@ REFERENCES: dict[str, ReferenceFacts] = {
 VARIANTS = METHODS
 """What the key ``variant`` is made of."""
 
-LAYOUTS: dict[str, Fact] = {
-    "table1": Fact("IS, FID and sFID by sampler and NFE, under the headings that the rows give as `group`"),
-    "table2": Fact("methods and NFE in rows, resolutions side by side"),
-    "table3": Fact("methods by NFE, under the headings that the rows give as `group`"),
-    "table4": Fact("FID by NFE, samplers side by side, under the data sets whose captions are sampled"),
-    "table5": Fact("rows in the suite's order with their NFE"),
-    "table6": Fact("methods of one NFE, with those that the paper only reports"),
-    "table7": Fact("IS and FID with NFE and length of training"),
-    "table8": Fact("methods of one NFE by the data that they are trained on"),
-    "figure4": Fact("rows with NFE and training, under the headings that they give as `group`"),
-    "plain": Fact("one row a run, every name that differs in a column"),
-    "diagnostics": Fact("as plain, with what the training cost"),
-}
-
 __all__ = [
     "DATASETS",
     "GRIDS",
@@ -193,7 +173,6 @@ __all__ = [
     "SAMPLERS",
     "VARIANTS",
     "DatasetFacts",
-    "Fact",
     "ModelFacts",
     "ReferenceFacts",
 ]

@@ -91,6 +91,15 @@ def _variant(text: str, info: ValidationInfo) -> str:
         raise PydanticCustomError("variant", "{text}", {"text": str(error)}) from None
 
 
+def _layout(name: str, info: ValidationInfo) -> str:
+    try:
+        if (info.context or {}).get("catalog"):
+            catalog.LAYOUTS.find(name)  # it says why one of the user's own cannot be had
+        return name
+    except InputError as error:
+        raise PydanticCustomError("layout", "{text}", {"text": str(error)}) from None
+
+
 _Name = Annotated[str, Field(max_length=500)]
 
 ModelName = Annotated[_Name, _known("model", catalog.MODELS, OWN_PATTERN)]
@@ -102,7 +111,7 @@ GridName = Annotated[_Name, _known("grid", catalog.GRIDS, OWN_PATTERN)]
 NetworkName = Annotated[_Name, _known("network", catalog.NETWORKS, OWN_PATTERN)]
 MetricName = Annotated[_Name, _known("metric", askable(), METRIC_PATTERN)]
 ReferenceName = Annotated[_Name, _known("reference", catalog.REFERENCES, FILE_PATTERN)]
-LayoutName = Annotated[str, _known("layout", catalog.LAYOUTS)]
+LayoutName = Annotated[_Name, _known("layout", catalog.LAYOUTS, OWN_PATTERN), AfterValidator(_layout)]
 VariantText = Annotated[
     _Name,
     AfterValidator(_variant),

@@ -1,0 +1,95 @@
+"""Which columns a table has: the fields and metrics of its layout that its rows have something to say in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ssdbench.errors import SsdbenchError, UsageError
+from ssdbench.layouts import FIELDS, Field, Layout, field_of
+from ssdbench.metrics.catalog import METRICS, find_metric, in_table_order, names_metric
+from ssdbench.metrics.metric import Metric
+from ssdbench.own import is_own
+from ssdbench.report.fields import DASH
+from ssdbench.store.record import Record
+from ssdbench.suite.problems import did_you_mean
+
+if TYPE_CHECKING:
+    from ssdbench.report.rows import Row
+
+
+@cache
+def column(key: str) -> Metric:
+    """Return the metric that a record, a baseline or a layout names.
+
+    A metric that cannot be found here, such as one of a module that is gone, is shown by its bare name, neither way
+    being better.
+    """
+    try:
+        return find_metric(key)
+    except SsdbenchError:
+        title = key.partition(":")[2] if is_own(key) else key
+        return Metric(name=key, title=title, help="not found on this machine", better=None)
+
+
+def columns_of(records: Iterable[Record]) -> dict[str, Metric]:
+    """Return the metrics that any of the records has, by name, in table order; ``fid`` stands for ``fd`` too."""
+    return ordered(key for record in records for key in record.metrics)
+
+
+def ordered(keys: Iterable[str]) -> dict[str, Metric]:
+    """Return the metrics of these names, by name: the built-in ones in table order, then the others as they come."""
+    return in_table_order(map(column, keys))
+
+
+def choose_columns(layout: Layout, columns: Sequence[str]) -> Layout:
+    """Return a layout with these fields and metrics alone, each in this order; without any, the layout as it is.
+
+    Raises:
+        UsageError: there is no such column.
+
+    """
+    if not columns:
+        return layout
+    # A column that the layout brings is named by what stands over it.
+    own = {one.title(()): one for one in layout.fields if isinstance(one, Field)}
+    fields = {name: name for name in FIELDS} | own
+    for name in columns:
+        if name not in fields and not names_metric(name):
+            known = [*fields, *METRICS]
+            raise UsageError(f"--columns: there is no {name!r} in tables{did_you_mean(name, known)}")
+    return replace(
+        layout,
+        fields=tuple(fields[name] for name in columns if name in fields and name != "method"),
+        metrics=tuple(column(name).name for name in columns if name not in fields),
+        optional=(),
+        chosen=True,
+    )
+
+
+def shown_metrics(layout: Layout, rows: Sequence[Row]) -> list[str]:
+    """Return the layout's metrics that any row asks for, and what any asks for or has besides the standard ones.
+
+    Where columns were chosen, it is these alone.
+    """
+    if layout.chosen or not rows:
+        return list(layout.metrics)
+    asked = ordered(name for row in rows for name in row.asked)
+    others = asked | columns_of(record for row in rows for record in row.records)
+    return [
+        *(name for name in layout.metrics if name in asked),
+        *(name for name, metric in others.items() if not metric.standard and name not in layout.metrics),
+    ]
+
+
+def shown_fields(layout: Layout, rows: Sequence[Row]) -> list[tuple[str, Field]]:
+    """Return the fields that a table of these rows needs, each with what stands over it."""
+    shown = []
+    for named in layout.fields:
+        one = field_of(named)
+        texts = {one.text(row) for row in rows}
+        if named not in layout.optional or len(texts - {DASH}) > (0 if one.cost else 1):
+            shown.append((one.title(texts), one))
+    return shown

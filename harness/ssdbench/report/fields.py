@@ -1,0 +1,189 @@
+"""What the columns show that describe a row: its name, its sampler, how long it trained. See ``ssdbench.layouts``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ssdbench.methods import METHODS
+from ssdbench.samplers import GRIDS, SAMPLERS
+from ssdbench.suite.schema import ResolvedRun
+from ssdbench.suite.variant import UNTOUCHED, variant_of
+
+if TYPE_CHECKING:
+    from ssdbench.report.rows import Row
+
+DASH = "–"
+"""What a cell shows where there is nothing to show."""
+
+
+def sampler_label(name: str) -> str:
+    """Return what a table prints for a sampler: its title, or the name of one that is not found here."""
+    sampler = SAMPLERS.known(name)
+    return name if sampler is None else sampler.label
+
+
+def grid_label(name: str) -> str:
+    """Return what a table prints for a grid, as :func:`sampler_label`."""
+    grid = GRIDS.known(name)
+    return name if grid is None else grid.label
+
+
+def method(run: ResolvedRun, *, counts: bool = True) -> tuple[str, str]:
+    """Return ``(model, rest)``: the rest is empty for a base and ``+ iSSD`` for what was done to it.
+
+    Where a profile remapped the model, the one that it stands for is named too. A sampler that is neither the paper's
+    ODE nor its SDE is named behind the method, and so is fusion while sampling. Without ``counts`` the step counts of
+    halvings are left out.
+    """
+    variant = variant_of(run.variant)
+    if not variant.sampled:
+        return variant.methods[0].label, ""
+    model, named = _pretty(run.model), _pretty(run.named.model)
+    if model != named:
+        model += f" (for {named})"
+    origin = "trained here" if variant.from_nothing else ""
+    sampler = "" if _is_usual(run) else sampler_label(run.named.sampler)
+    rest = " + ".join(step.label if counts else step.method.label for step in variant.added)
+    if rest:
+        fused = "fused" if run.fused else ""
+        return model + _bracketed(origin), f"+ {rest}{_bracketed(sampler, fused)}"
+    return model + _bracketed(origin, sampler), ""
+
+
+def name_of(run: ResolvedRun) -> str:
+    """Return what a run is called: its label, or its model and method."""
+    return run.label or " ".join(method(run)).strip()
+
+
+def rank(run: ResolvedRun) -> tuple[int, int]:
+    """Return where a run stands among those of one model and NFE: base, other samplers, then by method; chains last."""
+    added = variant_of(run.variant).added
+    order = list(METHODS.builtin)
+    if len(added) > 1 or any(step.kind not in order for step in added):
+        return len(order), int(not _is_usual(run))
+    return order.index(added[0].kind) if added else 0, int(not _is_usual(run))
+
+
+def training_steps(run: ResolvedRun) -> int:
+    """Return the optimisation steps that the variant's own stages take; 0 for a base.
+
+    Each halving of progressive distillation is a stage of its own. Pretraining with a recipe of its own, which what is
+    trained on top of it shares, counts for itself alone.
+    """
+    train, variant = run.train, variant_of(run.variant)
+    if run.pretrain is not None and variant.pretrains_alone:
+        return run.pretrain.steps
+    counted = variant.steps if run.pretrain is None else variant.added
+    return sum(step.trainings * int(step.method.pace(train).get("steps", train.steps)) for step in counted)
+
+
+def steps_text(count: int) -> str:
+    """Return ``1 step``, ``8,007 steps``."""
+    return "1 step" if count == 1 else f"{count:,} steps"
+
+
+# ---- the columns
+
+
+def name(row: Row) -> str:
+    """What the row is called."""
+    return name_of(row.run)
+
+
+def sampler(row: Row) -> str:
+    """The paper's ODE or SDE, or the sampler's own title."""
+    found = SAMPLERS.known(row.run.named.sampler)
+    return (found and found.family.upper()) or sampler_label(row.run.named.sampler)
+
+
+def solver(row: Row) -> str:
+    """The sampler of an undistilled model; of any other the method takes its place."""
+    return "Ours" if row.run.variant != UNTOUCHED else sampler_label(row.run.named.sampler)
+
+
+def nfe(row: Row) -> str:
+    """Function evaluations, and whether they are those of the paper's SDE; a dash where nothing is sampled."""
+    if not variant_of(row.run.variant).sampled:
+        return DASH
+    found = SAMPLERS.known(row.run.named.sampler)
+    return evaluations(row) + _bracketed(found.family.upper() if found and found.stochastic else "")
+
+
+def evaluations(row: Row) -> str:
+    """Function evaluations, with those that the suite names where a profile changed them."""
+    run = row.run
+    return str(run.nfe) if run.nfe == run.named.nfe else f"{run.nfe} (for {run.named.nfe})"
+
+
+def train(row: Row) -> str:
+    """The length of training: at the paper's scale the suite's ``epochs`` or the printed ones, else steps."""
+    run = row.run
+    if run.scale == "paper" and run.epochs is not None:
+        return run.epochs
+    if run.epochs is None and row.published is not None and row.published.epochs is not None:
+        return row.published.epochs
+    count = training_steps(run)
+    if count == 0:
+        return DASH
+    return steps_text(count) if variant_of(run.variant).pretrains_alone else f"+ {steps_text(count)}"
+
+
+def resolution(row: Row) -> str:
+    """Width and height in pixels, as the suite names them and as they are at a profile's scale."""
+    run = row.run
+    named = f"{run.named.resolution}x{run.named.resolution}"
+    return named if run.resolution == run.named.resolution else f"{named} ({run.scale}: {run.resolution})"
+
+
+def data(row: Row) -> str:
+    """The images that were trained on; a dash where nothing was trained."""
+    return DASH if row.run.variant == UNTOUCHED else row.run.named.data
+
+
+def grid(row: Row) -> str:
+    """The timesteps that are sampled."""
+    return grid_label(row.run.grid)
+
+
+def frozen_passes(row: Row) -> str:
+    """Thousands of forward passes of the frozen model in training."""
+    return _passes(row, "frozen_forwards")
+
+
+def trained_passes(row: Row) -> str:
+    """Thousands of forward passes of the trained model in training."""
+    return _passes(row, "student_forwards")
+
+
+def training_seconds(row: Row) -> str:
+    """Seconds of training, the mean over the seeds."""
+    seconds = [
+        sum(stage.seconds for stage in record.stages.values() if stage.kind == "train")
+        for record in row.records
+    ]
+    return f"{sum(seconds) / len(seconds):,.0f}" if any(seconds) else DASH
+
+
+def _passes(row: Row, fact: str) -> str:
+    """Forward passes of the first seed, which the stages tell under the name ``fact``."""
+    stages = row.records[0].stages.values() if row.records else ()
+    counts = [stage.facts.get(fact) for stage in stages if stage.kind == "train"]
+    total = sum(count for count in counts if isinstance(count, int))
+    return f"{total / 1000:,.1f}" if total else DASH
+
+
+def _bracketed(*parts: str) -> str:
+    text = ", ".join(filter(None, parts))
+    return f" ({text})" if text else ""
+
+
+def _is_usual(run: ResolvedRun) -> bool:
+    found = SAMPLERS.known(run.named.sampler)
+    return found is not None and bool(found.family)
+
+
+def _pretty(model: str) -> str:
+    for plain, printed in (("dit-", "DiT-"), ("sit-", "SiT-")):
+        if model.startswith(plain):
+            return printed + model[len(plain) :]
+    return model
