@@ -144,7 +144,7 @@ class Results:
         return f"<Results of {names}: {done} of {len(self)} runs have one, in {self.store.name}>"
 
     def _repr_html_(self) -> str:
-        from ssdbench.report.fragment import to_fragment
+        from ssdbench.report.markdown import to_fragment
 
         return "\n".join(to_fragment(report.table) for report in self.reports)
 

@@ -12,7 +12,7 @@ from ssdbench.metrics.metric import Metric
 from ssdbench.metrics.networks import says_fid
 from ssdbench.report.columns import column, shown_fields, shown_metrics
 from ssdbench.report.fields import DASH, method, rank
-from ssdbench.report.identity import differences
+from ssdbench.report.identity import distinctions
 from ssdbench.report.notes import Footnotes, protocol, row_notes, table_notes
 from ssdbench.report.published import PaperRow, PaperTable
 from ssdbench.report.rows import Row
@@ -180,15 +180,17 @@ def _labels(rows: Sequence[Row], shape: _Shape) -> list[str]:
         else:
             label, above = f"{model} {rest}", (place, rest)
         labels.append(label)
-    shown: dict[tuple[str | None, ...], list[int]] = defaultdict(list)
-    for index, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        values = [one.text(row) for _, one in shape.fields if not one.cost]
-        shown[label, row.run.named.model, _side(row, shape.layout), *values].append(index)
-    for twins in shown.values():
-        for index, difference in zip(twins, differences([rows[i].run for i in twins]), strict=True):
-            if difference:
-                labels[index] += f" ({difference})"
-    return labels
+    shown = [
+        (
+            label,
+            row.run.named.model,
+            shape.side(row),
+            *(one.text(row) for _, one in shape.fields if not one.cost),
+        )
+        for row, label in zip(rows, labels, strict=True)
+    ]
+    told = distinctions([row.run for row in rows], shown)
+    return [f"{label} ({one})" if one else label for label, one in zip(labels, told, strict=True)]
 
 
 def _cells(

@@ -92,14 +92,17 @@ def to_json(flat: Iterable[dict[str, Any]]) -> str:
     """
     rows = list(flat)
     names = dict.fromkeys(name for row in rows for name in row)
-    filled = [{name: _finite(row.get(name)) for name in names} for row in rows]
+    filled = [{name: finite(row.get(name)) for name in names} for row in rows]
     return json.dumps(filled, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return a value as JSON can hold it: numbers that are not finite, which it has no word for, become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return [_finite(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _flat_results(row: Row, suite: str, delta: bool) -> Iterable[dict[str, Any]]:

@@ -1,8 +1,10 @@
-"""Which results belong together, and what a row is called outside a table."""
+"""Which results belong together, what a row is called outside a table, and in which settings rows differ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Sequence
+from typing import Any
 
 from ssdbench.report.fields import name_of
 from ssdbench.report.frame import dotted
@@ -16,6 +18,11 @@ HIDDEN = {"seed", "seeds", "mark", "named", "scale", "label", "group", "epochs",
 def identity(run: ResolvedRun) -> str:
     """Return what decides a row's numbers, as JSON: equal for runs that differ in seed and naming alone."""
     return run.model_dump_json(by_alias=True, exclude=HIDDEN)
+
+
+def settings_of(run: ResolvedRun) -> dict[str, Any]:
+    """Return all settings that tell rows apart, and the profile's scale, by their dotted names."""
+    return dotted(run.model_dump(mode="json", by_alias=True, exclude=HIDDEN - {"scale"}))
 
 
 def describe(run: ResolvedRun) -> str:
@@ -33,22 +40,31 @@ def call(run: ResolvedRun) -> str:
 
 def names(runs: Sequence[ResolvedRun], name: Callable[[ResolvedRun], str] = describe) -> list[str]:
     """Return a name for each row; those that would be called alike tell the settings in which they differ."""
-    found = [name(run) for run in runs]
-    twins: dict[str, list[int]] = {}
-    for index, called in enumerate(found):
-        twins.setdefault(called, []).append(index)
-    for places in twins.values():
-        for index, difference in zip(places, differences([runs[i] for i in places]), strict=True):
-            found[index] += f", {difference}" if difference else ""
-    return found
+    called = [name(run) for run in runs]
+    return [", ".join(filter(None, both)) for both in zip(called, distinctions(runs, called), strict=True)]
 
 
-def differences(twins: Sequence[ResolvedRun]) -> list[str]:
-    """Return the settings in which runs of one name differ, for each run that sets them: ``lr 0.0001``."""
-    hidden = HIDDEN - {"scale"}
-    settings = [dotted(run.model_dump(mode="json", by_alias=True, exclude=hidden)) for run in twins]
-    found = [name for name in settings[0] if len({str(one.get(name)) for one in settings}) > 1]
-    return [
-        ", ".join(f"{name.removeprefix('train.')} {one[name]}" for name in found if one.get(name) is not None)
-        for one in settings
-    ]
+def distinctions(
+    runs: Sequence[ResolvedRun], keys: Sequence[Hashable], along: Collection[str] = ()
+) -> list[str]:
+    """Return for each run the settings in which it differs from the others of the same key: ``lr 0.0001``.
+
+    A run that has a key for itself has no distinction (an empty text). The settings ``along`` tell nothing apart.
+    """
+    alike: dict[Hashable, list[int]] = defaultdict(list)
+    for index, key in enumerate(keys):
+        alike[key].append(index)
+    told = [""] * len(runs)
+    for places in alike.values():
+        settings = [settings_of(runs[index]) for index in places] if len(places) > 1 else [{}]
+        varied = [
+            name
+            for name in settings[0]
+            if name not in along and len({str(one.get(name)) for one in settings}) > 1
+        ]
+        for index, one in zip(places, settings, strict=True):
+            texts = (
+                f"{name.removeprefix('train.')} {one[name]}" for name in varied if one.get(name) is not None
+            )
+            told[index] = ", ".join(texts)
+    return told

@@ -1,10 +1,39 @@
-"""Tables as GitHub markdown and as plain text, through tabulate."""
+"""Tables through tabulate: as GitHub markdown, as plain text, and as a piece of HTML for notebooks."""
 
 from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from tabulate import tabulate
 
 from ssdbench.report.table import Cell, Table
+
+
+@dataclass(frozen=True)
+class _Style:
+    """How a format writes what a cell holds; ``{}`` stands for the text."""
+
+    form: str
+    best: str
+    section: str
+    gap: str = " "
+    published: str = "({})"
+    mark: str = "[{}]"
+    escape: Callable[[str], str] = str
+
+
+_MARKDOWN = _Style("pipe", best="**{}**", section="**{}**", escape=lambda text: text.replace("|", "\\|"))
+_TEXT = _Style("simple", best="{}*", section="- {} -", gap="\n")
+_HTML = _Style(
+    "unsafehtml",
+    best="<b>{}</b>",
+    section="<b>{}</b>",
+    published='<span style="opacity:0.6">({})</span>',
+    mark="<sup>[{}]</sup>",
+    escape=html.escape,
+)
 
 
 def to_markdown(table: Table, *, delta: bool = False) -> str:
@@ -12,42 +41,49 @@ def to_markdown(table: Table, *, delta: bool = False) -> str:
 
     With ``delta`` measured minus published stands beside the published figures.
     """
-    notes = [f"- {note}" for note in table.notes]
-    numbered = [f"- [{number}] {text}" for number, text in enumerate(table.footnotes, start=1)]
+    notes = "\n".join(f"- {note}" for note in [*table.notes, *_numbered(table)])
     # A blank line between markdown's blocks; the list of notes is one block.
-    blocks = [f"### {table.title}", _grid(table, "pipe", "**", delta), "\n".join(notes + numbered)]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    return "\n\n".join(filter(None, (f"### {table.title}", _grid(table, _MARKDOWN, delta), notes))) + "\n"
 
 
 def to_text(table: Table, *, delta: bool = False) -> str:
     """Return ``table`` for a terminal or an e-mail; the best values carry a star. ``delta`` as in markdown."""
-    lines = [table.title, "", _grid(table, "simple", "*", delta), ""]
-    lines += [note.replace("Bold:", "*:") for note in table.notes]
-    lines += [f"[{number}] {text}" for number, text in enumerate(table.footnotes, start=1)]
-    return "\n".join(lines) + "\n"
+    notes = [note.replace("Bold:", "*:") for note in table.notes]
+    return "\n".join([table.title, "", _grid(table, _TEXT, delta), "", *notes, *_numbered(table)]) + "\n"
 
 
-def _grid(table: Table, style: str, bold: str, delta: bool) -> str:
+def to_fragment(table: Table, *, delta: bool = False) -> str:
+    """Return ``table`` as HTML without scripts; the published figures in grey. ``delta`` as in markdown."""
+    notes = (f"<div><small>{html.escape(note)}</small></div>" for note in [*table.notes, *_numbered(table)])
+    return f"<b>{html.escape(table.title)}</b>{_grid(table, _HTML, delta)}{''.join(notes)}"
+
+
+def _numbered(table: Table) -> list[str]:
+    return [f"[{number}] {text}" for number, text in enumerate(table.footnotes, start=1)]
+
+
+def _grid(table: Table, style: _Style, delta: bool) -> str:
     body: list[list[str]] = []
     for section in table.sections:
         if section.title is not None:
-            heading = f"**{section.title}**" if bold == "**" else f"- {section.title} -"
+            heading = style.section.format(style.escape(section.title))
             body.append([heading] + [""] * (len(table.columns) - 1))
-        body.extend([_show(cell, bold, delta) for cell in line] for line in section.lines)
-    gap = "\n" if style == "simple" else " "  # pipe tables have one line of headers
-    headers = [
-        f"{column.side}{gap}{column.header}" if column.side else column.header for column in table.columns
-    ]
-    align = ["right" if column.numeric else "left" for column in table.columns]
+        body.extend([_show(cell, style, delta) for cell in line] for line in section.lines)
     if not body:
         return "(no rows)"
-    return tabulate(body, headers=headers, tablefmt=style, colalign=align, disable_numparse=True)
+    headers = [
+        style.gap.join(style.escape(text) for text in (column.side, column.header) if text)
+        for column in table.columns
+    ]
+    align = ["right" if column.numeric else "left" for column in table.columns]
+    return tabulate(body, headers=headers, tablefmt=style.form, colalign=align, disable_numparse=True)
 
 
-def _show(cell: Cell, bold: str, delta: bool) -> str:
-    text = cell.text
-    if cell.best and text:
-        text = f"**{text}**" if bold == "**" else f"{text}*"
-    published = cell.beside(delta=delta)
-    parts = [text, f"({published})" if published else "", *(f"[{mark}]" for mark in cell.marks)]
-    return " ".join(part for part in parts if part).replace("|", "\\|")
+def _show(cell: Cell, style: _Style, delta: bool) -> str:
+    text, published = style.escape(cell.text), style.escape(cell.beside(delta=delta))
+    parts = [
+        style.best.format(text) if cell.best and text else text,
+        style.published.format(published) if published else "",
+        *(style.mark.format(mark) for mark in cell.marks),
+    ]
+    return " ".join(filter(None, parts))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ssdbench import __version__
 from ssdbench.report.columns import column
 from ssdbench.report.curves import Chart, Series, charts
+from ssdbench.report.frame import finite
 from ssdbench.report.identity import call, names
 from ssdbench.report.rows import Row
 from ssdbench.report.table import Cell, Column, Section, Table
@@ -47,7 +48,7 @@ def to_page(reports: Sequence[SuiteReport], show: Show, results: Store | Path | 
     }
     # The page is ASCII, whatever a stream or a server takes its encoding for. In a script element '<' could end it;
     # JSON may write it as an escape.
-    text = json.dumps(_finite(data), allow_nan=False).replace("<", "\\u003c")
+    text = json.dumps(finite(data), allow_nan=False).replace("<", "\\u003c")
     template = files("ssdbench.report").joinpath("page.html").read_text(encoding="utf-8")
     return template.replace("{{DATA}}", text, 1)
 
@@ -68,30 +69,19 @@ def _suite(report: SuiteReport, table: Table, rows: Sequence[Row], store: Store 
 
 
 def _table(table: Table) -> dict[str, Any]:
-    return {
-        "columns": [
-            {"header": column.header, "side": column.side, "numeric": column.numeric}
-            for column in table.columns
-        ],
-        "sections": [
-            {"title": section.title, "lines": [[_cell(cell) for cell in line] for line in section.lines]}
-            for section in table.sections
-        ],
-        "notes": list(table.notes),
-        "footnotes": list(table.footnotes),
-    }
-
-
-def _cell(cell: Cell) -> dict[str, Any]:
-    content = {
-        "text": cell.text,
-        "published": cell.published,
-        "delta": cell.delta,
-        "best": cell.best,
-        "marks": list(cell.marks),
-        "keys": list(cell.keys),
-    }
-    return {name: value for name, value in content.items() if value}
+    """A table as JSON; of its cells, which are many, only what they hold."""
+    sections = [
+        {
+            "title": section.title,
+            "lines": [
+                [{name: value for name, value in vars(cell).items() if value} for cell in line]
+                for line in section.lines
+            ],
+        }
+        for section in table.sections
+    ]
+    columns = [vars(column) for column in table.columns]
+    return {"columns": columns, "sections": sections, "notes": table.notes, "footnotes": table.footnotes}
 
 
 def _costs(rows: Sequence[Row], called: Sequence[str]) -> Table:
@@ -224,12 +214,3 @@ def _record(record: Record) -> dict[str, Any]:
             for key, stage in record.stages.items()
         ],
     }
-
-
-def _finite(value: Any) -> Any:
-    """Numbers that JSON has no word for become null."""
-    if isinstance(value, float):
-        return value if abs(value) < float("inf") else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value

@@ -87,8 +87,8 @@ def by_prompt(runs: Sequence[tuple[str, Samples]], indices: Sequence[int]) -> Gr
         UsageError: the runs were not asked for the same.
 
     """
-    rows: list[list[NDArray[np.uint8] | None]] = [[samples.images[i] for _, samples in runs] for i in indices]
-    return rows, _shared_names(runs, indices), [name for name, _ in runs]
+    rows, names, samples = by_run(runs, indices)
+    return [list(row) for row in zip(*rows, strict=True)], samples, names
 
 
 def _shared_names(runs: Sequence[tuple[str, Samples]], indices: Sequence[int]) -> list[str]:
