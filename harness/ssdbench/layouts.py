@@ -131,17 +131,14 @@ class Layout(Declaration):
             *self.compare,
             *(one for one in (self.sides, self.sections) if one),
         )
-        metrics = (*self.metrics, *self.drawn)
+        orders = get_args(Order)
         for what, found, known in (
             ("column", [one for one in named if one not in FIELDS and not isinstance(one, Field)], FIELDS),
-            ("metric", [one for one in metrics if not names_metric(one)], METRICS),
-            ("order", [one for one in (self.order,) if one not in get_args(Order)], get_args(Order)),
+            ("metric", [one for one in (*self.metrics, *self.drawn) if not names_metric(one)], METRICS),
+            ("order", [one for one in (self.order,) if one not in orders], orders),
         ):
             for name in found:
-                if name not in known:
-                    raise InputError(
-                        f"layout {self.name!r}: unknown {what} {name!r}; known: {', '.join(known)}"
-                    )
+                raise InputError(f"layout {self.name!r}: unknown {what} {name!r}; known: {', '.join(known)}")
 
 
 def field_of(one: str | Field) -> Field:
