@@ -87,7 +87,7 @@ def test_what_cannot_be_is_said_before_any_work(workplace: Path) -> None:
     assert done.returncode == 2
     for text in (
         "wrong.yaml:12:15: nfe: must be 5 or 7 for sampler 'heun-eps', which takes two evaluations a step, and",
-        "sampler: 'solvers:HEUN' is not for model 'sit-mini', which predicts v (there are ddim, sde, heun)",
+        "sampler: 'solvers:HEUN' is not for model 'sit-mini', which predicts v (there are ddim, sde, heun,",
         "grid: 'solvers:QUADRATIC' is for models that predict eps, and model 'sit-mini' predicts v (there are uniform,",
         "fused: a fused student is trained for the steps of 'ddim', not of 'solvers:heun'",
         "grid: solvers:NONE: 'NONE' is not in the module 'solvers', expected a ssdbench.samplers.grids.Grid",

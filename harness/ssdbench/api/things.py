@@ -34,7 +34,7 @@ class NamedSampler:
         x: Tensor,
         cond: Tensor | None = None,
         *,
-        nfe: int,
+        nfe: int = 0,
         grid: str = "even",
         schedule: Schedule | Literal["dit", "sd"] | None = None,
         noise_at: Literal[0, 1] | None = None,
@@ -49,7 +49,7 @@ class NamedSampler:
                 channels are eps, or v of a flow; the rest, a learned sigma, is read by ``sde`` alone.
             x: standard normal noise, float (B, C, H, W), on the denoiser's device.
             cond: passed on to the denoiser, (B, ...).
-            nfe: evaluations of the denoiser.
+            nfe: evaluations of the denoiser; none of an adaptive sampler.
             grid: which of the 1,000 timesteps are visited; see :func:`grid`.
             schedule: the noise schedule that the denoiser was trained with, ``dit`` (linear betas) or ``sd`` (Stable
                 Diffusion's); by default that of the denoiser where it is a model of a run, else ``dit``.
@@ -62,7 +62,7 @@ class NamedSampler:
             The samples, (B, C, H, W), x's dtype.
 
         Raises:
-            UsageError: the sampler is not for such models.
+            UsageError: the sampler is not for such models, or for no function.
             InputError: no grid of that name has so many timesteps, or no number of steps takes so many evaluations.
 
         """
@@ -87,10 +87,13 @@ class NamedSampler:
         with torch.no_grad():
             # A denoiser that takes no condition is given the None that it was called with.
             found = solver(how, seed)(counted, x, cond, range(len(x)))  # type: ignore[arg-type]
-        counted.expect(nfe)
+        if not SAMPLERS.named(self.name).adaptive:
+            counted.expect(nfe)
         return found.to(x.dtype)
 
     def _check(self, noise_at: int | None) -> None:
+        if SAMPLERS.named(self.name).extrapolates:
+            raise UsageError(f"sampler {self.name!r} works on a model's hidden states: name it in a suite")
         predicted = "eps" if noise_at is None else "v"
         if predicted not in SAMPLERS.named(self.name).predictions:
             fit = [name for name, other in SAMPLERS.items() if predicted in other.predictions]

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
 def describe(run: ResolvedRun) -> str:
     """Return a run in one line: ``DiT-XL/2, issd, ddim, 10 NFE, 256x256, original data, seed 0``."""
+    from ssdbench.suite.checking import evaluations
+
     side = run.named.resolution
     return (
-        f"{run.named.model}, {run.variant}, {run.sampler}, {run.nfe} NFE, {side}x{side}, "
+        f"{run.named.model}, {run.variant}, {run.sampler}, {evaluations(run)}, {side}x{side}, "
         f"{run.data} data, seed {run.seed}"
     )
 

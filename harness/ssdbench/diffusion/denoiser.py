@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -19,10 +20,10 @@ class Denoiser(Protocol):
     ``x``: (B, C, H, W); ``t``: (B,) timesteps, the same dtype family as in training (int64 for discrete time);
     ``cond``: class labels (B,), text embeddings, or whatever the model takes. Returns (B, C', H, W), where C' may
     exceed C: the first C channels are the prediction, the rest the learned sigma. A two-time network takes its second
-    time as ``r``, (B,), by name.
+    time as ``r``, (B,), by name: whatever wraps a denoiser passes such ``further`` arguments, one value a sample, on.
     """
 
-    def __call__(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
         """Predict."""
         ...
 
@@ -57,10 +58,7 @@ class Guided:
         self.interval, self.axis = interval, axis
 
     def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
-        """Guided prediction, (B, C', H, W); with scale 1 the conditional prediction alone.
-
-        ``further`` is what the denoiser takes beside these for each sample (B,), as a two-time network's ``r``.
-        """
+        """Guided prediction, (B, C', H, W); with scale 1 the conditional prediction alone."""
         if self.scale == 1.0:
             return self.denoiser(x, t, cond, **further)
         self.null = self.null.to(cond)  # once: a GPU would be waited for at every copy
@@ -99,22 +97,49 @@ class Prediction:
     def __init__(self, denoiser: Denoiser) -> None:
         self.denoiser = denoiser
 
-    def __call__(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
         """Prediction of x's own shape."""
-        return self.denoiser(x, t, cond)[:, : x.shape[1]]
+        return self.denoiser(x, t, cond, **further)[:, : x.shape[1]]
+
+
+class AlongGrid:
+    """Two models along the grid: one at listed times, the other elsewhere. A call is one evaluation, by one of them.
+
+    Args:
+        student: at ``times``.
+        base: at all other times.
+        times: timesteps, or times of a flow; all samples of a call have one time.
+    """
+
+    def __init__(self, student: Denoiser, base: Denoiser, times: Sequence[float]) -> None:
+        self.student, self.base, self.times = student, base, times
+
+    def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
+        """The prediction of the model whose time it is, of its output shape."""
+        return (self.student if is_among(float(t[0]), self.times) else self.base)(x, t, cond, **further)
+
+
+def is_among(t: float, times: Sequence[float]) -> bool:
+    """Whether ``t`` is one of ``times``, within the rounding of a float32 time."""
+    return any(abs(t - time) < _ROUNDING for time in times)
 
 
 class Counted:
-    """Counts the evaluations of a denoiser (NFE). Guidance goes inside, so that its second branch does not count."""
+    """Counts the evaluations of a denoiser (NFE). Guidance goes inside, so that its second branch does not count.
+
+    ``nfe`` are the calls, and ``rows`` the evaluations of all samples together: an adaptive sampler leaves samples that
+    have arrived out of later calls.
+    """
 
     def __init__(self, denoiser: Denoiser) -> None:
         self.denoiser = denoiser
-        self.nfe = 0
+        self.nfe = self.rows = 0
 
-    def __call__(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
         """Evaluate and count."""
         self.nfe += 1
-        return self.denoiser(x, t, cond)
+        self.rows += len(x)
+        return self.denoiser(x, t, cond, **further)
 
     def expect(self, nfe: int) -> None:
         """Raise when the count is not what was declared, since every number of a table hangs on it."""

@@ -14,13 +14,15 @@ from ssdbench.errors import NotFinite
 
 
 def check_finite(values: Tensor, indices: Sequence[int], what: str, where: str = "") -> None:
-    """Look at a batch (B, ...), whose rows ``indices`` number.
+    """Look at a batch (B, ...), whose rows ``indices`` number; of a batch of other samples they are not told.
 
     Raises:
         NotFinite: some are not finite; says ``what`` they are, which, and ``where``.
     """
     if torch.isfinite(values).all():
         return
+    if len(values) != len(indices):  # an adaptive sampler left out those that have arrived
+        raise NotFinite(f"{what} are not finite{where}")
     finite = torch.isfinite(values).flatten(1).all(1).tolist()
     bad = [index for index, good in zip(indices, finite, strict=True) if not good]
     raise NotFinite(f"{what} {spans(bad)} are not finite{where}")
@@ -59,7 +61,7 @@ class Finite:
         denoiser: predicts eps or v of x's shape, (B, C, H, W).
         prediction: what to call it.
         indices: of the samples, B.
-        nfe: how many evaluations there are to be.
+        nfe: how many evaluations there are to be; 0: as many as the sampler takes.
         late: ask after the next evaluation; None: on whatever is not the CPU.
 
     Raises:
@@ -81,9 +83,9 @@ class Finite:
         self.done = 0
         self._pending: _Evaluation | None = None
 
-    def __call__(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
         """Predict, and look at the prediction, or at the one before."""
-        found = self.denoiser(x, t, cond)
+        found = self.denoiser(x, t, cond, **further)
         self.done += 1
         finite, copied = torch.isfinite(found).all(), None
         if found.is_cuda:
@@ -110,7 +112,9 @@ class Finite:
             evaluation.copied.synchronize()
         if not evaluation.finite:
             time = float(evaluation.t.flatten()[0])
-            where = f" at time {time:g}, evaluation {evaluation.number} of {self.nfe}"
+            where = f" at time {time:g}, evaluation {evaluation.number}" + (
+                f" of {self.nfe}" if self.nfe else ""
+            )
             check_finite(evaluation.x, self.indices, "the latents x of samples", where)
             check_finite(
                 evaluation.found, self.indices, f"the predictions {self.prediction} of samples", where

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -87,7 +87,7 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
         reference=scores.reference or run.eval.reference,
         samples=scores.samples,
         reference_samples=scores.reference_samples,
-        nfe=scores.nfe if scores.nfe is not None else _counted_nfe(manifests.values(), run.nfe),
+        nfe=scores.nfe if scores.nfe is not None else _counted_nfe(score, manifests, run.nfe),
         seed=run.seed,
         fuse=fuse,
         w=w,
@@ -126,23 +126,22 @@ def _versions(manifests: Iterable[Manifest]) -> dict[str, str]:
 
 
 def _fusion(manifests: Iterable[Manifest]) -> tuple[list[int] | None, float | None]:
-    """Fused layers and weight of the chain's last training that fuses, if it has one."""
+    """Fused layers and weight of the chain's last training or sampling that fuses, if it has one."""
     last: _Fusion | None = None
     for manifest in manifests:
-        objective = manifest.spec.get("objective")
-        if isinstance(objective, dict) and "layers" in objective:
-            last = _Fusion.model_validate(objective)
+        sampling = manifest.spec.get("sampling")
+        fused = sampling.get("fused") if isinstance(sampling, dict) else manifest.spec.get("objective")
+        if isinstance(fused, dict) and "layers" in fused:
+            last = _Fusion.model_validate(fused)
     return (None, None) if last is None else (last.layers, last.w)
 
 
-def _counted_nfe(manifests: Iterable[Manifest], planned: int) -> int:
-    """The NFE that the last sampling counted, or the planned one where nothing was sampled."""
-    counted = planned
-    for manifest in manifests:
-        nfe = manifest.facts.get("nfe")
-        if manifest.kind == "sample" and isinstance(nfe, int):
-            counted = nfe
-    return counted
+def _counted_nfe(score: Manifest, manifests: Mapping[str, Manifest], planned: int) -> int:
+    """The NFE that sampling counted, the mean over the shards, or the planned one where nothing was sampled."""
+    shards = (manifests.get(one.key) for role, one in score.inputs.items() if role.startswith("samples/"))
+    counted = [shard.facts.get("nfe") for shard in shards if shard is not None]
+    found = [nfe for nfe in counted if isinstance(nfe, int)]
+    return round(sum(found) / len(found)) if found else planned
 
 
 def kept(graph: Graph) -> set[str]:

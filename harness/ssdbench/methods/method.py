@@ -7,7 +7,7 @@ stage builds the method's body from it: a function of a :class:`ssdbench.methods
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -159,6 +159,15 @@ class Trained:
     w: float | None = None
 
     @property
+    def fusion(self) -> str:
+        """The weight, the fused layers and the share; nothing where nothing is fused."""
+        if self.w is None or not self.layers:
+            return ""
+        share = 1.0 - (1.0 - self.w) ** len(self.layers)
+        noun = "layer" if len(self.layers) == 1 else "layers"
+        return f"w = {self.w:.3g} at fused {noun} {', '.join(map(str, self.layers))} (share W = {share:.3g})"
+
+    @property
     def pairs(self) -> str:
         """Which pairs are trained, and on which grid if that is not the run's."""
         train = self.train
@@ -193,6 +202,7 @@ class Method(Declaration):
         trained_on: timesteps that it trains: ``all``, so that one student serves every NFE; the ``grid`` that the run
             samples on; the ``pairs`` of that grid's neighbours; or a ``halving``, which a suite writes ``NAME A-B[-C]``
             and which is one training for each halving.
+        trained_end: of a pair (s, t), the end at which the student is trained: s, the noisier, or t.
         predictions: what a model that it trains may predict.
         predicts: what its result predicts, if that is not what the model did. The samplers are those of it.
         samplers: names of the only samplers that fit its result; none: all of its prediction.
@@ -215,6 +225,7 @@ class Method(Declaration):
 
     starts: Literal["model", "nothing", "images"] = "model"
     trained_on: Literal["all", "grid", "pairs", "halving"] = "all"
+    trained_end: Literal["s", "t"] = "s"
     predictions: tuple[str, ...] = ("eps", "v")
     predicts: str = ""
     samplers: tuple[str, ...] = ()
@@ -249,6 +260,10 @@ class Method(Declaration):
     def halves(self) -> bool:
         """Whether it is written with step counts."""
         return self.trained_on == "halving"
+
+    def trained_at(self, pairs: Sequence[int]) -> tuple[int, ...]:
+        """Where the student of these pairs i, (s, t) = (g[i], g[i-1]), is trained: indices of the grid."""
+        return tuple(i if self.trained_end == "s" else i - 1 for i in pairs)
 
     @property
     def usage(self) -> str:

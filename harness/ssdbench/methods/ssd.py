@@ -109,14 +109,7 @@ def _lambda_note(method: Method, trained: Trained) -> str:
 
 
 def _fusion_note(method: Method, trained: Trained) -> str | None:
-    if trained.w is None or not trained.layers:
-        return None
-    share = 1.0 - (1.0 - trained.w) ** len(trained.layers)
-    noun = "layer" if len(trained.layers) == 1 else "layers"
-    return (
-        f"{method.label}: w = {trained.w:.3g} at fused {noun} {', '.join(map(str, trained.layers))}"
-        f" (share W = {share:.3g}), pairs {trained.pairs}"
-    )
+    return f"{method.label}: {trained.fusion}, pairs {trained.pairs}" if trained.fusion else None
 
 
 SSD = Method(
@@ -185,6 +178,7 @@ ISSD = Method(
     cite="Eq. 6",
     body=_BODY,
     trained_on="pairs",
+    trained_end="t",
     fusion=True,
     reads=(
         "train.lambda",

@@ -34,11 +34,11 @@ class Compiled:
         self.failed = False
         """Whether it could not be compiled."""
 
-    def __call__(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        """(B, C, H, W), (B,) and the conditions -> the model's output, in memory of its own."""
+    def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
+        """(B, C, H, W), (B,), the conditions and what else it takes -> the model's output, in memory of its own."""
         if not self.failed:
             try:
-                return (self.graphs or self._model)(x, t, cond)
+                return (self.graphs or self._model)(x, t, cond, **further)
             except torch.OutOfMemoryError:
                 raise
             except (TorchDynamoException, RuntimeError) as error:
@@ -48,13 +48,13 @@ class Compiled:
                 self.failed = True
                 for part in self._parts:
                     part._compiled_call_impl = None
-        return self._model(x, t, cond)
+        return self._model(x, t, cond, **further)
 
 
 @dataclass(frozen=True)
 class _Recording:
     graph: Any  # torch.cuda.CUDAGraph
-    given: tuple[Tensor, ...]
+    given: dict[str, Tensor]
     output: Tensor
 
 
@@ -73,10 +73,10 @@ class Graphed:
         self.failed = False
         """Whether a call could not be recorded."""
 
-    def __call__(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        """(B, C, H, W), (B,) and the conditions -> the model's output, in memory of its own."""
-        given = (x, t, cond)
-        key = tuple((tensor.shape, tensor.dtype) for tensor in given)
+    def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
+        """(B, C, H, W), (B,), the conditions and what else it takes -> the model's output, in memory of its own."""
+        given = {"x": x, "t": t, "cond": cond, **further}
+        key = tuple((name, tensor.shape, tensor.dtype) for name, tensor in given.items())
         if not self.failed and key not in self._recordings:
             self._warm_up(given)
             try:
@@ -87,31 +87,36 @@ class Graphed:
                 print(f"the model cannot be recorded as a CUDA graph: {_first_line(error)}", file=sys.stderr)
                 self.failed = True
         if self.failed:
-            return self._model(x, t, cond)
+            return self._model(x, t, cond, **further)
         recording = self._recordings[key]
-        for held, new in zip(recording.given, given, strict=True):
-            held.copy_(new)
+        for name, held in recording.given.items():
+            held.copy_(given[name])
         recording.graph.replay()
         # A graph writes to the same memory each time, and samplers keep what they were told before.
         return recording.output.clone()
 
-    def _warm_up(self, given: tuple[Tensor, ...]) -> None:
+    def _warm_up(self, given: dict[str, Tensor]) -> None:
         """Have all that happens at first calls (compiling, choice of kernels, workspaces) over before recording."""
-        stream = torch.cuda.Stream(given[0].device)  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream(given[0].device))
+        device = given["x"].device
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream):
             for _ in range(2):
-                self._model(*given)
-        torch.cuda.current_stream(given[0].device).wait_stream(stream)
+                _call(self._model, **given)
+        torch.cuda.current_stream(device).wait_stream(stream)
 
-    def _record(self, given: tuple[Tensor, ...]) -> _Recording:
-        held = tuple(tensor.clone() for tensor in given)
+    def _record(self, given: dict[str, Tensor]) -> _Recording:
+        held = {name: tensor.clone() for name, tensor in given.items()}
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(held[0].device):
+        with torch.cuda.device(given["x"].device):
             self._pool = self._pool or torch.cuda.graph_pool_handle()
             with torch.cuda.graph(graph, pool=self._pool):
-                output = self._model(*held)
+                output = _call(self._model, **held)
         return _Recording(graph, held, output)
+
+
+def _call(model: Denoiser, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
+    return model(x, t, cond, **further)
 
 
 def _first_line(error: Exception) -> str:

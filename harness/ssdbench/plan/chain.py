@@ -26,6 +26,7 @@ SYNTHETIC_SEED = 1_000_000_000  # added to a run's seed for the data it is train
 UNTRAINED = {
     "sampler": DDIM.name,
     "fused": False,
+    "student_at": "all",
 }  # of the base model's samples, whatever a run does with its own
 TRAJECTORIES = 200  # samples whose distance from the exact ones is measured: fine solvers take long
 
@@ -63,7 +64,7 @@ class Chain:
         else:
             model, frozen = self._model(vae)
             how = self._sampling(run, model, frozen)
-            roles = frozen.role("frozen") if run.fused else {}
+            roles = frozen.role("frozen") if how.models == 2 else {}
             roles |= self._texts(self.needs.captions)
             shards = self._shards(vae, sampling=how, roles={**model.role("model"), **roles})
         inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}

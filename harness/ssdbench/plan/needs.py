@@ -179,7 +179,8 @@ class Needs:
         name, resolution = self.run.model, self.run.resolution
         model = describe(name, resolution)
         fused = () if isinstance(self.run.train.fuse, str) else self.run.train.fuse
-        if self.variant.fuses and (not model.depth or any(layer >= model.depth for layer in fused)):
+        fuses = self.variant.fuses or SAMPLERS.named(self.run.sampler).extrapolates
+        if fuses and (not model.depth or any(layer >= model.depth for layer in fused)):
             raise InputError(f"{name} has {model.depth} blocks to fuse: {self.run.train.fuse} cannot be")
         self.files = tuple(Path(file) for file in model.weights)
         return ModelFacts(

@@ -12,9 +12,9 @@ from ssdbench.models.shapes import Shape
 from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.grids import UNIFORM, walked_by
 from ssdbench.stages import Source
-from ssdbench.stages.sample import Fused, Guidance, Sampling
+from ssdbench.stages.sample import AlongGrid, Fused, Guidance, Sampling
 from ssdbench.suite import ResolvedRun
-from ssdbench.suite.variant import VariantStep
+from ssdbench.suite.variant import VariantStep, variant_of
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,16 @@ def sampling(
 ) -> Sampling:
     """How a model that is ``done`` so far is sampled in this run.
 
-    The teacher of Eq. 5 takes pairs and lambda from the training settings, a fused student its layers and weight.
-    ``frozen`` is the model that a fused student was distilled from, where that is not another stage's.
+    The teacher of Eq. 5 takes pairs and lambda from the training settings, a fused student and the limit of Eq. 6 their
+    layers and weight. ``frozen`` is the model that the student was distilled from, where that is not another stage's.
     """
-    layers = fused_layers(run.train, shape.depth) if run.fused else ()
-    teacher = SAMPLERS.named(run.sampler).follows_pairs
+    sampler = SAMPLERS.named(run.sampler)
+    fused = run.fused or sampler.extrapolates
+    layers = fused_layers(run.train, shape.depth) if fused else ()
+    teacher = sampler.follows_pairs
     visited = _visited(run, flow)
     lam: float | Literal["eq12"] = "eq12" if run.train.lambda_ is None else run.train.lambda_
-    return Sampling(
+    how = Sampling(
         shape=shape,
         sampler=run.sampler,
         grid=run.grid if flow is None else walked_by(run.grid, "v"),
@@ -108,13 +110,29 @@ def sampling(
             scale=run.guidance.scale, channels=run.guidance.channels, interval=run.guidance.interval
         ),
         flow=flow,
-        fused=_fused(run, layers, visited, frozen) if layers else None,
+        fused=_fused(run, layers, visited, frozen if run.fused else None) if layers else None,
         weights=weights,
         own=own,
         own_grid=own_grid,
         pairs=trained_pairs(run.train, visited) if teacher else (),
         lam=lam if teacher else None,
     )
+    times = student_times(run, how)
+    if times is None:
+        return how
+    return how.model_copy(update={"along_grid": AlongGrid(student_at=times, base=frozen)})
+
+
+def student_times(run: ResolvedRun, how: Sampling) -> tuple[float, ...] | None:
+    """The times at which the student is evaluated, of a run with two models along the grid; None: at all of them."""
+    if not isinstance(run.student_at, str):
+        return tuple(sorted(run.student_at))
+    method = variant_of(run.variant).methods[-1]
+    if run.student_at == "all" or method.trained_on != "pairs":
+        return None
+    times = how.evaluated
+    found = tuple(times[i] for i in method.trained_at(trained_pairs(run.train, len(times))))
+    return None if len(found) == len(times) else found
 
 
 def _fused(run: ResolvedRun, layers: tuple[int, ...], visited: int, frozen: Source | None) -> Fused:

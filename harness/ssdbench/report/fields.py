@@ -32,8 +32,8 @@ def method(run: ResolvedRun, *, counts: bool = True) -> tuple[str, str]:
     """Return ``(model, rest)``: the rest is empty for a base and ``+ iSSD`` for what was done to it.
 
     Where a profile remapped the model, the one that it stands for is named too. A sampler that is neither the paper's
-    ODE nor its SDE is named behind the method, and so is fusion while sampling. Without ``counts`` the step counts of
-    halvings are left out.
+    ODE nor its SDE is named behind the method, and so are fusion while sampling and two models along the grid. Without
+    ``counts`` the step counts of halvings are left out.
     """
     variant = variant_of(run.variant)
     if not variant.sampled:
@@ -45,8 +45,8 @@ def method(run: ResolvedRun, *, counts: bool = True) -> tuple[str, str]:
     sampler = "" if _is_usual(run) else sampler_label(run.named.sampler)
     rest = " + ".join(step.label if counts else step.method.label for step in variant.added)
     if rest:
-        fused = "fused" if run.fused else ""
-        return model + _bracketed(origin), f"+ {rest}{_bracketed(sampler, fused)}"
+        how = "fused" if run.fused else "" if run.student_at == "all" else "two models"
+        return model + _bracketed(origin), f"+ {rest}{_bracketed(sampler, how)}"
     return model + _bracketed(origin, sampler), ""
 
 
@@ -110,8 +110,12 @@ def nfe(row: Row) -> str:
 
 
 def evaluations(row: Row) -> str:
-    """Function evaluations, with those that the suite names where a profile changed them."""
+    """Function evaluations, with those that the suite names where a profile changed them; what an adaptive one used."""
     run = row.run
+    found = SAMPLERS.known(run.sampler)
+    if found is not None and found.adaptive:
+        counts = sorted({record.nfe for record in row.records})
+        return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) if counts else "adaptive"
     return str(run.nfe) if run.nfe == run.named.nfe else f"{run.nfe} (for {run.named.nfe})"
 
 

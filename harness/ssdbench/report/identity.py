@@ -8,6 +8,7 @@ from typing import Any
 
 from ssdbench.report.fields import name_of
 from ssdbench.report.frame import dotted
+from ssdbench.suite.checking import evaluations
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import variant_of
 
@@ -28,14 +29,14 @@ def settings_of(run: ResolvedRun) -> dict[str, Any]:
 def describe(run: ResolvedRun) -> str:
     """Return a row in one line: ``dit-mini, issd, ddim, 10 NFE, 32x32, original data``; its label first, if any."""
     side = run.resolution
-    text = f"{run.model}, {run.variant}, {run.sampler}, {run.nfe} NFE, {side}x{side}, {run.data} data"
+    text = f"{run.model}, {run.variant}, {run.sampler}, {evaluations(run)}, {side}x{side}, {run.data} data"
     return f"{run.label} ({text})" if run.label else text
 
 
 def call(run: ResolvedRun) -> str:
     """Return a row's name where its table is near: ``DiT-mini + iSSD, 10 NFE``."""
     name = name_of(run)
-    return f"{name}, {run.nfe} NFE" if variant_of(run.variant).sampled else name
+    return f"{name}, {evaluations(run)}" if variant_of(run.variant).sampled else name
 
 
 def names(runs: Sequence[ResolvedRun], name: Callable[[ResolvedRun], str] = describe) -> list[str]:

@@ -210,10 +210,14 @@ def _mixing(row: Row) -> str | None:
     sampler = SAMPLERS.known(row.run.sampler)
     if sampler is not None and sampler.note:
         given = "of Eq. 12" if train.lambda_ is None else f"= {train.lambda_:.3g}"
-        return sampler.note.format(lam=given, pairs=trained.pairs)
+        return sampler.note.format(lam=given, pairs=trained.pairs, fusion=trained.fusion)
     method = variant_of(row.run.variant).methods[-1]
-    text = method.note(method, trained)
-    return f"{text}, fused while sampling too" if text and row.run.fused else text
+    text, at = method.note(method, trained), row.run.student_at
+    how = "fused while sampling too" if row.run.fused else ""
+    if at != "all":
+        where = "its trained timesteps" if at == "trained" else f"t = {', '.join(f'{t:g}' for t in at)}"
+        how = f"sampled at {where}, elsewhere what it was distilled from"
+    return ", ".join(filter(None, (text, how))) or None
 
 
 def table_notes(rows: Sequence[Row], paper: PaperTable | None, *, delta: bool = False) -> list[str]:

@@ -6,7 +6,7 @@ A new sampler is a function and its declaration in a family's module, listed in 
 from __future__ import annotations
 
 from ssdbench.declaration import Catalog
-from ssdbench.samplers import ddim, dpm_solver, heun, multistep, sde, teacher
+from ssdbench.samplers import ddim, dopri5, dpm_solver, heun, multistep, sde, teacher
 from ssdbench.samplers.grids import GRIDS, Grid
 from ssdbench.samplers.sampler import NONE, Sampler, of_function
 
@@ -16,6 +16,7 @@ BUILTIN = (
     *multistep.SAMPLERS,
     *dpm_solver.SAMPLERS,
     *heun.SAMPLERS,
+    *dopri5.SAMPLERS,
     *teacher.SAMPLERS,
     NONE,
 )

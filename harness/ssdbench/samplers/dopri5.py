@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
-
-from ssdbench.diffusion.denoiser import Denoiser
 from ssdbench.diffusion.schedule import per_sample
 from ssdbench.errors import InputError, NotFinite, SsdbenchError
+from ssdbench.samplers.sampler import Sampler
 from ssdbench.samplers.stepping import flow_steps
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ssdbench.diffusion.denoiser import Denoiser
 
 # Dormand & Prince (1980). The last row is the fifth-order solution: its stage is the next step's first.
 _NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
@@ -35,8 +37,6 @@ _ERROR = (
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0  # the usual ones
 _SHORTEST = 1e-7
 
-_Norm = Callable[[Tensor], Tensor]
-
 
 def dopri5(
     denoiser: Denoiser,
@@ -48,10 +48,10 @@ def dopri5(
     rtol: float = 1e-3,
     control: Literal["sample", "batch"] = "sample",
 ) -> Tensor:
-    """Dormand-Prince 5(4) with SiT's default tolerances: six evaluations a step that is tried, and two to begin with.
+    """Dormand-Prince 5(4) with SiT's default tolerances (Dormand & Prince, 1980).
 
-    A step counts where the root mean square of (error estimate) / (atol + rtol |x|) is at most 1. The counter around
-    the denoiser reports what was used.
+    Six evaluations a step that is tried, and two to begin with. A step counts where the root mean square of
+    (error estimate) / (atol + rtol |x|) is at most 1. The counter around the denoiser reports what was used.
 
     With ``control="sample"`` each sample has its own steps, and is left out of the batch when it has arrived: a sample
     depends on its noise alone, and the evaluations of a batch are those of its slowest sample. With ``"batch"``, as
@@ -74,6 +74,8 @@ def dopri5(
         NotFinite: the velocity is not finite.
         SsdbenchError: the tolerance cannot be met by any step.
     """
+    import torch
+
     flow_steps(times)
     if atol <= 0 or rtol <= 0:
         raise InputError(f"dopri5 needs positive tolerances, not atol {atol} and rtol {rtol}")
@@ -144,9 +146,11 @@ def _first_length(
     sign: float,
     atol: float,
     rtol: float,
-    norm: _Norm,
+    norm: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """A first step, float64 (B,), from the velocity and its change (Hairer, Norsett & Wanner, 1993, Sec. II.4)."""
+    import torch
+
     scale = atol + rtol * x.abs()
     size, speed = norm(x / scale), norm(v / scale)
     trial = torch.where((size < 1e-5) | (speed < 1e-5), 1e-6, 0.01 * size / speed.clamp(min=1e-15))
@@ -157,3 +161,16 @@ def _first_length(
         fastest <= 1e-15, (1e-3 * trial).clamp(min=1e-6), (0.01 / fastest.clamp(min=1e-15)) ** 0.2
     )
     return torch.minimum(100.0 * trial, best)
+
+
+DOPRI5 = Sampler(
+    name="dopri5",
+    title="Dormand-Prince",
+    help="Dormand-Prince 5(4) with SiT's tolerances; adaptive: takes no nfe, tables show what it used",
+    cite="Dormand & Prince, 1980; as in Ma et al., 2024, SiT",
+    v=dopri5,
+    adaptive=50,  # 41 of the shipped SiT
+    cost="as many evaluations as its tolerances need",
+    order=5,
+)
+SAMPLERS = (DOPRI5,)

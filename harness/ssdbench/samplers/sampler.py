@@ -36,13 +36,17 @@ class Sampler(Declaration):
         to_first: it ends at the first timestep of the grid, not after it: N steps visit N + 1 timesteps.
         follows_pairs: it follows the target of the run's trained pairs, with one more evaluation each. The body is
             given their indices as ``pairs`` and lambda as ``lam``.
+        extrapolates: it samples the limit of Eq. 6: at the run's trained pairs, the state of its one fused layer is
+            extrapolated from that of the evaluation before.
+        adaptive: it chooses its evaluations itself, so that a suite gives none; what it usually takes, for estimates.
+            0: it takes those that the suite gives. Of its grid's times it heeds the first and the last alone.
         stochastic: the body is given ``noise``, a function from the step to standard normal noise of x's shape.
         learned_sigma: the denoiser is to return the learned sigma too, where the model has it.
         from_pure_noise: its first step is one evaluation's alone, so that it can start where there is no signal.
         order: the order of convergence; None: it has none, or it is not known.
         times: the grid of a flow's times, where the suite names none.
         family: the paper's name for its kind of sampler, ``ode`` or ``sde``.
-        note: what is said of it under a table. ``{lam}`` and ``{pairs}`` stand for the training's.
+        note: what is said of it under a table. ``{lam}``, ``{pairs}`` and ``{fusion}`` stand for the training's.
     """
 
     KIND: ClassVar[str] = "sampler"
@@ -55,6 +59,8 @@ class Sampler(Declaration):
     fewest: int = 1
     to_first: bool = False
     follows_pairs: bool = False
+    extrapolates: bool = False
+    adaptive: int = 0
     stochastic: bool = False
     learned_sigma: bool = False
     from_pure_noise: bool = True
@@ -73,6 +79,10 @@ class Sampler(Declaration):
         """Whether it walks as a student is trained: one DDIM (Euler) step from each timestep to the next."""
         return self.order == 1 and not self.stochastic and not self.to_first
 
+    def told(self, nfe: int) -> str:
+        """The evaluations in words; those of an adaptive sampler are known once it ran."""
+        return "adaptive NFE" if self.adaptive else f"{nfe} NFE"
+
     def function(self, prediction: Predicted) -> Callable[..., Tensor]:
         """The body for models of a prediction, its options set.
 
@@ -85,15 +95,26 @@ class Sampler(Declaration):
         return partial(own.load(body) if isinstance(body, str) else body, **self.options)
 
     def nfe(self, steps: int, pairs: Pairs = "all") -> int:
-        """The evaluations of so many steps; ``pairs`` (``all``, ``skip_last`` or indices) of a run's training."""
+        """The evaluations of so many steps; ``pairs`` (``all``, ``skip_last`` or indices) of a run's training.
+
+        0 of an adaptive sampler.
+        """
+        if self.adaptive:
+            return 0
         return self.evaluations(steps) + (_counted(pairs, steps) if self.follows_pairs else 0)
 
     def steps(self, nfe: int, pairs: Pairs = "all") -> int:
-        """The steps that take so many evaluations.
+        """The steps that take so many evaluations; of an adaptive sampler one, all the way.
 
         Raises:
             InputError: no number of steps takes them; names the nearest that some do.
         """
+        if self.adaptive:
+            if nfe:
+                raise InputError(
+                    f"must be 0 or left out for sampler {self.name!r}, which takes {self.cost}, not {nfe}"
+                )
+            return 1
         below = None
         for steps, found in self._costs(pairs):
             if found == nfe:

@@ -1,4 +1,4 @@
-"""What explicit SSD learns to imitate, applied while sampling."""
+"""What explicit and implicit SSD learn, applied while sampling without any training."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ssdbench.diffusion.schedule import ddim_step, midpoint_lambda
 from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.samplers.ddim import ddim, euler
 from ssdbench.samplers.sampler import Sampler
 from ssdbench.samplers.stepping import at, steps
 
@@ -57,4 +58,15 @@ SSD_TEACHER = Sampler(
     from_pure_noise=False,
     note="Eq. 5's target while sampling: lambda {lam}, pairs {pairs}",
 )
-SAMPLERS = (SSD_TEACHER,)
+ISSD_LIMIT = Sampler(
+    name="issd-limit",
+    title="iSSD limit",
+    help="Eq. 6's exact limit in one fused layer while sampling, with the train settings of issd: what iSSD ends at",
+    cite="Self Step-Distillation, Eq. 6",
+    eps=ddim,
+    v=euler,
+    extrapolates=True,
+    order=1,
+    note="Eq. 6's limit while sampling: {fusion}, pairs {pairs}",
+)
+SAMPLERS = (SSD_TEACHER, ISSD_LIMIT)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ssdbench.diffusion import noise
-from ssdbench.diffusion.denoiser import Counted, Denoiser
+from ssdbench.diffusion.denoiser import AlongGrid, Counted, Denoiser
 from ssdbench.diffusion.finite import Finite, check_finite
 from ssdbench.errors import Interrupted, StageFailed
 from ssdbench.models.compiled import Compiled
@@ -17,6 +18,7 @@ from ssdbench.models.load import load_denoiser
 from ssdbench.models.parts import Place
 from ssdbench.models.precision import Precision, computing, round_products
 from ssdbench.models.vae import DIT_OFFSET, REPA_OFFSET, open_autoencoder
+from ssdbench.samplers import SAMPLERS
 from ssdbench.stages.batches import halving
 from ssdbench.stages.conditioning import open_conditions
 from ssdbench.stages.encode import vae_folder
@@ -24,7 +26,7 @@ from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.sample import SampleSpec, Sampling, model_place
 from ssdbench.stages.solver import fused_times, guided, predicting, solver
 from ssdbench.stages.spec import JSON
-from ssdbench.training.fusion import FusedStudent
+from ssdbench.training.fusion import FusedStudent, FusionLimit
 
 PROBE = 8  # images by which a lower precision is compared with float32
 
@@ -39,22 +41,23 @@ class Sampler:
     def __init__(self, spec: SampleSpec, how: Sampling, inputs: dict[str, Path], runtime: Runtime) -> None:
         self._spec, self._how, self._runtime = spec, how, runtime
         self._conditions = open_conditions(how.shape, inputs)
-        self._model = self._load(model_place(how.weights, inputs))
-        self._fused: FusedStudent | None = None
-        if how.fused is not None:
-            frozen = self._load(model_place(how.fused.frozen, inputs, "frozen"))
-            self._fused = FusedStudent(self._model, frozen, how.fused.layers, how.fused.w, fused_times(how))
+        self._models = [self._load(model_place(how.weights, inputs))]
+        if how.models == 2:
+            self._models.append(self._load(model_place(how.frozen, inputs, "frozen")))
         self._vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device)
         self._solve = solver(how, spec.seed)
         self._precision: Precision = spec.precision if spec.precision != "bfloat16" else "float32"
-        self._net: Denoiser = self._fused or self._model
-        self._inner = guided(self._predict, self._model.null, how)
+        self._fused = _fused(how, self._models)
+        self._inner = guided(self._predict, self._models[0].null, how)
         self.facts: dict[str, JSON] = {}
-        self._compiled: Compiled | None = None
+        self._rows = self._made = 0
+        self._compiled: list[Compiled] = []
+        self._net = self._fused or self._joined(self._models)
         if spec.precision == "bfloat16":
             self._to_bfloat16()
         if runtime.compile and self._fused is None:  # fusion takes states out of the model's middle
-            self._net = self._compiled = Compiled(self._model, runtime.device)
+            self._compiled = [Compiled(model, runtime.device) for model in self._models]
+            self._net = self._joined(self._compiled)
 
     def __call__(self, indices: range) -> dict[str, Tensor]:
         """``images`` uint8 (B, H, W, C), ``labels`` int64 (B,) and ``latents`` float32 (B, C, h, w), in main memory.
@@ -65,6 +68,7 @@ class Sampler:
         how, spec, device = self._how, self._spec, self._runtime.device
         if self._fused is not None:
             self._fused.reset()
+        adaptive = bool(SAMPLERS.named(how.sampler).adaptive)
         finite = Finite(predicting(self._denoise, how), "eps" if how.flow is None else "v", indices, how.nfe)
         counted = Counted(finite)
         shape = (how.shape.in_channels, how.shape.input_size, how.shape.input_size)
@@ -73,29 +77,39 @@ class Sampler:
         with computing(device, self._precision):
             latents = self._solve(counted, start, self._conditions.of(labels).to(device), indices)
             finite.settle()
-            counted.expect(how.nfe)
+            if not adaptive:
+                counted.expect(how.nfe)
             check_finite(latents, indices, "the latents x of samples", " after the last step")
         with computing(device, "tf32" if self._precision == "tf32" else "float32"):
             images = self._vae.decode(latents, REPA_OFFSET if how.flow == 1 else DIT_OFFSET, indices)
-        self.facts["nfe"] = counted.nfe
-        if self._compiled is not None:
-            self.facts["compiled"] = not self._compiled.failed
+        self._rows, self._made = self._rows + counted.rows, self._made + len(indices)
+        # An adaptive sampler takes what each sample needs: their mean.
+        self.facts["nfe"] = round(self._rows / self._made) if adaptive else counted.nfe
+        if self._compiled:
+            self.facts["compiled"] = not any(one.failed for one in self._compiled)
         return {"images": images, "labels": labels, "latents": latents.cpu()}
 
     def _load(self, place: Place | None) -> Conditional:
         model = load_denoiser(place, self._how.shape, self._conditions.null)
         return model.eval().requires_grad_(False).to(self._runtime.device)
 
-    def _denoise(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+    def _joined(self, models: Sequence[Denoiser]) -> Denoiser:
+        """The model, or the two along the grid as one."""
+        along = self._how.along_grid
+        return models[0] if along is None else AlongGrid(models[0], models[1], along.student_at)
+
+    def _denoise(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
         if self._runtime.stopping():
             raise Interrupted("stopped while sampling")
-        return self._inner(x, t, cond)
+        return self._inner(x, t, cond, **further)
 
-    def _predict(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+    def _predict(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
         # Of a single row, products are computed by another routine than of more: samples would depend on the batch.
-        alone = len(x) == 1
-        rows = (torch.cat([part, part]) for part in (x, t, cond)) if alone else (x, t, cond)
-        found = self._net(*rows)[: len(x)]
+        count = len(x)
+        if count == 1:
+            x, t, cond = (torch.cat([part, part]) for part in (x, t, cond))
+            further = {name: torch.cat([part, part]) for name, part in further.items()}
+        found = self._net(x, t, cond, **further)[:count]
         # At least float32: guidance multiplies what a difference was rounded by.
         return found.to(torch.promote_types(found.dtype, torch.float32))
 
@@ -106,12 +120,23 @@ class Sampler:
         except StageFailed:  # float32 does not fit, which may be why bfloat16 was chosen
             exact = None
         self._precision = "bfloat16"
-        for model in [self._model, *([self._fused.frozen] if self._fused is not None else [])]:
+        for model in self._models:
             round_products(model)
         if exact is not None:
             difference = self._images(probe).float() - exact.float()
             self.facts["bfloat16_rms"] = round(float(difference.square().mean().sqrt()), 4)
+        self._rows = self._made = 0
 
     def _images(self, indices: range) -> Tensor:
         size = min(self._runtime.sample_batch or PROBE, PROBE)
         return torch.cat([part["images"] for _, part in halving(self, indices, size)])
+
+
+def _fused(how: Sampling, models: Sequence[Conditional]) -> FusedStudent | FusionLimit | None:
+    """The denoiser that works in the model's fusion points, where there is to be one."""
+    fused = how.fused
+    if fused is None:
+        return None
+    if SAMPLERS.named(how.sampler).extrapolates:
+        return FusionLimit(models[0], fused.layers, fused.w, fused_times(how))
+    return FusedStudent(models[0], models[1], fused.layers, fused.w, fused_times(how))

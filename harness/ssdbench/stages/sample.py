@@ -38,6 +38,7 @@ class Guidance(Setting):
 class Fused(Setting):
     """The student is sampled as it is trained, through its fusion points; ``frozen`` unless a role names the model.
 
+    A sampler that extrapolates (``issd-limit``) takes the layer, the weight and the pairs, and no frozen model.
     ``pairs`` are the indices i of the trained pairs (g[i], g[i-1]): only the evaluations at their g[i-1] are fused.
     """
 
@@ -45,6 +46,16 @@ class Fused(Setting):
     w: float
     pairs: tuple[int, ...]
     frozen: Source | None = None
+
+
+class AlongGrid(Setting):
+    """The student is evaluated at ``student_at``, and the model that it was distilled from elsewhere.
+
+    That one is ``base`` unless the role ``frozen`` names it.
+    """
+
+    student_at: tuple[float, ...]
+    base: Source | None = None
 
 
 class Sampling(Setting):
@@ -60,6 +71,7 @@ class Sampling(Setting):
     #: the time of pure noise of a flow model: 0 for SiT, 1 for REPA; None: timesteps
     flow: Literal[0, 1] | None = None
     fused: Fused | None = None
+    along_grid: AlongGrid | None = None
     weights: Source | None = None
     #: the modules of a sampler and a grid of the user's own
     own: Source | None = None
@@ -72,6 +84,31 @@ class Sampling(Setting):
         """The timesteps that the sampler walks, of a model that predicts eps."""
         visited = SAMPLERS.named(self.sampler).timesteps(self.nfe, self.pairs)
         return walked(self.grid, visited, self.halvings, self.shape.pipeline)
+
+    @property
+    def evaluated(self) -> list[float]:
+        """The times at which the denoiser is evaluated by a sampler with one evaluation a step, the cleanest first."""
+        return [*self.timesteps()] if self.flow is None else self.times()[-2::-1]
+
+    @property
+    def models(self) -> int:
+        """How many models are held: a fused student and two models along the grid need what was distilled too."""
+        fused = self.fused is not None and not SAMPLERS.named(self.sampler).extrapolates
+        return 2 if fused or self.along_grid is not None else 1
+
+    @property
+    def frozen(self) -> Source | None:
+        """Where the second model lies, unless the role ``frozen`` names it."""
+        if self.fused is not None:
+            return self.fused.frozen
+        return None if self.along_grid is None else self.along_grid.base
+
+    @property
+    def passes(self) -> int:
+        """The denoiser's forward passes for a sample, of one branch; of an adaptive sampler roughly."""
+        sampler = SAMPLERS.named(self.sampler)
+        fused = self.fused is not None and not sampler.extrapolates
+        return (sampler.adaptive or self.nfe) * (2 if fused else 1)
 
     def times(self) -> list[float]:
         """The times that the sampler walks, of a flow; ``uniform`` leaves them to the sampler."""
@@ -117,9 +154,8 @@ class SampleSpec(StageSpec):
             how = "reconstructions" if self.copying and self.copying.reconstruct else "data"
         else:
             scale = self.sampling.guidance.scale
-            how = f"{self.sampling.sampler} {self.sampling.nfe} NFE" + (
-                f" cfg {scale:g}" if scale != 1 else ""
-            )
+            told = SAMPLERS.named(self.sampling.sampler).told(self.sampling.nfe)
+            how = f"{self.sampling.sampler} {told}" + (f" cfg {scale:g}" if scale != 1 else "")
         return f"sample {how} [{self.start}:{self.start + self.count}], seed {self.seed}"
 
     def flops(self) -> float:
@@ -128,7 +164,7 @@ class SampleSpec(StageSpec):
         if self.sampling is None:
             return self.count * decode
         branches = 2 if self.sampling.guidance.scale != 1.0 else 1
-        passes = self.sampling.nfe * branches * (2 if self.sampling.fused else 1)
+        passes = self.sampling.passes * branches
         return self.count * (passes * self.sampling.shape.forward_flops() + decode)
 
     def disk_bytes(self) -> float:
@@ -148,7 +184,7 @@ class SampleSpec(StageSpec):
         if self.sampling is None:
             return PROCESS + decoding
         shape = self.sampling.shape
-        models, weights = 2 if self.sampling.fused else 1, 4.0 * shape.weights()
+        models, weights = self.sampling.models, 4.0 * shape.weights()
         branches = 2 if self.sampling.guidance.scale != 1.0 else 1
         working = max(4.0 * batch * branches * shape.held(), decoding)
         return PROCESS + models * weights + max(weights, working)

@@ -37,7 +37,7 @@ def predicting(denoiser: Denoiser, how: Sampling) -> Denoiser:
 def fused_times(how: Sampling) -> list[float]:
     """The times at which a fused student was trained: g[i-1] of every trained pair, of the times that are evaluated."""
     assert how.fused is not None
-    times: list[float] = [*how.timesteps()] if how.flow is None else how.times()[-2::-1]
+    times = how.evaluated
     return [times[i - 1] for i in how.fused.pairs]
 
 

@@ -7,8 +7,9 @@ from functools import lru_cache
 
 from ssdbench.errors import InputError
 from ssdbench.samplers import GRIDS, SAMPLERS, Sampler
+from ssdbench.samplers.grids import UNIFORM, walked_by
 from ssdbench.samplers.sampler import Pairs
-from ssdbench.samplers.walks import far_from_noise
+from ssdbench.samplers.walks import far_from_noise, flow_times, walked
 from ssdbench.suite import catalog
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.schema import ResolvedRun
@@ -35,6 +36,11 @@ def sampler_of(name: str) -> Sampler:
     return SAMPLERS.known(name) or Sampler(name=name, help="not found", eps=name)
 
 
+def evaluations(run: ResolvedRun) -> str:
+    """The evaluations of a run in words: ``10 NFE``."""
+    return sampler_of(run.sampler).told(run.nfe)
+
+
 def in_timesteps(model: str, grid: str) -> bool:
     """Whether a model walks the timesteps of a grid: not a flow, and not where the grid is found to be none for it."""
     walks = GRIDS.known(grid)
@@ -42,11 +48,31 @@ def in_timesteps(model: str, grid: str) -> bool:
 
 
 def visited_by(nfe: int, sampler: str, pairs: Pairs) -> int:
-    """Timesteps that a sampler visits with so many evaluations; 0 where that is impossible."""
+    """Timesteps that a sampler visits with so many evaluations; 0 where that is impossible, or not known before."""
     try:
+        if sampler_of(sampler).adaptive:
+            return 0
         return sampler_of(sampler).timesteps(nfe, pairs)
     except InputError:
         return 0
+
+
+def evaluated_at(
+    grid: str, nfe: int, sampler: str, pairs: Pairs, model: str, variant: str
+) -> tuple[float, ...]:
+    """The timesteps or times at which a run evaluates its model once a step; none where that cannot be told."""
+    if sampler_of(sampler).adaptive:
+        return ()
+    try:
+        steps = sampler_of(sampler).steps(nfe, pairs)
+        if in_timesteps(model, grid):
+            visited = visited_by(nfe, sampler, pairs)
+            return tuple(walked(grid, visited, variant_of(variant).halvings(visited)))
+        name = walked_by(grid, "v")
+        name = sampler_of(sampler).times if name == UNIFORM.name else name
+        return tuple(flow_times(name, steps, catalog.MODELS[model].flow or 0)[:-1])
+    except (InputError, KeyError):
+        return ()
 
 
 def starts_far_from_noise(run: ResolvedRun) -> list[str]:

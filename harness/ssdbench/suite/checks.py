@@ -52,12 +52,12 @@ def impossible(values: Values) -> list[tuple[tuple[str, ...], str]]:
     return found
 
 
-@CHECKS.of("nfe", "variant", "train.nfe")
-def _nfe(nfe: int, variant: str, trained: int | None) -> str | None:
+@CHECKS.of("nfe", "variant", "train.nfe", "sampler")
+def _nfe(nfe: int, variant: str, trained: int | None, sampler: str) -> str | None:
     steps = variant_of(variant)
     if not steps.sampled:
         return None if nfe == 0 else f"variant {variant!r} samples nothing, so nfe must be 0, not {nfe}"
-    if nfe == 0:
+    if nfe == 0 and not sampler_of(sampler).adaptive:
         return f"must be at least 1 for the sampled variant {variant!r}, not 0"
     if (trained or nfe) == 1 and steps.on_pairs:
         return f"must be at least 2 for {variant!r}: one timestep has no pair to distil"
@@ -119,10 +119,9 @@ def _placed(grid: str, model: str, sampler: str, variant: str) -> str | None:
 
 @CHECKS.of("nfe", "sampler", "train.pairs")
 def _evaluations(nfe: int, sampler: str, pairs: str | tuple[int, ...]) -> str | None:
-    if nfe == 0:
-        return None
     try:
-        sampler_of(sampler).steps(nfe, pairs)
+        if nfe:
+            sampler_of(sampler).steps(nfe, pairs)
     except InputError as error:
         return str(error)
     return None
@@ -173,10 +172,11 @@ def _trained_grid(trained: int | None, grid: str, variant: str, model: str) -> s
     return None
 
 
-@CHECKS.of("train.fuse", "model", "variant")
-def _fuse(fuse: str | tuple[int, ...], model: str, variant: str) -> str | None:
+@CHECKS.of("train.fuse", "model", "variant", "sampler")
+def _fuse(fuse: str | tuple[int, ...], model: str, variant: str, sampler: str) -> str | None:
     facts = catalog.MODELS.get(model)
-    if isinstance(fuse, str) or facts is None or not facts.depth or not variant_of(variant).fuses:
+    fuses = variant_of(variant).fuses or sampler_of(sampler).extrapolates
+    if isinstance(fuse, str) or facts is None or not facts.depth or not fuses:
         return None
     beyond = [str(i) for i in fuse if i >= facts.depth]
     if not beyond:
@@ -200,7 +200,7 @@ def _pairs(
 ) -> str | None:
     sampled = visited_by(nfe, sampler, pairs)
     grids = {trained or sampled} if variant_of(variant).on_pairs else set()
-    if sampler_of(sampler).follows_pairs:
+    if sampler_of(sampler).follows_pairs or sampler_of(sampler).extrapolates:
         grids.add(sampled)  # it takes the pairs from the grid that it samples on
     for visited in sorted(grids):
         if visited < 2:

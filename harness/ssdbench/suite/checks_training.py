@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ssdbench.errors import InputError
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.samplers.ddim import DDIM
@@ -10,6 +12,7 @@ from ssdbench.samplers.walks import timesteps, walked
 from ssdbench.suite import catalog
 from ssdbench.suite.checking import (
     Checks,
+    evaluated_at,
     in_timesteps,
     prediction,
     sampler_of,
@@ -108,6 +111,78 @@ def _fused(
     return (
         None if trained is None else "a fused student has no trained pairs off its grid: leave out train.nfe"
     )
+
+
+@TRAINING.of("student_at", "variant", "model", "fused", "sampler", "train.nfe")
+def _along_grid(
+    at: str | tuple[float, ...], variant: str, model: str, fused: bool, sampler: str, trained: int | None
+) -> str | None:
+    steps = variant_of(variant)
+    if at == "all":
+        return None
+    if not steps.added:
+        return f"{variant!r} has no student, and so no two models along the grid"
+    if fused:
+        return (
+            "a fused student runs the model that it was distilled from anyhow: leave out fused or student_at"
+        )
+    if sampler_of(sampler).adaptive:
+        return f"{sampler!r} chooses its times itself: name a sampler that walks a grid"
+    if (steps.methods[-1].predicts or prediction(model)) != prediction(model):
+        return f"the student of {variant!r} predicts {steps.methods[-1].predicts}, and its base {prediction(model)}"
+    if at == "trained" and trained is not None:
+        return "'trained' are timesteps of the student's own grid: leave out train.nfe, or list timesteps"
+    return None
+
+
+@TRAINING.of("student_at", "grid", "nfe", "sampler", "train.pairs", "model", "variant")
+def _on_the_grid(at: str | tuple[float, ...], grid: str, nfe: int, *others: Any) -> str | None:
+    times = evaluated_at(grid, nfe, *others)
+    listed = () if isinstance(at, str) else at
+    beyond = [f"{t:g}" for t in listed if all(abs(t - time) > 1e-6 for time in times)]
+    if not times or not beyond:
+        return None
+    there = ", ".join(f"{time:g}" for time in times[:20]) + (", ..." if len(times) > 20 else "")
+    return f"{', '.join(beyond)} is none of the {len(times)} that are evaluated: {there}"
+
+
+@TRAINING.of(
+    "sampler",
+    "train.fuse",
+    "model",
+    "train.lambda",
+    "train.share",
+    "train.lambda_weights",
+    "guidance.interval",
+)
+def _limit(
+    sampler: str,
+    fuse: str | tuple[int, ...],
+    model: str,
+    lam: float | None,
+    share: float | None,
+    weights: str,
+    interval: tuple[float, float] | None,
+) -> str | None:
+    if not sampler_of(sampler).extrapolates:
+        return None
+    facts = catalog.MODELS.get(model)
+    depth = 0 if facts is None else facts.depth
+    if facts is not None and not depth:
+        return f"{sampler!r} needs fusion points, which model {model!r} does not have"
+    layers = depth if fuse == "all" else 1 if fuse == "last" else len(fuse)
+    if layers > 1:
+        return (
+            f"{sampler!r} is exact for one fused layer, and train.fuse {fuse!r} are {layers}: a block of such a student"
+            " is trained on inputs that the fused layers before it have mixed, and sampled on others; give train.fuse:"
+            " last"
+        )
+    w = share if lam is None else lam if weights == "s" else 1.0 - lam
+    if w == 1.0:
+        return f"{sampler!r} divides by 1 - w, and w is 1: give another lambda or share"
+    if interval is not None:
+        return f"{sampler!r} needs both branches' states of the step before, and guidance.interval drops one"
+    return None
 
 
 @TRAINING.of("train.lora_rank", "train.gradient_checkpointing", "model")

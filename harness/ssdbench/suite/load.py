@@ -13,7 +13,7 @@ from ssdbench.collector import collector_paused
 from ssdbench.metrics.catalog import askable, find_metric, lacking_counts
 from ssdbench.samplers import NONE
 from ssdbench.suite.author import SuiteFile
-from ssdbench.suite.checking import starts_far_from_noise
+from ssdbench.suite.checking import evaluated_at, sampler_of, starts_far_from_noise
 from ssdbench.suite.checks import impossible
 from ssdbench.suite.document import Document
 from ssdbench.suite.expand import MAX_RUNS, Row, rows
@@ -200,11 +200,13 @@ class _Resolver:
         named = {key: values.get(key, DEFAULTS.get(key, INVALID)) for key in _NAMED}
 
         if self._profile is not None:
+            times = _times(values)
             self._profile.map_names(values, self._problems, lambda key: origin(layers, [key]) or row.mark)
             layers[2:2] = self._profile.apply(values)
             for layer in self._overrides:
                 override(values, {key: value for key, value in layer.values.items() if key not in MAPPED})
             self._settle_variant(values, row)
+            _map_times(values, times)
         self._cap(values)
 
         if not self._possible(values, layers, row):
@@ -220,6 +222,9 @@ class _Resolver:
         if not variant_of(variant).sampled:
             values["nfe"] = row.layer.values.get("nfe", 0)
             values["sampler"] = row.layer.values.get("sampler", NONE.name)
+        sampler = values.get("sampler")
+        if isinstance(sampler, str) and sampler_of(sampler).adaptive:
+            values["nfe"] = row.layer.values.get("nfe", 0)
 
     def _cap(self, values: Values) -> None:
         samples: Any = values.get("eval.samples", DEFAULTS["eval.samples"])
@@ -272,6 +277,22 @@ class _Resolver:
             self._repeats.append((mark, others[0]))
 
 
+def _times(values: Values) -> tuple[float, ...]:
+    """The timesteps or times at which a run evaluates its model; none where a setting of them is wrong."""
+    given = [(DEFAULTS | values).get(key, INVALID) for key in _WALK]
+    return () if any(value is INVALID for value in given) else evaluated_at(*given)
+
+
+def _map_times(values: Values, before: tuple[float, ...]) -> None:
+    """Put listed timesteps on the grid that a profile leaves, in place: the nearest for each of the suite's own."""
+    listed: Any = values.get("student_at")
+    now = _times(values)
+    if isinstance(listed, tuple) and now and set(listed) <= set(before):
+        nearest = (min(now, key=lambda time, t=t: abs(time - t)) for t in listed)  # type: ignore[misc]
+        values["student_at"] = tuple(dict.fromkeys(nearest))
+
+
+_WALK = ("grid", "nfe", "sampler", "train.pairs", "model", "variant")
 _NAMED: dict[str, Any] = {
     "model": "model",
     "variant": "variant",

@@ -40,18 +40,18 @@ class Frozen(BaseModel):
     )
 
 
-def _indices_or(*words: str) -> BeforeValidator:
-    """Refuse what is neither one of ``words`` nor a list of indices, in one sentence, not a union's two."""
+def _listed_or(*words: str, of: type[float] = int, called: str = "whole numbers") -> BeforeValidator:
+    """Refuse what is neither one of ``words`` nor a list of numbers, in one sentence, not a union's two."""
 
     def check(value: Any) -> Any:
         if isinstance(value, str) and value in words:
             return value
         is_list = isinstance(value, (list, tuple)) and len(value) > 0
-        if is_list and all(type(i) is int and i >= 0 for i in value) and len(set(value)) == len(value):
+        if is_list and all(type(i) in (int, of) and i >= 0 for i in value) and len(set(value)) == len(value):
             return tuple(value)
         expected = ", ".join(f"'{word}'" for word in words)
         got = f"[{', '.join(show(i) for i in value)}]" if isinstance(value, (list, tuple)) else show(value)
-        text = f"must be {expected} or a list of distinct whole numbers, not {got}"
+        text = f"must be {expected} or a list of distinct {called}, not {got}"
         raise PydanticCustomError("indices", "{text}", {"text": text})
 
     return BeforeValidator(check)
@@ -144,15 +144,13 @@ class Train(Frozen):
         description="Whose features lambda weights in iSSD: the noisier step s's (Eq. 6 as printed) or"
         " t's (the form of Eq. 12).",
     )
-    fuse: Annotated[Literal["all", "last"] | tuple[Index, ...], _indices_or("all", "last")] = Field(
+    fuse: Annotated[Literal["all", "last"] | tuple[Index, ...], _listed_or("all", "last")] = Field(
         "all", description="Blocks whose outputs iSSD fuses: all, last, or a list of block indices from 0."
     )
-    pairs: Annotated[Literal["all", "skip_last"] | tuple[Index, ...], _indices_or("all", "skip_last")] = (
-        Field(
-            "all",
-            description="Pairs (g[i], g[i-1]) of the grid that are trained: all, skip_last (all but i = 1,"
-            " the last that sampling reaches), or a list of i between 1 and NFE - 1.",
-        )
+    pairs: Annotated[Literal["all", "skip_last"] | tuple[Index, ...], _listed_or("all", "skip_last")] = Field(
+        "all",
+        description="Pairs (g[i], g[i-1]) of the grid that are trained: all, skip_last (all but i = 1,"
+        " the last that sampling reaches), or a list of i between 1 and NFE - 1.",
     )
     nfe: Annotated[Evaluations, Field(ge=1)] | None = Field(
         None,
@@ -346,6 +344,14 @@ class Run(Frozen):
         False,
         description="Sample the student through its fusion points, as iSSD trains it (Figure 4c); only for"
         " variants that end in issd.",
+    )
+    student_at: Annotated[
+        Literal["all", "trained"] | tuple[int | float, ...],
+        _listed_or("all", "trained", of=float, called="timesteps or times of the grid"),
+    ] = Field(
+        "all",
+        description="Where the student is evaluated; elsewhere the model is that it was distilled from: all, trained"
+        " (the timesteps of train.pairs that it is trained at), or a list of timesteps of the grid, such as [888].",
     )
     label: Text | None = Field(None, description="Name of the row in tables instead of its variant.")
     group: Text | None = Field(

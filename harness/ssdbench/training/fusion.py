@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ssdbench.diffusion.denoiser import is_among
 from ssdbench.errors import InputError
 from ssdbench.models.conditional import Conditional, FusionPoint
 
-__all__ = ["FusedStudent", "FusionPoint", "block_points", "fusing", "recording"]
+__all__ = ["FusedStudent", "FusionLimit", "FusionPoint", "block_points", "fusing", "recording"]
 
 
 def block_points(model: nn.Module, layers: Sequence[int]) -> list[FusionPoint]:
@@ -64,13 +66,50 @@ def fusing(points: Sequence[FusionPoint], states: Sequence[Tensor], w: float) ->
         yield
 
 
-class FusedStudent:
+class _Trajectory:
+    """A denoiser whose calls, the first of a trajectory aside, take hidden states of the call before.
+
+    Rows are independent, so that it works inside :class:`ssdbench.diffusion.denoiser.Guided`, where each branch takes
+    its own states.
+    """
+
+    def __init__(self, times: Sequence[float] | None) -> None:
+        self.times = times
+        self._begun: tuple[torch.Size, float] | None = None
+
+    def reset(self) -> None:
+        """Forget the trajectory: the next call begins another."""
+        self._begun = None
+
+    def _follows(self, x: Tensor, t: Tensor) -> bool:
+        """Whether a call goes on with a trajectory.
+
+        Raises:
+            InputError: the batch has another size than the calls before, or is back at the first call's time: a new
+                trajectory, and :meth:`reset` was forgotten.
+        """
+        time = float(t[0])
+        if self._begun is None:
+            self._begun = x.shape, time
+            return False
+        shape, start = self._begun
+        if shape != x.shape or time == start:
+            raise InputError(
+                f"a batch {tuple(x.shape)} at time {time:g} follows {tuple(shape)} of a"
+                f" trajectory from {start:g}: call reset() before another trajectory"
+            )
+        return True
+
+    def _trained_at(self, t: Tensor) -> bool:
+        return self.times is None or is_among(float(t[0]), self.times)
+
+
+class FusedStudent(_Trajectory):
     """The student with fused activations as a denoiser (Figure 4c): Eq. 6 along a sampling trajectory.
 
     Each call repeats what implicit self step-distillation trains: the frozen model runs on the call before, (x_s, s),
     and its states are fused into the student's pass on (x, t). The first call of a trajectory has none before it and
-    is the plain student's. Rows are independent, so that it works inside :class:`ssdbench.diffusion.denoiser.Guided`,
-    where each branch is fused with its own states. A call costs one frozen pass more, which is not counted in NFE.
+    is the plain student's. A call costs one frozen pass more, which is not counted in NFE.
 
     Args:
         student: theta.
@@ -88,42 +127,81 @@ class FusedStudent:
         w: float,
         times: Sequence[float] | None = None,
     ) -> None:
+        super().__init__(times)
         if student is frozen:
             raise InputError("the student and the frozen model must be two modules: both run in one call")
         self.student, self.frozen, self.w = student, frozen.eval(), w
         self.layers = sorted(layers)
-        self.times = times
-        self._before: tuple[Tensor, Tensor, Tensor] | None = None
-        self._start: float | None = None
+        self._before: Callable[[], Tensor] | None = None
 
-    def reset(self) -> None:
-        """Forget the trajectory: the next call begins another."""
-        self._before = self._start = None
-
-    def __call__(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
         """The fused prediction, of the student's output shape.
 
         Raises:
-            InputError: the batch has another size than the call before, or is back at the first call's time: a new
-                trajectory, and :meth:`reset` was forgotten.
+            InputError: it is another trajectory, and :meth:`reset` was forgotten.
         """
-        before = self._before
-        if before is None:
-            self._before, self._start = (x, t, cond), float(t[0])
-            return self.student(x, t, cond)  # type: ignore[no-any-return]
-        if before[0].shape != x.shape or float(t[0]) == self._start:
-            raise InputError(
-                f"fused student: a batch {tuple(x.shape)} at time {float(t[0]):g} follows {tuple(before[0].shape)} of a"
-                f" trajectory from {self._start:g}: call reset() before another trajectory"
-            )
-        self._before = (x, t, cond)
-        if not self._trained_at(float(t[0])):
-            return self.student(x, t, cond)  # type: ignore[no-any-return]
+        follows, before = self._follows(x, t), self._before
+        self._before = partial(self.frozen, x, t, cond, **further)
+        if before is None or not follows or not self._trained_at(t):
+            return self.student(x, t, cond, **further)  # type: ignore[no-any-return]
         with torch.no_grad(), recording(block_points(self.frozen, self.layers)) as states:
-            self.frozen(*before)
+            before()
         with fusing(block_points(self.student, self.layers), states, self.w):
-            return self.student(x, t, cond)  # type: ignore[no-any-return]
+            return self.student(x, t, cond, **further)  # type: ignore[no-any-return]
 
-    def _trained_at(self, t: float) -> bool:
-        # Within the rounding of a float32 time.
-        return self.times is None or any(abs(t - time) < 1e-6 for time in self.times)
+
+class FusionLimit(_Trajectory):
+    """What implicit self step-distillation converges to, without any training: the exact limit of Eq. 6.
+
+    The student's fused state at (x_t, t) is w h_s + (1 - w) h, h_s the frozen model's state at (x_s, s). Its loss is
+    zero where that is the frozen model's own state h_t, so where the student's state is
+
+        h = (h_t - w h_s) / (1 - w) = h_t + w / (1 - w) (h_t - h_s),
+
+    with all that follows the fused layer left as it is. So h is put in the place of h_t, with the h_s of the call
+    before: x_s is the noisier sample of this trajectory, where training takes noised data. A call is one pass.
+
+    This holds for one fused layer. With several, a block of the student is trained on inputs that the fused layers
+    before it have mixed with h_s, and sampled on inputs that they have not: Eq. 6 does not say what it does there.
+
+    Args:
+        model: theta-.
+        layers: the one block whose output is fused, 0-based.
+        w: weight of the states from s, below 1.
+        times: the timesteps t of the trained pairs; elsewhere the model is as it is. None: everywhere.
+
+    Raises:
+        InputError: several layers, or a weight of 1, where nothing of h_t is left.
+    """
+
+    def __init__(
+        self, model: Conditional, layers: Sequence[int], w: float, times: Sequence[float] | None = None
+    ) -> None:
+        super().__init__(times)
+        if len(layers) != 1 or not 0.0 <= w < 1.0:
+            raise InputError(
+                f"the limit of Eq. 6 needs one fused layer and a weight w in [0, 1), not layers {list(layers)}, w {w:g}"
+            )
+        self.model, self.w = model, w
+        [self._point] = block_points(model, layers)
+        self._state: Tensor | None = None
+
+    def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
+        """The student's prediction in the limit, of the model's output shape.
+
+        Raises:
+            InputError: it is another trajectory, and :meth:`reset` was forgotten.
+        """
+        before = self._state if self._follows(x, t) and self._trained_at(t) else None
+
+        def solve(_module: Any, _inputs: Any, output: Any) -> Any:
+            self._state = state = self._point.read(output)
+            if before is None:
+                return output
+            return self._point.replace(output, (state - self.w * before) / (1.0 - self.w))
+
+        hook = self._point.module.register_forward_hook(solve)
+        try:
+            return self.model(x, t, cond, **further)  # type: ignore[no-any-return]
+        finally:
+            hook.remove()
