@@ -97,7 +97,7 @@ def ours(what: str, samples: np.ndarray, reference: np.ndarray, logits: np.ndarr
     from ssdbench.metrics.inception_score import InceptionScoreStream
     from ssdbench.metrics.intervals import frechet_interval
     from ssdbench.metrics.moments import MomentStream
-    from ssdbench.metrics.precision_recall import precision_recall, precision_recall_intervals
+    from ssdbench.metrics.precision_recall import precision_recall
 
     def gaussian(rows: np.ndarray) -> Gaussian:
         stream = MomentStream(rows.shape[1])
@@ -107,7 +107,7 @@ def ours(what: str, samples: np.ndarray, reference: np.ndarray, logits: np.ndarr
         return Gaussian(moments.mean, moments.covariance)
 
     def score(bootstrap: bool) -> InceptionScoreStream:
-        stream = InceptionScoreStream(CLASSES, bootstrap)
+        stream = InceptionScoreStream(bootstrap)
         for block in blocks(logits):
             stream.add(np.asarray(block))
         return stream
@@ -118,8 +118,8 @@ def ours(what: str, samples: np.ndarray, reference: np.ndarray, logits: np.ndarr
         return {"is": score(False).result()}
     a, b = np.array(samples), np.array(reference)  # as one pass over the images leaves them: in memory
     if what == "pr":
-        return precision_recall(a, b)._asdict()
-    precision, recall = precision_recall_intervals(a, b)[1:]
+        return dict(zip(("precision", "recall"), precision_recall(a, b), strict=False))
+    precision, recall = precision_recall(a, b, intervals=True)[2:]
     one, two = gaussian(a), gaussian(b)
     fid = frechet_interval(frechet_distance(one, two), a[:: len(a) // 5000 or 1], len(a), one, two)
     found = {"fid": fid, "precision": precision, "recall": recall}

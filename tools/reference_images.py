@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ssdbench.data.datasets import ASSETS, load_images
 from ssdbench.diffusion.noise import shuffled
 
-COUNT, SEED = 10_000, 0  # as ssdbench.metrics.make_reference chooses by default
+COUNT, SEED = 10_000, 0  # as tools/make_reference.py chooses by default
 
 
 def write_idx(name: str, array: NDArray[np.uint8]) -> None:

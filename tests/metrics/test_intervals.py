@@ -8,7 +8,7 @@ from ssdbench.metrics.frechet import Gaussian, frechet_distance, frechet_interva
 from ssdbench.metrics.inception_score import InceptionScoreStream
 from ssdbench.metrics.intervals import Chosen, chosen_places, share_interval
 from ssdbench.metrics.kid import kid, kid_interval
-from ssdbench.metrics.precision_recall import precision_recall, precision_recall_intervals
+from ssdbench.metrics.precision_recall import precision_recall
 
 DRAWS, N, D = 40, 400, 12
 
@@ -65,7 +65,7 @@ def test_the_inception_scores_error_is_its_spread():
     rng = np.random.default_rng(1)
     values, errors = [], []
     for _ in range(25):
-        stream = InceptionScoreStream(6, bootstrap=True)
+        stream = InceptionScoreStream(bootstrap=True)
         stream.add(rng.normal(0, 2, (700, 6)).astype(np.float32))
         values.append(stream.result())
         errors.append(stream.error() * 1.96)
@@ -74,7 +74,7 @@ def test_the_inception_scores_error_is_its_spread():
 
 def test_the_error_does_not_depend_on_batches_and_changes_no_score():
     logits = np.random.default_rng(2).normal(0, 2, (6200, 5)).astype(np.float32)
-    streams = [InceptionScoreStream(5, bootstrap=flag) for flag in (True, True, False)]
+    streams = [InceptionScoreStream(bootstrap=flag) for flag in (True, True, False)]
     streams[0].add(logits)
     for part in np.split(logits, [1, 999, 4500]):
         streams[1].add(part)
@@ -88,8 +88,9 @@ def test_precision_and_recall_move_within_their_intervals(draws):
     reference, samples = draws
     values, halves = [], []
     for rows in samples[:25]:
-        shares, *intervals = precision_recall_intervals(rows, reference)
-        assert shares == precision_recall(rows, reference)
+        *shares, inside, covered = precision_recall(rows, reference, intervals=True)
+        assert precision_recall(rows, reference) == (*shares, None, None)
+        intervals = (inside, covered)
         values.append(shares)
         halves.append([(interval.high - interval.low) / 2 for interval in intervals])
     precision, recall = (

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.moments import Moments, MomentStream, chunk_moments
-from ssdbench.metrics.streams import rebatch
+from ssdbench.metrics.streams import rebatch_each
 
 ROWS = np.random.default_rng(0).normal(3, 2, (2345, 7)).astype(np.float32)
 
@@ -72,7 +72,7 @@ def test_a_covariance_needs_two_rows():
 @given(st.lists(st.integers(0, 40), max_size=8), st.integers(1, 17))
 def test_rebatch_keeps_order_and_fills_blocks(lengths, size):
     rows = np.arange(sum(lengths) * 2).reshape(-1, 2)
-    blocks = list(rebatch(np.split(rows, np.cumsum(lengths)), size))
+    blocks = [block for _, block in rebatch_each(np.split(rows, np.cumsum(lengths)), [size])]
     assert all(len(block) == size for block in blocks[:-1])
     assert all(0 < len(block) <= size for block in blocks[-1:])
     np.testing.assert_array_equal(np.concatenate([rows[:0], *blocks]), rows)

@@ -36,7 +36,7 @@ def test_radii_and_counts_are_those_of_float64(make, block):
         r_samples, r_reference, inside, covered = brute(samples, reference)
         np.testing.assert_allclose(neighbour_radii(samples), r_samples, rtol=1e-12, atol=0)
         np.testing.assert_allclose(neighbour_radii(reference), r_reference, rtol=1e-12, atol=0)
-        assert precision_recall(samples, reference) == (inside / len(samples), covered / len(reference))
+        assert precision_recall(samples, reference)[:2] == (inside / len(samples), covered / len(reference))
 
 
 @settings(max_examples=40, deadline=None)
@@ -45,7 +45,7 @@ def test_counts_of_small_whole_numbers(n, m, width, seed):
     rng = np.random.default_rng(seed)
     samples, reference = (rng.integers(-2, 3, (count, width)).astype(np.float32) for count in (n, m))
     *_, inside, covered = brute(samples, reference)
-    assert precision_recall(samples, reference) == (inside / n, covered / m)
+    assert precision_recall(samples, reference)[:2] == (inside / n, covered / m)
 
 
 @pytest.mark.parametrize("make", SETS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -27,12 +28,15 @@ Values = float | Value | Mapping[str, float | Value]
 
 
 class Accumulator(Protocol):
-    """What a metric's body makes: it reads the images batch by batch, and gives the value at the end."""
+    """What a metric's body makes: it reads the images batch by batch, and gives the value at the end.
+
+    One that extends it and reads nothing but ``Setup.rows`` or ``Setup.given`` needs no ``update``.
+    """
 
     def update(self, batch: Batch) -> None:
-        """Take the taps of the next images."""
-        ...
+        """Take the taps of the next images; by default nothing."""
 
+    @abstractmethod
     def compute(self) -> Values:
         """Return the value; of a body that serves several metrics, a value by each metric's ``output``."""
         ...

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from ssdbench.data import decoding
 from ssdbench.data.decoding import MAX_BYTES, Noticed
 from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
+from ssdbench.metrics.streams import in_order
 
 _HELD = 1 << 28  # bytes of decoded images that wait, or go on together, at most; one may be larger
 _Size = tuple[int, int]
@@ -63,34 +62,14 @@ def decoded(
     first = decode(images[0], resolution, None, noticed)
     like = (images[0].name, (first.shape[1], first.shape[0])) if resolution is None else None
     together = max(1, _HELD // first.nbytes)
-    rows = [first]
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    try:
-        for pixels in _in_order(pool, images[1:], resolution, like, noticed, min(2 * workers, together)):
+    depth, rows = min(2 * workers, together), [first]
+    with in_order(lambda image: decode(image, resolution, like, noticed), images[1:], workers, depth) as rest:
+        for pixels in rest:
             if len(rows) >= min(batch, together):
                 yield np.stack(rows)
                 rows = []
             rows.append(pixels)
         yield np.stack(rows)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _in_order(
-    pool: ThreadPoolExecutor,
-    images: Sequence[Encoded],
-    resolution: int | None,
-    like: tuple[str, _Size] | None,
-    noticed: Noticed | None,
-    depth: int,
-) -> Iterator[NDArray[np.uint8]]:
-    waiting: deque[Future[NDArray[np.uint8]]] = deque()
-    for image in images:
-        waiting.append(pool.submit(decode, image, resolution, like, noticed))
-        if len(waiting) > depth:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def decode(

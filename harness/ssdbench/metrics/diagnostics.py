@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.accumulator import Value
+from ssdbench.metrics.accumulator import Accumulator, Value
 from ssdbench.metrics.intervals import around, share_interval
 from ssdbench.metrics.precision_recall import nearest_distances
 
 if TYPE_CHECKING:
     from ssdbench.metrics.accumulator import Setup
-    from ssdbench.metrics.features import Batch
 
 
 def trajectory_error(latents: NDArray[np.floating], exact: NDArray[np.floating]) -> Value:
@@ -39,14 +38,11 @@ def trajectory_error(latents: NDArray[np.floating], exact: NDArray[np.floating])
     return Value(root, around(root, error, "delta method over samples", lowest=0.0))
 
 
-class TrajectoryError:
+class TrajectoryError(Accumulator):
     """The error of the latents that the score stage gives; see :func:`trajectory_error`."""
 
     def __init__(self, setup: Setup) -> None:
         self._latents, self._exact = setup.given["trajectory"]
-
-    def update(self, batch: Batch) -> None:
-        """Nothing: it is not of images."""
 
     def compute(self) -> Value:
         """Return the error."""
@@ -80,14 +76,11 @@ def memorisation(
     }
 
 
-class Memorisation:
+class Memorisation(Accumulator):
     """See :func:`memorisation`."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup, self._rows = setup, setup.rows("pooled")
-
-    def update(self, batch: Batch) -> None:
-        """Nothing: the features are gathered for all metrics that read them."""
 
     def compute(self) -> dict[str, Value]:
         """Return both numbers."""

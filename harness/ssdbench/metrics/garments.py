@@ -57,11 +57,9 @@ def load_garments(weights: Path | None, device: torch.device | str) -> FeatureNe
         device: where the network runs.
 
     Raises:
-        InputError: the weights are missing or do not fit.
+        InputError: the weights do not fit.
     """
     path = weights or garments_file()
-    if not path.is_file():
-        raise InputError(f"the weights of {GARMENTS.name} are not at {path}")
     classifier = GarmentClassifier()
     state = read_tensors(in_file(path))
     lacking = {k for k in classifier.state_dict() if not k.endswith("num_batches_tracked")} ^ state.keys()

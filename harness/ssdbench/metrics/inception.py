@@ -94,8 +94,6 @@ def load_inception(weights: Path | None, device: torch.device | str) -> FeatureN
     Raises InputError when the weights cannot be had (says where to put them) or do not fit.
     """
     path = weights if weights is not None else _cached_or_downloaded()
-    if not path.is_file():
-        raise InputError(f"the weights of the FID Inception are not at {path}")
     state = read_tensors(in_file(path))
     module = InceptionTaps()
     try:

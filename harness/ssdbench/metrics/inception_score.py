@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,42 +31,53 @@ class InceptionScoreStream:
     in ADM's evaluator.
 
     Args:
-        classes: how many there are.
-        bootstrap: whether ``error`` is wanted; a chunk's probabilities are then held until it is full.
+        bootstrap: whether ``error`` is wanted.
     """
 
-    def __init__(self, classes: int, bootstrap: bool = False) -> None:
-        self._blocks = Blocks(_BLOCK, classes)
-        self._chunk = _Chunk(classes)
-        self._scores: list[float] = []
-        self._resampled = _Resampled() if bootstrap else None
+    def __init__(self, bootstrap: bool = False) -> None:
+        self._blocks: Blocks[np.float32] = Blocks(_BLOCK)
+        self._bootstrap = bootstrap
+        self._chunk: list[_Sums] = []  # of the blocks of the chunk that is not full
+        self._scores: list[NDArray[np.float64]] = []  # of each full chunk: its score, and its replicates'
 
     def add(self, logits: NDArray[np.float32]) -> None:
         """Take float32 logits (n, classes)."""
         for block in self._blocks.push(logits):
-            self._chunk = self._chunk.with_rows(block)
-            if self._resampled is not None:
-                self._resampled.add(block)
-            if self._chunk.count == CHUNK:
-                self._scores.append(self._chunk.score())
-                self._chunk = _Chunk(logits.shape[1])
-                if self._resampled is not None:
-                    self._resampled.close()
+            self._chunk.append(_sums(block))
+            if len(self._chunk) * _BLOCK == CHUNK:
+                self._scores.append(self._score(self._chunk))
+                self._chunk = []
 
     def result(self) -> float:
         """Return the score of all samples so far. Raises InputError when there are none."""
-        rest = self._blocks.rest()
-        last = self._chunk.with_rows(rest) if len(rest) else self._chunk
-        scores = [*self._scores, last.score()] if last.count else self._scores
-        if not scores:
-            raise InputError("an Inception score of no samples")
-        return float(np.mean(scores))
+        return float(np.mean([scores[0] for scores in self._all()]))
 
     def error(self) -> float:
         """Return the standard error of ``result`` by the bootstrap: samples are drawn again within each chunk."""
-        if self._resampled is None:
+        if not self._bootstrap:
             raise InputError("the Inception score was not told to bootstrap")
-        return self._resampled.error(self._blocks.rest())
+        return float(np.mean([scores[1:] for scores in self._all()], axis=0).std(ddof=1))
+
+    def _all(self) -> list[NDArray[np.float64]]:
+        last = [*self._chunk, *(_sums(block) for block in self._blocks.rest())]
+        scores = [*self._scores, self._score(last)] if last else self._scores
+        if not scores:
+            raise InputError("an Inception score of no samples")
+        return scores
+
+    def _score(self, blocks: Sequence[_Sums]) -> NDArray[np.float64]:
+        """Return a chunk's score, and those of its samples drawn again with replacement: (1 or 1 + REPLICATES,)."""
+        count = sum(len(block.negentropies) for block in blocks)
+        q = np.sum([block.probability for block in blocks], axis=0) / count
+        score = _score_of(sum(block.negentropy for block in blocks) / count, q[None])
+        if not self._bootstrap:
+            return score
+        generator = np.random.default_rng(len(self._scores))
+        drawn = generator.multinomial(count, np.full(count, 1 / count), size=REPLICATES)
+        p = np.concatenate([block.probabilities for block in blocks])
+        negentropies = np.concatenate([block.negentropies for block in blocks])
+        q = (drawn.astype(np.float32) @ p).astype(np.float64) / count  # (REPLICATES, classes)
+        return np.concatenate([score, _score_of(drawn @ negentropies / count, q)])
 
 
 class InceptionScore:
@@ -73,7 +85,7 @@ class InceptionScore:
 
     def __init__(self, setup: Setup) -> None:
         self._intervals = setup.intervals
-        self._stream = InceptionScoreStream(setup.network.dims.logits, bootstrap=setup.intervals)
+        self._stream = InceptionScoreStream(bootstrap=setup.intervals)
 
     def update(self, batch: Batch) -> None:
         """Take the logits of the next images."""
@@ -88,66 +100,25 @@ class InceptionScore:
         return Value(value, around(value, self._stream.error(), how, lowest=1.0))
 
 
-class _Chunk:
-    """Sums over the samples of one chunk."""
+class _Sums(NamedTuple):
+    """Sums over the samples of a block, and what each adds to them."""
 
-    def __init__(self, classes: int) -> None:
-        self.count = 0
-        self.probability: NDArray[np.float64] = np.zeros(classes)  # sum of p
-        self.negentropy = 0.0  # sum of sum_y p log p
-
-    def with_rows(self, logits: NDArray[np.float32]) -> _Chunk:
-        p, log_p = _softmax(logits)
-        grown = _Chunk(logits.shape[1])
-        grown.count = self.count + len(logits)
-        grown.probability = self.probability + p.sum(axis=0)
-        grown.negentropy = self.negentropy + float((p * log_p).sum())
-        return grown
-
-    def score(self) -> float:
-        q = self.probability / self.count
-        q = q[q > 0]
-        return float(np.exp(self.negentropy / self.count - (q * np.log(q)).sum()))
+    probability: NDArray[np.float64]  # sum of p, (classes,)
+    negentropy: float  # sum of sum_y p log p
+    probabilities: NDArray[np.float32]  # p, (n, classes)
+    negentropies: NDArray[np.float64]  # sum_y p log p, (n,)
 
 
-class _Resampled:
-    """Scores of chunks whose samples are drawn again with replacement, REPLICATES times."""
+def _sums(logits: NDArray[np.float32]) -> _Sums:
+    p, log_p = _softmax(logits)
+    terms = p * log_p
+    return _Sums(p.sum(axis=0), float(terms.sum()), p.astype(np.float32), terms.sum(axis=1))
 
-    def __init__(self) -> None:
-        self._generator = np.random.default_rng(0)
-        self._p: list[NDArray[np.float32]] = []
-        self._negentropy: list[NDArray[np.float64]] = []  # sum_y p log p of each sample
-        self._scores: list[NDArray[np.float64]] = []  # (REPLICATES,) of each chunk
 
-    def add(self, logits: NDArray[np.float32]) -> None:
-        p, log_p = _softmax(logits)
-        self._p.append(p.astype(np.float32))
-        self._negentropy.append((p * log_p).sum(axis=1))
-
-    def close(self) -> None:
-        self._scores.append(self._replicates(self._p, self._negentropy))
-        self._p, self._negentropy = [], []
-
-    def error(self, rest: NDArray[np.float32]) -> float:
-        chunks = _Resampled()
-        chunks._generator = np.random.default_rng(len(self._scores))
-        chunks._p, chunks._negentropy = list(self._p), list(self._negentropy)
-        if len(rest):
-            chunks.add(rest)
-        if chunks._p:
-            chunks.close()
-        return float(np.mean([*self._scores, *chunks._scores], axis=0).std(ddof=1))
-
-    def _replicates(
-        self, p: list[NDArray[np.float32]], negentropy: list[NDArray[np.float64]]
-    ) -> NDArray[np.float64]:
-        probabilities, entropies = np.concatenate(p), np.concatenate(negentropy)
-        count = len(entropies)
-        drawn = self._generator.multinomial(count, np.full(count, 1 / count), size=REPLICATES)
-        q = (drawn.astype(np.float32) @ probabilities).astype(np.float64) / count  # (REPLICATES, classes)
-        logs = np.log(np.where(q > 0, q, 1))
-        scores: NDArray[np.float64] = np.exp(drawn @ entropies / count - (q * logs).sum(axis=1))
-        return scores
+def _score_of(negentropy: float | NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return exp(negentropy - sum_y q log q) of rows q (n, classes)."""
+    scores: NDArray[np.float64] = np.exp(negentropy - (q * np.log(np.where(q > 0, q, 1))).sum(axis=1))
+    return scores
 
 
 def _softmax(logits: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.accumulator import Value
+from ssdbench.metrics.accumulator import Accumulator, Value
 from ssdbench.metrics.intervals import Interval, around
 
 if TYPE_CHECKING:
     from ssdbench.metrics.accumulator import Setup
-    from ssdbench.metrics.features import Batch
 
 SUBSETS = 100
 SUBSET = 1000
@@ -66,7 +65,7 @@ def kid_interval(
     return around(value, float(error), "U-statistic, over samples")
 
 
-class KernelDistance:
+class KernelDistance(Accumulator):
     """KID of the samples' pooled features."""
 
     def __init__(self, setup: Setup) -> None:
@@ -74,9 +73,6 @@ class KernelDistance:
         assert reference is not None  # a metric that needs features is not begun without
         self._reference, self._intervals = reference, setup.intervals
         self._rows = setup.rows("pooled")
-
-    def update(self, batch: Batch) -> None:
-        """Nothing: the features are gathered for all metrics that read them."""
 
     def compute(self) -> Value:
         """Return the distance."""

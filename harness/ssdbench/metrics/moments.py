@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class MomentStream:
     """
 
     def __init__(self, width: int) -> None:
-        self._blocks = Blocks(CHUNK, width)
+        self._blocks: Blocks[np.float32] = Blocks(CHUNK)
         self._moments = Moments(0, np.zeros(width), np.zeros((width, width)))
 
     def add(self, rows: NDArray[np.float32]) -> None:
@@ -69,5 +70,4 @@ class MomentStream:
 
     def result(self) -> Moments:
         """Return the moments of all rows so far; more rows may follow."""
-        rest = self._blocks.rest()
-        return self._moments.merge(chunk_moments(rest)) if len(rest) else self._moments
+        return reduce(Moments.merge, map(chunk_moments, self._blocks.rest()), self._moments)

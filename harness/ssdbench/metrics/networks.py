@@ -263,7 +263,7 @@ def load_network(
     """
     declared = find_network(name)
     path = Path(weights).expanduser() if weights is not None else None
-    if not declared.download and (problem := available(name, weights)) is not None:
+    if (path is not None or not declared.download) and (problem := available(name, weights)) is not None:
         raise InputError(problem)
     network = declared.load()(weights=path, device=device)
     if not isinstance(network, FeatureNetwork):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.accumulator import Value
+from ssdbench.metrics.accumulator import Accumulator, Value
 from ssdbench.metrics.intervals import GROUPS, Interval, RecallJackknife, share_interval
 from ssdbench.metrics.neighbours import (
     Points,
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     import torch
 
     from ssdbench.metrics.accumulator import Setup
-    from ssdbench.metrics.features import Batch
 
 NEIGHBOURS = 3
 REFERENCE_IMAGES = 10_000  # of a larger reference, so many are chosen at random
@@ -32,10 +30,12 @@ _ROWS = 1000
 
 
 class PrecisionRecall(NamedTuple):
-    """Shares in [0, 1]."""
+    """Shares in [0, 1], and their 95 % intervals where they were asked for."""
 
     precision: float
     recall: float
+    precision_interval: Interval | None = None
+    recall_interval: Interval | None = None
 
 
 def neighbour_radii(
@@ -65,6 +65,7 @@ def precision_recall(
     reference_radii: NDArray[np.float64] | None = None,
     k: int = NEIGHBOURS,
     device: torch.device | str = "cpu",
+    intervals: bool = False,
 ) -> PrecisionRecall:
     """Return precision and recall of samples (N, D) against reference features (M, D).
 
@@ -80,68 +81,11 @@ def precision_recall(
         reference_radii: ``neighbour_radii(reference, k)`` where it is known already.
         k: neighbours that set a radius.
         device: where the products are computed, ``cpu`` or a GPU.
+        intervals: whether to give intervals. Recall has none where a tenth of the samples cannot be left out: fewer
+            than ten, or too few stay for k neighbours.
 
     Raises InputError when widths differ or a set has fewer than k + 1 features.
     """
-    return _measure(samples, reference, reference_radii, k, device, None)[0]
-
-
-def precision_recall_intervals(
-    samples: NDArray[np.floating],
-    reference: NDArray[np.floating],
-    *,
-    reference_radii: NDArray[np.float64] | None = None,
-    k: int = NEIGHBOURS,
-    device: torch.device | str = "cpu",
-) -> tuple[PrecisionRecall, Interval, Interval | None]:
-    """Return what ``precision_recall`` does, and 95 % intervals of precision and of recall.
-
-    Recall has none where a tenth of the samples cannot be left out (fewer than ten, or too few stay for k neighbours).
-    """
-    enough = len(samples) >= GROUPS and len(samples) - -(-len(samples) // GROUPS) > k
-    jackknife = RecallJackknife if enough else None
-    shares, recall = _measure(samples, reference, reference_radii, k, device, jackknife)
-    return shares, share_interval(shares.precision, len(samples)), recall
-
-
-class SharesInBalls:
-    """Precision and recall of the samples' pooled features, which share all distances."""
-
-    def __init__(self, setup: Setup) -> None:
-        self._setup, self._rows = setup, setup.rows("pooled")
-
-    def update(self, batch: Batch) -> None:
-        """Nothing: the features are gathered for all metrics that read them."""
-
-    def compute(self) -> dict[str, Value]:
-        """Return both shares, which say so where the reference has fewer images than ADM's protocol takes."""
-        reference = self._setup.reference
-        real, radii, device = reference.features, reference.radii, str(self._setup.network.device)
-        assert real is not None  # a metric that needs features is not begun without
-        samples = self._rows.all()
-        inside, covered = None, None
-        if self._setup.intervals:
-            shares, inside, covered = precision_recall_intervals(
-                samples, real, reference_radii=radii, device=device
-            )
-        else:
-            shares = precision_recall(samples, real, reference_radii=radii, device=device)
-        few = f"precision and recall against {len(real)} reference images instead of {REFERENCE_IMAGES}"
-        stamps = (few,) if len(real) < REFERENCE_IMAGES else ()
-        return {
-            "precision": Value(shares.precision, inside, stamps),
-            "recall": Value(shares.recall, covered, stamps),
-        }
-
-
-def _measure(
-    samples: NDArray[np.floating],
-    reference: NDArray[np.floating],
-    reference_radii: NDArray[np.float64] | None,
-    k: int,
-    device: torch.device | str,
-    jackknifed: type[RecallJackknife] | None,
-) -> tuple[PrecisionRecall, Interval | None]:
     if samples.shape[1:] != reference.shape[1:] or samples.ndim != 2:
         raise InputError(
             f"features of shapes {samples.shape} and {reference.shape}: expected (N, D) and (M, D)"
@@ -155,7 +99,8 @@ def _measure(
     generated = Points(samples, *frame)
     nearest = nearest_of(generated, k, products)
     generated_balls = _Balls(generated, radii(generated, nearest, k))
-    jackknife = jackknifed(nearest, k, len(reference)) if jackknifed else None
+    enough = len(samples) >= GROUPS and len(samples) - -(-len(samples) // GROUPS) > k
+    jackknife = RecallJackknife(nearest, k, len(reference)) if intervals and enough else None
     inside, covered = np.zeros(len(samples), dtype=bool), np.zeros(len(reference), dtype=bool)
     for i in generated.blocks():
         for j in real.blocks():
@@ -164,8 +109,39 @@ def _measure(
             generated_balls.mark(covered, tile.T, real, j, i)
             if jackknife is not None:
                 jackknife.take(tile, i, j)
-    shares = PrecisionRecall(float(inside.mean()), float(covered.mean()))
-    return shares, jackknife.interval(shares.recall) if jackknife is not None else None
+    precision, recall = float(inside.mean()), float(covered.mean())
+    return PrecisionRecall(
+        precision,
+        recall,
+        share_interval(precision, len(samples)) if intervals else None,
+        jackknife.interval(recall) if jackknife is not None else None,
+    )
+
+
+class SharesInBalls(Accumulator):
+    """Precision and recall of the samples' pooled features, which share all distances."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup, self._rows = setup, setup.rows("pooled")
+
+    def compute(self) -> dict[str, Value]:
+        """Return both shares, which say so where the reference has fewer images than ADM's protocol takes."""
+        reference = self._setup.reference
+        real = reference.features
+        assert real is not None  # a metric that needs features is not begun without
+        shares = precision_recall(
+            self._rows.all(),
+            real,
+            reference_radii=reference.radii,
+            device=self._setup.network.device,
+            intervals=self._setup.intervals,
+        )
+        few = f"precision and recall against {len(real)} reference images instead of {REFERENCE_IMAGES}"
+        stamps = (few,) if len(real) < REFERENCE_IMAGES else ()
+        return {
+            "precision": Value(shares.precision, shares.precision_interval, stamps),
+            "recall": Value(shares.recall, shares.recall_interval, stamps),
+        }
 
 
 def _radii(points: Points, k: int, products: Products) -> NDArray[np.float64]:
@@ -221,21 +197,11 @@ class _Balls:
 
 def nearest_distances(rows: NDArray[np.floating], columns: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the (unsquared) distance of each of the rows (N, D) to the nearest of the columns (M, D), float64 (N,)."""
-    nearest = [block.min(axis=1) for _, block in _distance_blocks(rows, columns)]
-    distances: NDArray[np.float64] = np.sqrt(np.concatenate(nearest))
-    return distances
-
-
-def _distance_blocks(
-    rows: NDArray[np.floating], columns: NDArray[np.floating]
-) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Yield (first row, squared distances (n, M) of n rows to all columns), in float64."""
+    nearest = np.empty(len(rows))
     right = columns.astype(np.float64)
-    right_norms = np.einsum("nd,nd->n", right, right)
+    norms = np.einsum("nd,nd->n", right, right)
     for start in range(0, len(rows), _ROWS):
         left = rows[start : start + _ROWS].astype(np.float64)
-        distances = left @ right.T
-        distances *= -2
-        distances += np.einsum("nd,nd->n", left, left)[:, None]
-        distances += right_norms
-        yield start, np.maximum(distances, 0, out=distances)
+        distances = norms - 2 * (left @ right.T)  # |b|^2 - 2 a.b
+        nearest[start : start + _ROWS] = distances.min(axis=1) + np.einsum("nd,nd->n", left, left)
+    return np.sqrt(np.maximum(nearest, 0))

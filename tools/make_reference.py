@@ -1,4 +1,4 @@
-"""Make a shipped reference file and its card: ``python -m ssdbench.metrics.make_reference OUT.safetensors``.
+"""Make a shipped reference file and its card: ``python tools/make_reference.py OUT.safetensors``.
 
 The defaults make the reference of the mini scale: 10,000 of the 60,000 training images of Fashion-MNIST.
 Models at that scale are trained on the 10,000 test images, so training and reference data are disjoint.
@@ -33,7 +33,7 @@ _SOURCES = {
 
 def main() -> None:
     """Write the reference and, beside it with the suffix ``.json``, the card that says how it was made."""
-    parser = argparse.ArgumentParser(prog="python -m ssdbench.metrics.make_reference", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python tools/make_reference.py", description=__doc__)
     parser.add_argument("output", type=Path, help="the .safetensors file to write")
     parser.add_argument("--data", default="fashion-mnist-full", choices=sorted(_SOURCES), help="the data set")
     parser.add_argument("--resolution", type=int, default=32, help="pixels a side, padded as for training")
@@ -56,7 +56,7 @@ def main() -> None:
         "sha256": file_digest(options.output),
         "data": data,
         **_SOURCES[options.data],
-        "command": f"python -m ssdbench.metrics.make_reference {options.output.name} --data {options.data} "
+        "command": f"python tools/make_reference.py {options.output.name} --data {options.data} "
         f"--resolution {options.resolution} --count {options.count} --seed {options.seed} "
         f"--network {options.network}",
         "indices": "ssdbench.diffusion.noise.shuffled"
