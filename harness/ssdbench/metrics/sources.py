@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,25 +57,14 @@ class ImageSource:
 
     def first(self, count: int) -> ImageSource:
         """Return the first ``count`` of the images."""
-        if count >= self.count:
-            return self
-
-        def batches() -> Iterator[NDArray[np.uint8]]:
-            left = count
-            for batch in self.batches():
-                yield batch[:left]
-                left -= len(batch[:left])
-                if not left:
-                    return
-
-        labels = None if self.labels is None else self.labels[:count]
-        return replace(self, count=count, batches=batches, labels=labels)
+        return self if count >= self.count else self._at(np.arange(count))
 
     def chosen(self, count: int) -> ImageSource:
         """Return ``count`` of the images at random, in their order: those whose features a reference of them keeps."""
-        if count >= self.count:
-            return self
-        places = chosen_places(self.count, count)
+        return self if count >= self.count else self._at(chosen_places(self.count, count))
+
+    def _at(self, places: NDArray[np.int64]) -> ImageSource:
+        """Return the images at these places, which ascend."""
 
         def batches() -> Iterator[NDArray[np.uint8]]:
             start = 0
@@ -82,10 +72,12 @@ class ImageSource:
                 low, high = np.searchsorted(places, (start, start + len(batch)))
                 if low < high:
                     yield batch[places[low:high] - start]
+                if high == len(places):
+                    return
                 start += len(batch)
 
         labels = None if self.labels is None else self.labels[places]
-        return replace(self, count=count, batches=batches, labels=labels)
+        return replace(self, count=len(places), batches=batches, labels=labels)
 
 
 def class_sorted(labels: NDArray[np.integer] | None) -> tuple[str, ...]:
@@ -134,36 +126,32 @@ def open_shards(files: Sequence[Path], name: str) -> ImageSource:
     """Open our own shards (``images`` uint8 NHWC, ``labels``), in the order given."""
     from safetensors import safe_open
 
-    count = 0
-    first: tuple[int, ...] | None = None
+    shapes: list[tuple[int, ...]] = []
     labels: list[NDArray[np.int64]] = []
     for file in files:
         require_file(file)
         try:
             with safe_open(file, framework="numpy") as tensors:
-                if "images" not in tensors.keys():  # noqa: SIM118 - no mapping
-                    found = ", ".join(sorted(tensors.keys())) or "nothing"
+                names = sorted(tensors.keys())
+                if "images" not in names:
+                    found = ", ".join(names) or "nothing"
                     raise InputError(
                         f"{file}: no tensor 'images'; found {found}: this is no shard of samples"
                     )
                 part = tensors.get_slice("images")
-                if part.get_dtype() != "U8" or len(part.get_shape()) != 4:
+                shapes.append(tuple(part.get_shape()))
+                _, *sides, channels = shapes[-1] if len(shapes[-1]) == 4 else (0, 0, 0)
+                alike = channels in (1, 3) and shapes[-1][1:] == shapes[0][1:]
+                if part.get_dtype() != "U8" or not alike or not 0 < math.prod(sides) <= MAX_PIXELS:
                     raise InputError(
-                        f"{file}: 'images' is {part.get_dtype()} {tuple(part.get_shape())}, expected U8 (N, H, W, C)"
+                        f"{file}: 'images' is {part.get_dtype()} {shapes[-1]}, expected U8 (N, H, W, C) with C = 1 or 3"
+                        f" and at most {MAX_PIXELS:,} pixels, in every shard as in the first, {shapes[0][1:]}"
                     )
-                shape = tuple(part.get_shape())
-                first = first or shape[1:]
-                if shape[3] not in (1, 3) or shape[1:] != first or not 0 < shape[1] * shape[2] <= MAX_PIXELS:
-                    raise InputError(
-                        f"{file}: 'images' has the shape {shape}, expected (N, H, W, C) with C = 1 or 3 and at most"
-                        f" {MAX_PIXELS:,} pixels, in every shard as in the first, {first}"
-                    )
-                count += shape[0]
-                if "labels" in tensors.keys():  # noqa: SIM118
+                if "labels" in names:
                     own = tensors.get_tensor("labels")
-                    if own.shape != shape[:1] or not np.issubdtype(own.dtype, np.integer):
+                    if own.shape != shapes[-1][:1] or not np.issubdtype(own.dtype, np.integer):
                         raise InputError(
-                            f"{file}: 'labels' is {own.dtype} {own.shape}, expected {shape[0]} whole numbers"
+                            f"{file}: 'labels' is {own.dtype} {own.shape}, expected {shapes[-1][0]} whole numbers"
                         )
                     labels.append(own)
         except InputError:
@@ -179,7 +167,7 @@ def open_shards(files: Sequence[Path], name: str) -> ImageSource:
                 yield images[start : start + BATCH]
 
     known = np.concatenate(labels) if len(labels) == len(files) else None
-    return ImageSource(name, count, batches, known, class_sorted(known))
+    return ImageSource(name, sum(shape[0] for shape in shapes), batches, known, class_sorted(known))
 
 
 def _file(path: Path, resolution: int | None) -> ImageSource:

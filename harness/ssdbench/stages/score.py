@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -67,33 +67,30 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     import json
     from collections.abc import Iterator
 
-    from safetensors import safe_open
+    import numpy as np
 
     from ssdbench.data.pictures import save_grid
     from ssdbench.data.texts import read_captions
     from ssdbench.errors import Interrupted
     from ssdbench.metrics.evaluate import measure
     from ssdbench.metrics.reference import load_reference
+    from ssdbench.metrics.sources import open_shards
 
     shards = [inputs[role] / "samples.safetensors" for role in sorted(inputs) if role.startswith("samples/")]
+    samples = open_shards(shards, "samples").first(spec.samples)
 
-    def batches() -> Iterator[np.ndarray]:
-        left = spec.samples
-        for shard in shards:
-            with safe_open(shard, framework="np") as tensors:
-                images = tensors.get_tensor("images")[:left]
-            left -= len(images)
-            for start in range(0, len(images), 100):
-                if runtime.stopping():
-                    raise Interrupted("stopped while scoring")
-                yield images[start : start + 100]
+    def batches() -> Iterator[NDArray[np.uint8]]:
+        for batch in samples.batches():
+            if runtime.stopping():
+                raise Interrupted("stopped while scoring")
+            yield batch
 
     given: dict[str, object] = {}
     if "trajectory" in inputs:
-        exact = _joined([inputs["trajectory"] / "samples.safetensors"], "latents")
-        given["trajectory"] = (_joined(shards, "latents", len(exact)), exact)
+        exact = _latents([inputs["trajectory"] / "samples.safetensors"])
+        given["trajectory"] = (_latents(shards, len(exact)), exact)
     if spec.labels:
-        given["labels"] = _joined(shards, "labels", spec.samples)
+        given["labels"] = samples.labels
     if "captions" in inputs:
         given["captions"] = read_captions(inputs["captions"], spec.samples)
     if "training" in inputs:
@@ -117,8 +114,8 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
         "missing": missing | result.missing,
     }
     (output / "metrics.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-    with safe_open(shards[0], framework="np") as tensors:
-        save_grid(tensors.get_tensor("images")[: GRID_ROWS * GRID_COLUMNS], output / "grid.png", GRID_COLUMNS)
+    shown = np.concatenate(list(samples.first(GRID_ROWS * GRID_COLUMNS).batches()))
+    save_grid(shown, output / "grid.png", GRID_COLUMNS)
     return content
 
 
@@ -154,8 +151,8 @@ def _parts(
     return parts, missing
 
 
-def _joined(shards: Sequence[Path], tensor: str, count: int | None = None) -> NDArray[Any]:
-    """The first ``count`` rows (all by default) of a tensor of shards in order."""
+def _latents(shards: Sequence[Path], count: int | None = None) -> NDArray[np.floating]:
+    """The first ``count`` latents (all by default) of shards in order."""
     import numpy as np
     from safetensors import safe_open
 
@@ -164,6 +161,6 @@ def _joined(shards: Sequence[Path], tensor: str, count: int | None = None) -> ND
         if left == 0:
             break
         with safe_open(shard, framework="np") as tensors:
-            parts.append(tensors.get_tensor(tensor)[:left])
+            parts.append(tensors.get_tensor("latents")[:left])
         left = None if left is None else left - len(parts[-1])
     return np.concatenate(parts)
