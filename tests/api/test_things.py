@@ -12,9 +12,8 @@ from PIL import Image
 
 import ssdbench
 from ssdbench.diffusion.schedule import alphas_cumprod
-from ssdbench.metrics.evaluate import evaluate
 from ssdbench.metrics.reference import make_reference
-from tests.metrics.toy import toy_network
+from tests.metrics.toy import evaluate, toy_network
 
 RNG = np.random.default_rng(5)
 IMAGES = RNG.integers(0, 256, (60, 4, 4, 3), dtype=np.uint8)

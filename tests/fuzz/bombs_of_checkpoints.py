@@ -11,7 +11,7 @@ from ssdbench.data.captioned import folder as image_folder
 from ssdbench.data.captions import read_coco, read_lines, read_manifest
 from ssdbench.data.datasets import read_idx
 from ssdbench.data.folders import decode
-from ssdbench.metrics.adm import npz_images
+from ssdbench.metrics.npz import npz_images
 from ssdbench.metrics.reference import load_reference
 from ssdbench.metrics.references import reference_images
 from ssdbench.models.sources import read_checkpoint

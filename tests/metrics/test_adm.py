@@ -5,13 +5,12 @@ import pytest
 from PIL import Image
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.adm import adm_reference, adm_statistics, npz_images
+from ssdbench.metrics.adm import adm_reference, adm_statistics
 from ssdbench.metrics.adm_write import save_adm_reference
-from ssdbench.metrics.evaluate import evaluate
-from ssdbench.metrics.npz import NpzArrays
+from ssdbench.metrics.npz import NpzArrays, npz_images
 from ssdbench.metrics.reference import make_reference
 from ssdbench.metrics.references import find_reference, reference_images
-from tests.metrics.toy import toy_network
+from tests.metrics.toy import evaluate, toy_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (53, 4, 4, 3), dtype=np.uint8)
 SAMPLES = np.random.default_rng(1).integers(30, 226, (60, 4, 4, 3), dtype=np.uint8)

@@ -12,11 +12,11 @@ import pytest
 
 from ssdbench.errors import InputError, UsageError
 from ssdbench.metrics.catalog import BUILTIN, FD_DINOV2, FID, TRAJECTORY, chosen, find_metric
-from ssdbench.metrics.evaluate import Measurement, Part, evaluate, measure
+from ssdbench.metrics.evaluate import Measurement, Part, measure
 from ssdbench.metrics.metric import Called
 from ssdbench.metrics.networks import NETWORKS, available, load_network, network_digest
 from ssdbench.metrics.reference import make_reference
-from tests.metrics.toy import toy_network
+from tests.metrics.toy import evaluate, toy_network
 
 RNG = np.random.default_rng(0)
 REAL = RNG.integers(0, 256, (1300, 4, 4, 3), dtype=np.uint8)

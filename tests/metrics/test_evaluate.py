@@ -6,13 +6,12 @@ import torch
 
 from ssdbench.errors import InputError, NotFinite
 from ssdbench.metrics.catalog import IS, KID, PRECISION, RECALL, lacking_counts
-from ssdbench.metrics.evaluate import evaluate
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
 from ssdbench.metrics.kid import SUBSET
 from ssdbench.metrics.networks import FeatureNetwork, Taps
 from ssdbench.metrics.precision_recall import NEIGHBOURS, precision_recall
 from ssdbench.metrics.reference import make_reference
-from tests.metrics.toy import DIMS, toy_network
+from tests.metrics.toy import DIMS, evaluate, toy_network
 
 RNG = np.random.default_rng(0)
 REAL = RNG.integers(0, 256, (300, 4, 4, 3), dtype=np.uint8)

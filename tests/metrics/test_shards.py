@@ -9,12 +9,12 @@ import pytest
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.catalog import standard
-from ssdbench.metrics.evaluate import Measurement, Part, evaluate
+from ssdbench.metrics.evaluate import Measurement, Part
 from ssdbench.metrics.features import StatisticsStream, image_statistics, taps_of
 from ssdbench.metrics.inception_score import InceptionScoreStream
 from ssdbench.metrics.reference import make_reference
 from ssdbench.metrics.streams import ahead
-from tests.metrics.toy import DIMS, toy_network
+from tests.metrics.toy import DIMS, evaluate, toy_network
 
 SAMPLES = np.random.default_rng(1).integers(30, 226, (2310, 4, 4, 3), dtype=np.uint8)
 

@@ -1,10 +1,13 @@
 """A feature network small enough to compute by hand: fixed random projections of 4x4 images."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ssdbench.metrics.catalog import chosen
+from ssdbench.metrics.evaluate import Evaluation, Part, measure
 from ssdbench.metrics.networks import Dims, FeatureNetwork, Taps
 
 DIMS = Dims(pooled=6, spatial=4, logits=5)
@@ -27,3 +30,10 @@ def impostor(weights: Path | None = None, device: str = "cpu") -> FeatureNetwork
 
 def no_network(weights: Path | None = None, device: str = "cpu") -> int:
     return 3
+
+
+def evaluate(
+    batches: Any, network: FeatureNetwork, reference: Any, *, wanted: Any = None, **how: Any
+) -> Evaluation:
+    """The metrics of one network; the standard ones by default."""
+    return measure(batches, [Part(network, reference, chosen(wanted))], **how)

@@ -211,9 +211,8 @@ def _reference(
     *,
     images: bool = False,
 ) -> Reference:
-    from ssdbench.metrics.features import image_statistics
     from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
-    from ssdbench.metrics.reference import Reference
+    from ssdbench.metrics.reference import Reference, make_reference
     from ssdbench.metrics.references import find_reference
 
     if isinstance(reference, Reference):
@@ -222,8 +221,7 @@ def _reference(
         place, side = reference_place(str(reference), network.name, resolution, images=images)
         return find_reference(place, network, resolution=side, tell=told.append)
     source = _source(reference, None)
-    statistics = image_statistics(source.batches, network, keep=REFERENCE_IMAGES)
-    return Reference.of(statistics, network, source.name)
+    return make_reference(source.batches, network, source.name, keep=REFERENCE_IMAGES)
 
 
 def _others(

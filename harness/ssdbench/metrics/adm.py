@@ -1,35 +1,22 @@
-"""ADM's ``.npz`` layouts: images (``arr_0``) and reference statistics (``mu, sigma, mu_s, sigma_s``)."""
+"""ADM's reference files, ``.npz`` of statistics (``mu, sigma, mu_s, sigma_s``) and images (``arr_0``)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ssdbench.errors import InputError
-from ssdbench.metrics.features import Progress, image_statistics
+from ssdbench.metrics.features import Progress
 from ssdbench.metrics.frechet import Gaussian
 from ssdbench.metrics.networks import INCEPTION, says_fid
-from ssdbench.metrics.npz import NpzArrays, images_shape
-from ssdbench.metrics.precision_recall import REFERENCE_IMAGES, known_radii
-from ssdbench.metrics.reference import Reference, described
+from ssdbench.metrics.npz import NpzArrays, npz_images
+from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
+from ssdbench.metrics.reference import Reference, gaussian_in, make_reference, stored_reference
 from ssdbench.metrics.reference_file import DESCRIPTION, STATISTICS
 
 if TYPE_CHECKING:
     from ssdbench.metrics.taps import FeatureNetwork
-
-
-def npz_images(path: Path, size: int = 1000) -> Iterator[NDArray[np.uint8]]:
-    """Yield the images ``arr_0`` of a sample or reference file as uint8 (n, H, W, C) blocks, C = 1 or 3.
-
-    Raises InputError, before the first block, for a missing ``arr_0`` or another dtype or shape.
-    """
-    images_shape(path)
-    for block in NpzArrays(path).rows("arr_0", size):
-        yield block.astype(np.uint8, copy=False)
 
 
 def adm_statistics(path: Path) -> tuple[Gaussian | None, Gaussian | None]:
@@ -37,19 +24,14 @@ def adm_statistics(path: Path) -> tuple[Gaussian | None, Gaussian | None]:
 
     Raises InputError when one of a pair is missing, or for another dtype or shape.
     """
-    arrays = NpzArrays(path)
-    keys = arrays.names()
-    found: list[Gaussian | None] = []
-    for mean, covariance in STATISTICS:
-        if mean not in keys and covariance not in keys:
-            found.append(None)
-            continue
-        mu = _floats(arrays, mean, 1)
-        sigma = _floats(arrays, covariance, 2)
-        if sigma.shape != (len(mu), len(mu)):
-            raise InputError(f"{path}: {covariance!r} has shape {sigma.shape}, expected {(len(mu), len(mu))}")
-        found.append(Gaussian(mu, sigma))
-    return found[0], found[1]
+    file = NpzArrays(path)
+    names = {name for pair in STATISTICS for name in pair}
+    arrays = {name: file.array(name) for name in file.names() if name in names}
+    try:
+        pooled, spatial = (gaussian_in(arrays, *pair) for pair in STATISTICS)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return pooled, spatial
 
 
 def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None = None) -> Reference:
@@ -62,53 +44,31 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
 
     Raises InputError when the file has neither statistics that fit the network nor images.
     """
-    own_file = DESCRIPTION in NpzArrays(path).names()
-    if own_file:
-        own = _own_reference(path)
-        if own.made_with(network) or "arr_0" not in NpzArrays(path).names():
+    file = NpzArrays(path)
+    names = file.names()
+    pooled = spatial = None
+    if DESCRIPTION in names:
+        arrays = {name: file.array(name) for name in names if name not in ("arr_0", DESCRIPTION)}
+        own = stored_reference(str(file.array(DESCRIPTION)), arrays, path)
+        if own.made_with(network) or "arr_0" not in names:
             return own
-    pooled, spatial = adm_statistics(path) if says_fid(network.name) and not own_file else (None, None)
+    elif says_fid(network.name):
+        pooled, spatial = adm_statistics(path)
     for gaussian, width, key in (
         (pooled, network.dims.pooled, "mu"),
         (spatial, network.dims.spatial, "mu_s"),
     ):
         if gaussian is not None and len(gaussian.mean) != width:
             raise InputError(f"{path}: {key!r} has shape {gaussian.mean.shape}, expected ({width},)")
-    features = radii = None
-    count: int | None = None
-    if "arr_0" in NpzArrays(path).names():
-        shape, _ = NpzArrays(path).header("arr_0")
-        keep = min(shape[0] if shape else 0, REFERENCE_IMAGES)
-        images = image_statistics(npz_images(path), network, progress, keep=keep)
-        features, radii = images.features, known_radii(images.features)
+    if "arr_0" in names:
+        keep = min([*file.header("arr_0")[0][:1], REFERENCE_IMAGES])
+        found = make_reference(npz_images(path), network, path.name, keep=keep, progress=progress)
         if pooled is None and spatial is None:
-            count = images.count
-        of_images = Reference.of(images, network, path.name, features=False)
-        pooled, spatial = pooled or of_images.pooled, spatial or of_images.spatial
-    elif pooled is None and spatial is None:
-        keys = ", ".join(NpzArrays(path).names())
+            return found
+        return replace(found, count=None, pooled=pooled or found.pooled, spatial=spatial or found.spatial)
+    if pooled is None and spatial is None:
         raise InputError(
-            f"{path}: found {keys}, expected 'arr_0' (uint8 images) or, for the network {INCEPTION.name} alone, "
-            "'mu', 'sigma', 'mu_s', 'sigma_s'"
+            f"{path}: found {', '.join(names)}, expected 'arr_0' (uint8 images) or, for the network {INCEPTION.name}"
+            " alone, 'mu', 'sigma', 'mu_s', 'sigma_s'"
         )
-    return Reference(
-        network.name, network.digest, network.revision, path.name, count, pooled, spatial, features, radii
-    )
-
-
-def _own_reference(path: Path) -> Reference:
-    arrays = NpzArrays(path)
-    pooled, spatial = adm_statistics(path)
-    keys = arrays.names()
-    features, radii = (arrays.array(key) if key in keys else None for key in ("features", "radii"))
-    return described(
-        str(arrays.array(DESCRIPTION)), path, pooled=pooled, spatial=spatial, features=features, radii=radii
-    )
-
-
-def _floats(arrays: NpzArrays, key: str, dimensions: int) -> NDArray[np.float64]:
-    shape, dtype = arrays.header(key)
-    if not np.issubdtype(dtype, np.floating) or len(shape) != dimensions:
-        wanted = "(D,)" if dimensions == 1 else "(D, D)"
-        raise InputError(f"{arrays.path}: {key!r} is {dtype} {shape}, expected floating point {wanted}")
-    return arrays.array(key).astype(np.float64)
+    return Reference(network.name, network.digest, network.revision, path.name, None, pooled, spatial)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.accumulator import Accumulator, Setup, Value, Values
-from ssdbench.metrics.catalog import chosen
 from ssdbench.metrics.features import Batch, Progress, Rows, taps_of_each
 from ssdbench.metrics.intervals import Interval
 from ssdbench.metrics.metric import Metric
@@ -59,31 +58,6 @@ class Evaluation:
     intervals: dict[str, Interval] = field(default_factory=dict)
 
 
-def evaluate(
-    batches: Iterable[NDArray[np.uint8]],
-    network: FeatureNetwork,
-    reference: Reference,
-    *,
-    wanted: Collection[str] | None = None,
-    intervals: bool = False,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """Measure images against a reference, with one network.
-
-    Args:
-        batches: uint8 NHWC arrays of any length, in sample order, C = 1 or 3, all images of one size.
-        network: the network that the reference was made with.
-        reference: see ``load_reference`` and ``adm_reference``.
-        wanted: names of the metrics; the standard ones by default.
-        intervals: whether to give each metric a confidence interval.
-        progress: called with the number of images done.
-
-    Raises InputError for malformed images or a reference of another network, NotFinite for NaN features.
-    """
-    part = Part(network, reference, chosen(None if wanted is None else tuple(wanted)))
-    return measure(batches, [part], intervals=intervals, progress=progress)
-
-
 def measure(
     batches: Iterable[NDArray[np.uint8]],
     parts: Sequence[Part],
@@ -92,9 +66,16 @@ def measure(
     intervals: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure images with several networks in one pass over them; see ``evaluate``.
+    """Measure images with one network or several in one pass over them.
 
-    Raises besides: InputError where a metric's ``given`` is not.
+    Args:
+        batches: uint8 NHWC arrays of any length, in sample order, C = 1 or 3, all images of one size.
+        parts: what each network measures; of references that it made itself.
+        given: what metrics need besides, by role, see ``Metric.given``; those that lack something are missing.
+        intervals: whether to give each metric a confidence interval.
+        progress: called with the number of images done by the first network.
+
+    Raises InputError for malformed images or a reference of another network, NotFinite for NaN features.
     """
     measured = [Measurement(part, given or {}, intervals=intervals) for part in parts]
     for which, batch in taps_of_each(batches, [part.network for part in parts]):

@@ -168,3 +168,13 @@ def images_shape(path: Path) -> tuple[int, int, int, int]:
     if not shape[0]:
         raise InputError(f"{path}: holds no images: 'arr_0' has shape {shape}")
     return shape[0], shape[1], shape[2], shape[3]
+
+
+def npz_images(path: Path, size: int = 1000) -> Iterator[NDArray[np.uint8]]:
+    """Yield the images ``arr_0`` of a sample or reference file as uint8 (n, H, W, C) blocks, C = 1 or 3.
+
+    Raises InputError, before the first block, for a missing ``arr_0`` or another dtype or shape.
+    """
+    images_shape(path)
+    for block in NpzArrays(path).rows("arr_0", size):
+        yield block.astype(np.uint8, copy=False)

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.inputs import parse_json, require_file
+from ssdbench.inputs import parse_json
 from ssdbench.metrics.features import ImageStatistics, Progress, image_statistics
 from ssdbench.metrics.frechet import Gaussian
 from ssdbench.metrics.moments import Moments, chunk_moments
 from ssdbench.metrics.precision_recall import known_radii
-from ssdbench.metrics.reference_file import FORMAT
+from ssdbench.metrics.reference_file import FORMAT, STATISTICS, saved_reference
 
 if TYPE_CHECKING:
     from ssdbench.metrics.taps import FeatureNetwork, Tap
@@ -68,12 +68,10 @@ class Reference:
                 raise InputError(f"a reference whose {name} are not finite, those of image {row} first")
 
     @staticmethod
-    def of(
-        statistics: ImageStatistics, network: FeatureNetwork, data: str, *, features: bool = True
-    ) -> Reference:
+    def of(statistics: ImageStatistics, network: FeatureNetwork, data: str) -> Reference:
         """Return the reference that one pass over real images gives; ``data`` says which images they are.
 
-        Without ``features`` it serves no precision and recall. What too few images do not give is None.
+        What too few images do not give is None.
         """
         return Reference(
             network=network.name,
@@ -83,8 +81,8 @@ class Reference:
             count=statistics.count,
             pooled=_gaussian_of(statistics.pooled),
             spatial=_gaussian_of(statistics.spatial),
-            features=statistics.features if features else None,
-            radii=known_radii(statistics.features, network.device) if features else None,
+            features=statistics.features,
+            radii=known_radii(statistics.features, network.device),
         )
 
     def gaussian(self, tap: Tap) -> Gaussian | None:
@@ -151,10 +149,14 @@ def make_reference(
     network: FeatureNetwork,
     data: str,
     *,
+    keep: int | None = None,
     progress: Progress | None = None,
 ) -> Reference:
-    """Return the reference of real images, uint8 NHWC batches; ``data`` says which they are."""
-    return Reference.of(image_statistics(batches, network, progress), network, data)
+    """Return the reference of real images, uint8 NHWC batches; ``data`` says which they are.
+
+    ``keep``: of how many, chosen at random, features are kept for precision and recall; of all by default.
+    """
+    return Reference.of(image_statistics(batches, network, progress, keep=keep), network, data)
 
 
 def open_reference(path: Path, network: FeatureNetwork, *, progress: Progress | None = None) -> Reference:
@@ -181,58 +183,41 @@ def save_reference(reference: Reference, path: Path, layout: Layout = "full") ->
     save_file(reference.arrays(layout), path, metadata={FORMAT: reference.description()})
 
 
-def is_saved_reference(path: Path) -> bool:
-    """Whether a file says of itself that ``save_reference`` wrote it."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():  # opening a pipe would wait for its other end
-        return False
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return FORMAT in (file.metadata() or {})
-    except (SafetensorError, OSError):
-        return False
-
-
 def load_reference(path: Path) -> Reference:
     """Read a reference that ``save_reference`` wrote.
 
     Raises InputError for a file that is missing, is no such reference, or whose arrays do not fit each other.
     """
-    metadata, arrays = _stored(path)
-    if FORMAT not in metadata:
-        found = ", ".join(sorted(metadata)) or "none"
-        raise InputError(f"{path} is no reference: metadata {found}, expected {FORMAT}")
+    described, arrays = saved_reference(path)
     features = arrays.get("features")
-    try:
-        if "mu" in arrays and "sigma" not in arrays and features is not None:
-            arrays["sigma"] = chunk_moments(features).covariance
-        pooled, spatial = _gaussian(arrays, "mu", "sigma"), _gaussian(arrays, "mu_s", "sigma_s")
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no reference that this version reads: {error}") from error
-    return described(
-        metadata[FORMAT], path, pooled=pooled, spatial=spatial, features=features, radii=arrays.get("radii")
-    )
+    if "mu" in arrays and "sigma" not in arrays and features is not None and features.ndim == 2:
+        arrays["sigma"] = chunk_moments(features).covariance
+    return stored_reference(described, arrays, path)
 
 
-def described(text: str, path: Path, **arrays: Any) -> Reference:
-    """Return the reference in a file that says ``text`` of itself, as ``Reference.description`` does.
+def stored_reference(described: str, arrays: Mapping[str, NDArray[Any]], path: Path) -> Reference:
+    """Return the reference in a file that says of itself what ``Reference.description`` does.
 
     Raises InputError for another description, or arrays that do not fit it.
     """
     try:
-        fields = parse_json(text)
+        fields = parse_json(described)
         if not isinstance(fields, dict):
-            raise ValueError(f"its description is {text:.200}, expected an object")
+            raise ValueError(f"its description is {described:.200}, expected an object")
         if different := fields.keys() ^ _DESCRIBED.keys():
             found = ", ".join(sorted(f"{name!r:.50}" for name in different)[:10])
             raise ValueError(f"its description lacks, or has beyond {', '.join(_DESCRIBED)}: {found}")
         for name, kinds in _DESCRIBED.items():
             if not isinstance(fields[name], kinds) or isinstance(fields[name], bool):
                 raise ValueError(f"{name} is {fields[name]!r:.200}")
-        return Reference(**fields, **arrays)
+        pooled, spatial = (gaussian_in(arrays, *keys) for keys in STATISTICS)
+        return Reference(
+            **fields,
+            pooled=pooled,
+            spatial=spatial,
+            features=arrays.get("features"),
+            radii=arrays.get("radii"),
+        )
     except (TypeError, ValueError) as error:
         raise InputError(f"{path} is no reference that this version reads: {error}") from error
     except InputError as error:
@@ -248,25 +233,20 @@ _DESCRIBED: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def _stored(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.floating]]]:
-    """Return the metadata and the arrays of a safetensors file."""
-    from safetensors import safe_open
+def gaussian_in(arrays: Mapping[str, NDArray[Any]], mean: str, covariance: str) -> Gaussian | None:
+    """Return the Gaussian whose moments have these names; None where neither is there.
 
-    if not path.exists():
-        raise InputError(f"there is no reference at {path}")
-    require_file(path)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            return file.metadata() or {}, arrays
-    except Exception as error:  # numpy has no type for some of safetensors', and says so in its own ways
-        raise InputError(f"{path} is no safetensors file: {error}") from error
-
-
-def _gaussian(arrays: dict[str, NDArray[np.floating]], mean: str, covariance: str) -> Gaussian | None:
-    if mean not in arrays:
+    Raises InputError when one is missing, or for another dtype or shape.
+    """
+    if mean not in arrays and covariance not in arrays:
         return None
-    for name in (mean, covariance):
-        if not np.issubdtype(arrays[name].dtype, np.floating):
-            raise InputError(f"{name!r} is {arrays[name].dtype}, expected floating point")
-    return Gaussian(arrays[mean].astype(np.float64), arrays[covariance].astype(np.float64))
+    for key, shape in ((mean, "(D,)"), (covariance, "(D, D)")):
+        if key not in arrays:
+            raise InputError(f"no array {key!r}; found {', '.join(arrays)}")
+        found = arrays[key]
+        if not np.issubdtype(found.dtype, np.floating) or found.ndim != shape.count("D"):
+            raise InputError(f"{key!r} is {found.dtype} {found.shape}, expected floating point {shape}")
+    mu, sigma = (arrays[key].astype(np.float64) for key in (mean, covariance))
+    if sigma.shape != (len(mu), len(mu)):
+        raise InputError(f"{covariance!r} has shape {sigma.shape}, expected {(len(mu), len(mu))}")
+    return Gaussian(mu, sigma)

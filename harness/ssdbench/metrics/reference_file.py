@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
 from ssdbench.inputs import parse_json, require_file
@@ -35,7 +38,7 @@ def check_reference(path: Path, network: str, digest: str, resolution: int | Non
         InputError: it is malformed, has neither images nor statistics that fit the network, or is of another network.
     """
     if path.suffix != ".npz":
-        _require_network(_metadata(path), path, network, digest)
+        _require_network(saved_reference(path, arrays=False)[0], path, network, digest)
         return
     arrays = NpzArrays(path)
     names = arrays.names()
@@ -69,19 +72,44 @@ def _require(arrays: NpzArrays, key: str, expected: tuple[int, ...]) -> None:
         raise InputError(f"{arrays.path}: {key!r} is {dtype} {shape}, expected floating point {expected}")
 
 
-def _metadata(path: Path) -> str:
-    from safetensors import SafetensorError, safe_open
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from safetensors import safe_open
 
+    if not path.exists():
+        raise InputError(f"there is no reference at {path}")
     require_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
+            yield file
+    except InputError:
+        raise
+    except Exception as error:  # numpy has no type for some of safetensors', and says so in its own ways
         raise InputError(f"{path} is no safetensors file: {error}") from error
-    if FORMAT not in metadata:
-        found = ", ".join(sorted(metadata)) or "none"
-        raise InputError(f"{path} is no reference: metadata {found}, expected {FORMAT}")
-    return metadata[FORMAT]
+
+
+def is_saved_reference(path: Path) -> bool:
+    """Whether a file says of itself that ``save_reference`` wrote it."""
+    try:
+        with _opened(path) as file:
+            return FORMAT in (file.metadata() or {})
+    except InputError:
+        return False
+
+
+def saved_reference(path: Path, *, arrays: bool = True) -> tuple[str, dict[str, NDArray[np.floating]]]:
+    """Return what a safetensors reference says of itself, and its ``arrays``.
+
+    Raises:
+        InputError: it is none, or it is cut short.
+    """
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+        if FORMAT not in metadata:
+            found = ", ".join(sorted(metadata)) or "none"
+            raise InputError(f"{path} is no reference: metadata {found}, expected {FORMAT}")
+        names = file.keys() if arrays else ()
+        return metadata[FORMAT], {name: file.get_tensor(name) for name in names}
 
 
 def _require_network(description: str, path: Path, network: str, digest: str) -> None:

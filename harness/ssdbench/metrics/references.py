@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.features import Progress, image_statistics
+from ssdbench.metrics.features import Progress
+from ssdbench.metrics.npz import images_in
 from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
-from ssdbench.metrics.reference import Reference, is_saved_reference, open_reference
+from ssdbench.metrics.reference import Reference, make_reference, open_reference
+from ssdbench.metrics.reference_file import is_saved_reference
 from ssdbench.metrics.sources import ImageSource, open_images
 
 if TYPE_CHECKING:
@@ -23,14 +25,10 @@ def reference_images(place: str, resolution: int | None = None) -> ImageSource |
         InputError: as :func:`ssdbench.metrics.sources.open_images`.
     """
     path = Path(place).expanduser()
-    if path.is_file() and path.suffix == ".npz":
-        from ssdbench.metrics.npz import NpzArrays
-
-        if "arr_0" not in NpzArrays(path).names():
-            return None
-    elif path.is_file() and is_saved_reference(path):
-        return None
-    return open_images(place, resolution)
+    statistics = path.is_file() and (
+        images_in(path) is None if path.suffix == ".npz" else is_saved_reference(path)
+    )
+    return None if statistics else open_images(place, resolution)
 
 
 def find_reference(
@@ -57,9 +55,9 @@ def find_reference(
     images = open_images(place, resolution)
     if not images.count:
         raise InputError(f"{images.name}: holds no images")
-    statistics = image_statistics(
-        images.batches(), network, progress, keep=min(images.count, REFERENCE_IMAGES)
+    reference = make_reference(
+        images.batches(), network, images.name, keep=min(images.count, REFERENCE_IMAGES), progress=progress
     )
     for note in images.notes(order=False):
         tell(note)
-    return Reference.of(statistics, network, images.name)
+    return reference

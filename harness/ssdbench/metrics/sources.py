@@ -15,11 +15,10 @@ from ssdbench.data.decoding import EXTENSIONS, MAX_PIXELS, Noticed
 from ssdbench.data.folders import is_hidden, passed_over
 from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
-from ssdbench.metrics.adm import npz_images
 from ssdbench.metrics.archives import TAR, tar_members
 from ssdbench.metrics.decoding import Encoded, decoded
 from ssdbench.metrics.intervals import chosen_places
-from ssdbench.metrics.npz import NpzArrays
+from ssdbench.metrics.npz import NpzArrays, npz_images
 from ssdbench.own import is_own
 
 BATCH = 100
