@@ -75,18 +75,22 @@ def _contents(files: list[Path]) -> list[str]:
 
 
 def _remembered(files: list[Path], memory: Memory) -> list[str]:
-    found, new = [], []
+    found: list[str] = []
+    new: dict[tuple[str, ...], str] = {}
     for file in files:
         status = file.stat()
-        path = str(file.resolve()).encode(errors="surrogateescape").decode(errors="backslashreplace")
-        key = (path, status.st_size, status.st_mtime_ns)
-        digest = memory.file(*key)
-        if digest is None:
-            digest = sha256_file(file)
-            new.append((*key, digest))
-        found.append(digest)
+        key = ("file", str(file.resolve()).encode(errors="surrogateescape").decode(errors="backslashreplace"))
+        as_now = (
+            f"{status.st_size} {status.st_mtime_ns} "  # the content is known as long as these are the same
+        )
+        known = memory.get(*key)
+        if known is not None and known.startswith(as_now):
+            found.append(known.removeprefix(as_now))
+            continue
+        found.append(sha256_file(file))
+        new[key] = as_now + found[-1]
         if len(new) >= _WRITE_EVERY:
-            memory.add_files(new)
-            new = []
-    memory.add_files(new)
+            memory.put(new)
+            new = {}
+    memory.put(new)
     return found

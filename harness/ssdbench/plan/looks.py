@@ -43,11 +43,12 @@ def look(what: str, source: Source, at: Callable[[Path], Seen]) -> Seen:
     if not is_large(path):
         return at(path)
     with Memory() as memory:
-        known = memory.look(f"{_VERSION} {what} {path}", source.digest)
+        key = ("look", f"{_VERSION} {what} {path}", source.digest)
+        known = memory.get(*key)
         if known is not None:
             return Seen(*json.loads(known))
         seen = at(path)
-        memory.add_look(f"{_VERSION} {what} {path}", source.digest, json.dumps(seen))
+        memory.put({key: json.dumps(seen)})
     return seen
 
 
