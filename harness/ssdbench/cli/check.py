@@ -54,7 +54,7 @@ def check(
     from ssdbench.plan.present import row_keys
     from ssdbench.report.baseline import read_baseline
     from ssdbench.report.check import check_rows, to_table
-    from ssdbench.report.document import writer
+    from ssdbench.report.document import WRITERS
     from ssdbench.report.junit import to_junit
     from ssdbench.suite import EmptySelection
 
@@ -72,7 +72,7 @@ def check(
     run_graph = partial(engine_of(engine.value, ray_address), workers=workers, device=device, threads=threads)
     rows, failed = measure(loaded, open_store(results), run_graph, upstream)
     verdicts = check_rows(rows, known, sorted(left_out))
-    emit(writer(form.value)(to_table(verdicts)))
+    emit(WRITERS[form.value](to_table(verdicts)))
     if junit is not None:
         emit(to_junit(verdicts), junit)
     if failed:

@@ -34,7 +34,7 @@ def compare(
     from ssdbench.cli.common import emit
     from ssdbench.report.compare import compare as compare_rows
     from ssdbench.report.compare import to_table
-    from ssdbench.report.document import writer
+    from ssdbench.report.document import WRITERS
 
     comparison = compare_rows(recorded_rows(first), recorded_rows(second))
     if json:
@@ -42,4 +42,4 @@ def compare(
         return
     names = Path(first).name, Path(second).name
     called = names if names[0] != names[1] else (first, second)
-    emit(writer(form.value)(to_table(comparison, *called)), output)
+    emit(WRITERS[form.value](to_table(comparison, *called)), output)

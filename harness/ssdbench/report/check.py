@@ -106,7 +106,7 @@ def _check_row(expected: BaselineRow, rows: Mapping[str, Row]) -> CheckedRow:
     lacking = [result for result in row.results if result.record is None or result.reason is not None]
     if lacking:
         reasons = dict.fromkeys(result.reason or NOT_RUN for result in lacking)
-        story = "; ".join(reason.detail or reason.short for reason in reasons)
+        story = "; ".join(reason.story for reason in reasons)
         return CheckedRow(expected.name, problem=f"no result: {story}")
     if (row.samples, row.network) != (expected.samples, expected.network):
         return CheckedRow(expected.name, problem=f"{row.samples} samples by {row.network} cannot be compared")

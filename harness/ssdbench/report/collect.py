@@ -35,19 +35,15 @@ def _result(
     decisions: Mapping[str, Decision],
 ) -> Result:
     if planned.target is None:
-        return Result(planned.run, reason=_impossible(planned))
+        if planned.unavailable:
+            return Result(planned.run, reason=Reason("not available yet", planned.unavailable))
+        return Result(planned.run, reason=Reason("missing input", "; ".join(planned.missing)))
     stages = graph.chain(planned.target)
     record = store.read_record(planned.target)
     reason = next((failed[key] for key in stages if key in failed), None)
     if record is None:
         return Result(planned.run, reason=reason or _unfinished(stages, graph, store))
     return Result(planned.run, record, reason or _outdated(record, stages, graph, store, decisions))
-
-
-def _impossible(planned: PlannedRun) -> Reason:
-    if planned.unavailable:
-        return Reason("not available yet", planned.unavailable)
-    return Reason("missing input", "; ".join(planned.missing))
 
 
 def _unfinished(stages: Sequence[str], graph: Graph, store: Store) -> Reason:

@@ -11,6 +11,8 @@ from ssdbench.errors import UsageError
 from ssdbench.layouts import LAYOUTS
 from ssdbench.report.build import build
 from ssdbench.report.columns import choose_columns
+from ssdbench.report.latex import to_latex
+from ssdbench.report.markdown import to_markdown, to_text
 from ssdbench.report.published import PaperTable, paper_tables
 from ssdbench.report.rows import Result, Row, gather
 from ssdbench.report.table import Table
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 
     from ssdbench.store import Store
 
-FORMATS = ("markdown", "text", "latex", "html", "csv", "json")
+WRITERS: dict[str, Callable[..., str]] = {"markdown": to_markdown, "text": to_text, "latex": to_latex}
+"""What writes one table: functions of it and of ``delta``, see :func:`to_markdown`."""
+
+FORMATS = (*WRITERS, "html", "csv", "json")
 
 
 @dataclass(frozen=True)
@@ -100,18 +105,7 @@ def render(
         from ssdbench.report.page import to_page
 
         return to_page(reports, show, results)
-    return "\n".join(writer(form)(report.shown(show), delta=show.delta) for report in reports)
-
-
-def writer(form: str) -> Callable[..., str]:
-    """Return what writes one table as ``markdown``, ``text`` or ``latex``."""
-    if form == "latex":
-        from ssdbench.report.latex import to_latex
-
-        return to_latex
-    from ssdbench.report.markdown import to_markdown, to_text
-
-    return to_text if form == "text" else to_markdown
+    return "\n".join(WRITERS[form](report.shown(show), delta=show.delta) for report in reports)
 
 
 def _flat(reports: Sequence[SuiteReport], form: str, show: Show) -> str:

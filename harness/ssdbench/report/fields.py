@@ -161,11 +161,8 @@ def trained_passes(row: Row) -> str:
 
 def training_seconds(row: Row) -> str:
     """Seconds of training, the mean over the seeds."""
-    seconds = [
-        sum(stage.seconds for stage in record.stages.values() if stage.kind == "train")
-        for record in row.records
-    ]
-    return f"{sum(seconds) / len(seconds):,.0f}" if any(seconds) else DASH
+    seconds = row.seconds("train")
+    return f"{seconds:,.0f}" if seconds else DASH
 
 
 def _passes(row: Row, fact: str) -> str:

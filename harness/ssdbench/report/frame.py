@@ -111,7 +111,7 @@ def _flat_results(row: Row, suite: str, delta: bool) -> Iterable[dict[str, Any]]
         flat: dict[str, Any] = {"suite": suite, "method": name_of(run)}
         flat |= dotted(run.model_dump(mode="json", by_alias=True, exclude={"mark", "seeds", "label"}))
         reason = result.reason or (None if record else NOT_RUN)
-        flat["reason"] = (reason.detail or reason.short) if reason else None
+        flat["reason"] = reason.story if reason else None
         flat |= dict(record.metrics) if record else {}
         if row.published is not None:
             figures = row.published.figures

@@ -37,17 +37,9 @@ class Footnotes:
         return tuple(self._numbers)
 
 
-def _samples(row: Row) -> str:
-    return f"{row.samples:,} samples"
-
-
 def _seeds(row: Row) -> str:
     seeds = [result.run.seed for result in row.results]
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
-
-
-def _features(row: Row) -> str:
-    return f"{row.network} features against reference {row.reference}"
 
 
 def _guidance(row: Row) -> str | None:
@@ -75,10 +67,7 @@ def _grid(row: Row) -> str | None:
 def _dtype(row: Row) -> str:
     """The precision, and where it is lower within what its images were off float32's, so roughly that rows agree."""
     found = [
-        float(off)
-        for record in row.records
-        for stage in record.stages.values()
-        if isinstance(off := stage.facts.get("bfloat16_rms"), int | float)
+        float(off) for stage in row.stages if isinstance(off := stage.facts.get("bfloat16_rms"), int | float)
     ]
     if not found:
         return row.run.dtype
@@ -112,9 +101,9 @@ def _trained(recipe: Train | Pretrain) -> str:
 
 
 _PROTOCOL: tuple[Callable[[Row], str | None], ...] = (
-    _samples,
+    lambda row: f"{row.samples:,} samples",
     _seeds,
-    _features,
+    lambda row: f"{row.network} features against reference {row.reference}",
     _guidance,
     _grid,
     _dtype,
@@ -152,15 +141,12 @@ def protocol(rows: Sequence[Row], sides: Sequence[str | None]) -> tuple[str, dic
 
 def row_notes(row: Row) -> list[str]:
     """Return what must be said of one row: mixing, missing seeds, age, stamps, comparability."""
-    notes = []
-    mixing = _mixing(row)
-    if mixing and row.records:
-        notes.append(mixing)
+    notes: list[str] = []
     if row.records:
+        notes += filter(None, [_mixing(row)])
         notes += starts_far_from_noise(row.run)
-    missing = [result for result in row.results if result.record is None]
-    if row.records and missing:
-        story = "; ".join(reason.detail or reason.short for reason in row.reasons)
+    if row.records and row.reasons:
+        story = "; ".join(reason.story for reason in row.reasons)
         notes.append(f"{len(row.records)} of {len(row.results)} seeds: {story}")
     notes += _outdated(row)
     if row.published is not None and row.records:
@@ -178,8 +164,7 @@ def _told(row: Row) -> list[str]:
     """What stages have to tell of the data that they read. Samples come in shards, whose notes the run has told."""
     found = dict.fromkeys(
         f"{stage.title}: {note}"
-        for record in row.records
-        for stage in record.stages.values()
+        for stage in row.stages
         if stage.kind != "sample"
         for note in notes_of(stage.facts)
     )
@@ -205,8 +190,8 @@ def _outdated(row: Row) -> list[str]:
 
 def _mixing(row: Row) -> str | None:
     """Say what the last method of a row has to tell of its training: how it mixed targets or features, its settings."""
-    train, record = row.run.train, row.records[0] if row.records else None
-    trained = Trained(train, tuple(record.fuse or ()) if record else (), record.w if record else None)
+    train, record = row.run.train, row.records[0]
+    trained = Trained(train, tuple(record.fuse or ()), record.w)
     sampler = SAMPLERS.known(row.run.sampler)
     if sampler is not None and sampler.note:
         given = "of Eq. 12" if train.lambda_ is None else f"= {train.lambda_:.3g}"
@@ -222,10 +207,8 @@ def _mixing(row: Row) -> str | None:
 
 def table_notes(rows: Sequence[Row], paper: PaperTable | None, *, delta: bool = False) -> list[str]:
     """Return the notes on the whole table besides its protocol; ``delta`` as for ``build``."""
-    notes = []
     scale = _scale(rows)
-    if scale:
-        notes.append(scale)
+    notes = list(filter(None, [scale]))
     if any(measured.spread is not None for row in rows for measured in row.metrics.values()):
         notes.append("± is the sample standard deviation over the seeds.")
     measured_by = columns_of(record for row in rows for record in row.records)

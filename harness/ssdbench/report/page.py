@@ -86,24 +86,14 @@ def _table(table: Table) -> dict[str, Any]:
 
 def _costs(rows: Sequence[Row], called: Sequence[str]) -> Table:
     """Seconds of each kind of stage and peak memory, the mean and the largest over the seeds."""
-    kinds = list(dict.fromkeys(s.kind for row in rows for r in row.records for s in r.stages.values()))
+    kinds = list(dict.fromkeys(stage.kind for row in rows for stage in row.stages))
     columns = [Column("Row"), *(Column(f"{kind} s", numeric=True) for kind in kinds)]
     columns += [Column("all s", numeric=True), Column("peak MiB", numeric=True), Column("Device")]
     lines = []
     for name, row in zip(called, rows, strict=True):
         keys = tuple(record.key for record in row.records)
-        spent = [
-            statistics.fmean(
-                sum(stage.seconds for stage in record.stages.values() if stage.kind == kind)
-                for record in row.records
-            )
-            for kind in kinds
-        ]
-        peaks = [
-            stage.peak_gpu_mb or stage.peak_rss_mb
-            for record in row.records
-            for stage in record.stages.values()
-        ]
+        spent = map(row.seconds, kinds)
+        peaks = [stage.peak_gpu_mb or stage.peak_rss_mb for stage in row.stages]
         total = statistics.fmean(record.seconds for record in row.records)
         cells = [Cell(name)]
         cells += [Cell(f"{seconds:,.1f}") for seconds in (*spent, total)]
@@ -114,20 +104,15 @@ def _costs(rows: Sequence[Row], called: Sequence[str]) -> Table:
 
 
 def _chart(chart: Chart) -> dict[str, Any]:
-    return {
-        "title": chart.title,
-        "axis": chart.axis,
-        "log": chart.log,
-        "ticks": [list(tick) for tick in chart.ticks],
-        "metrics": [
-            {
-                "name": name,
-                "header": column(name).header(chart.network),
-                "series": [one for one in (_curve(series, name) for series in chart.series) if one],
-            }
-            for name in chart.metrics
-        ],
-    }
+    metrics = [
+        {
+            "name": name,
+            "header": column(name).header(chart.network),
+            "series": [one for one in (_curve(series, name) for series in chart.series) if one],
+        }
+        for name in chart.metrics
+    ]
+    return {name: getattr(chart, name) for name in ("title", "axis", "log", "ticks")} | {"metrics": metrics}
 
 
 def _curve(series: Series, metric: str) -> dict[str, Any] | None:

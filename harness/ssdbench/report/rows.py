@@ -15,7 +15,7 @@ from ssdbench.metrics.catalog import standard
 from ssdbench.metrics.networks import says_fid
 from ssdbench.report.columns import columns_of
 from ssdbench.report.published import PaperRow, PaperTable
-from ssdbench.store.record import Record
+from ssdbench.store.record import Record, StageRecord
 from ssdbench.suite.schema import ResolvedRun
 
 
@@ -25,6 +25,11 @@ class Reason:
 
     short: str
     detail: str | None = None
+
+    @property
+    def story(self) -> str:
+        """The whole story, or as much as there is."""
+        return self.detail or self.short
 
 
 NOT_RUN = Reason("not run")
@@ -90,6 +95,15 @@ class Row:
         return tuple(result.record for result in self.results if result.record is not None)
 
     @property
+    def stages(self) -> list[StageRecord]:
+        """The stages of all seeds' chains."""
+        return [stage for record in self.records for stage in record.stages.values()]
+
+    def seconds(self, kind: str) -> float:
+        """Seconds that stages of a kind took, the mean over the seeds; 0 without a record."""
+        return sum(stage.seconds for stage in self.stages if stage.kind == kind) / max(1, len(self.records))
+
+    @property
     def outdated(self) -> tuple[Result, ...]:
         """Results whose record is an earlier execution's."""
         return tuple(result for result in self.results if result.record and result.reason)
@@ -150,8 +164,9 @@ def gather(results: Iterable[Result], paper: PaperTable | None = None) -> list[R
         group = groups.setdefault(identity, [])
         if all(other.run.seed != result.run.seed for other in group):
             group.append(result)
-    return [Row(tuple(group), _printed(group[0].run, paper)) for group in groups.values()]
-
-
-def _printed(run: ResolvedRun, paper: PaperTable | None) -> PaperRow | None:
-    return paper.find(run.named) if paper is not None and run.scale == "paper" else None
+    rows = []
+    for group in groups.values():
+        run = group[0].run
+        printed = paper.find(run.named) if paper is not None and run.scale == "paper" else None
+        rows.append(Row(tuple(group), printed))
+    return rows

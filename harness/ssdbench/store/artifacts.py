@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
 from ssdbench.store.directory import MANIFESTS, is_key, object_name
-from ssdbench.store.manifest import Manifest, parse_manifest
+from ssdbench.store.files import is_temporary, statuses
+from ssdbench.store.manifest import Manifest, Signature, parse_manifest, signature_of
 from ssdbench.store.object_store import Backend
 from ssdbench.store.owner import Owner
 from ssdbench.store.record import record_name, thumbnail_name
-from ssdbench.store.verifier import Signature, signature_of
 
 log = logging.getLogger(__name__)
+
+_ABANDONED_SECONDS = 600.0
+_TEMPORARY_SECONDS = 60.0
 
 
 class Artifacts:
@@ -95,10 +99,8 @@ class Artifacts:
 
     def _follow(self, manifest: Manifest) -> None:
         """Bring the manifests of what an artifact was made from, as far as they are not here, and its record."""
-        sources = {consumed.key for consumed in manifest.inputs.values()} | manifest.ancestors.keys()
-        names = [
-            object_name(key, "DONE.json") for key in sources if not (self.key_dir(key) / "DONE.json").exists()
-        ]
+        done = (object_name(key, "DONE.json") for key in manifest.made_from)
+        names = [name for name in done if not (self.root / name).exists()]
         if manifest.kind == "score":
             names += [thumbnail_name(manifest.key), record_name(manifest.key)]
         self.backend.bring(names)
@@ -180,6 +182,17 @@ class Artifacts:
             return None
         return max(notes, key=lambda path: path.stat().st_mtime_ns).read_text(encoding="utf-8").strip()
 
+    def leftovers(self, key: str) -> list[Path]:
+        """What dead processes left of a key, and nothing names: attempts never committed, and temporary files."""
+        directory, manifest, holder = self.key_dir(key), self.manifest(key), self.backend.holder(key)
+        kept = {path.stem for path in (directory / "aside").glob("*.json")}
+        kept |= {manifest.attempt} if manifest is not None else set()
+        attempts = [path for path in directory.glob("attempt-*") if path.name not in kept]
+        temporary = [path for path in directory.glob(".*.tmp") if is_temporary(path)]
+        return [path for path in attempts if _abandoned(path, holder)] + [
+            path for path in temporary if _age(path) > _TEMPORARY_SECONDS
+        ]
+
     # ---- taking an artifact back
 
     def set_aside(self, key: str, attempt: str, reason: str) -> bool:
@@ -202,3 +215,21 @@ class Artifacts:
             return False
         log.warning("artifact %s was set aside: %s", key[:12], reason)
         return True
+
+
+def _age(path: Path) -> float:
+    """Seconds since the last change of a file or of anything in a directory."""
+    return time.time() - max((status.st_mtime for status in statuses(path)), default=0.0)
+
+
+def _abandoned(path: Path, holder: Owner | None) -> bool:
+    """Whether nobody can still be writing to an attempt: its process is dead, or elsewhere and long quiet."""
+    owner = Owner.from_tag(path.name.removeprefix("attempt-"))
+    if owner is None or owner.here:
+        return owner is None or owner.dead
+    held = holder is not None and (holder.place, holder.pid, holder.started_ms) == (
+        owner.place,
+        owner.pid,
+        owner.started_ms,
+    )
+    return not held and _age(path) > _ABANDONED_SECONDS

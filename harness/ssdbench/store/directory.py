@@ -33,10 +33,9 @@ from ssdbench.store.files import (
 )
 from ssdbench.store.lease import Lease, Leases
 from ssdbench.store.lease_place import LeaseFiles
-from ssdbench.store.manifest import FileEntry
+from ssdbench.store.manifest import FileEntry, Verifier
 from ssdbench.store.owner import Owner
 from ssdbench.store.remote import Object
-from ssdbench.store.verifier import Verifier
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class Directory:
     def write(self, name: str, data: bytes) -> None:
         """Create or replace an object."""
         path = self.root / name
-        make_durable_directory(path.parent, self.root)
+        make_durable_directory(path.parent)
         write_atomically(path, data)
 
     def move(self, name: str, target: str) -> None:

@@ -7,9 +7,11 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 
 from ssdbench.errors import UsageError
@@ -56,15 +58,9 @@ def give_plain_mode(file: Path, like: Path) -> None:
             raise
 
 
-def make_durable_directory(path: Path, root: Path) -> None:
-    """Create ``path`` and its missing parents under ``root``, flushing each parent that gained an entry."""
-    missing: list[Path] = []
-    probe = path
-    while not probe.is_dir():
-        missing.append(probe)
-        if probe == root or probe == probe.parent:
-            break
-        probe = probe.parent
+def make_durable_directory(path: Path) -> None:
+    """Create ``path`` and its missing parents, flushing each parent that gains an entry."""
+    missing = list(takewhile(lambda directory: not directory.is_dir(), (path, *path.parents)))
     path.mkdir(parents=True, exist_ok=True)
     for directory in missing:
         fsync_path(directory.parent)
@@ -80,12 +76,19 @@ def is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a new file and flush it; the directory entry is the caller's to flush."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+@contextmanager
+def _written_beside(path: Path, data: bytes, *, flush: bool = True) -> Iterator[Path]:
+    """A temporary file with the whole content, which is gone afterwards unless it was given another name."""
+    temporary = temporary_beside(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, data: bytes, *, flush: bool = True) -> None:
@@ -93,13 +96,8 @@ def write_atomically(path: Path, data: bytes, *, flush: bool = True) -> None:
 
     Without ``flush`` a power cut may spoil it.
     """
-    temporary = temporary_beside(path)
-    try:
-        write_durably(temporary, data) if flush else temporary.write_bytes(data)
+    with _written_beside(path, data, flush=flush) as temporary:
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     if flush:
         fsync_path(path.parent)
 
@@ -112,12 +110,8 @@ def create_once(path: Path, data: bytes) -> bool:
     Raises:
         UsageError: as :func:`place_once`.
     """
-    temporary = temporary_beside(path)
-    try:
-        write_durably(temporary, data)
+    with _written_beside(path, data) as temporary:
         created = place_once(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     if created:
         fsync_path(path.parent)
     return created
@@ -222,21 +216,16 @@ def walk_files(directory: Path) -> Iterator[Path]:
     )
 
 
-def walk_directories(directory: Path) -> Iterator[Path]:
-    """``directory`` and every directory under it, children before parents."""
-    for base, _, _ in os.walk(directory, topdown=False):
-        yield Path(base)
+def statuses(path: Path) -> Iterator[os.stat_result]:
+    """What ``lstat`` says of a path and of all files under it; what vanishes meanwhile is left out."""
+    for entry in [path, *walk_files(path)] if path.is_dir() else [path]:
+        with suppress(FileNotFoundError):
+            yield entry.lstat()
 
 
 def tree_bytes(path: Path) -> int:
-    """Bytes of a file, or of all files under a directory; what vanishes meanwhile counts nothing."""
-    total = 0
-    for file in walk_files(path) if path.is_dir() else [path]:
-        try:
-            total += file.lstat().st_size
-        except FileNotFoundError:
-            continue
-    return total
+    """Bytes of a file, or of all files under a directory."""
+    return sum(status.st_size for status in statuses(path) if not stat.S_ISDIR(status.st_mode))
 
 
 def remove_tree(path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from ssdbench.store.directory import is_key
@@ -50,27 +51,24 @@ def collect(store: Store, *, dry_run: bool = False) -> Collected:
         if being_used(here.key_dir(key)):
             continue
         lease = None if dry_run else here.lease(key)
-        if (dry_run and here.holder(key) is not None) or (not dry_run and lease is None):
-            continue
-        try:
-            total += _remove(_garbage(here, key), paths, dry_run)
-        finally:
-            if lease is not None:
-                lease.release()
+        if here.holder(key) is None if dry_run else lease is not None:
+            with lease or nullcontext():
+                total += _remove(_garbage(here, key), paths, dry_run)
     for directory in (store.records_dir, store.suites_dir):
         total += _remove([path for path in directory.glob(".*.tmp") if is_temporary(path)], paths, dry_run)
-    by_key: dict[str, dict[str, Object]] = defaultdict(dict)
-    for name, entry in store.backend.listing().items():
-        parts = name.split("/")
-        if len(parts) > 3 and is_key(parts[2]):
-            by_key[parts[2]][name] = entry
-    for key, objects in sorted(by_key.items()):
-        found = _garbage_objects(store, key, objects)
+    listing = store.backend.listing()
+    names = sorted(name for name in listing if name.count("/") > 2 and is_key(_key_of(name)))
+    for key, group in groupby(names, _key_of):
+        found = _garbage_objects(store, key, {name: listing[name] for name in group})
         paths += [f"{store.name}/{name}" for name in found]
-        total += sum(objects[name].size for name in found)
+        total += sum(listing[name].size for name in found)
         if found and not dry_run:
             store.backend.remove(found)
     return Collected(paths, total)
+
+
+def _key_of(name: str) -> str:
+    return name.split("/")[2]
 
 
 def _remove(found: list[Path], paths: list[Path | str], dry_run: bool) -> int:

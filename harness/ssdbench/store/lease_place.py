@@ -40,7 +40,7 @@ class LeaseFiles:
     def create(self, name: str, owner: Owner) -> bool:
         """Create a lease unless there is one; returns whether the one that is there now is ``owner``'s."""
         path = self._root / name
-        make_durable_directory(path.parent, self._root)
+        make_durable_directory(path.parent)
         return create_once(path, owner.model_dump_json().encode())
 
     def read(self, name: str, *, exact: bool = False) -> Sign | None:

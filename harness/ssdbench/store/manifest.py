@@ -1,4 +1,4 @@
-"""What ``DONE.json`` says of an artifact: which attempt holds it, every file's digest, how it came to be."""
+"""What ``DONE.json`` says of an artifact, every file's digest and how it came to be; and files compared with that."""
 
 from __future__ import annotations
 
@@ -102,6 +102,11 @@ class Manifest(Provenance):
         """Bytes of all files."""
         return sum(entry.size for entry in self.files.values())
 
+    @property
+    def made_from(self) -> dict[str, str]:
+        """Digests by key of the inputs, of what they were made from, and so on up."""
+        return self.ancestors | {consumed.key: consumed.digest for consumed in self.inputs.values()}
+
 
 def merged_ancestors(inputs: Iterable[Manifest]) -> dict[str, str]:
     """Digests by key of all that the inputs were made from.
@@ -111,8 +116,7 @@ def merged_ancestors(inputs: Iterable[Manifest]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for manifest in inputs:
-        direct = {consumed.key: consumed.digest for consumed in manifest.inputs.values()}
-        for key, digest in (manifest.ancestors | direct).items():
+        for key, digest in manifest.made_from.items():
             if found.setdefault(key, digest) != digest:
                 found[key] = _NO_DIGEST
     return found
@@ -158,3 +162,47 @@ def parse_manifest(data: bytes, key: str) -> Manifest:
     if manifest.key != key:
         raise ValueError(f"it is the manifest of {manifest.key[:12]}")
     return manifest
+
+
+Signature = tuple[int, int, int]
+
+
+def signature_of(path: Path) -> Signature:
+    """Size, modification time in ns and inode: what changes when a file is written to or replaced."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def difference(name: str, found: str | None, committed: FileEntry) -> str | None:
+    """What is wrong with a file or object whose SHA-256 is ``found``, None where it does not exist."""
+    if found is None:
+        return f"{name}: there is no such object"
+    if found != committed.sha256:
+        return f"{name}: SHA-256 is {found[:12]}..., {committed.sha256[:12]}... was committed"
+    return None
+
+
+class Verifier:
+    """Compares files with what was committed, and remembers which were found right by this process."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, Signature] = {}
+
+    def note(self, path: Path) -> None:
+        """Take note of a file that was just read and found right."""
+        self._seen[path] = signature_of(path)
+
+    def problem(self, path: Path, name: str, entry: FileEntry, *, trust_seen: bool) -> str | None:
+        """What is wrong with a file, or None; ``trust_seen`` skips one that was found right and has not changed."""
+        try:
+            signature = signature_of(path)
+            if trust_seen and self._seen.get(path) == signature:
+                return None
+            if signature[0] != entry.size:
+                return f"{name}: {signature[0]} bytes, {entry.size} were committed"
+            problem = difference(name, sha256_file(path), entry)
+        except OSError as error:
+            return f"{name}: {error.strerror or error}"
+        if problem is None:
+            self._seen[path] = signature
+        return problem

@@ -64,7 +64,7 @@ class Mirror:
             (self._root / name).unlink(missing_ok=True)
             del wanted[name]
         if changed or known.keys() != wanted.keys():
-            make_durable_directory(self._root, self._root)
+            make_durable_directory(self._root)
             write_atomically(self._index, json.dumps(wanted).encode())
         return listing
 

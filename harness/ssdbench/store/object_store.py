@@ -19,12 +19,11 @@ from ssdbench.store.directory import MANIFESTS, RECORDS, SHEETS, Directory, Kind
 from ssdbench.store.files import remove_tree, temporary_beside
 from ssdbench.store.lease import Lease, Leases
 from ssdbench.store.lease_place import LeaseObjects
-from ssdbench.store.manifest import FileEntry
+from ssdbench.store.manifest import FileEntry, difference
 from ssdbench.store.mirror import Mirror, put
 from ssdbench.store.owner import Owner
 from ssdbench.store.remote import Object, Remote
 from ssdbench.store.scratch import ScratchSender, remove_scratch, restore_scratch, was_sent
-from ssdbench.store.verifier import difference
 
 _TRIES = 2  # a file that arrives damaged is fetched once more before the store is blamed
 

@@ -81,8 +81,7 @@ class Owner(BaseModel):
         match = re.fullmatch(r"([A-Za-z0-9-]+)\.([0-9a-f]{12})\.(\d+)\.(\d+)\.([0-9a-f]{12})", text)
         if match is None:
             return None
-        host, place, pid, started, token = match.groups()
-        return cls(host=host, place=place, pid=int(pid), started_ms=int(started), token=token)
+        return cls.model_validate(dict(zip(cls.model_fields, match.groups(), strict=True)))
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"

@@ -16,9 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, Valid
 
 from ssdbench.metrics.intervals import Interval
 from ssdbench.store.directory import RECORDS, SHEETS
-from ssdbench.store.manifest import Hex64
+from ssdbench.store.manifest import Hex64, Signature, signature_of
 from ssdbench.store.object_store import Backend
-from ssdbench.store.verifier import Signature, signature_of
 
 log = logging.getLogger(__name__)
 

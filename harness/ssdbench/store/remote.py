@@ -25,7 +25,8 @@ s3fs sends ``If-None-Match: *``, gcsfs ``ifGenerationMatch=0``, adlfs ``overwrit
 other looks first and writes then. ``memory`` is of one process and serves tests.
 """
 
-_EXTRA = {"s3": "s3", "s3a": "s3", "http": "s3", "https": "s3"}
+_S3 = ("s3", "s3a", "http", "https")  # what the extra s3 brings packages for
+_EXPECTED = "expected a directory or a URL such as s3://bucket/prefix"
 _MARKER = "ssdbench-store.json"
 _CONFLICTS = 6  # at most so often is a conditional write repeated that met another one half way
 _REMOVED_AT_ONCE = 1000
@@ -52,7 +53,7 @@ class Remote:
         """
         self.name = self.url = url.rstrip("/")
         if "://" not in self.url:
-            raise RemoteError(f"{url}: expected a directory or a URL such as s3://bucket/prefix")
+            raise RemoteError(f"{url}: {_EXPECTED}")
         self.protocol = url.partition("://")[0].lower()
         try:
             import fsspec
@@ -62,15 +63,12 @@ class Remote:
             self._fs: Any
             self._fs, path = fsspec.url_to_fs(self.url, **self._options())
         except ImportError as error:
-            extra = _EXTRA.get(self.protocol)
-            hint = f"pip install 'ssdbench[{extra}]'" if extra else str(error)
+            hint = "pip install 'ssdbench[s3]'" if self.protocol in _S3 else str(error)
             raise RemoteError(
                 f"{url}: the package that speaks {self.protocol}:// is missing: {hint}"
             ) from error
         except ValueError as error:
-            raise RemoteError(
-                f"{url}: {error}; expected a directory or a URL such as s3://bucket/prefix"
-            ) from error
+            raise RemoteError(f"{url}: {error}; {_EXPECTED}") from error
         self._base = str(path).rstrip("/")
         # s3fs asks for an object's size before it reads it in parts, which a small one does not need.
         self._whole: dict[str, Any] = {"max_concurrency": 1} if self.protocol in ("s3", "s3a") else {}
@@ -88,13 +86,9 @@ class Remote:
 
     def list(self, prefix: str) -> dict[str, Object]:
         """All objects whose names begin with ``prefix + '/'``, by name; one request a thousand on S3."""
-        with self._explained("list", prefix):
-            try:
-                found = self._fs.find(self._path(prefix), detail=True)
-            except FileNotFoundError as error:
-                if not is_absent(error):
-                    raise
-                found = {}
+        found: dict[str, Any] = {}
+        with self._explained("list", prefix, absent=True):
+            found = self._fs.find(self._path(prefix), detail=True)
         start = len(self._base) + 1
         return {
             path[start:]: Object(int(info.get("size") or 0), _tag(info), _modified(info))
@@ -123,25 +117,19 @@ class Remote:
 
     def download(self, name: str, target: Path) -> str | None:
         """Copy an object into a new file; returns its SHA-256, or None where there is no such object."""
-        with self._explained("read", name):
-            try:
-                self._fs.get_file(self._path(name), str(target))
-            except FileNotFoundError as error:
-                if not is_absent(error):
-                    raise
-                return None
+        with self._explained("read", name, absent=True):
+            self._fs.get_file(self._path(name), str(target))
             return sha256_file(target)
+        return None
 
     def digest(self, name: str) -> str | None:
         """SHA-256 of an object that is read in passing, or None where there is none."""
-        with self._explained("read", name):
-            try:
-                with self._fs.open(self._path(name), "rb", cache_type="readahead", block_size=_BLOCK) as file:
-                    return hashlib.file_digest(file, "sha256").hexdigest()
-            except FileNotFoundError as error:
-                if not is_absent(error):
-                    raise
-                return None
+        with (
+            self._explained("read", name, absent=True),
+            self._fs.open(self._path(name), "rb", cache_type="readahead", block_size=_BLOCK) as file,
+        ):
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        return None
 
     # ---- writing
 
@@ -216,12 +204,15 @@ class Remote:
         return f"{self._base}/{name}"
 
     @contextmanager
-    def _explained(self, what: str, name: str) -> Iterator[None]:
+    def _explained(self, what: str, name: str, *, absent: bool = False) -> Iterator[None]:
+        """Turn what goes wrong into a RemoteError. With ``absent``, one that does not exist only ends the block."""
         try:
             yield
         except RemoteError:
             raise
         except Exception as error:  # each protocol's package has its own
+            if absent and is_absent(error):
+                return
             raise RemoteError(f"cannot {what} {self.url}/{name}: {explain(error)}") from error
 
 

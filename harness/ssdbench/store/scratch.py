@@ -26,10 +26,9 @@ from ssdbench.store.files import (
     write_atomically,
 )
 from ssdbench.store.lease import positive_setting
-from ssdbench.store.manifest import MIXED, InputDigest, RelativePath
+from ssdbench.store.manifest import MIXED, InputDigest, RelativePath, Signature, signature_of
 from ssdbench.store.remote import Remote
 from ssdbench.store.remote_errors import RemoteError
-from ssdbench.store.verifier import Signature, signature_of
 
 log = logging.getLogger(__name__)
 
@@ -72,16 +71,14 @@ def open_scratch(path: Path, inputs: Mapping[str, InputDigest], sources: str) ->
 
 
 class _Index(BaseModel):
-    """Which object is which file; ``token`` tells one sending from another."""
+    """Which object is which file; ``token`` tells one sending from another, and is empty before the first.
 
-    token: str
-    objects: dict[RelativePath, RelativePath]
+    Each machine notes the index that it last wrote or read, with what its files were like then (``signatures``).
+    """
 
-
-class _Sent(_Index):
-    """This machine's note of the index that it last wrote or read, and what its files were like then."""
-
-    signatures: dict[str, Signature]
+    token: str = ""
+    objects: dict[RelativePath, RelativePath] = {}
+    signatures: dict[str, Signature] = {}
 
 
 def restore_scratch(remote: Remote, prefix: str, scratch: Path) -> bool:
@@ -96,12 +93,13 @@ def restore_scratch(remote: Remote, prefix: str, scratch: Path) -> bool:
         RemoteError: it cannot be read.
     """
     index, sent = _read_index(remote, prefix), _read_sent(scratch)
-    if index is None:
-        if sent is not None:
+    if not index.token:
+        if sent.token:
             remove_tree(scratch)
         return False
-    if sent is None or sent.token != index.token:
+    if sent.token != index.token:
         remove_tree(scratch)
+        sent = _Index()
     missing = [name for name in index.objects if not (scratch / name).exists()]
     if not missing:
         return True
@@ -117,8 +115,8 @@ def restore_scratch(remote: Remote, prefix: str, scratch: Path) -> bool:
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
             (arriving / name).replace(scratch / name)
         # What this machine has and did not send yet is still to be sent.
-        known = sent.signatures if sent is not None and sent.token == index.token else {}
-        _write_sent(scratch, index, known | {name: signature_of(scratch / name) for name in missing})
+        arrived = {name: signature_of(scratch / name) for name in missing}
+        _note_sent(scratch, index, sent.signatures | arrived)
     finally:
         remove_tree(arriving)
     return True
@@ -133,10 +131,9 @@ def remove_scratch(remote: Remote, prefix: str) -> None:
     """Remove what was kept of a stage that is done; what cannot be is left for ``gc``."""
     try:
         found = remote.list(prefix)
-        if not found:
-            return
-        remote.remove([f"{prefix}/{_INDEX}"])
-        remote.remove(sorted(found.keys() - {f"{prefix}/{_INDEX}"}))
+        if found:
+            remote.remove([f"{prefix}/{_INDEX}"])
+            remote.remove(sorted(found.keys() - {f"{prefix}/{_INDEX}"}))
     except RemoteError as error:
         log.warning("%s", error)
 
@@ -193,11 +190,10 @@ class ScratchSender(Sender, threading.Thread):
         links = temporary_beside(self._scratch)
         try:
             found = self._link(links)
-            known = self._known.signatures if self._known is not None else {}
+            known = self._known.signatures
             if found == known or found.keys() <= {_NOTE} or not self._ours():
                 return
-            old = self._known.objects if self._known is not None else {}
-            objects = {name: old[name] for name in found if found[name] == known.get(name)}
+            objects = {name: self._known.objects[name] for name in found if found[name] == known.get(name)}
             for name in found.keys() - objects.keys():
                 if self._given_up:
                     return
@@ -207,8 +203,9 @@ class ScratchSender(Sender, threading.Thread):
             with self._naming:
                 if self._given_up:
                     return
-                self._remote.write(f"{self._prefix}/{_INDEX}", index.model_dump_json().encode())
-                self._known = _write_sent(self._scratch, index, found)
+                data = index.model_dump_json(exclude={"signatures"}).encode()
+                self._remote.write(f"{self._prefix}/{_INDEX}", data)
+                self._known = _note_sent(self._scratch, index, found)
             present = self._remote.list(self._prefix)
             named = {f"{self._prefix}/{name}" for name in (_INDEX, *objects.values())}
             self._remote.remove(sorted(present.keys() - named))
@@ -218,7 +215,7 @@ class ScratchSender(Sender, threading.Thread):
     def _ours(self) -> bool:
         """Whether nobody else has sent since this machine did, or took over what was there."""
         index = _read_index(self._remote, self._prefix)
-        if self._known is not None and index is not None and index.token != self._known.token:
+        if self._known.token and index.token not in ("", self._known.token):
             self.superseded = True
             log.warning("another machine has gone on with %s", self._prefix)
         return not self.superseded
@@ -241,27 +238,26 @@ class ScratchSender(Sender, threading.Thread):
         return found
 
 
-def _read_index(remote: Remote, prefix: str) -> _Index | None:
+def _read_index(remote: Remote, prefix: str) -> _Index:
+    """The index under ``prefix``; an empty one where there is none."""
     data = remote.read(f"{prefix}/{_INDEX}")
-    if data is None:
-        return None
     try:
-        return _Index.model_validate_json(data)
+        return _Index() if data is None else _Index.model_validate_json(data)
     except ValidationError:
-        log.warning(
-            "%s/%s/%s is not valid: what an unfinished stage kept is lost", remote.url, prefix, _INDEX
-        )
-        return None
+        place = f"{remote.url}/{prefix}/{_INDEX}"
+        log.warning("%s is not valid: what an unfinished stage kept is lost", place)
+        return _Index()
 
 
-def _read_sent(scratch: Path) -> _Sent | None:
+def _read_sent(scratch: Path) -> _Index:
+    """This machine's note; an empty one where there is none."""
     try:
-        return _Sent.model_validate_json((scratch / _SENT).read_bytes())
+        return _Index.model_validate_json((scratch / _SENT).read_bytes())
     except (OSError, ValidationError):
-        return None
+        return _Index()
 
 
-def _write_sent(scratch: Path, index: _Index, signatures: dict[str, Signature]) -> _Sent:
-    sent = _Sent(token=index.token, objects=index.objects, signatures=signatures)
+def _note_sent(scratch: Path, index: _Index, signatures: dict[str, Signature]) -> _Index:
+    sent = index.model_copy(update={"signatures": signatures})
     write_atomically(scratch / _SENT, sent.model_dump_json().encode())
     return sent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,10 +17,8 @@ from ssdbench.store.files import (
     give_plain_mode,
     make_durable_directory,
     remove_tree,
-    walk_directories,
 )
 from ssdbench.store.lease import Lease
-from ssdbench.store.leftovers import leftovers
 from ssdbench.store.manifest import (
     FileEntry,
     InputDigest,
@@ -137,7 +136,7 @@ class Store(Artifacts, Records):
         owner = Owner.current()
         name = name or f"attempt-{owner.tag}"
         path = self.key_dir(key) / name
-        make_durable_directory(path, self.root)
+        make_durable_directory(path)
         return Attempt(key, name, path, owner, now())
 
     def discard(self, attempt: Attempt) -> None:
@@ -249,11 +248,6 @@ class Store(Artifacts, Records):
             path.unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
 
-    def leftovers(self, key: str) -> list[Path]:
-        """What dead processes left under the key: attempts never committed and temporary files."""
-        manifest = self.manifest(key)
-        return leftovers(self.key_dir(key), manifest.attempt if manifest else None, self.holder(key))
-
 
 def flushed(attempt: Attempt, *, plain: bool = True) -> dict[str, FileEntry]:
     """Flush all that an attempt wrote; returns its files, which get the usual mode unless they may be links."""
@@ -264,7 +258,7 @@ def flushed(attempt: Attempt, *, plain: bool = True) -> dict[str, FileEntry]:
         if plain:  # safetensors makes files that nobody but their owner can read
             give_plain_mode(attempt.path / name, attempt.path)
         fsync_path(attempt.path / name)
-    for directory in walk_directories(attempt.path):
-        fsync_path(directory)
+    for directory, _, _ in os.walk(attempt.path, topdown=False):
+        fsync_path(Path(directory))
     fsync_path(attempt.path.parent)
     return files

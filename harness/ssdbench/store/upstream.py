@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -40,8 +41,7 @@ class Upstream:
         """Ask for the manifests of these keys, side by side where that helps."""
         names = {key: object_name(key, "DONE.json") for key in keys if key not in self._manifests}
         contents = self._read(names.values())
-        for key, name in names.items():
-            self._manifests[key] = self._parse(key, contents.get(name))
+        self._manifests |= {key: self._parse(key, contents.get(name)) for key, name in names.items()}
 
     def manifest(self, key: str) -> Manifest | None:
         """The manifest of a finished artifact, or None."""
@@ -57,11 +57,9 @@ class Upstream:
         names = {key: record_name(key) for key in keys if key not in self._records}
         contents = self._read(names.values())
         for key, name in names.items():
-            try:
-                data = contents.get(name)
-                self._records[key] = None if data is None else Record.model_validate_json(data)
-            except ValidationError:
-                self._records[key] = None
+            self._records[key] = None
+            with suppress(KeyError, ValidationError):
+                self._records[key] = Record.model_validate_json(contents[name])
 
     def record(self, key: str) -> Record | None:
         """A run's record of the present artifact, or None where there is no readable one."""
@@ -147,17 +145,13 @@ class Layered:
         try:
             self.upstream.fetch(manifest, attempt.path)
             return self.own.take(attempt, manifest)
-        except RemoteError:
+        except BaseException as error:
             self.own.discard(attempt)
-            raise
-        except SsdbenchError as error:
-            self.own.discard(attempt)
+            if isinstance(error, RemoteError) or not isinstance(error, SsdbenchError):
+                raise
             self.upstream.forget(key)
             self._fits.clear()
             raise Unfit(f"{self.upstream.name}: {manifest.title}: {error}") from error
-        except BaseException:
-            self.own.discard(attempt)
-            raise
 
     def take_record(self, key: str) -> bool:
         """Copy the record of a score artifact that was taken; False where upstream has none of that artifact."""
@@ -172,16 +166,13 @@ class Layered:
 
         What is neither here nor there (samples that were dropped) speaks against nothing.
         """
-        known = self._fits.get(manifest.key)
-        if known is None:
-            direct = {consumed.key: consumed.digest for consumed in manifest.inputs.values()}
-            known = all(
-                found is None or found.digest == digest
-                for key, digest in (manifest.ancestors | direct).items()
+        if manifest.key not in self._fits:
+            self._fits[manifest.key] = all(
+                found.digest == digest
+                for key, digest in manifest.made_from.items()
                 if (found := self.own.manifest(key) or self.upstream.manifest(key)) is not None
             )
-            self._fits[manifest.key] = known
-        return known
+        return self._fits[manifest.key]
 
 
 StoreReader = Store | Layered
