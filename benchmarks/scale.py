@@ -21,7 +21,7 @@ import yaml
 
 from ssdbench.engine.records import write_record
 from ssdbench.plan import Graph, build
-from ssdbench.store import InputDigest, Provenance, Sheet, Store, now
+from ssdbench.store import InputDigest, Provenance, Store, SuiteRun, now
 from ssdbench.suite import load_suite
 
 VARIANTS, EVALUATIONS = ["ssd", "issd"], [4, 5, 6, 8, 10, 12, 15, 20, 25, 30]
@@ -58,7 +58,7 @@ def fill(store: Store, graph: Graph, suite: Path) -> None:
         _commit_all(store, graph)
         for planned in graph.runs:
             write_record(graph, planned, store, set())
-        store.save_sheet(Sheet(suite="scale", path=str(suite), text=suite.read_text(), run_at=now()))
+        store.remember(SuiteRun(suite="scale", path=str(suite), text=suite.read_text(), run_at=now()))
 
 
 def _commit_all(store: Store, graph: Graph) -> None:

@@ -31,9 +31,9 @@ def test_run_prints_the_table_and_remembers_the_suite(ssdbench: Command, filled:
     assert result.exit_code == 0
     assert "| DiT-mini (trained here) |" in result.stdout
     assert "**390.00**" in result.stdout
-    (sheet,) = filled.store.sheets()
-    assert (sheet.suite, sheet.seed, sheet.text) == ("tiny", 0, suite.read_text())
-    assert Path(sheet.path).samefile(suite)
+    (run,) = filled.store.history()
+    assert (run.suite, run.seed, run.text) == ("tiny", 0, suite.read_text())
+    assert Path(run.path).samefile(suite)
 
 
 def test_run_as_json_prints_records(ssdbench: Command, filled: Filled, suite: Path) -> None:
@@ -466,7 +466,7 @@ def test_several_suites_are_one_plan_and_one_run(
     result = ssdbench("run", suite, twin)
     assert result.exit_code == 0
     assert result.stdout == ssdbench("run", suite).stdout + "\n" + ssdbench("run", twin).stdout
-    assert sorted(sheet.suite for sheet in filled.store.sheets()) == ["tiny", "twin"]
+    assert sorted(run.suite for run in filled.store.history()) == ["tiny", "twin"]
 
 
 def test_ray_is_asked_for_only_where_something_is_to_run(

@@ -16,7 +16,7 @@ from ssdbench.errors import InputError, SuiteError, UsageError
 from ssdbench.inputs import is_plain_name, parse_json
 from ssdbench.models.files import shards
 from ssdbench.store import Store
-from ssdbench.store.record import sheet_path
+from ssdbench.store.record import history_path
 from ssdbench.suite import load_suite
 
 hostile = st.one_of(
@@ -56,9 +56,9 @@ def test_usual_names_are_plain() -> None:
 
 
 @given(hostile, st.one_of(st.none(), hostile))
-def test_sheets_of_suites_and_profiles_lie_in_their_folder(suite: str, profile: str | None) -> None:
+def test_notes_of_runs_of_suites_and_profiles_lie_in_their_folder(suite: str, profile: str | None) -> None:
     try:
-        path = sheet_path(ROOT, suite, profile)
+        path = history_path(ROOT, suite, profile)
     except UnicodeEncodeError:
         return  # no suite or profile has such a name: files are read as UTF-8
     assert inside(path, ROOT)

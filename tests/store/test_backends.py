@@ -10,7 +10,7 @@ import pytest
 from test_records import a_record
 from test_shared import KEY, OTHER, put
 
-from ssdbench.store import Sheet, Store
+from ssdbench.store import Store, SuiteRun
 from ssdbench.store.directory import Directory
 from ssdbench.store.gc import collect, verify_all
 from ssdbench.store.object_store import Backend, ObjectStore
@@ -82,15 +82,15 @@ def test_the_life_of_an_artifact(backend: Backend) -> None:
     assert Store(backend).manifest(KEY) is None
 
 
-def test_records_and_sheets(backend: Backend) -> None:
+def test_records_and_history(backend: Backend) -> None:
     store, made = Store(backend), a_record(KEY).model_copy(update={"thumbnail": f"{KEY}.png"})
-    sheet = Sheet(suite="tiny", path="tiny.yaml", text="suite: tiny", run_at="2026-01-01T00:00:00+00:00")
+    run = SuiteRun(suite="tiny", path="tiny.yaml", text="suite: tiny", run_at="2026-01-01T00:00:00+00:00")
     store.write_record(made, b"png")
-    store.save_sheet(sheet)
+    store.remember(run)
     again = Store(backend)
     assert list(again.records()) == [made]
     assert again.thumbnail(made) == b"png"
-    assert again.sheets() == [sheet]
+    assert again.history() == [run]
 
 
 def test_gc_leaves_alone_what_is_no_part_of_a_store(

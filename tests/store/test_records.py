@@ -1,4 +1,4 @@
-"""Records, sheets, housekeeping and the digest of the sources."""
+"""Records, the history of runs, housekeeping and the digest of the sources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ssdbench.store import Manifest, Record, Sheet, StageRecord, Store
+from ssdbench.store import Manifest, Record, StageRecord, Store, SuiteRun
 from ssdbench.store.gc import collect, verify_all
 from ssdbench.store.sources import SCIENCE, digest_sources, git_commit, package_directory
 
@@ -76,16 +76,16 @@ def test_damaged_record_counts_as_missing(store: Store) -> None:
     assert store.read_record(KEY) is None
 
 
-def a_sheet(suite: str, run_at: str, profile: str | None = None) -> Sheet:
-    return Sheet(suite=suite, path=f"suites/{suite}.yaml", text="runs: []", profile=profile, run_at=run_at)
+def a_run(suite: str, run_at: str, profile: str | None = None) -> SuiteRun:
+    return SuiteRun(suite=suite, path=f"suites/{suite}.yaml", text="runs: []", profile=profile, run_at=run_at)
 
 
-def test_sheets_last_first_one_a_suite_and_profile(store: Store) -> None:
-    store.save_sheet(a_sheet("quick", "2026-01-01"))
-    store.save_sheet(a_sheet("quick", "2026-01-02", "mini"))
-    store.save_sheet(a_sheet("table8", "2026-01-03"))
-    store.save_sheet(a_sheet("quick", "2026-01-04"))
-    assert [(sheet.suite, sheet.profile, sheet.run_at) for sheet in store.sheets()] == [
+def test_runs_last_first_one_a_suite_and_profile(store: Store) -> None:
+    store.remember(a_run("quick", "2026-01-01"))
+    store.remember(a_run("quick", "2026-01-02", "mini"))
+    store.remember(a_run("table8", "2026-01-03"))
+    store.remember(a_run("quick", "2026-01-04"))
+    assert [(run.suite, run.profile, run.run_at) for run in store.history()] == [
         ("quick", None, "2026-01-04"),
         ("table8", None, "2026-01-03"),
         ("quick", "mini", "2026-01-02"),
@@ -99,9 +99,9 @@ def test_sheets_last_first_one_a_suite_and_profile(store: Store) -> None:
 
 @pytest.mark.parametrize("name", ["../../escape", "/etc/x", "..", ".", "", "a\0b", "x" * 300])
 def test_suite_names_do_not_lead_out_of_the_store(store: Store, name: str) -> None:
-    path = store.save_sheet(a_sheet(name, "2026"))
+    path = store.remember(a_run(name, "2026"))
     assert path.resolve().parent == store.suites_dir.resolve()
-    assert [sheet.suite for sheet in store.sheets()] == [name]
+    assert [run.suite for run in store.history()] == [name]
 
 
 def test_collect_removes_leftovers_and_nothing_finished(store: Store, put: Put) -> None:
@@ -166,7 +166,8 @@ def test_sources_digest_follows_the_science_sources_alone(tmp_path: Path) -> Non
 
 
 def test_every_science_package_is_digested() -> None:
-    assert all((package_directory() / part / "__init__.py").is_file() for part in SCIENCE)
+    packages = {path.parent.name for path in package_directory().glob("*/__init__.py")}
+    assert packages - {"api", "cli", "engine", "plan", "report", "store", "suite"} == set(SCIENCE)
     assert len(digest_sources(package_directory())) == 64
 
 

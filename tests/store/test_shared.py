@@ -19,7 +19,7 @@ import pytest
 from test_records import a_record
 
 from ssdbench.errors import SsdbenchError, UsageError
-from ssdbench.store import InputDigest, Manifest, Provenance, Sheet, Store, gc, node
+from ssdbench.store import InputDigest, Manifest, Provenance, Store, SuiteRun, gc, node
 from ssdbench.store.directory import Directory
 from ssdbench.store.gc import verify_all
 from ssdbench.store.lease import Leases
@@ -270,20 +270,20 @@ def test_removal_and_the_copy_left_on_another_machine(machine: Machine) -> None:
     lease.release()
 
 
-def test_records_and_sheets_are_everybodys(machine: Machine) -> None:
+def test_records_and_history_are_everybodys(machine: Machine) -> None:
     made = a_record(KEY).model_copy(update={"thumbnail": f"{KEY}.png"})
     machine("a").write_record(made, b"png")
-    sheet = Sheet(suite="tiny", path="tiny.yaml", text="suite: tiny", run_at="2026-01-01T00:00:00+00:00")
-    machine("a").save_sheet(sheet)
+    run = SuiteRun(suite="tiny", path="tiny.yaml", text="suite: tiny", run_at="2026-01-01T00:00:00+00:00")
+    machine("a").remember(run)
     for name in ("a", "b"):
         store = machine(name)
         assert store.read_record(KEY) == made
         assert store.record_keys() == [KEY]
         assert store.thumbnail(made) == b"png"
-        assert store.sheets() == [sheet]
-    newer = sheet.model_copy(update={"run_at": "2026-01-02T00:00:00+00:00"})
-    machine("b").save_sheet(newer)
-    assert machine("a").sheets() == [newer]
+        assert store.history() == [run]
+    newer = run.model_copy(update={"run_at": "2026-01-02T00:00:00+00:00"})
+    machine("b").remember(newer)
+    assert machine("a").history() == [newer]
 
 
 def test_a_warm_working_copy_costs_one_request(machine: Machine, s3_server: Any) -> None:

@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from ssdbench.api.history import Planned
 from ssdbench.api.plan import Plan, notes_of, refuse_impossible
 from ssdbench.api.results import Results, reasons
 from ssdbench.api.selection import Conditions, Selection, Settings
-from ssdbench.api.sheets import Planned
 from ssdbench.errors import UsageError
 from ssdbench.plan import Graph
-from ssdbench.store import Sheet, Store, StoreReader, now
+from ssdbench.store import Store, StoreReader, SuiteRun, now
 from ssdbench.suite import Suite
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class Benchmark:
         """
         from ssdbench.faults import disk_fault
 
-        sheet = Sheet(
+        run = SuiteRun(
             suite=suite.name,
             path=str(Path(suite.source).resolve()),
             text=suite.text,
@@ -230,7 +230,7 @@ class Benchmark:
             run_at=now(),
         )
         try:
-            store.save_sheet(sheet)
+            store.remember(run)
         except OSError as error:
             reason = disk_fault(error, store.suites_dir) or str(error)
             if needed:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ssdbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from ssdbench.store import Sheet
+    from ssdbench.store import SuiteRun
     from ssdbench.suite import Suite
 
 Settings = Mapping[str, Any] | Sequence[str]
@@ -49,9 +49,9 @@ class Selection:
         return cls(profile, _conditions(only), _settings(overrides), limit, seed)
 
     @classmethod
-    def of_sheet(cls, sheet: Sheet) -> Selection:
+    def of_run(cls, run: SuiteRun) -> Selection:
         """Return the selection that a suite was last run with."""
-        return cls(sheet.profile, sheet.only, tuple(sheet.overrides), sheet.limit, sheet.seed)
+        return cls(run.profile, run.only, tuple(run.overrides), run.limit, run.seed)
 
     def load(self, suite: str | Path) -> Suite:
         """Load a suite under this selection.

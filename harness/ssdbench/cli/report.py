@@ -69,8 +69,8 @@ def report(
       ssdbench report --format html -o report.html
       ssdbench report figure4 --figures figures
     """
+    from ssdbench.api.history import reports_of
     from ssdbench.api.selection import Selection
-    from ssdbench.api.sheets import reported_sheets
     from ssdbench.cli.common import emit, open_store
     from ssdbench.errors import UsageError
     from ssdbench.report.document import Show, render
@@ -80,16 +80,16 @@ def report(
     chosen = tuple(name.strip() for name in columns.split(",") if name.strip()) if columns else ()
     selection = Selection.of(profile, only, overrides, limit, seed)
     store = open_store(results)
-    sheets = reported_sheets(store, suites or [], selection)
+    reports = reports_of(store, suites or [], selection)
     if figures is not None:
-        draw_figures(sheets, figures, paper)
+        draw_figures(reports, figures, paper)
         return
     show = Show(chosen, paper, delta)
     named = Format.JSON.value if json else form.value
-    emit(render(sheets, named, show, store), output, form=named)
+    emit(render(reports, named, show, store), output, form=named)
 
 
-def draw_figures(sheets: Sequence[SuiteReport], directory: Path, paper: bool) -> None:
+def draw_figures(reports: Sequence[SuiteReport], directory: Path, paper: bool) -> None:
     """Draw the curves of all suites; say what was written.
 
     Raises:
@@ -99,7 +99,7 @@ def draw_figures(sheets: Sequence[SuiteReport], directory: Path, paper: bool) ->
     from ssdbench.report.figures import draw
     from ssdbench.suite import EmptySelection
 
-    written = draw(sheets, directory, paper=paper)
+    written = draw(reports, directory, paper=paper)
     if not written:
         raise EmptySelection("no curves: they need measured rows that differ in NFE, lambda, steps or pairs")
     for path in written:

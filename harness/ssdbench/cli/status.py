@@ -32,12 +32,12 @@ def status(
       ssdbench status
       ssdbench status quick --json
     """
+    from ssdbench.api.history import reports_of
     from ssdbench.api.selection import Selection
-    from ssdbench.api.sheets import reported_sheets
     from ssdbench.cli.common import emit_json, open_store
 
     selection = Selection.of(profile, only, overrides, limit, seed)
-    reports = reported_sheets(open_store(results), suites or [], selection)
+    reports = reports_of(open_store(results), suites or [], selection)
     seconds = [_stage_seconds(report) for report in reports]
     states = [_state(report, own) for report, own in zip(reports, seconds, strict=True)]
     if json:

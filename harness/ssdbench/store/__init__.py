@@ -9,7 +9,7 @@ from ssdbench.store.manifest import (
     Provenance,
     files_digest,
 )
-from ssdbench.store.record import Record, Sheet, StageRecord
+from ssdbench.store.record import Record, StageRecord, SuiteRun
 from ssdbench.store.store import Attempt, Store, now
 from ssdbench.store.upstream import StoreReader
 
@@ -22,10 +22,10 @@ __all__ = [
     "NewerStore",
     "Provenance",
     "Record",
-    "Sheet",
     "StageRecord",
     "Store",
     "StoreReader",
+    "SuiteRun",
     "files_digest",
     "now",
 ]

@@ -53,7 +53,7 @@ MANIFESTS = Kind(
     ("artifacts/??/*/DONE.json", "artifacts/??/*/aside/*.txt"),
 )
 RECORDS = Kind("records", re.compile(r"records/[^/.][^/]*\.(json|png)"), ("records/*.json", "records/*.png"))
-SHEETS = Kind("suites", re.compile(r"suites/[^/.][^/]*\.json"), ("suites/*.json",))
+HISTORY = Kind("suites", re.compile(r"suites/[^/.][^/]*\.json"), ("suites/*.json",))
 
 
 def is_key(text: str) -> bool:

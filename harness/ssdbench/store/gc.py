@@ -42,7 +42,8 @@ def collect(store: Store, *, dry_run: bool = False) -> Collected:
     """Remove leftover attempts, artifacts set aside, scratch of finished stages, temporary files and lapsed leases.
 
     A key on which somebody works is left alone, and so are copies that a stage on this machine uses, what an
-    unfinished stage keeps, and objects that are younger than an hour. Finished artifacts, records and sheets stay.
+    unfinished stage keeps, and objects that are younger than an hour. Finished artifacts, records and the history of
+    runs stay.
     """
     paths: list[Path | str] = []
     total = 0

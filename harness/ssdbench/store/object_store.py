@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
-from ssdbench.store.directory import MANIFESTS, RECORDS, SHEETS, Directory, Kind, object_name
+from ssdbench.store.directory import HISTORY, MANIFESTS, RECORDS, Directory, Kind, object_name
 from ssdbench.store.files import remove_tree, temporary_beside
 from ssdbench.store.lease import Lease, Leases
 from ssdbench.store.lease_place import LeaseObjects
@@ -61,7 +61,7 @@ class ObjectStore:
         self.url: str | None = remote.url
         self.follows = look
         self._leases = leases or Leases(LeaseObjects(remote))
-        self._mirrors = {kind: Mirror(remote, self.root, kind) for kind in (MANIFESTS, RECORDS, SHEETS)}
+        self._mirrors = {kind: Mirror(remote, self.root, kind) for kind in (MANIFESTS, RECORDS, HISTORY)}
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._once = threading.Lock()
         self._listed = self._proved = False

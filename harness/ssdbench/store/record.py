@@ -1,7 +1,4 @@
-"""What a report reads without touching any artifact: records of runs, and sheets.
-
-A sheet says which suite was run last and how, so that a report can be made without naming it.
-"""
+"""What a report reads without touching any artifact: records of runs, and which suites were run last and how."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from ssdbench.metrics.intervals import Interval
-from ssdbench.store.directory import RECORDS, SHEETS
+from ssdbench.store.directory import HISTORY, RECORDS
 from ssdbench.store.manifest import Hex64, Signature, signature_of
 from ssdbench.store.object_store import Backend
 
@@ -107,7 +104,7 @@ def thumbnail_name(key: str) -> str:
     return f"records/{key}.png"
 
 
-class Sheet(BaseModel):
+class SuiteRun(BaseModel):
     """One ``ssdbench run``: the suite's text and path, and the options that changed its runs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -124,7 +121,7 @@ class Sheet(BaseModel):
     run_at: str
 
 
-def sheet_path(directory: Path, suite: str, profile: str | None) -> Path:
+def history_path(directory: Path, suite: str, profile: str | None) -> Path:
     """``<directory>/<suite>[.<profile>].json``; an unplain name is cleaned and told apart by a digest."""
     name = suite if profile is None else f"{suite}.{profile}"
     clean = re.sub(r"[^A-Za-z0-9_.-]", "-", name).lstrip(".")[:100]
@@ -134,7 +131,7 @@ def sheet_path(directory: Path, suite: str, profile: str | None) -> Path:
 
 
 class Records:
-    """The records and sheets of a store."""
+    """The records of a store, and the history of what was run on it."""
 
     def __init__(self, backend: Backend) -> None:
         self.records_dir = backend.root / "records"
@@ -186,19 +183,19 @@ class Records:
         self._backend.write(record_name(record.key), record.model_dump_json(indent=2).encode())
         return self._backend.root / record_name(record.key)
 
-    def sheets(self) -> list[Sheet]:
+    def history(self) -> list[SuiteRun]:
         """What was run on this store, the last first."""
-        self._backend.look(SHEETS)
-        sheets: list[Sheet] = []
+        self._backend.look(HISTORY)
+        history: list[SuiteRun] = []
         for path in sorted(self.suites_dir.glob("*.json")):
             try:
-                sheets.append(Sheet.model_validate_json(path.read_bytes()))
+                history.append(SuiteRun.model_validate_json(path.read_bytes()))
             except (OSError, ValidationError):
                 continue
-        return sorted(sheets, key=lambda sheet: sheet.run_at, reverse=True)
+        return sorted(history, key=lambda run: run.run_at, reverse=True)
 
-    def save_sheet(self, sheet: Sheet) -> Path:
-        """Note what is being run, in place of the same suite's and profile's last sheet."""
-        path = sheet_path(Path("suites"), sheet.suite, sheet.profile)
-        self._backend.write(path.as_posix(), sheet.model_dump_json(indent=2).encode())
+    def remember(self, run: SuiteRun) -> Path:
+        """Note what is being run, in place of the same suite's and profile's last run."""
+        path = history_path(Path("suites"), run.suite, run.profile)
+        self._backend.write(path.as_posix(), run.model_dump_json(indent=2).encode())
         return self._backend.root / path

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import ssdbench
 
-SCIENCE = ("data", "diffusion", "methods", "metrics", "models", "stages", "training")
+SCIENCE = ("data", "diffusion", "methods", "metrics", "models", "samplers", "stages", "training")
+"""The packages whose code decides results."""
 
 
 def package_directory() -> Path:

@@ -58,7 +58,7 @@ class Attempt:
 
 
 class Store(Artifacts, Records):
-    """Artifacts, records and sheets in a directory or on a URL, whose place is created at the first write."""
+    """Artifacts, records and the history of runs, in a directory or on a URL that the first write creates."""
 
     def __init__(self, place: Path | str | Backend) -> None:
         """Take a directory, or another backend; see :func:`ssdbench.store.places.open_store` for what users write."""

@@ -13,7 +13,7 @@ from ssdbench.plan import Graph, build
 from ssdbench.report.collect import collect
 from ssdbench.report.document import SuiteReport
 from ssdbench.report.rows import Reason
-from ssdbench.store import Sheet, Store
+from ssdbench.store import Store, SuiteRun
 from ssdbench.suite import EmptySelection, Suite
 
 
@@ -46,38 +46,38 @@ def planned(suites: Sequence[str], store: Store, selection: Selection) -> list[P
         UsageError: options that change runs, but no suite.
 
     """
-    sheets = store.sheets()
+    history = store.history()
     if not suites:
         if selection != Selection():
             raise UsageError("name the suites that the options are for")
-        if not sheets:
+        if not history:
             raise EmptySelection(
                 f"nothing was run yet in {store.name}; 'ssdbench run quick' runs a small suite"
             )
-        return [Planned.of(_load(sheet)) for sheet in sheets]
+        return [Planned.of(_load(run)) for run in history]
     found: list[Planned] = []
     for name in suites:
         if selection == Selection():
             suite = selection.load(name)
-            remembered = [sheet for sheet in sheets if sheet.suite == suite.name]
-            found += [Planned.of(_load(sheet, suite.source)) for sheet in remembered] or [Planned.of(suite)]
+            remembered = [run for run in history if run.suite == suite.name]
+            found += [Planned.of(_load(run, suite.source)) for run in remembered] or [Planned.of(suite)]
         else:
             found.append(Planned.of(selection.load(name)))
     return found
 
 
-def reported_sheets(store: Store, suites: Sequence[str], selection: Selection) -> list[SuiteReport]:
+def reports_of(store: Store, suites: Sequence[str], selection: Selection) -> list[SuiteReport]:
     """Return the reports of ``planned`` suites."""
     return [one.report(store) for one in planned(suites, store, selection)]
 
 
-def _load(sheet: Sheet, source: Path | None = None) -> Suite:
+def _load(run: SuiteRun, source: Path | None = None) -> Suite:
     """Load a remembered suite from its file; where that is gone, from the text it had when it was run."""
-    selection = Selection.of_sheet(sheet)
-    path = source or Path(sheet.path)
+    selection = Selection.of_run(run)
+    path = source or Path(run.path)
     if path.is_file():
         return selection.load(path)
     with tempfile.TemporaryDirectory(prefix="ssdbench-") as directory:
-        copy = Path(directory) / f"{Path(sheet.path).stem}.yaml"
-        copy.write_text(sheet.text, encoding="utf-8")
+        copy = Path(directory) / f"{Path(run.path).stem}.yaml"
+        copy.write_text(run.text, encoding="utf-8")
         return selection.load(copy)
