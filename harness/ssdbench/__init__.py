@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ssdbench.api.benchmark import Benchmark, load, run
+    from ssdbench.api.chosen import Chosen
     from ssdbench.api.evaluation import evaluate
     from ssdbench.api.events import Event
     from ssdbench.api.plan import Plan
     from ssdbench.api.results import Results
     from ssdbench.api.run_result import RunResult
     from ssdbench.api.scores import Scores
+    from ssdbench.api.search import search
     from ssdbench.api.things import dataset, grid, network, sampler
     from ssdbench.errors import (
         InputError,
@@ -39,6 +41,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Benchmark",
+    "Chosen",
     "EmptySelection",
     "Event",
     "InputError",
@@ -60,12 +63,15 @@ __all__ = [
     "network",
     "run",
     "sampler",
+    "search",
 ]
 
 _HOMES = {
     "Benchmark": "api.benchmark",
     "load": "api.benchmark",
     "run": "api.benchmark",
+    "Chosen": "api.chosen",
+    "search": "api.search",
     "Scores": "api.scores",
     "evaluate": "api.evaluation",
     "Event": "api.events",

@@ -19,6 +19,7 @@ VERBS = [
     "validate",
     "list",
     "report",
+    "search",
     "status",
     "show",
     "eval",

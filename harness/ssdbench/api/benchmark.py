@@ -56,6 +56,7 @@ class Benchmark:
         selection: the options that they were loaded with.
         results_at: a directory, or a URL such as ``s3://bucket/prefix``.
         upstream: a store that finished artifacts are taken from where ``results_at`` lacks them; it is only read.
+        remembered: whether ``report`` and ``status`` tell of the suites without being told their names.
 
     """
 
@@ -63,6 +64,7 @@ class Benchmark:
     selection: Selection
     results_at: str
     upstream: str | None = None
+    remembered: bool = True
 
     @property
     def suites(self) -> tuple[Suite, ...]:
@@ -181,7 +183,7 @@ class Benchmark:
 
             view = TensorBoardView(view, Path(tensorboard))
         work = any(decision.status == "run" for decision in plan.decisions.values())
-        for suite in self.suites:
+        for suite in self.suites if self.remembered else ():
             self._remember(suite, store, needed=work, say=tell)
         outcome = run_graph(
             graph, plan.decisions, store, workers=workers, device=device, threads=threads, view=view
@@ -285,8 +287,12 @@ def of_selection(
     if not suites:
         raise UsageError("name a suite: a YAML file, or one that comes with ssdbench")
     planned = tuple(Planned.of(selection.load(suite)) for suite in suites)
-    place = os.environ.get("SSDBENCH_RESULTS") or RESULTS if results is None else str(results)
-    return Benchmark(planned, selection, place, None if upstream is None else str(upstream))
+    return Benchmark(planned, selection, place_of(results), None if upstream is None else str(upstream))
+
+
+def place_of(results: str | Path | None) -> str:
+    """Return where results are: where an argument says, else ``$SSDBENCH_RESULTS``, else ``results``."""
+    return os.environ.get("SSDBENCH_RESULTS") or RESULTS if results is None else str(results)
 
 
 def take(

@@ -79,11 +79,11 @@ def _settings(given: Settings | None) -> tuple[str, ...]:
     if isinstance(given, str):
         return (given,)
     if isinstance(given, Mapping):
-        return tuple(f"{key}={_yaml(key, value)}" for key, value in given.items())
+        return tuple(f"{key}={yaml_text(key, value)}" for key, value in given.items())
     return tuple(given)
 
 
-def _yaml(key: str, value: Any) -> str:
+def yaml_text(key: str, value: Any) -> str:
     """Return a value as YAML on one line; JSON is YAML, and a text in quotes stays a text."""
     try:
         return json.dumps(value, ensure_ascii=False, default=_plain)

@@ -24,6 +24,7 @@ from ssdbench.cli.plan import plan
 from ssdbench.cli.report import report
 from ssdbench.cli.run import run
 from ssdbench.cli.schema import schema
+from ssdbench.cli.search import search
 from ssdbench.cli.show import show
 from ssdbench.cli.status import status
 from ssdbench.cli.validate import validate
@@ -53,6 +54,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "list": list_names,
     "report": report,
     "compare": compare,
+    "search": search,
     "check": check,
     "baseline": baseline,
     "status": status,

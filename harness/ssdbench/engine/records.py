@@ -84,7 +84,7 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
         metrics=scores.metrics,
         network=scores.network,
         network_digest=scores.network_digest,
-        reference=scores.reference or run.eval.reference,
+        reference=scores.reference or run.eval.measured_against,
         samples=scores.samples,
         reference_samples=scores.reference_samples,
         nfe=scores.nfe if scores.nfe is not None else _counted_nfe(score, manifests, run.nfe),

@@ -118,9 +118,11 @@ class Chain:
         """Add the statistics of the reference's images, or of ``count``, under a network, by default the run's own."""
         assert self.needs.network is not None
         name, weights = network or (self.run.eval.network, self.needs.network)
+        half = None
         if count is None:
             facts = REFERENCES.get(self.run.eval.reference)
             count = data.images if facts is None else facts.images
+            half = self.run.eval.half
         return self.graph.add(
             ReferenceSpec(
                 dataset=data.name,
@@ -129,6 +131,7 @@ class Chain:
                 count=count,
                 network=name,
                 weights=weights,
+                half=half,
             )
         )
 

@@ -230,7 +230,7 @@ class Needs:
                 raise Unavailable(
                     f"reference {name!r} holds images of {facts.resolution} pixels, the run's have {wanted}"
                 )
-            shipped = facts.networks.get(network)
+            shipped = None if self.run.eval.half else facts.networks.get(network)
             if shipped is None and facts.dataset is None and network != self.run.eval.network:
                 # A metric's own network reads the images that another network's file holds.
                 shipped = next((file for file in facts.networks.values() if file.endswith(".npz")), None)
@@ -259,6 +259,8 @@ class Needs:
         count = None
         if self.reference_data is not None:
             count = self.reference_data.images or None  # of the user's own function it is not known
+            if count is not None and self.run.eval.half is not None:
+                count //= 2
         elif self.reference is not None:
             count = images_in(Path(self.reference.path))
         if count == 1:

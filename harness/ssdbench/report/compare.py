@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ssdbench.metrics.metric import Metric
@@ -83,7 +83,16 @@ def _merged(rows: Sequence[Row]) -> dict[str, Row]:
         for result in row.results:
             if result.record is not None:
                 found.setdefault(identity(row.run), {}).setdefault(result.run.seed, result)
-    return {key: Row(tuple(seeds.values())) for key, seeds in found.items()}
+    kept = {key: _reported(seeds) for key, seeds in found.items()}
+    return {key: Row(results) for key, results in kept.items() if results}
+
+
+def _reported(seeds: Mapping[int, Result]) -> tuple[Result, ...]:
+    """Return the results of a row that are not of seeds that its settings were chosen on."""
+    chose = {
+        seed for one in seeds.values() if one.run.searched is not None for seed in one.run.searched.seeds
+    }
+    return tuple(result for seed, result in seeds.items() if seed not in chose)
 
 
 def _pair(name: str, first: Row, second: Row) -> Pair:

@@ -143,7 +143,7 @@ def row_notes(row: Row) -> list[str]:
     """Return what must be said of one row: mixing, missing seeds, age, stamps, comparability."""
     notes: list[str] = []
     if row.records:
-        notes += filter(None, [_mixing(row)])
+        notes += filter(None, [_mixing(row), _chosen(row)])
         notes += starts_far_from_noise(row.run)
     if row.records and row.reasons:
         story = "; ".join(reason.story for reason in row.reasons)
@@ -158,6 +158,17 @@ def row_notes(row: Row) -> list[str]:
             )
     stamps = dict.fromkeys(stamp for record in row.records for stamp in record.stamps)
     return notes + _lacking(row) + list(stamps) + _told(row)
+
+
+def _chosen(row: Row) -> str | None:
+    """Say which settings a search chose, and how."""
+    if (searched := row.run.searched) is None:
+        return None
+    seeds = ", ".join(map(str, searched.seeds))
+    return (
+        f"{', '.join(searched.keys)} from settings {searched.name!r}: the best {searched.metric} of"
+        f" {searched.trials} trials on seeds {seeds}, against {searched.reference}"
+    )
 
 
 def _told(row: Row) -> list[str]:

@@ -122,7 +122,7 @@ class Row:
     @property
     def reference(self) -> str:
         """The reference that the row is measured against."""
-        return self.records[0].reference if self.records else self.run.eval.reference
+        return self.records[0].reference if self.records else self.run.eval.measured_against
 
     @property
     def samples(self) -> int:

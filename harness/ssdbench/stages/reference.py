@@ -19,7 +19,10 @@ BATCH = 100
 
 
 class ReferenceSpec(StageSpec):
-    """``count`` images of a data set, chosen by the seed, through a feature network; 0: as many as it holds."""
+    """``count`` images of a data set, chosen by the seed, through a feature network; 0: as many as it holds.
+
+    Of these, every second one where a ``half`` is named: two runs of different halves share no image.
+    """
 
     KIND: ClassVar[Literal["reference"]] = "reference"
     VERSION: ClassVar[int] = 1
@@ -31,11 +34,13 @@ class ReferenceSpec(StageSpec):
     seed: int = 0
     network: str
     weights: Source
+    half: Literal["search", "report"] | None = None
 
     @property
     def title(self) -> str:
         """Data set, count and network."""
-        return f"reference {self.count or 'all'} of {self.dataset}, {self.network}"
+        part = f", half {self.half}" if self.half else ""
+        return f"reference {self.count or 'all'} of {self.dataset}{part}, {self.network}"
 
     def flops(self) -> float:
         """As scoring."""
@@ -57,6 +62,9 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
     images = load_images(spec.dataset, spec.resolution, spec.data.path)
     count = spec.count or len(images)
     chosen = shuffled(len(images), spec.seed, range(count))
+    if spec.half is not None:
+        chosen = chosen[1 if spec.half == "search" else 0 :: 2]
+        count = len(chosen)
     network = load_network(
         spec.network, Path(spec.weights.path) if spec.weights.path else None, runtime.device
     )
@@ -67,7 +75,8 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
                 raise Interrupted("stopped while computing a reference")
             yield images.pixels[chosen[start : start + BATCH]]
 
-    description = f"{count} of {spec.dataset} at {spec.resolution}, seed {spec.seed}"
+    part = f", half {spec.half}" if spec.half else ""
+    description = f"{count} of {spec.dataset}{part} at {spec.resolution}, seed {spec.seed}"
     reference = make_reference(
         batches(), network, description, progress=lambda done: runtime.report(done, count, "images")
     )

@@ -122,7 +122,7 @@ def _scalars(value: Any) -> Any:
 
 def _condition(field: FieldInfo) -> Any:
     """A value or a list of values; of a key that holds text, texts, so that 1.10 meets what a row says as 1.10."""
-    if not _holds_text(field.annotation):
+    if not holds(field.annotation, str):
         return Annotated[Any, AfterValidator(_scalars)]
     text = Annotated[str | None, Tag("text")]
     texts = Annotated[list[str | None], Field(min_length=1), Tag("texts")]
@@ -131,10 +131,11 @@ def _condition(field: FieldInfo) -> Any:
     ]
 
 
-def _holds_text(annotation: Any) -> bool:
+def holds(annotation: Any, kind: type) -> bool:
+    """Whether values of ``kind`` are among those that a field takes."""
     if get_origin(annotation) in (Annotated, Union, UnionType):
-        return any(map(_holds_text, get_args(annotation)))
-    return annotation is str
+        return any(holds(one, kind) for one in get_args(annotation))
+    return annotation is kind
 
 
 def _condition_model() -> type[Frozen]:

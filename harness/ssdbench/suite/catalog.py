@@ -159,6 +159,15 @@ REFERENCES: dict[str, ReferenceFacts] = {
     ),
 }
 
+
+def holds_images(reference: str) -> bool:
+    """Whether a reference is a data set or a folder, whose images can be told apart, and no file of statistics."""
+    facts = REFERENCES.get(reference)
+    if facts is None:
+        return not reference.endswith((".npz", ".safetensors"))
+    return facts.dataset is not None
+
+
 VARIANTS = METHODS
 """What the key ``variant`` is made of."""
 

@@ -234,6 +234,13 @@ def _overlap(data: str, reference: str, variant: str, model: str) -> str | None:
     )
 
 
+@CHECKS.of("eval.half", "eval.reference")
+def _half(half: str | None, reference: str) -> str | None:
+    if half is None or catalog.holds_images(reference):
+        return None
+    return f"the reference {reference!r} is a file: only images of a data set or a folder have halves"
+
+
 @CHECKS.of("autoencoder", "variant")
 def _autoencoder(autoencoder: Any, variant: str) -> str | None:
     if autoencoder is None or variant_of(variant).trains_autoencoder:

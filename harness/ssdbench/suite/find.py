@@ -28,13 +28,13 @@ def suite_directories() -> list[Path]:
 
 def list_suites() -> dict[str, Path]:
     """All suites that can be named without a path."""
-    return _yaml_files(suite_directories())
+    return yaml_files(suite_directories())
 
 
 def list_profiles(beside: Path | None = None) -> dict[str, Path]:
     """All profiles by name; ``beside`` is a suite's directory, whose own ``profiles/`` comes first."""
     directories = ([beside] if beside is not None else []) + suite_directories()
-    return _yaml_files([directory / "profiles" for directory in directories])
+    return yaml_files([directory / "profiles" for directory in directories])
 
 
 def find_suite(name: str | Path) -> Path:
@@ -90,7 +90,8 @@ def display(path: Path) -> str:
         return str(path)
 
 
-def _yaml_files(directories: list[Path]) -> dict[str, Path]:
+def yaml_files(directories: list[Path]) -> dict[str, Path]:
+    """The YAML files in directories by their stems; the first of a name counts."""
     found: dict[str, Path] = {}
     for directory in directories:
         for file in sorted(directory.glob("*.yaml")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,9 @@ from ssdbench.suite.layers import (
 from ssdbench.suite.overrides import check_options, override_layers
 from ssdbench.suite.problems import INVALID, Mark, Problems, describe
 from ssdbench.suite.profiles import MAPPED, Profile, load_profile, override
-from ssdbench.suite.schema import Named, ResolvedRun
+from ssdbench.suite.schema import Named, ResolvedRun, Searched
 from ssdbench.suite.select import select
+from ssdbench.suite.settings import Chooser, refuse_chosen
 from ssdbench.suite.validate import validate
 from ssdbench.suite.variant import canonical_variant, variant_of
 
@@ -62,13 +63,15 @@ def load_suite(
     only: str | None = None,
     limit: int | None = None,
     seed: int | None = None,
+    rows: Collection[int] | None = None,
 ) -> Suite:
     """Load, check and resolve a suite.
 
     Settings are laid over each other in this order: the schema's defaults, the suite's ``defaults``, the row,
-    its matrix, the profile's settings, and ``overrides`` (``a.b=c``, the value being YAML). Names that an
-    override gives are mapped by the profile like the suite's own. ``limit`` caps ``eval.samples`` of every
-    run; ``seed`` replaces all seeds; ``only`` keeps the runs that match (see :func:`select`).
+    its matrix, the profile's settings, those that a search chose (``settings``), and ``overrides`` (``a.b=c``, the
+    value being YAML). Names that an override gives are mapped by the profile like the suite's own. ``limit`` caps
+    ``eval.samples`` of every run; ``seed`` replaces all seeds; ``only`` keeps the runs that match (see :func:`select`);
+    ``rows`` are the only ones that are looked at, by their positions once matrices are multiplied out.
 
     Raises:
         UsageError: there is no such suite.
@@ -77,7 +80,7 @@ def load_suite(
     """
     path = find_suite(path_or_name)
     with collector_paused():
-        return _load(path, profile, overrides, only, limit, seed)
+        return _load(path, profile, overrides, only, limit, seed, rows)
 
 
 def _load(
@@ -87,6 +90,7 @@ def _load(
     only: str | None,
     limit: int | None,
     seed: int | None,
+    positions: Collection[int] | None,
 ) -> Suite:
     problems = Problems(display(path))
     document = _parse(path, problems)
@@ -94,8 +98,11 @@ def _load(
     given = override_layers(overrides, seed, problems)
     data = document.data if isinstance(document.data, dict) else {}
     chosen = _profile(profile, document, path, problems)
-    resolver = _Resolver(document, chosen, given, limit, seed, problems)
-    runs = resolver.resolve_all(rows(document, problems)) if data else []
+    resolver = _Resolver(document, chosen, given, limit, seed, Chooser(path.parent, problems), problems)
+    listed = rows(document, problems) if data else ()
+    if positions is not None:
+        listed = (row for position, row in enumerate(listed) if position in positions)
+    runs = resolver.resolve_all(listed)
     problems.raise_any()
     if only is not None:
         options = {key: str(layer.locate(key)) for layer in given for key in layer.values}
@@ -154,6 +161,7 @@ class _Resolver:
         overrides: list[Layer],
         limit: int | None,
         seed: int | None,
+        chooser: Chooser,
         problems: Problems,
     ) -> None:
         data = document.data if isinstance(document.data, dict) else {}
@@ -163,6 +171,7 @@ class _Resolver:
         self._overrides = overrides
         self._limit = limit
         self._seed = seed
+        self._chooser = chooser
         self._problems = problems
         self._seen: dict[tuple[str, int], Mark] = {}
         self._repeats: list[tuple[Mark, Mark]] = []
@@ -198,20 +207,26 @@ class _Resolver:
             override(values, layer.values)
         self._settle_variant(values, row)
         named = {key: values.get(key, DEFAULTS.get(key, INVALID)) for key in _NAMED}
+        special = [row.layer, *self._overrides]
 
         if self._profile is not None:
             times = _times(values)
             self._profile.map_names(values, self._problems, lambda key: origin(layers, [key]) or row.mark)
+            # Rules are for what a suite leaves open, and chosen settings do not.
+            self._chooser.lay(values, layers, special, row.mark, last=False)
             layers[2:2] = self._profile.apply(values)
             for layer in self._overrides:
                 override(values, {key: value for key, value in layer.values.items() if key not in MAPPED})
             self._settle_variant(values, row)
             _map_times(values, times)
+        taken = self._chooser.lay(values, layers, special, row.mark, last=True)
+        if taken is not None:
+            layers.insert(len(layers) - len(self._overrides), taken[0])
         self._cap(values)
 
         if not self._possible(values, layers, row):
             return []
-        return self._build(values, named, layers, row)
+        return self._build(values, named, layers, row, None if taken is None else taken[1])
 
     def _settle_variant(self, values: Values, row: Row) -> None:
         """Spell the variant in its one way; what samples nothing has no sampler unless the row insists."""
@@ -242,17 +257,24 @@ class _Resolver:
             broken = True
         return not broken and len(self._problems) == before
 
-    def _build(self, values: Values, named: Values, layers: list[Layer], row: Row) -> list[ResolvedRun]:
+    def _build(
+        self, values: Values, named: Values, layers: list[Layer], row: Row, searched: Searched | None
+    ) -> list[ResolvedRun]:
         seeds = values.pop("seeds", None) or self._suite_seeds
         if self._seed is not None:
             seeds = [self._seed]
         if seeds is INVALID:
             return []
+        if searched is not None:
+            place = origin(layers, ["seeds"]) or row.mark
+            place = place if self._seed is None else Mark(file=f"--seed {self._seed}")
+            refuse_chosen(searched, seeds, place, self._problems)
         data = unflatten(values) | {
             "seed": seeds[0],
             "named": Named(**{_NAMED[key]: value for key, value in named.items()}),
             "mark": row.mark,
             "scale": "paper" if self._profile is None else self._profile.name,
+            "searched": searched,
         }
         try:
             first = ResolvedRun.model_validate(data)

@@ -296,6 +296,16 @@ class Eval(Frozen):
     memorisation: bool = Field(
         False, description="Also measure how near the samples are to the training images."
     )
+    half: Literal["search", "report"] | None = Field(
+        None,
+        description="Measure against one half of the reference's images alone, so that settings are chosen against"
+        " others than are reported on; null: against all.",
+    )
+
+    @property
+    def measured_against(self) -> str:
+        """The reference, and which half of it, as tables say it."""
+        return f"{self.reference}, half {self.half}" if self.half else self.reference
 
 
 class Run(Frozen):
@@ -353,6 +363,10 @@ class Run(Frozen):
         description="Where the student is evaluated; elsewhere the model is that it was distilled from: all, trained"
         " (the timesteps of train.pairs that it is trained at), or a list of timesteps of the grid, such as [888].",
     )
+    settings: Text | None = Field(
+        None,
+        description="Settings that 'ssdbench search' chose: the name of a file in settings/, or its path; null: none.",
+    )
     label: Text | None = Field(None, description="Name of the row in tables instead of its variant.")
     group: Text | None = Field(
         None, description="Heading that the row stands under, in the layouts that have sections."
@@ -375,6 +389,19 @@ class Named(Frozen):
     reference: str
 
 
+class Searched(Frozen):
+    """Where chosen settings come from: what a report tells of them."""
+
+    name: str = Field(description="The settings' name.")
+    keys: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(description="What was taken of them.")
+    seeds: Annotated[tuple[Seed, ...], BeforeValidator(_listed)] = Field(
+        description="Seeds that they were chosen on, which are not reported."
+    )
+    trials: int = Field(description="How many sets of values were tried.")
+    metric: str = Field(description="What they were compared by.")
+    reference: str = Field(description="What they were measured against.")
+
+
 class ResolvedRun(Run):
     """A run with every value set, one seed, and where it came from."""
 
@@ -382,6 +409,7 @@ class ResolvedRun(Run):
     named: Named = Field(description="Names before the profile mapped them.")
     mark: Mark = Field(description="The row's place in its suite.")
     scale: str = Field("paper", description="'paper', or the profile that mapped the names.")
+    searched: Searched | None = Field(None, description="Where its chosen settings come from.")
 
 
 def run_yaml(run: ResolvedRun) -> str:

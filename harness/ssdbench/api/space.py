@@ -1,0 +1,162 @@
+"""What a search runs over: settings with the values that they may take."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ssdbench.errors import UsageError
+from ssdbench.suite.author import SECTIONS, TUPLE_KEYS, holds, run_keys
+from ssdbench.suite.problems import INVALID, Problems, did_you_mean
+from ssdbench.suite.yaml_nodes import option_document
+
+Over = Mapping[str, Any] | Sequence[str]
+"""``{"train.lambda": "0.1:0.9", "train.fuse": ["last", "all"]}``, or texts ``"train.lambda=0.1:0.9"``."""
+
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_RANGE = re.compile(rf"\s*({_NUMBER}):({_NUMBER})(?::({_NUMBER}|log))?\s*")
+_OWN = "train.settings."
+_FIXED = {*TUPLE_KEYS, "settings", "label", "group", "epochs", "keep"} - {"sampler"}
+"""Keys that say which row it is, or change no number."""
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One setting: ``choices``, or the numbers from ``low`` to ``high``, whole ones where ``whole``.
+
+    A range has steps of ``step``, or is searched on a logarithmic scale (``log``).
+    """
+
+    key: str
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+    whole: bool = False
+
+    @property
+    def points(self) -> tuple[Any, ...] | None:
+        """All values, or None of a range that is not a finite number of them."""
+        if self.choices:
+            return self.choices
+        step = self.step or (1.0 if self.whole and not self.log else None)
+        if step is None:
+            return None
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        return tuple(self.rounded(self.low + i * step) for i in range(count))
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """The values that have to be possible for all of them to be: every choice, or both ends."""
+        return self.choices or (self.rounded(self.low), self.rounded(self.high))
+
+    def rounded(self, value: float) -> float:
+        """A number as trials take it: four digits, and within the range."""
+        if self.whole:
+            return int(value)
+        return min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
+
+    @property
+    def told(self) -> str | list[Any]:
+        """As it stands in a file of settings."""
+        if self.choices:
+            return list(self.choices)
+        text = f"{self.rounded(self.low):g}:{self.rounded(self.high):g}"
+        return f"{text}:log" if self.log else f"{text}:{self.step:g}" if self.step else text
+
+
+def axes_of(over: Over) -> list[Axis]:
+    """The axes that options or an argument name.
+
+    Raises:
+        UsageError: one cannot be understood, is no setting to search, or is named twice.
+    """
+    items = (
+        [(key, value, f"over: {key}") for key, value in over.items()]
+        if isinstance(over, Mapping)
+        else [_parted(text) for text in ([over] if isinstance(over, str) else over)]
+    )
+    if not items:
+        raise UsageError("--over names nothing to search, such as train.lambda=0.1:0.9")
+    axes = [_axis(key, value, place) for key, value, place in items]
+    twice = [
+        one.key
+        for one, other in itertools.pairwise(sorted(axes, key=lambda a: a.key))
+        if one.key == other.key
+    ]
+    if twice:
+        raise UsageError(f"--over names {twice[0]} twice")
+    return axes
+
+
+def _parted(text: str) -> tuple[str, str, str]:
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not key or not value:
+        raise UsageError(
+            f"--over {text}: must read KEY=LOW:HIGH, KEY=LOW:HIGH:STEP, KEY=LOW:HIGH:log or KEY=A,B,C"
+        )
+    return key, value, f"--over {text}"
+
+
+def _axis(key: str, value: Any, place: str) -> Axis:
+    fields = {name: field for _, name, field in run_keys() if name not in SECTIONS}
+    searchable = [name for name in fields if name not in _FIXED and not name.startswith("eval.")]
+    if key not in searchable and not key.startswith(_OWN):
+        why = "is no setting to search" if key in fields else "unknown key"
+        raise UsageError(f"{place}: {key}: {why}{did_you_mean(key, searchable)}")
+    field = fields.get(key)
+    if isinstance(value, str) and (found := _RANGE.fullmatch(value)):
+        whole = not holds(field.annotation, float) if field is not None else not re.search(r"[.eE]", value)
+        return _range(key, found, whole, place)
+    choices = _listed(value, place) if isinstance(value, str) else value
+    if not isinstance(choices, list | tuple) or not choices:
+        raise UsageError(f"{place}: must be LOW:HIGH, LOW:HIGH:STEP, LOW:HIGH:log or a list of values")
+    if len({repr(one) for one in choices}) < len(choices):
+        raise UsageError(f"{place}: a value is repeated")
+    return Axis(key, tuple(choices))
+
+
+def _listed(text: str, place: str) -> list[Any]:
+    """``last,all,[4,5]`` as YAML reads ``[last,all,[4,5]]``."""
+    problems = Problems()
+    data = option_document(f"[{text}]", place, (), problems).data
+    problems.raise_any()
+    return [] if data is INVALID else list(data)
+
+
+def _range(key: str, found: re.Match[str], whole: bool, place: str) -> Axis:
+    low, high = float(found[1]), float(found[2])
+    log = found[3] == "log"
+    step = None if log or found[3] is None else float(found[3])
+    if not low < high:
+        raise UsageError(f"{place}: the first end must be below the second")
+    if log and low <= 0:
+        raise UsageError(f"{place}: a logarithmic range begins above 0")
+    if step is not None and not 0 < step <= high - low:
+        raise UsageError(f"{place}: the step must be above 0 and within the range")
+    if whole and not all(value.is_integer() for value in (low, high, step or 1.0)):
+        raise UsageError(f"{place}: {key} takes whole numbers")
+    return Axis(key, low=low, high=high, step=step, log=log, whole=whole)
+
+
+def grid_size(axes: Sequence[Axis]) -> int | None:
+    """How many points a grid of the axes has; None where it has no end."""
+    points = [axis.points for axis in axes]
+    return None if None in points else math.prod(len(one) for one in points if one is not None)
+
+
+def corners(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
+    """The first end of every axis, then each other end beside the others' first ones; and so from the last ends."""
+    for side in (0, -1):
+        base = {axis.key: axis.ends[side] for axis in axes}
+        yield base
+        for axis in axes:
+            for value in axis.ends:
+                if value != base[axis.key]:
+                    yield base | {axis.key: value}

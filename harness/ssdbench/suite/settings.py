@@ -1,0 +1,259 @@
+"""Settings that a search chose: the files that a row, defaults or a profile take with ``settings: NAME``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from ssdbench.suite.author import Condition, Patch, Seeds
+from ssdbench.suite.document import Document
+from ssdbench.suite.find import read_document, suite_directories, yaml_files
+from ssdbench.suite.layers import DEFAULTS, RIVALS, Layer, Values, document_layer
+from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean, show
+from ssdbench.suite.profiles import override
+from ssdbench.suite.schema import Frozen, Searched
+from ssdbench.suite.select import matches
+from ssdbench.suite.validate import validate
+from ssdbench.suite.variant import variant_of
+
+KEY = "settings"
+DIRECTORY = "settings"
+"""Beside suites, and in the working directory: where settings are found by name."""
+
+
+class TrialRecord(Frozen):
+    """One set of values that was tried."""
+
+    set: dict[str, Any] = Field(description="The values, by dotted key.")
+    values: list[float | None] = Field(description="The metric of each seed; null where the run failed.")
+    mean: float | None = Field(
+        description="Their mean, which trials are compared by; null for a failed trial."
+    )
+    error: str | None = Field(None, description="Why it failed.")
+
+
+class Spent(Frozen):
+    """What a search took. Stages that trials share count once."""
+
+    trials: int = Field(description="Trials, all of different values.")
+    runs: int = Field(description="Their runs: one a seed.")
+    stages: int = Field(description="Stages behind these runs.")
+    hours: float = Field(description="The stages' seconds, as hours.")
+
+
+class SearchRecord(Frozen):
+    """How the values of a row were chosen."""
+
+    suite: str = Field(description="The suite whose row was searched.")
+    profile: str | None = Field(None, description="The profile that it was searched under.")
+    over: dict[str, str | list[Any]] = Field(description="What was searched: LOW:HIGH, or a list of values.")
+    chooser: str = Field(description="What chose the trials.")
+    goal: Literal["minimise", "maximise"] = Field(description="Which way is better.")
+    metric: str = Field(description="What trials were compared by.")
+    reference: str = Field(description="What they were measured against.")
+    samples: int = Field(description="Images of a run.")
+    seeds: Seeds = Field(description="Seeds of every trial. Results of these seeds are not reported.")
+    value: float = Field(description="The metric of the values that were chosen.")
+    spent: Spent = Field(description="What the search took.")
+    trials: list[TrialRecord] = Field(description="All trials, in order.")
+
+
+class ChosenRow(Frozen):
+    """What was chosen for one row."""
+
+    when: Condition = Field(description="The row, by its names after a profile's mapping.")
+    set: Patch = Field(description="The values that were chosen.")
+    search: SearchRecord = Field(description="How.")
+
+
+class SettingsFile(Frozen):
+    """A file of ``ssdbench search``."""
+
+    settings: str = Field(description="Name of the settings: that of its file.")
+    chosen: Annotated[list[ChosenRow], Field(min_length=1)] = Field(description="The rows.")
+
+
+@dataclass(frozen=True)
+class _File:
+    """A checked file of settings."""
+
+    document: Document
+    path: Path
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return list(self.document.data["chosen"])
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        return [
+            document_layer(self.document, row["set"], ("chosen", i, "set")) for i, row in enumerate(self.rows)
+        ]
+
+    def fitting(self, values: Values) -> list[int]:
+        """The entries whose conditions a row's values meet."""
+        return [i for i, row in enumerate(self.rows) if matches(DEFAULTS | values, row["when"])]
+
+
+class Chooser:
+    """Lays chosen settings over rows; each file is read once.
+
+    They lie over a suite's defaults and a profile, below what options give, and below the row's own where it does not
+    name them itself; a row that both names them and gives one of their keys is a problem.
+    """
+
+    def __init__(self, beside: Path, problems: Problems) -> None:
+        self._beside, self._problems = beside, problems
+        self._files: dict[str, _File | None] = {}
+
+    def lay(
+        self, values: Values, layers: Sequence[Layer], special: Sequence[Layer], row: Mark, *, last: bool
+    ) -> tuple[Layer, Searched] | None:
+        """Put the settings that ``values`` name over them, in place.
+
+        Args:
+            values: of a row, its names mapped.
+            layers: that made them, from the general to the special.
+            special: those of ``layers`` that are the row's own, and options.
+            row: its place.
+            last: that no setting is there is a problem; before the profile's rules have been applied it is none yet.
+
+        Returns:
+            The layer of what was taken and where it comes from; None where there is nothing to take.
+        """
+        name = values.get(KEY)
+        if not isinstance(name, str):
+            return None
+        giving = max(i for i, layer in enumerate(layers) if KEY in layer.values)
+        mark = layers[giving].locate(KEY)
+        file = self._file(name, mark)
+        if file is None:
+            values[KEY] = INVALID  # which is told once, and keeps the row from being run
+            return None
+        fitting = file.fitting(values)
+        if len(fitting) != 1:
+            if last:
+                self._no_single(fitting, file, name, mark, values, row)
+            return None
+        return self._taken(values, layers, giving, special, file, fitting[0], name)
+
+    def _taken(
+        self,
+        values: Values,
+        layers: Sequence[Layer],
+        giving: int,
+        special: Sequence[Layer],
+        file: _File,
+        index: int,
+        name: str,
+    ) -> tuple[Layer, Searched] | None:
+        chosen, options = file.layers[index], special[1:]
+        above = [layer for layer in layers[giving + 1 :] if any(layer is one for one in special)]
+        beside = [layers[giving]] if layers[giving] is special[0] else []
+        if any(layers[giving] is one for one in options):
+            above, beside = [], list(options)
+        left = {key: v for key, v in chosen.values.items() if not any(_gives(layer, key) for layer in above)}
+        for key in left:
+            for own in beside:
+                if _gives(own, key):
+                    text = f"settings {name!r} ({file.document.file}) give it too: leave one out"
+                    self._problems.add(own.locate(key if key in own.values else RIVALS[key]), key, text)
+        if not left:
+            return None
+        override(values, left)
+        search = file.rows[index]["search"]
+        told = Searched(
+            name=name,
+            keys=tuple(left),
+            seeds=tuple(search["seeds"]),
+            trials=search["spent"]["trials"],
+            metric=search["metric"],
+            reference=search["reference"],
+        )
+        return Layer(left, chosen.locate), told
+
+    def _no_single(
+        self, fitting: list[int], file: _File, name: str, mark: Mark, values: Values, row: Mark
+    ) -> None:
+        variant = values.get("variant")
+        if not isinstance(variant, str):
+            return
+        place = file.document.file
+        if fitting:
+            rows = " and ".join(str(file.document.mark(("chosen", i))) for i in fitting)
+            self._problems.add(mark, KEY, f"{name!r} has several entries for the row at {row}: {rows}")
+        elif variant_of(variant).trains:
+            whose = ", ".join(str(values.get(key)) for key in ("model", "variant"))
+            text = f"{name!r} ({place}) has nothing for the row at {row} ({whose}, {values.get('nfe')} NFE)"
+            self._problems.add(mark, KEY, f"{text}: search it too, or give the row 'settings: null'")
+
+    def _file(self, name: str, mark: Mark) -> _File | None:
+        if name not in self._files:
+            self._files[name] = self._read(name, mark)
+        return self._files[name]
+
+    def _read(self, name: str, mark: Mark) -> _File | None:
+        path = find_settings(name, self._beside)
+        if path is None:
+            known = list(list_settings(self._beside))
+            hint = did_you_mean(name, known) or "; 'ssdbench search' writes them"
+            self._problems.add(mark, KEY, f"there are no settings {name!r}{hint}")
+            return None
+        before = len(self._problems)
+        document = read_settings(path, self._problems)
+        return _File(document, path) if len(self._problems) == before else None
+
+
+def _gives(layer: Layer, key: str) -> bool:
+    return any(layer.values.get(one) is not None for one in (key, RIVALS.get(key)) if one)
+
+
+def read_settings(path: Path, problems: Problems) -> Document:
+    """Read and check a file of settings; what is wrong with it is added to ``problems``.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    document = read_document(path, problems)
+    if document.data is None:
+        problems.add(document.mark(), "", "the file is empty")
+        document.data = INVALID
+    validate(document, SettingsFile, problems)
+    data = document.data if isinstance(document.data, dict) else {}
+    name, rows = data.get("settings"), data.get("chosen")
+    if isinstance(name, str) and name != path.stem:
+        text = f"must be the file's name {path.stem!r}, not {show(name)}"
+        problems.add(document.mark(("settings",)), "settings", text)
+    for i, row in enumerate(rows if isinstance(rows, list) else []):
+        given = row.get("set") if isinstance(row, dict) else None
+        for key in (KEY, "seeds"):
+            if isinstance(given, dict) and key in given:
+                problems.add(document.mark(("chosen", i, "set", key), key=True), key, "is nothing to choose")
+    return document
+
+
+def list_settings(beside: Path | None = None) -> dict[str, Path]:
+    """All settings by name: those beside a suite come first, then the working directory's and the shipped ones."""
+    directories = [*([beside] if beside is not None else []), Path(), *suite_directories()]
+    return yaml_files([directory / DIRECTORY for directory in directories])
+
+
+def find_settings(name: str, beside: Path) -> Path | None:
+    """The file of settings that are given by name, or by a path, which is seen from here or from the suite."""
+    if "/" not in name and not name.endswith(".yaml"):
+        return list_settings(beside).get(name)
+    path = Path(name).expanduser()
+    return next((one for one in (path, beside / path) if one.is_file()), None)
+
+
+def refuse_chosen(searched: Searched, seeds: Sequence[int], mark: Mark, problems: Problems) -> None:
+    """Add a problem where a row is to be reported on seeds that chose its settings."""
+    both = [seed for seed in seeds if seed in searched.seeds]
+    if both:
+        which = f"seed {both[0]}" if len(both) == 1 else f"seeds {', '.join(map(str, both))}"
+        problems.add(mark, "seeds", f"{which} chose the settings {searched.name!r}: report on others")
