@@ -19,8 +19,8 @@ from ssdbench.api.sheets import Planned
 from ssdbench.api.space import Axis, Over, axes_of, corners
 from ssdbench.errors import StageFailed, SuiteError, UsageError
 from ssdbench.metrics.catalog import find_metric
+from ssdbench.report.columns import column
 from ssdbench.report.identity import describe, identity
-from ssdbench.report.metric import column
 from ssdbench.suite import ResolvedRun, Suite, load_suite, select
 from ssdbench.suite.catalog import holds_images
 from ssdbench.suite.settings import TrialRecord
