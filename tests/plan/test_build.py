@@ -9,7 +9,7 @@ from tests.conftest import no_home
 
 from ssdbench.methods.method import trained_pairs
 from ssdbench.methods.ssd import SelfStep, fused_layers, fusion_weight
-from ssdbench.models.shapes import DiTShape
+from ssdbench.models.shapes import OUTPUT, DiTShape
 from ssdbench.plan import Graph, build, sources
 from ssdbench.plan.looks import Seen
 from ssdbench.plan.sources import Data
@@ -122,6 +122,64 @@ def test_a_student_can_be_measured_off_its_grid(tmp_path: Path) -> None:
     assert sorted(spec.sampling.nfe for spec in specs(graph, SampleSpec) if spec.start == 0) == [5, 10, 20]
 
 
+def test_rows_that_sample_at_several_steps_share_one_training(tmp_path: Path) -> None:
+    keeping = "train: {steps: 400, checkpoints: [200, 100, 400]}"
+    graph = graph_of(tmp_path, f"  - {{variant: issd, matrix: {{at_step: [100, 200, 400]}}, {keeping}}}\n")
+    graph = Graph.union([graph, graph_of(tmp_path, f"  - {{variant: issd, {keeping}}}\n")])
+    [training] = specs(graph, TrainSpec)
+    assert (training.steps, training.checkpoints) == (400, (100, 200))
+    assert {spec.sampling.step for spec in specs(graph, SampleSpec)} == {100, 200, None}
+    assert len({run.target for run in graph.runs}) == 3  # the last step is the default
+    [plain] = specs(graph_of(tmp_path, "  - {variant: issd, train: {steps: 400}}\n"), TrainSpec)
+    assert training.disk_bytes() == 3 * plain.disk_bytes()
+    assert training.scratch_bytes() > plain.scratch_bytes()
+
+
+def test_the_last_training_of_a_chain_keeps_its_weights_alone(tmp_path: Path) -> None:
+    row = "{variant: pd 20-10 + issd, at_step: 2, train: {checkpoints: [2], pd_steps: 7, anchor: 0.1}}"
+    halving, last = specs(graph_of(tmp_path, f"  - {row}\n"), TrainSpec)
+    assert (halving.checkpoints, last.checkpoints) == ((), (2,))
+    assert (halving.objective.anchor, last.objective.anchor) == (
+        0.0,
+        0.1,
+    )  # a halving trains all its timesteps
+    first, second = specs(
+        graph_of(tmp_path, "  - {variant: pd 40-20-10, train: {checkpoints: [2]}}\n"), TrainSpec
+    )
+    assert (first.checkpoints, second.checkpoints) == ((), (2,))
+    base = graph_of(tmp_path, "  - {variant: base, at_step: 2, train: {checkpoints: [2], anchor: 0.1}}\n")
+    assert base.runs[0].target == graph_of(tmp_path, "  - {variant: base}\n").runs[0].target
+
+
+def test_settings_at_their_defaults_are_in_no_key(tmp_path: Path) -> None:
+    given = (
+        "anchor: 0.0, pair_weights: uniform, flip: false, vb_loss: false, checkpoints: [], schedule: constant"
+    )
+    for variant in ("issd", "continual", "ssd"):
+        plain, spelled = (
+            graph_of(tmp_path, f"  - {{variant: {variant}{more}}}\n").runs[0].target
+            for more in ("", f", at_step: null, train: {{{given}}}")
+        )
+        assert plain == spelled
+    others = {
+        graph_of(tmp_path, f"  - {{variant: issd, train: {{{more}}}}}\n").runs[0].target
+        for more in ("fuse: last", "anchor: 0.1", "pair_weights: step", "flip: true", "fuse: output")
+    }
+    assert len(others) == 5
+    unheeded = {
+        graph_of(tmp_path, f"  - {{variant: continual, train: {{{more}}}}}\n").runs[0].target
+        for more in ("fuse: last", "anchor: 0.1", "pair_weights: step", "fuse: all+output", "lambda: 0.3")
+    }
+    assert len(unheeded) == 1
+
+
+def test_flipped_images_are_encoded_too(tmp_path: Path) -> None:
+    graph = graph_of(tmp_path, "  - {variant: continual, train: {flip: true}}\n")
+    [training] = specs(graph, TrainSpec)
+    assert [spec.flip for spec in specs(graph, EncodeSpec)] == [False, True]
+    assert {"data", "flipped"} == set(training.inputs)
+
+
 @pytest.mark.parametrize("share", [0.1, 1 / 3, 0.5])
 @pytest.mark.parametrize("layers", [1, 6, 28])
 def test_a_share_of_the_features_comes_from_s(share: float, layers: int) -> None:
@@ -142,9 +200,11 @@ def test_layers_and_pairs() -> None:
     assert fused_layers(Train(), 3) == (0, 1, 2)
     assert fused_layers(Train(fuse="last"), 3) == (2,)
     assert fused_layers(Train(fuse=[2, 0]), 3) == (0, 2)
-    assert trained_pairs(Train(), 4) == (1, 2, 3)
-    assert trained_pairs(Train(pairs="skip_last"), 4) == (2, 3)
-    assert trained_pairs(Train(pairs=[3, 1]), 4) == (1, 3)
+    assert fused_layers(Train(fuse="output"), 3) == (OUTPUT,)
+    assert fused_layers(Train(fuse="all+output"), 3) == (0, 1, 2, OUTPUT)
+    assert trained_pairs(Train().pairs, 4) == (1, 2, 3)
+    assert trained_pairs("skip_last", 4) == (2, 3)
+    assert trained_pairs((3, 1), 4) == (1, 3)
 
 
 def test_what_cannot_run_says_why_and_leaves_the_rest(tmp_path: Path) -> None:

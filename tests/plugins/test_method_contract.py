@@ -16,7 +16,7 @@ from ssdbench.methods.method import Recipe
 from ssdbench.models.checkpoint import save_dit
 from ssdbench.models.dit import DiT
 from ssdbench.stages import Source, TrainSpec, load_spec
-from ssdbench.stages.objective import make_objective
+from ssdbench.stages.objective import make_objective, make_setup
 from ssdbench.suite.layers import DEFAULTS, REQUIRED
 from ssdbench.suite.schema import Pretrain, Run, Train
 from ssdbench.training.objectives import Batch
@@ -86,7 +86,7 @@ def test_what_a_method_declares_of_a_training_is_what_its_loss_does(
         return forward(self, x, t, cond)
 
     student = small_dit(1)
-    objective = make_objective(spec, student, tmp_path, "cpu")
+    objective = make_objective(spec, make_setup(spec, student, tmp_path, "cpu"))
     monkeypatch.setattr(DiT, "forward", counted)
     batch = Batch(torch.randn(4, 4, 4, 4), torch.tensor([0, 1, 2, 3]), 0, range(4))
     objective.loss(student, batch).backward()

@@ -14,7 +14,7 @@ from ssdbench.models.load import load_denoiser
 from ssdbench.models.vae import build_vae
 from ssdbench.models.word_text import write_text_encoder
 from ssdbench.stages import Runtime, Source, TrainSpec, train
-from ssdbench.stages.objective import make_objective
+from ssdbench.stages.objective import make_objective, make_setup
 from ssdbench.stages.train import Reconstruct
 
 from .conftest import DATA, SHAPE, Tiny
@@ -79,7 +79,7 @@ def test_the_projector_of_an_alignment() -> None:
     heads = []
     for seed in (3, 3 + LARGE):
         spec = TrainSpec(objective=ALIGN, shape=SHAPE, flow=1, seed=seed, **STILL)
-        objective = make_objective(spec, load_denoiser(None, SHAPE), None, "cpu", 12)
+        objective = make_objective(spec, make_setup(spec, load_denoiser(None, SHAPE), None, "cpu", 12))
         assert isinstance(objective, Aligned)
         heads.append(objective.projector.state_dict())
     assert all(not torch.equal(heads[0][name], heads[1][name]) for name in heads[0])

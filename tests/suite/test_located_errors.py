@@ -73,7 +73,48 @@ ROWS = {
     ),
     "words or indices": (
         "{variant: issd, train: {fuse: [1, x]}}",
-        "8:35: train.fuse: must be 'all', 'last' or a list of distinct whole numbers, not [1, 'x']",
+        "8:35: train.fuse: must be 'all', 'last', 'output', 'all+output' or a list of distinct whole numbers, not"
+        " [1, 'x']",
+    ),
+    "words or numbers": (
+        "{variant: ssd, train: {pair_weights: [1, -2]}}",
+        "8:42: train.pair_weights: must be 'uniform', 'step' or a list of positive numbers, not [1, -2]",
+    ),
+    "one weight too few": (
+        "{variant: issd, train: {pair_weights: [1, 2, 3]}}",
+        "8:43: train.pair_weights: has 3 numbers for 9 trained pairs",
+    ),
+    "everything anchored": (
+        "{variant: issd, train: {anchor: 1}}",
+        "8:37: train.anchor: must be below 1, not 1",
+    ),
+    "a checkpoint beyond the training": (
+        "{variant: issd, train: {steps: 20, checkpoints: [10, 30]}}",
+        "8:53: train.checkpoints: 30 is beyond the training's 20 steps",
+    ),
+    "a checkpoint beyond the last halving": (
+        "{variant: pd 20-10, train: {steps: 40, pd_steps: 20, checkpoints: [10, 30]}}",
+        "8:71: train.checkpoints: 30 is beyond the training's 20 steps",
+    ),
+    "a checkpoint given twice": (
+        "{variant: issd, train: {steps: 20, checkpoints: [10, 10]}}",
+        "8:53: train.checkpoints: must be distinct, and there are two of one",
+    ),
+    "a step that is not kept": (
+        "{variant: issd, at_step: 15, train: {steps: 2000, checkpoints: [10, 30]}}",
+        "8:30: at_step: must be one of train.checkpoints (10, 30) or 2,000, not 15",
+    ),
+    "a step of a training that keeps none": (
+        "{variant: issd, at_step: 15}",
+        "8:30: at_step: 15 is not kept: list it in train.checkpoints",
+    ),
+    "flips of what are no images": (
+        "{variant: issd, data: synthetic-20, train: {flip: true}}",
+        "8:55: train.flip: flips images before they are encoded, and 'synthetic-20' are latents",
+    ),
+    "the sigma of a flow": (
+        "{variant: continual, model: SiT-XL/2, grid: uniform, train: {vb_loss: true}}",
+        "8:75: train.vb_loss: trains the learned sigma of an eps model, and model 'SiT-XL/2' has none",
     ),
     "interval upside down": (
         "{variant: base, guidance: {interval: [0.7, 0.2]}}",

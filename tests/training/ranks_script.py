@@ -42,7 +42,7 @@ def objective(case: str) -> Objective:
         return Denoise(process, shared)
     if case == "align":
         torch.manual_seed(0)
-        return Aligned(process, shared, 1, projector(32, 6, 16))
+        return Aligned(Denoise(process, shared), 1, projector(32, 6, 16))
     if case == "following":
         return Following(process, frozen)
     if case == "issd":

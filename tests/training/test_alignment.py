@@ -24,7 +24,7 @@ def with_features(*shape: int) -> Batch:
 
 def aligned(layer: int = 0, coeff: float = 0.5) -> Aligned:
     torch.manual_seed(4)
-    return Aligned(FLOW, NO_DROP, layer, projector(SHAPE.width, 7, hidden=16), coeff)
+    return Aligned(Denoise(FLOW, NO_DROP), layer, projector(SHAPE.width, 7, hidden=16), coeff)
 
 
 def test_similarity_by_hand() -> None:

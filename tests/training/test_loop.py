@@ -1,3 +1,6 @@
+import contextlib
+import copy
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +13,7 @@ from ssdbench.errors import InputError, Interrupted, NotFinite
 from ssdbench.models.dit import DiT
 from ssdbench.models.shapes import DiTShape
 from ssdbench.training.fusion import block_points, fusing, recording
-from ssdbench.training.loop import CHECKPOINT, LOSSES, Optimisation, optimise
+from ssdbench.training.loop import CHECKPOINT, LOSSES, Optimisation, kept, optimise
 
 
 @dataclass
@@ -125,6 +128,53 @@ def test_rates() -> None:
     assert all(a >= b for a, b in zip(rates[3:], rates[4:], strict=False))
     assert rates[-1] < 2e-3
     assert Optimisation(steps=5, lr=3.0).rate(4) == 3.0
+
+
+def test_a_linear_decay_ends_at_a_hundredth() -> None:
+    settings = Optimisation(steps=13, lr=1.0, warmup=3, schedule="linear")
+    rates = [settings.rate(step) for step in range(13)]
+    assert rates[:3] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert rates[3:] == pytest.approx([1 - 0.99 * step / 10 for step in range(10)])
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_what_is_kept_after_a_step_is_a_training_of_so_many_steps(tmp_path: Path, ema: float) -> None:
+    """At a constant rate after the warm-up; interrupted before, at and after the steps that are kept."""
+    kept_at = (7, 12, 20)
+    plain = Optimisation(steps=30, lr=1e-2, ema=ema, warmup=3)
+    settings = dataclasses.replace(plain, checkpoints=kept_at)
+    for stop in (7, 9, None):
+        model, loss_at = problem()
+        with contextlib.suppress(Interrupted):
+            optimise(model, loss_at, settings, scratch=tmp_path, watch=Watcher(stop))
+    for step in kept_at:
+        short, loss_at = problem()
+        (tmp_path / str(step)).mkdir()
+        shorter = dataclasses.replace(plain, steps=step)
+        optimise(short, loss_at, shorter, scratch=tmp_path / str(step), watch=Watcher())
+        found = copy.deepcopy(model)
+        kept(tmp_path, found, step)
+        assert all(torch.equal(value, short.state_dict()[name]) for name, value in found.state_dict().items())
+    undisturbed, loss_at = problem()
+    (tmp_path / "plain").mkdir()
+    optimise(undisturbed, loss_at, plain, scratch=tmp_path / "plain", watch=Watcher())
+    assert torch.equal(model.weight, undisturbed.weight)  # keeping changes nothing
+
+
+def test_kept_weights_that_are_gone_are_made_again(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    settings = dataclasses.replace(SETTINGS, checkpoints=(5,))
+    model, loss_at = problem()
+    with pytest.raises(Interrupted):
+        optimise(model, loss_at, settings, scratch=tmp_path, watch=Watcher(9))
+    [path] = tmp_path.glob("step-5*")
+    content = path.read_bytes()
+    path.unlink()
+    model, loss_at = problem()
+    watch = Watcher()
+    optimise(model, loss_at, settings, scratch=tmp_path, watch=watch)
+    assert watch.done == list(range(1, 31))
+    assert "the weights after step 5 are gone, training starts anew" in capsys.readouterr().err
+    assert path.read_bytes() == content
 
 
 def test_fusion_points_outside_the_model() -> None:

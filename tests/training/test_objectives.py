@@ -9,8 +9,9 @@ from ssdbench.diffusion.process import Discrete, LinearFlow
 from ssdbench.diffusion.schedule import alphas_cumprod, midpoint_lambda
 from ssdbench.errors import InputError
 from ssdbench.methods.denoising_loss import Denoise
-from ssdbench.methods.ssd_loss import ExplicitSSD, ImplicitSSD
+from ssdbench.methods.ssd_loss import ExplicitSSD, HalfStep, ImplicitSSD, SelfStep
 from ssdbench.models.dit import DiT
+from ssdbench.models.shapes import OUTPUT
 from ssdbench.samplers.walks import timesteps
 from ssdbench.training.fusion import block_points, fusing, recording
 from ssdbench.training.objectives import Batch, Shared
@@ -165,6 +166,64 @@ def test_fused_layers_are_a_set(frozen: DiT, batch: Batch) -> None:
         for layers in ([0, 2], [2, 0])
     ]
     assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize(("layers", "w"), [([OUTPUT], 0.3), ([0, OUTPUT], 0.4)])
+def test_the_output_is_fused_as_eq_6_has_it_up_to_l_plus_1(
+    frozen: DiT, batch: Batch, layers: list[int], w: float
+) -> None:
+    """x of L + 1 is w times the frozen model's output at (x_s, s), and the rest the student's own at (x_t, t)."""
+    student = model(7)
+    s, t, _, x_s = drawn(batch, [3, 8])
+    inner = [layer for layer in layers if layer != OUTPUT]
+    with torch.no_grad():
+        with recording(block_points(frozen, inner)) as states:
+            at_s = frozen(x_s, s, batch.cond)
+        x_t = one_step(x_s, at_s[:, :4], s, t)
+        with fusing(block_points(student, inner), states, w):
+            own = student(x_t, t, batch.cond)
+        expected = F.mse_loss((w * at_s + (1 - w) * own)[:, :4], frozen(x_t, t, batch.cond)[:, :4])
+    found = ImplicitSSD(frozen, PROCESS, GRID, [3, 8], NO_DROP, layers, w).loss(student, batch)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_step_weights_are_those_of_eq_8(frozen: DiT) -> None:
+    """x_t = alpha_t / alpha_s x_s - w_t eps: for eps alpha_t / alpha_s sigma_s - sigma_t, for v t - s."""
+    explicit = ExplicitSSD(frozen, PROCESS, GRID, [1, 4, 9], NO_DROP, 0.5, weights="step")
+    expected = []
+    for i in (1, 4, 9):
+        a_s, a_t = float(ALPHAS[GRID[i]]), float(ALPHAS[GRID[i - 1]])
+        expected.append((a_t / a_s * (1 - a_s)) ** 0.5 - (1 - a_t) ** 0.5)
+    mean = sum(expected) / 3
+    assert explicit.weight.tolist() == pytest.approx([w / mean for w in expected], rel=1e-9)
+    assert all(w > 0 for w in expected)
+    flow = LinearFlow(0)
+    uneven = ImplicitSSD(frozen, flow, [0.9, 0.6, 0.5, 0.1], [1, 2, 3], NO_DROP, [0], 0.3, weights="step")
+    assert uneven.weight.tolist() == pytest.approx([3 * 0.3 / 0.8, 3 * 0.1 / 0.8, 3 * 0.4 / 0.8])
+
+
+@pytest.mark.parametrize("kind", ["ssd", "issd", "half-step"])
+def test_a_pairs_loss_is_multiplied_by_its_weight(frozen: DiT, batch: Batch, kind: str) -> None:
+    pairs, weights = [2, 5, 9], [0.5, 3.0, 7.0]
+
+    def objective(given: list[float] | None, pairs: list[int] = pairs) -> SelfStep:
+        common = (frozen, PROCESS, GRID, pairs, NO_DROP)
+        if kind == "half-step":
+            return HalfStep(*common, weights=given)
+        return (
+            ExplicitSSD(*common, 0.5, weights=given)
+            if kind == "ssd"
+            else ImplicitSSD(*common, [1], 0.3, weights=given)
+        )
+
+    student = model(7)
+    which = noise.integers(3, 3, "train/pair", batch.positions)
+    assert len(set(which.tolist())) > 1
+    alone = [objective(None).loss(student, batch.rows([i])) for i in range(6)]
+    expected = sum(weights[k] * loss for k, loss in zip(which.tolist(), alone, strict=True)) / 6
+    torch.testing.assert_close(objective(weights).loss(student, batch), expected, rtol=1e-4, atol=1e-6)
+    with pytest.raises(InputError, match="2 weights: expected 3, one for each trained pair"):
+        objective([1.0, 2.0])
 
 
 def test_loss_channels_and_shared_timesteps(frozen: DiT, batch: Batch) -> None:

@@ -129,7 +129,7 @@ class RunResult:
             raise UsageError(f"{describe(self.run)}: scores images of the data set, so there is no model")
         inputs = self._inputs(spec, "model", "text")
         conditions = open_conditions(spec.sampling.shape, inputs)
-        place = model_place(spec.sampling.weights, inputs)
+        place = model_place(spec.sampling.weights, inputs, step=spec.sampling.step)
         return (
             load_denoiser(place, spec.sampling.shape, conditions.null).eval().requires_grad_(False).to(device)
         )
@@ -150,13 +150,15 @@ class RunResult:
         return open_autoencoder(vae_folder(spec.vae, self._inputs(spec, "vae")), device)
 
     def _sampled(self) -> SampleSpec:
-        """The first of the run's sample stages; all have one model."""
+        """The first of the sample stages that are scored; others of the run may sample the base model."""
         from ssdbench.stages import SampleSpec
 
         if self.target is None:
             raise UsageError(f"{describe(self.run)}: cannot run here: {self.reason}")
-        specs = (self.graph.nodes[key].spec for key in self.graph.chain(self.target))
-        return next(spec for spec in specs if isinstance(spec, SampleSpec))
+        roles = self.graph.nodes[self.target].inputs
+        spec = self.graph.nodes[roles[min(role for role in roles if role.startswith("samples/"))]].spec
+        assert isinstance(spec, SampleSpec)
+        return spec
 
     def _inputs(self, spec: SampleSpec, *roles: str) -> dict[str, Path]:
         """Where the artifacts of some inputs of a stage lie, once their files were compared with what was committed."""

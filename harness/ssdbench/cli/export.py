@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -54,6 +54,7 @@ def export(
     from ssdbench.api.lookup import find_record
     from ssdbench.cli.common import open_store
     from ssdbench.errors import UsageError
+    from ssdbench.stages.sample import model_folder
 
     store = open_store(results)
     record = find_record(store, run)
@@ -62,7 +63,10 @@ def export(
     if problems:
         raise UsageError(f"the weights of {run} are damaged: {'; '.join(problems)}")
     source = store.directory(key)
-    copy_whole(source / "model" if (source / "model").is_dir() else source, output, dtype and dtype.value)
+    step, manifest = record.run.get("at_step") if part is Part.model else None, store.manifest(key)
+    kept = step if manifest is not None and manifest.spec.get("steps") != step else None
+    source = model_folder(source, cast("int | None", kept)) if (source / "model").is_dir() else source
+    copy_whole(source, output, dtype and dtype.value)
     typer.echo(output)
 
 
@@ -75,17 +79,22 @@ def trained(record: Record, store: Store, part: str) -> str:
     """
     from ssdbench.errors import UsageError
 
-    sampled = {key: stage for key, stage in record.stages.items() if stage.kind == "sample"}
-    for key, stage in sampled.items():
+    def inputs(key: str) -> dict[str, str]:
         manifest = store.manifest(key)
         # A record of an early version does not name its stages' inputs.
         own = {role: consumed.key for role, consumed in manifest.inputs.items()} if manifest else {}
-        found = (stage.inputs or own).get(part)
-        if found is not None:
-            break
-    else:
-        if not sampled:
-            raise UsageError("the record does not know its samples: it was written after they were dropped")
+        return (record.stages[key].inputs or own) if key in record.stages else own
+
+    # Other samples than those that are scored may be the base model's, as synthetic data are.
+    scored = [
+        key
+        for role, key in inputs(record.key).items()
+        if role.startswith("samples/") and key in record.stages
+    ]
+    if not scored:
+        raise UsageError("the record does not know its samples: it was written after they were dropped")
+    found = next((roles[part] for roles in map(inputs, scored) if part in roles), None)
+    if found is None:
         raise UsageError(f"this run trained no {part}: it samples with the weights that its model comes with")
     if store.manifest(found) is None:
         raise UsageError(f"the weights ({found[:12]}) are no longer in {store.name}; run the suite again")

@@ -10,9 +10,10 @@ _BODY = "ssdbench.methods.denoising_loss:build"
 
 
 class Denoise(ObjectiveSpec):
-    """Eq. 3."""
+    """Eq. 3, and with ``vb_loss`` the variational bound of the learned sigma."""
 
     kind: Literal["denoise"]
+    vb_loss: bool = False
 
 
 class Align(ObjectiveSpec):
@@ -21,17 +22,22 @@ class Align(ObjectiveSpec):
     FEATURES: ClassVar[bool] = True
 
     kind: Literal["align"]
+    vb_loss: bool = False
     layer: int
     coeff: float
     width: int = 2048
 
 
+def _denoising(recipe: Recipe) -> Denoise:
+    return Denoise(kind="denoise", vb_loss=recipe.train.vb_loss)
+
+
 def _pretraining(recipe: Recipe) -> ObjectiveSpec:
     train = recipe.train
     if train.align is None:
-        return Denoise(kind="denoise")
+        return _denoising(recipe)
     layer = recipe.shape.depth // 3 if train.align_layer is None else train.align_layer
-    return Align(kind="align", layer=layer, coeff=train.align, width=train.align_width)
+    return Align(kind="align", vb_loss=train.vb_loss, layer=layer, coeff=train.align, width=train.align_width)
 
 
 CONTINUAL = Method(
@@ -39,8 +45,9 @@ CONTINUAL = Method(
     help="the pretraining objective for as many steps",
     cite="Eq. 3",
     body=_BODY,
+    reads=("train.vb_loss",),
     specs=(Denoise,),
-    objective=lambda recipe: Denoise(kind="denoise"),
+    objective=_denoising,
 )
 
 PRETRAIN = Method(
@@ -50,7 +57,14 @@ PRETRAIN = Method(
     body=_BODY,
     starts="nothing",
     autoencoder=True,
-    reads=("train.align", "train.align_layer", "train.align_width", "pretrain", "autoencoder"),
+    reads=(
+        "train.vb_loss",
+        "train.align",
+        "train.align_layer",
+        "train.align_width",
+        "pretrain",
+        "autoencoder",
+    ),
     specs=(Denoise, Align),
     objective=_pretraining,
 )

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, Field
 
 from ssdbench.declaration import Declaration
-from ssdbench.models.shapes import Shape
+from ssdbench.models.shapes import OUTPUT, Shape
+from ssdbench.samplers.sampler import Pairs
 from ssdbench.setting import JSON, Setting, Source
 
 if TYPE_CHECKING:
@@ -27,13 +28,15 @@ SETTINGS = "train.settings"
 class ObjectiveSpec(Setting):
     """What a training minimises, as the ``train`` stage's key holds it. Subclasses narrow ``kind`` to their own.
 
-    ``own_grid`` is the code of a grid of the user's own, where it is trained on one.
+    ``own_grid`` is the code of a grid of the user's own, where it is trained on one. ``anchor`` is the share of each
+    batch that keeps the student at the grid's untrained timesteps; see :class:`ssdbench.training.anchor.Anchored`.
     """
 
     FEATURES: ClassVar[bool] = False  # whether it reads the feature network's features of the training images
 
     kind: str
     own_grid: Source | None = None
+    anchor: float = 0.0
 
     @classmethod
     def kinds(cls) -> tuple[str, ...]:
@@ -115,16 +118,16 @@ class Recipe:
     @property
     def pairs(self) -> tuple[int, ...]:
         """Indices i of the trained pairs (g[i], g[i-1])."""
-        return trained_pairs(self.train, self.nfe)
+        return trained_pairs(self.train.pairs, self.nfe)
 
 
-def trained_pairs(train: Train, nfe: int) -> tuple[int, ...]:
+def trained_pairs(pairs: Pairs, nfe: int) -> tuple[int, ...]:
     """Indices i of the pairs (g[i], g[i-1]) of a grid of ``nfe`` timesteps that ``train.pairs`` names."""
-    if train.pairs == "all":
+    if pairs == "all":
         return tuple(range(1, nfe))
-    if train.pairs == "skip_last":
+    if pairs == "skip_last":
         return tuple(range(2, nfe))
-    return tuple(sorted(train.pairs))
+    return tuple(sorted(map(int, pairs)))
 
 
 def plain(recipe: Recipe) -> ObjectiveSpec:
@@ -165,16 +168,23 @@ class Trained:
             return ""
         share = 1.0 - (1.0 - self.w) ** len(self.layers)
         noun = "layer" if len(self.layers) == 1 else "layers"
-        return f"w = {self.w:.3g} at fused {noun} {', '.join(map(str, self.layers))} (share W = {share:.3g})"
+        layers = ", ".join("output" if layer == OUTPUT else str(layer) for layer in self.layers)
+        return f"w = {self.w:.3g} at fused {noun} {layers} (share W = {share:.3g})"
 
     @property
     def pairs(self) -> str:
-        """Which pairs are trained, and on which grid if that is not the run's."""
+        """Which pairs are trained, and what of it is not as usual: their weights, the anchor, another grid."""
         train = self.train
-        pairs = train.pairs if isinstance(train.pairs, str) else f"{list(train.pairs)}"
-        return (
-            f"{pairs}, distilled on the grid of {train.nfe} evaluations" if train.nfe is not None else pairs
+        pairs, weights = (
+            given if isinstance(given, str) else f"{list(given)}"
+            for given in (train.pairs, train.pair_weights)
         )
+        further = {
+            f"weights {weights}": weights != "uniform",
+            f"anchor {train.anchor:g}": train.anchor,
+            f"distilled on the grid of {train.nfe} evaluations": train.nfe is not None,
+        }
+        return ", ".join([pairs, *(text for text, said in further.items() if said)])
 
 
 def settings_note(method: Method, trained: Trained) -> str | None:

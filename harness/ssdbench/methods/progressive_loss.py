@@ -93,8 +93,7 @@ class ProgressiveDistillation(SelfStep):
             eps_s = self.teacher(x_s, at_s, cond)
             eps_m = self.teacher(self.process.step(x_s, eps_s, s, m), model_time(m, x_s), cond)
             target = eps_m + per_sample(self.first_share[which], x_s) * (eps_s - eps_m)
-        weight = None if self.weight is None else self.weight[which]
-        return self.shared.distance(student(x_s, at_s, cond), target, x_s.shape[1], weight)
+        return self.distance(student(x_s, at_s, cond), target, which, x_s.shape[1])
 
     def _weight(self, weighting: Weighting) -> Tensor:
         """Of each step, the weight of the squared distance of predictions; float64."""

@@ -12,7 +12,7 @@ from ssdbench.errors import InputError
 from ssdbench.methods.method import ObjectiveSpec, OnGrid, Plain
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.shapes import Shape
-from ssdbench.samplers.grids import UNIFORM
+from ssdbench.samplers.grids import EVEN, UNIFORM
 from ssdbench.samplers.walks import end_of, flow_times, walked
 from ssdbench.training.objectives import Shared
 
@@ -30,6 +30,7 @@ class Setup:
         device: such as ``cpu`` or ``cuda:0``.
         load: reads the model that the training starts from once more.
         features: width of the features of a batch; 0 where it has none.
+        starts_from_model: whether there is a model that the training starts from.
     """
 
     spec: ObjectiveSpec
@@ -40,6 +41,7 @@ class Setup:
     device: str
     load: Callable[[], Conditional]
     features: int = 0
+    starts_from_model: bool = True
 
     @property
     def shape(self) -> Shape:
@@ -61,12 +63,7 @@ class Setup:
 
         Timesteps are ints, a flow's times floats.
         """
-        grid, nfe, _ = self._grid
-        if not isinstance(self.process, LinearFlow):
-            return self.path
-        if grid == UNIFORM.name:
-            return self.path[1:]
-        return flow_times(grid, nfe, self.process.noise_at)[-2::-1]
+        return self._times(*self._grid)
 
     @cached_property
     def path(self) -> Sequence[float]:
@@ -75,6 +72,19 @@ class Setup:
         if isinstance(self.process, LinearFlow):
             return self.process.times(nfe)
         return walked(grid, nfe, halvings, self.shape.pipeline)
+
+    @cached_property
+    def sampled_times(self) -> Sequence[float]:
+        """Where the result is evaluated on the grid that it is for, the cleanest first; of one for every grid, 10."""
+        flow = isinstance(self.process, LinearFlow)
+        return self._times(*(self.spec.result() or (UNIFORM.name if flow else EVEN.name, 10, 0)))
+
+    def _times(self, grid: str, nfe: int, halvings: int) -> Sequence[float]:
+        if not isinstance(self.process, LinearFlow):
+            return walked(grid, nfe, halvings, self.shape.pipeline)
+        if grid == UNIFORM.name:
+            return self.process.times(nfe)[1:]
+        return flow_times(grid, nfe, self.process.noise_at)[-2::-1]
 
     @property
     def end(self) -> float:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from ssdbench.methods.method import Method, OnGrid, Recipe, Trained
+from ssdbench.models.shapes import OUTPUT
 
 if TYPE_CHECKING:
     from ssdbench.suite.schema import Train
 
 _BODY = "ssdbench.methods.ssd_loss:build"
+_READS = ("train.pairs", "train.pair_weights", "train.anchor", "train.nfe", "train.teacher_guidance")
 
 DEFAULT_SHARE = 1 / 3
 """The share of a fused pass that comes from the noisier step, where a run gives neither lambda nor share."""
@@ -25,15 +27,19 @@ class SelfStep(OnGrid):
     #: issd: the blocks whose outputs are fused, and the weight of the states from s
     layers: tuple[int, ...] = ()
     w: float = 0.0
+    #: what the pairs' losses are multiplied by; None: nothing
+    weights: tuple[float, ...] | Literal["step"] | None = None
 
 
 def fused_layers(train: Train, depth: int) -> tuple[int, ...]:
-    """The blocks whose outputs are fused, as indices."""
-    if train.fuse == "all":
-        return tuple(range(depth))
-    if train.fuse == "last":
-        return (depth - 1,)
-    return tuple(sorted(train.fuse))
+    """What is fused, in the order in which it is computed: blocks by their indices, and the model's output."""
+    words = {
+        "all": tuple(range(depth)),
+        "last": (depth - 1,),
+        "output": (OUTPUT,),
+        "all+output": (*range(depth), OUTPUT),
+    }
+    return words[train.fuse] if isinstance(train.fuse, str) else tuple(sorted(train.fuse))
 
 
 def fusion_weight(train: Train, layers: int) -> float:
@@ -60,6 +66,7 @@ def _explicit(recipe: Recipe, lam: float | None) -> SelfStep:
         pairs=recipe.pairs,
         lam="eq12" if lam is None else lam,
         teacher_guidance=recipe.train.teacher_guidance,
+        weights=None if recipe.train.pair_weights == "uniform" else recipe.train.pair_weights,
     )
 
 
@@ -119,7 +126,7 @@ SSD = Method(
     cite="Eq. 5; without a lambda Eq. 12's: the paper's SSD rows are its Eq. 12 rows",
     body=_BODY,
     trained_on="pairs",
-    reads=("train.lambda", "train.pairs", "train.nfe", "train.teacher_guidance"),
+    reads=("train.lambda", *_READS),
     frozen_forwards=2,
     specs=(SelfStep,),
     objective=lambda recipe: _explicit(recipe, recipe.train.lambda_),
@@ -134,7 +141,7 @@ SSD_EQ10 = Method(
     cite="Eq. 10, Sec. 3.4",
     body=_BODY,
     trained_on="pairs",
-    reads=("train.pairs", "train.nfe", "train.teacher_guidance"),
+    reads=_READS,
     frozen_forwards=2,
     specs=(SelfStep,),
     objective=lambda recipe: _explicit(recipe, 1.0),
@@ -148,7 +155,7 @@ SSD_EQ12 = Method(
     cite="Eq. 12",
     body=_BODY,
     trained_on="pairs",
-    reads=("train.pairs", "train.nfe", "train.teacher_guidance"),
+    reads=_READS,
     frozen_forwards=2,
     specs=(SelfStep,),
     objective=lambda recipe: _explicit(recipe, None),
@@ -163,7 +170,7 @@ SSD_HALF_STEP = Method(
     cite="Eq. 9 and 10",
     body=_BODY,
     trained_on="pairs",
-    reads=("train.pairs", "train.nfe", "train.teacher_guidance"),
+    reads=_READS,
     frozen_forwards=2,
     specs=(SelfStep,),
     objective=_half_step,
@@ -180,15 +187,7 @@ ISSD = Method(
     trained_on="pairs",
     trained_end="t",
     fusion=True,
-    reads=(
-        "train.lambda",
-        "train.share",
-        "train.lambda_weights",
-        "train.fuse",
-        "train.pairs",
-        "train.nfe",
-        "train.teacher_guidance",
-    ),
+    reads=("train.lambda", "train.share", "train.lambda_weights", "train.fuse", *_READS),
     frozen_forwards=2,
     specs=(SelfStep,),
     objective=_implicit,

@@ -6,6 +6,7 @@ In names and equations eps stands for the prediction, which for a flow is v; see
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -26,11 +27,22 @@ def build(setup: Setup) -> SelfStep:
     spec = setup.spec
     assert isinstance(spec, ssd.SelfStep)
     common = (setup.frozen, setup.process, setup.times, spec.pairs, setup.shared)
+    further = (spec.teacher_guidance, spec.weights)
     if spec.kind == "half-step":
-        return HalfStep(*common, spec.teacher_guidance)
+        return HalfStep(*common, *further)
     if spec.kind == "issd":
-        return ImplicitSSD(*common, spec.layers, spec.w, spec.teacher_guidance)
-    return ExplicitSSD(*common, None if spec.lam == "eq12" else spec.lam, spec.teacher_guidance)
+        return ImplicitSSD(*common, spec.layers, spec.w, *further)
+    return ExplicitSSD(*common, None if spec.lam == "eq12" else spec.lam, *further)
+
+
+def step_weights(process: Process, s: Tensor, t: Tensor) -> Tensor:
+    """w_t of Eq. 8 to 10 of each step from ``s`` to ``t``, float64 (P,), scaled to a mean of 1.
+
+    It is what the prediction moves x by: for eps alpha_t / alpha_s sigma_s - sigma_t, for v the length of the step.
+    """
+    nothing = torch.zeros(len(s), 1, 1, 1, dtype=torch.float64)
+    moved = process.step(nothing, torch.ones_like(nothing), s, t).abs().flatten()
+    return moved / moved.mean()
 
 
 class SelfStep(Objective):
@@ -43,9 +55,12 @@ class SelfStep(Objective):
         pairs: indices i of the trained pairs (s, t) = (g[i], g[i-1]).
         shared: the open settings.
         teacher_guidance: guidance scale of the frozen model; 1 is off.
+        weights: what each pair's loss is multiplied by: one number a pair, in the order of ``pairs``; ``step``: by w_t
+            of Eq. 10, see :func:`step_weights`; None: by 1.
 
     Raises:
-        InputError: no pairs, an index that is none of a pair, or times that do not get noisier.
+        InputError: no pairs, an index that is none of a pair, times that do not get noisier, or another number of
+            weights than of pairs.
     """
 
     def __init__(
@@ -56,6 +71,7 @@ class SelfStep(Objective):
         pairs: Sequence[int],
         shared: Shared,
         teacher_guidance: float = 1.0,
+        weights: Sequence[float] | Literal["step"] | None = None,
     ) -> None:
         if not pairs or not all(1 <= i < len(times) for i in pairs):
             raise InputError(
@@ -70,6 +86,22 @@ class SelfStep(Objective):
             raise InputError(
                 f"times {list(times)}: expected the cleanest first, each noisier than the one before"
             )
+        self.weight: Tensor | None = None  # of each pair, float64
+        if weights == "step":
+            self.weight = step_weights(process, self.s, self.t)
+        elif weights is not None:
+            self.weight = torch.tensor(weights, dtype=torch.float64)
+            if len(weights) != len(pairs):
+                raise InputError(f"{len(weights)} weights: expected {len(pairs)}, one for each trained pair")
+
+    def trained_times(self) -> Tensor:
+        """The noisier time of each pair."""
+        return self.s
+
+    def distance(self, prediction: Tensor, target: Tensor, which: Tensor, channels: int) -> Tensor:
+        """Mean squared error of the first ``channels``, or as the open settings say, weighted by the pairs."""
+        weight = None if self.weight is None else self.weight[which]
+        return self.shared.distance(prediction, target, channels, weight)
 
     def draw(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """(which pair, s, t, x_s, cond) for each sample; x_s is the data noised to s."""
@@ -104,8 +136,9 @@ class ExplicitSSD(SelfStep):
         shared: Shared,
         lam: float | None,
         teacher_guidance: float = 1.0,
+        weights: Sequence[float] | Literal["step"] | None = None,
     ) -> None:
-        super().__init__(frozen, process, times, pairs, shared, teacher_guidance)
+        super().__init__(frozen, process, times, pairs, shared, teacher_guidance, weights)
         if lam is None:
             u = torch.tensor(self.midpoints(), dtype=torch.float64)
             self.lam = (u - self.s) / (self.t - self.s)
@@ -120,7 +153,7 @@ class ExplicitSSD(SelfStep):
             eps_s = self.teacher(x_s, at_s, cond)
             eps_t = self.teacher(self.process.step(x_s, eps_s, s, t), model_time(t, x_s), cond)
             target = eps_s + per_sample(self.lam[which], x_s) * (eps_t - eps_s)
-        return self.shared.distance(student(x_s, at_s, cond), target, x_s.shape[1])
+        return self.distance(student(x_s, at_s, cond), target, which, x_s.shape[1])
 
 
 class HalfStep(SelfStep):
@@ -138,8 +171,9 @@ class HalfStep(SelfStep):
         pairs: Sequence[int],
         shared: Shared,
         teacher_guidance: float = 1.0,
+        weights: Sequence[float] | Literal["step"] | None = None,
     ) -> None:
-        super().__init__(frozen, process, times, pairs, shared, teacher_guidance)
+        super().__init__(frozen, process, times, pairs, shared, teacher_guidance, weights)
         self.u = torch.tensor(self.midpoints(), dtype=torch.float64)
 
     def loss(self, student: Conditional, batch: Batch) -> Tensor:
@@ -149,7 +183,7 @@ class HalfStep(SelfStep):
         with torch.no_grad():
             x_u = self.process.step(x_s, self.teacher(x_s, at_s, cond), s, u)
             target = self.teacher(x_u, model_time(u, x_s), cond)
-        return self.shared.distance(student(x_s, at_s, cond), target, x_s.shape[1])
+        return self.distance(student(x_s, at_s, cond), target, which, x_s.shape[1])
 
 
 class ImplicitSSD(SelfStep):
@@ -169,13 +203,18 @@ class ImplicitSSD(SelfStep):
         layers: Sequence[int],
         w: float,
         teacher_guidance: float = 1.0,
+        weights: Sequence[float] | Literal["step"] | None = None,
     ) -> None:
-        super().__init__(frozen, process, times, pairs, shared, teacher_guidance)
-        self.layers, self.w = sorted(layers), w  # states are recorded in the order in which the blocks run
+        super().__init__(frozen, process, times, pairs, shared, teacher_guidance, weights)
+        self.layers, self.w = layers, w
+
+    def trained_times(self) -> Tensor:
+        """The cleaner time of each pair: there the student predicts."""
+        return self.t
 
     def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """Mean squared distance of the fused student at (x_t, t) from the frozen model there."""
-        _, s, t, x_s, cond = self.draw(batch)
+        which, s, t, x_s, cond = self.draw(batch)
         with torch.no_grad():
             with recording(block_points(self.frozen, self.layers)) as recorded:
                 eps_s = self.teacher(x_s, model_time(s, x_s), cond)
@@ -185,4 +224,4 @@ class ImplicitSSD(SelfStep):
             target = self.teacher(x_t, at_t, cond)
         with fusing(block_points(student, self.layers), states, self.w):
             prediction = student(x_t, at_t, cond)
-        return self.shared.distance(prediction, target, x_s.shape[1])
+        return self.distance(prediction, target, which, x_s.shape[1])

@@ -8,6 +8,9 @@ from typing import ClassVar, Literal
 from ssdbench.diffusion.scheduler import DIT, Schedule
 from ssdbench.models.unet_shape import UNetShape
 
+OUTPUT = -1
+"""Among the layers of a model, its output: Eq. 6's x of layer L + 1, where blocks have the indices 0 to L - 1."""
+
 FREQUENCIES = 256
 """Size of DiT's sinusoidal timestep embedding."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ssdbench.errors import InputError
 from ssdbench.metrics.catalog import standard
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.plan.graph import Graph
@@ -186,16 +187,32 @@ class Chain:
         if frozen is None:
             return sampling(run, needs.shape, model.source, flow=needs.facts.flow, own_grid=needs.grid)
         done, flow = halved_by(needs.variant.steps), needs.facts.flow
-        return sampling(run, needs.shape, model.source, needs.sampler, done, flow, frozen.source, needs.grid)
+        how = sampling(run, needs.shape, model.source, needs.sampler, done, flow, frozen.source, needs.grid)
+        return how.model_copy(update={"step": self._step(model)})
+
+    def _step(self, model: _Weights) -> int | None:
+        """After which step of its training a model is sampled; None: after the last, or it was not trained here."""
+        step = self.run.at_step
+        if step is None or model.key is None:
+            return None
+        training = self.graph.nodes[model.key].spec
+        assert isinstance(training, TrainSpec)
+        if step not in (*training.checkpoints, training.steps):
+            raise InputError(
+                f"at_step: must be one of train.checkpoints or the last step, {training.steps:,}, not {step:,}"
+            )
+        return None if step == training.steps else step
 
     def _model(self, vae: _Weights) -> tuple[_Weights, _Weights]:
         """The denoiser after all steps of the variant, and before the last of them."""
         model, done = self._pretrained(vae), Halved()
         before = model
-        for step in self.needs.variant.added:
-            for teacher in step.teachers or (None,):
-                before, model = model, self._train(step, model, vae, done, teacher)
-                done = done if teacher is None else done.then(teacher)
+        trainings = [
+            (step, teacher) for step in self.needs.variant.added for teacher in step.teachers or (None,)
+        ]
+        for left, (step, teacher) in zip(reversed(range(len(trainings))), trainings, strict=True):
+            before, model = model, self._train(step, model, vae, done, teacher, last=not left)
+            done = done if teacher is None else done.then(teacher)
         return model, before
 
     def _latents(self, vae: _Weights) -> dict[str, str]:
@@ -211,7 +228,10 @@ class Chain:
             images=self.needs.data.images,
             vae=vae.source,
         )
-        return {"data": self.graph.add(latents)}
+        stages = {"data": latents}
+        if self.run.train.flip:  # latents of flipped images are no flipped latents
+            stages["flipped"] = latents.model_copy(update={"flip": True})
+        return {role: self.graph.add(stage) for role, stage in stages.items()}
 
     def _texts(self, captions: Data | None) -> dict[str, str]:
         """The embedded captions as an input, of a model that takes texts."""
@@ -253,7 +273,8 @@ class Chain:
         model, variant = _Weights(source=self.needs.weights), self.needs.variant
         if not variant.from_nothing:
             return model
-        return self._train(variant.steps[0], model, vae, Halved(), pretrain=self.run.pretrain)
+        alone = variant.pretrains_alone
+        return self._train(variant.steps[0], model, vae, Halved(), pretrain=self.run.pretrain, last=alone)
 
     def _train(
         self,
@@ -263,17 +284,24 @@ class Chain:
         done: Halved,
         teacher: int | None = None,
         pretrain: Pretrain | None = None,
+        last: bool = False,
     ) -> _Weights:
+        """Add one training; the ``last`` of a variant keeps its weights after the checkpoints too."""
         train, needs, seed = self.run.train, self.needs, self.run.seed
         settings = {name: getattr(train, name) for name in _SETTINGS} | dict(step.method.pace(train))
         if pretrain is not None:
             settings |= pretrain.model_dump(exclude={"seed"})
             seed = seed if pretrain.seed is None else pretrain.seed
+        kept, steps = train.checkpoints if last else (), settings["steps"]
+        if kept and max(kept) > steps:
+            raise InputError(f"train.checkpoints: {max(kept):,} is beyond the {steps:,} steps of '{step}'")
+        settings["checkpoints"] = tuple(sorted(set(kept) - {steps}))
         source = needs.methods.get(step.kind)
         told = recipe(self.run, step, needs.shape, done, needs.facts.flow, teacher, source)
         objective = step.method.objective(told)
-        if objective.result() is not None:
-            objective = objective.model_copy(update={"own_grid": needs.grid})
+        own_grid = None if objective.result() is None else needs.grid
+        anchor = train.anchor if step.method.trained_on == "pairs" else 0.0
+        objective = objective.model_copy(update={"own_grid": own_grid, "anchor": anchor})
         roles = {}
         if objective.FEATURES:
             assert needs.data is not None

@@ -114,7 +114,7 @@ def sampling(
         weights=weights,
         own=own,
         own_grid=own_grid,
-        pairs=trained_pairs(run.train, visited) if teacher else (),
+        pairs=trained_pairs(run.train.pairs, visited) if teacher else (),
         lam=lam if teacher else None,
     )
     times = student_times(run, how)
@@ -131,10 +131,10 @@ def student_times(run: ResolvedRun, how: Sampling) -> tuple[float, ...] | None:
     if run.student_at == "all" or method.trained_on != "pairs":
         return None
     times = how.evaluated
-    found = tuple(times[i] for i in method.trained_at(trained_pairs(run.train, len(times))))
+    found = tuple(times[i] for i in method.trained_at(trained_pairs(run.train.pairs, len(times))))
     return None if len(found) == len(times) else found
 
 
 def _fused(run: ResolvedRun, layers: tuple[int, ...], visited: int, frozen: Source | None) -> Fused:
     weight = fusion_weight(run.train, len(layers))
-    return Fused(layers=layers, w=weight, pairs=trained_pairs(run.train, visited), frozen=frozen)
+    return Fused(layers=layers, w=weight, pairs=trained_pairs(run.train.pairs, visited), frozen=frozen)

@@ -48,7 +48,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class _Axis:
-    """A setting that curves run along, by its dotted name.
+    """Settings that curves run along, by their dotted names.
 
     ``place`` is None of a row that is off the axis. ``levels``: rows of the base model are drawn as levels. ``labels``:
     rows' labels name places on the axis, not curves.
@@ -56,7 +56,7 @@ class _Axis:
 
     title: str
     name: str
-    setting: str
+    settings: tuple[str, ...]
     place: Callable[[Row], float | None]
     log: bool = False
     levels: bool = True
@@ -75,22 +75,22 @@ def _single_pair(row: Row) -> float | None:
 
 
 def _trained_steps(row: Row) -> float | None:
-    return None if _untrained(row.run) else float(row.run.train.steps)
+    return None if _untrained(row.run) else float(row.run.at_step or row.run.train.steps)
 
 
 _NFE = _Axis(
     "Quality and function evaluations",
     "NFE",
-    "nfe",
+    ("nfe",),
     lambda row: float(row.run.nfe) if row.run.nfe and variant_of(row.run.variant).sampled else None,
     log=True,
     levels=False,
 )
 _AXES = (
     _NFE,
-    _Axis("One step distilled", "trained pair i", "train.pairs", _single_pair, labels=True),
-    _Axis("In training", "optimisation steps", "train.steps", _trained_steps, log=True),
-    _Axis("Mixing weight", "λ", "train.lambda", lambda row: row.run.train.lambda_),
+    _Axis("One step distilled", "trained pair i", ("train.pairs",), _single_pair, labels=True),
+    _Axis("In training", "optimisation steps", ("train.steps", "at_step"), _trained_steps, log=True),
+    _Axis("Mixing weight", "λ", ("train.lambda",), lambda row: row.run.train.lambda_),
 )
 
 
@@ -114,7 +114,7 @@ def charts(rows: Sequence[Row]) -> list[Chart]:
 
 def _chart(axis: _Axis, rows: Sequence[Row]) -> Chart | None:
     group = rows[0].run.group
-    dropped = {axis.setting}
+    dropped = {*axis.settings}
     curves = _curves(axis, rows, dropped)
     if group is not None and axis is _NFE:
         # Under a heading a method may have a lambda of its own at each NFE, and is one curve.
@@ -161,7 +161,7 @@ def _rest(run: ResolvedRun, dropped: set[str]) -> str:
     settings = settings_of(run)
     if _untrained(run):
         settings = {name: value for name, value in settings.items() if not name.startswith("train.")}
-    if _NFE.setting in dropped:  # each model of a chain of halvings has its own NFE
+    if {*_NFE.settings} & dropped:  # each model of a chain of halvings has its own NFE
         settings["variant"] = variant_of(run.variant).without_counts()
     return json.dumps({name: value for name, value in settings.items() if name not in dropped})
 

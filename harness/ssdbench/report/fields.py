@@ -65,16 +65,25 @@ def rank(run: ResolvedRun) -> tuple[int, int]:
 
 
 def training_steps(run: ResolvedRun) -> int:
-    """Return the optimisation steps that the variant's own stages take; 0 for a base.
+    """Return the optimisation steps that the variant's own stages take up to what is sampled; 0 for a base.
 
     Each halving of progressive distillation is a stage of its own. Pretraining with a recipe of its own, which what is
     trained on top of it shares, counts for itself alone.
     """
     train, variant = run.train, variant_of(run.variant)
     if run.pretrain is not None and variant.pretrains_alone:
-        return run.pretrain.steps
+        return run.at_step or run.pretrain.steps
     counted = variant.steps if run.pretrain is None else variant.added
-    return sum(step.trainings * int(step.method.pace(train).get("steps", train.steps)) for step in counted)
+    whole = sum(step.trainings * int(step.method.pace(train).get("steps", train.steps)) for step in counted)
+    return whole if run.at_step is None or not whole else whole - last_steps(run) + run.at_step
+
+
+def last_steps(run: ResolvedRun) -> int:
+    """Return the optimisation steps of the variant's last training."""
+    variant = variant_of(run.variant)
+    if run.pretrain is not None and variant.pretrains_alone:
+        return run.pretrain.steps
+    return int(variant.methods[-1].pace(run.train).get("steps", run.train.steps))
 
 
 def steps_text(count: int) -> str:

@@ -9,7 +9,7 @@ from ssdbench.layouts import FIGURES
 from ssdbench.methods import Trained
 from ssdbench.metrics.networks import INCEPTION, says_fid
 from ssdbench.report.columns import columns_of
-from ssdbench.report.fields import grid_label, steps_text
+from ssdbench.report.fields import grid_label, last_steps, steps_text
 from ssdbench.report.published import PaperTable
 from ssdbench.report.rows import Row
 from ssdbench.samplers import SAMPLERS
@@ -96,8 +96,16 @@ def _recipe(row: Row) -> str | None:
 
 
 def _trained(recipe: Train | Pretrain) -> str:
-    average = f", EMA {recipe.ema:g}" if recipe.ema else ""
-    return f"{steps_text(recipe.steps)} at batch {recipe.batch_size}, lr {recipe.lr:g}{average}"
+    own = recipe if isinstance(recipe, Train) else None
+    further = {
+        f"warm-up {recipe.warmup:,}": recipe.warmup,
+        f"{recipe.schedule} decay": recipe.schedule != "constant",
+        f"EMA {recipe.ema:g}": recipe.ema,
+        "flips": own is not None and own.flip,
+        "the learned sigma too": own is not None and own.vb_loss,
+    }
+    parts = (f"lr {recipe.lr:g}", *(text for text, said in further.items() if said))
+    return f"{steps_text(recipe.steps)} at batch {recipe.batch_size}, {', '.join(parts)}"
 
 
 _PROTOCOL: tuple[Callable[[Row], str | None], ...] = (
@@ -142,6 +150,8 @@ def protocol(rows: Sequence[Row], sides: Sequence[str | None]) -> tuple[str, dic
 def row_notes(row: Row) -> list[str]:
     """Return what must be said of one row: mixing, missing seeds, age, stamps, comparability."""
     notes: list[str] = []
+    if row.run.at_step is not None and variant_of(row.run.variant).trains:
+        notes.append(f"step {row.run.at_step:,} of {last_steps(row.run):,}")
     if row.records:
         notes += filter(None, [_mixing(row), _chosen(row)])
         notes += starts_far_from_noise(row.run)

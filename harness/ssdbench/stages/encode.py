@@ -28,13 +28,15 @@ class EncodeSpec(StageSpec):
     vae: Source | None = None
     text: Source | None = None
     text_values: int = 0  # numbers in an encoded caption: the plan's totals need them
+    #: the images are flipped horizontally first
+    flip: bool = False
 
     @property
     def title(self) -> str:
         """Data set and resolution."""
         if self.text is not None:
             return f"encode the captions of {self.dataset}"
-        return f"encode {self.dataset} at {self.resolution}"
+        return f"encode {self.dataset} at {self.resolution}" + (", flipped" if self.flip else "")
 
     def flops(self) -> float:
         """A VAE costs roughly the same per pixel at every size, and SD's text encoder as much for a caption."""
@@ -72,7 +74,8 @@ def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runti
                     "stopped while encoding; the next run goes on after the last finished shard"
                 )
             indices = range(i, min(i + BATCH, stop))
-            moments.append(vae.encode(torch.from_numpy(images.pixels[i : indices.stop]), indices))
+            pixels = torch.from_numpy(images.pixels[i : indices.stop])  # NHWC
+            moments.append(vae.encode(pixels.flip(2) if spec.flip else pixels, indices))
             runtime.report(indices.stop, len(images), "images")
         mean, std = (torch.cat(parts) for parts in zip(*moments, strict=True))
         save_shard(runtime.scratch, shard, mean, std, torch.from_numpy(images.labels[start:stop]))

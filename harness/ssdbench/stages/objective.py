@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ssdbench.diffusion.denoiser import Guided
 from ssdbench.diffusion.noise import seed_torch, shuffled
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process
 from ssdbench.diffusion.schedule import alphas_cumprod
@@ -22,6 +23,7 @@ from ssdbench.models.load import load_denoiser
 from ssdbench.models.parts import Place
 from ssdbench.samplers.walks import walked
 from ssdbench.stages.spec import JSON
+from ssdbench.training.anchor import Anchored, untrained
 from ssdbench.training.objectives import Objective, Shared
 
 if TYPE_CHECKING:
@@ -49,21 +51,20 @@ def grid_of(setting: ObjectiveSpec, flow: int | None, pipeline: Schedule | None 
     return {"grid": walked(grid, steps, halvings, pipeline)}
 
 
-def make_objective(
+def make_setup(
     spec: TrainSpec,
     student: Conditional,
     start: Place | None,
     device: str,
     features: int = 0,
     null: Tensor | None = None,
-) -> Objective:
-    """What a stage optimises. ``start`` is where the model that training starts from lies, ``features`` their width.
+) -> Setup:
+    """What a stage's objective is built of. ``start`` is where the model that training starts from lies.
 
-    ``null`` is the embedded empty text of a model that takes texts. What the objective draws while it is built, such as
-    initial weights of its own, depends on the stage's seed alone.
+    ``features`` is their width, ``null`` the embedded empty text of a model that takes texts.
 
     Raises:
-        InputError: a method of the user's own cannot be found, fails, or builds something else.
+        InputError: a method of the user's own cannot be found.
     """
     shape, setting = student.shape, spec.objective
     process: Process = (
@@ -72,7 +73,7 @@ def make_objective(
     method = method_of(setting)
 
     def load() -> Conditional:
-        if start is None and spec.weights is None:
+        if not setup.starts_from_model:
             raise InputError(f"the objective {setting.kind} needs a model to start from")
         return load_denoiser(start, shape, null)
 
@@ -84,15 +85,37 @@ def make_objective(
         shared=Shared(spec.label_dropout, spec.loss_channels, spec.timestep == "per_batch"),
         device=device,
         load=load,
+        starts_from_model=start is not None or spec.weights is not None,
         features=features,
     )
+    return setup
+
+
+def make_objective(spec: TrainSpec, setup: Setup) -> Objective:
+    """What a stage optimises. What it draws while it is built, as weights of its own, depends on the seed alone.
+
+    Raises:
+        InputError: a method of the user's own cannot be found, fails, or builds something else; or all timesteps are
+            trained, so that there is none to anchor.
+    """
+    setting, method = setup.spec, method_of(setup.spec)
     seed_torch(spec.seed)
     built = _built(method.load(), setup, setting)
     if not isinstance(built, Objective):
         raise InputError(
             f"{method.body} returned {type(built).__name__}: expected ssdbench.training.objectives.Objective"
         )
-    return built
+    if not setting.anchor:
+        return built
+    return Anchored(
+        built,
+        Guided(setup.frozen, setup.frozen.null, setup.teacher_guidance),
+        setup.process,
+        untrained(setup.times, built),
+        setup.shared,
+        setting.anchor,
+        setup.frozen.null,
+    )
 
 
 def _built(body: Callable[[Setup], Any], setup: Setup, setting: ObjectiveSpec) -> Any:

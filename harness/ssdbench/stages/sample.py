@@ -76,6 +76,8 @@ class Sampling(Setting):
     #: the modules of a sampler and a grid of the user's own
     own: Source | None = None
     own_grid: Source | None = None
+    #: the step of the role ``model``'s training whose weights are sampled from; None: the last
+    step: int | None = None
     #: ssd-teacher: indices i of the pairs (g[i], g[i-1]) whose target it follows, and lambda of Eq. 5 or ``eq12``
     pairs: tuple[int, ...] = ()
     lam: float | Literal["eq12"] | None = None
@@ -156,6 +158,7 @@ class SampleSpec(StageSpec):
             scale = self.sampling.guidance.scale
             told = SAMPLERS.named(self.sampling.sampler).told(self.sampling.nfe)
             how = f"{self.sampling.sampler} {told}" + (f" cfg {scale:g}" if scale != 1 else "")
+            how += "" if self.sampling.step is None else f" of step {self.sampling.step}"
         return f"sample {how} [{self.start}:{self.start + self.count}], seed {self.seed}"
 
     def flops(self) -> float:
@@ -211,10 +214,20 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     return produce.facts
 
 
-def model_place(weights: Source | None, inputs: dict[str, Path], role: str = "model") -> Place | None:
-    """Where the denoiser lies: a trained one's artifact, or the source; None: a function of the user's own makes it."""
+def model_folder(artifact: Path, step: int | None = None) -> Path:
+    """Where in a training's artifact the model lies: the last, or what it was after one of the checkpoints."""
+    return artifact / ("model" if step is None else f"step-{step}")
+
+
+def model_place(
+    weights: Source | None, inputs: dict[str, Path], role: str = "model", step: int | None = None
+) -> Place | None:
+    """Where the denoiser lies: a trained one's artifact, or the source; None: a function of the user's own makes it.
+
+    Of a trained one, the weights after a ``step`` that its stage kept; None: after the last.
+    """
     if role in inputs:
-        return Place(inputs[role] / "model")
+        return Place(model_folder(inputs[role], step))
     return Place(Path(weights.path), weights.part) if weights is not None and weights.path else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -50,7 +51,8 @@ class TrainSpec(StageSpec):
     """Roles: ``data`` and ``model``, which training starts from unless ``weights`` names one or none is.
 
     ``text`` are the captions that the data's labels number, of a model that takes texts. ``data`` is a folder of
-    latents; samples of a model, read as latents, are ``data/00000``, ``data/00001``, ...
+    latents, and ``flipped`` one of the same images flipped, which half of the samples are taken from. Samples of a
+    model, read as latents, are ``data/00000``, ``data/00001``, ...
     """
 
     KIND: ClassVar[Literal["train"]] = "train"
@@ -69,7 +71,7 @@ class TrainSpec(StageSpec):
     lr: float
     weight_decay: float = 0.0
     warmup: int = 0
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
     ema: float = 0.0
     grad_clip: float | None = None
     autocast: Literal["bfloat16"] | None = None
@@ -80,6 +82,8 @@ class TrainSpec(StageSpec):
     gradient_checkpointing: bool = False
     loss_channels: Literal["eps", "all"] = "eps"
     timestep: Literal["per_sample", "per_batch"] = "per_sample"
+    #: steps after which the weights are kept too, in ``step-N`` beside ``model``
+    checkpoints: tuple[int, ...] = ()
 
     def canonical(self) -> dict[str, JSON]:
         """As of every stage; a seed of 2^32 or more says that all its bits count.
@@ -99,12 +103,28 @@ class TrainSpec(StageSpec):
         """Frozen passes and the student's, whose backward pass costs twice its forward pass."""
         if self.shape is None:
             return self.steps * self.batch_size * 3 * 0.4e9  # an autoencoder of the embedded size
-        method = method_of(self.objective)
-        passes = method.frozen_forwards + 3 * method.student_forwards
-        return self.steps * self.batch_size * passes * self.shape.forward_flops()
+        frozen, student = self.forwards()
+        return (frozen + 3 * student) * self.shape.forward_flops()
+
+    def forwards(self) -> tuple[int, int]:
+        """Forward passes of single samples in the whole training: the frozen model's, and those with gradients."""
+        method, drawn = method_of(self.objective), self.steps * self.batch_size
+        anchored = math.floor(drawn * self.objective.anchor)  # one frozen and one student pass each
+        others = drawn - anchored
+        return anchored + method.frozen_forwards * others, anchored + method.student_forwards * others
 
     def disk_bytes(self) -> float:
-        """The weights in float32."""
+        """The weights in float32, at the end and after each checkpoint."""
+        return (1 + len(self.checkpoints)) * self._weight_bytes()
+
+    def scratch_bytes(self) -> float:
+        """Two states, while one replaces the other: weights, AdamW's two moments, and the average if any.
+
+        And the weights after each checkpoint.
+        """
+        return (2 * (4 if self.ema else 3) + len(self.checkpoints)) * self._weight_bytes()
+
+    def _weight_bytes(self) -> float:
         if isinstance(self.shape, UNetShape):
             return 4.0 * self.shape.weights()
         if not isinstance(self.shape, DiTShape):
@@ -112,13 +132,9 @@ class TrainSpec(StageSpec):
         d = self.shape.width
         return 4.0 * self.shape.depth * 18 * d * d
 
-    def scratch_bytes(self) -> float:
-        """Two checkpoints, while one replaces the other: weights, AdamW's two moments, and the average if any."""
-        return 2 * (4 if self.ema else 3) * self.disk_bytes()
-
 
 def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
-    """Train; the artifact is a model folder and ``loss.jsonl``."""
+    """Train; the artifact is a model folder, one more for each checkpoint, and ``loss.jsonl``."""
     from ssdbench.training.ranks import joined
 
     with joined(runtime.rank, runtime.ranks, runtime.meeting, runtime.device) as ranks:
@@ -132,12 +148,12 @@ def _denoiser(
 ) -> dict[str, JSON]:
     import torch
 
-    from ssdbench.data.latents import Latents
-    from ssdbench.diffusion.noise import seed_torch, shuffled
-    from ssdbench.models.adapting import adapt, merge
-    from ssdbench.models.load import load_denoiser, save_denoiser
+    from ssdbench.diffusion.noise import seed_torch
+    from ssdbench.models.adapting import adapt
+    from ssdbench.models.load import load_denoiser
     from ssdbench.stages.conditioning import open_conditions
-    from ssdbench.stages.objective import grid_of, make_objective, read_features
+    from ssdbench.stages.learning import Learning, finish
+    from ssdbench.stages.objective import make_objective, make_setup, read_features
     from ssdbench.training.objectives import Batch
 
     shape = spec.shape
@@ -150,33 +166,28 @@ def _denoiser(
     features = read_features(inputs["features"]) if "features" in inputs else None
     width = 0 if features is None else features.shape[1]
     model.to(runtime.device)
-    objective = make_objective(spec, model, start, runtime.device, width, conditions.null)
-    samples = [inputs[role] / "samples.safetensors" for role in sorted(inputs) if role.startswith("data/")]
-    data = Latents.sampled(samples) if samples else Latents.encoded(inputs["data"])
-    conditions.check(data.labels)
+    setup = make_setup(spec, model, start, runtime.device, width, conditions.null)
+    objective = make_objective(spec, setup)
+    data = Learning(inputs, conditions)
 
     def loss_at(step: int) -> torch.Tensor:
         whole = range(step * spec.batch_size, (step + 1) * spec.batch_size)
         positions = ranks.part(whole)
-        chosen = shuffled(len(data), spec.seed, positions)
-        x0, labels = data.draw(chosen, spec.seed, positions)
-        cond = conditions.of(labels).to(runtime.device)
+        chosen, x0, cond = data.draw(spec.seed, positions)
         known = None if features is None else features[chosen].to(runtime.device)
-        batch = Batch(x0.to(runtime.device), cond, spec.seed, positions, known, whole[0])
+        batch = Batch(x0.to(runtime.device), cond.to(runtime.device), spec.seed, positions, known, whole[0])
         return objective.loss(model, batch) * ranks.share(whole)
 
     _optimise(spec, model, loss_at, output, runtime, ranks, objective)
-    if ranks.first:
-        merge(model)
-        prediction = shape.prediction if spec.flow is None else "v"
-        grid = grid_of(spec.objective, spec.flow, shape.pipeline)
-        save_denoiser(model, output / "model", prediction=prediction, **grid)
-    method, drawn = method_of(spec.objective), spec.steps * spec.batch_size
-    return {
+    frozen_forwards, student_forwards = spec.forwards()
+    facts: dict[str, JSON] = {
         "steps": spec.steps,
-        "frozen_forwards": method.frozen_forwards * drawn,
-        "student_forwards": method.student_forwards * drawn,
+        "frozen_forwards": frozen_forwards,
+        "student_forwards": student_forwards,
     }
+    if ranks.first:
+        facts |= finish(spec, model, setup, objective, data, runtime.scratch, output)
+    return facts
 
 
 def _autoencoder(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ssdbench.errors import InputError
+from ssdbench.methods.method import trained_pairs
+from ssdbench.models.shapes import DiTShape
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.samplers.sampler import Pairs
@@ -19,6 +21,8 @@ from ssdbench.suite.checking import (
     takes_texts,
     visited_by,
 )
+from ssdbench.suite.names import synthetic_steps
+from ssdbench.suite.schema import Train
 from ssdbench.suite.variant import variant_of
 
 TRAINING = Checks()
@@ -82,6 +86,63 @@ def _distilled_for(sampler: str, variant: str, model: str) -> str | None:
     if prediction(model) == "v" and (steps.on_grid or steps.halved) and walked_by.nfe(2) != 2:
         return f"{sampler!r} takes {walked_by.cost}, and {variant!r} is distilled for one evaluation a step"
     return None
+
+
+@TRAINING.of("train.pair_weights", "train.pairs", "nfe", "train.nfe", "sampler", "variant")
+def _pair_weights(
+    weights: str | tuple[float, ...], pairs: Pairs, nfe: int, trained: int | None, sampler: str, variant: str
+) -> str | None:
+    if isinstance(weights, str) or not variant_of(variant).on_pairs:
+        return None
+    visited = trained or visited_by(nfe, sampler, pairs)
+    count = len(trained_pairs(pairs, visited)) if visited else len(weights)
+    return None if len(weights) == count else f"has {len(weights)} numbers for {count} trained pairs"
+
+
+@TRAINING.of("train.checkpoints", "train.steps", "train.pd_steps", "variant")
+def _checkpoints(kept: tuple[int, ...], steps: int, halving_steps: int | None, variant: str) -> str | None:
+    last = _last_step(steps, halving_steps, variant)
+    beyond = [f"{step:,}" for step in kept if last is not None and step > last]
+    return f"{', '.join(beyond)} is beyond the training's {last:,} steps" if beyond else None
+
+
+@TRAINING.of("at_step", "train.checkpoints", "train.steps", "train.pd_steps", "variant")
+def _at_step(
+    step: int | None, kept: tuple[int, ...], steps: int, halving_steps: int | None, variant: str
+) -> str | None:
+    last = _last_step(steps, halving_steps, variant)
+    if step is None or last is None or step in (*kept, last):
+        return None
+    if not kept:
+        return f"{step:,} is not kept: list it in train.checkpoints"
+    return f"must be one of train.checkpoints ({', '.join(f'{k:,}' for k in kept)}) or {last:,}, not {step:,}"
+
+
+def _last_step(steps: int, halving_steps: int | None, variant: str) -> int | None:
+    """Steps of a variant's last training; None where its method or the base model's recipe says how many."""
+    method = variant_of(variant).methods[-1]
+    if method.halves:
+        return halving_steps or steps
+    own = "steps" in method.pace(Train.model_validate({}))
+    return steps if method.trains and method.starts == "model" and not own else None
+
+
+@TRAINING.of("train.flip", "data", "variant")
+def _flip(flip: bool, data: str, variant: str) -> str | None:
+    if not flip or synthetic_steps(data) is None or not variant_of(variant).trains:
+        return None
+    return f"flips images before they are encoded, and {data!r} are latents"
+
+
+@TRAINING.of("train.vb_loss", "model", "variant", "resolution")
+def _learned_sigma(asked: bool, model: str, variant: str, resolution: int) -> str | None:
+    if not asked or not any("train.vb_loss" in method.reads for method in variant_of(variant).methods):
+        return None
+    facts = catalog.MODELS.get(model)
+    shape = None if facts is None else facts.shapes.get(resolution)
+    if isinstance(shape, DiTShape) and shape.learn_sigma and prediction(model) == "eps":
+        return None
+    return f"trains the learned sigma of an eps model, and model {model!r} has none"
 
 
 @TRAINING.of("train.align", "variant", "train.align_layer", "model", "resolution")

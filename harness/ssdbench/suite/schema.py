@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -40,25 +41,38 @@ class Frozen(BaseModel):
     )
 
 
-def _listed_or(*words: str, of: type[float] = int, called: str = "whole numbers") -> BeforeValidator:
-    """Refuse what is neither one of ``words`` nor a list of numbers, in one sentence, not a union's two."""
+def _list_or(*words: str, of: str, fits: Callable[[Sequence[Any]], bool]) -> BeforeValidator:
+    """Refuse what is neither one of ``words`` nor a list that ``fits``, in one sentence, not a union's two."""
 
     def check(value: Any) -> Any:
-        if isinstance(value, str) and value in words:
-            return value
-        is_list = isinstance(value, (list, tuple)) and len(value) > 0
-        if is_list and all(type(i) in (int, of) and i >= 0 for i in value) and len(set(value)) == len(value):
-            return tuple(value)
+        is_list = isinstance(value, (list, tuple))
+        if (isinstance(value, str) and value in words) or (is_list and len(value) > 0 and fits(value)):
+            return _listed(value)
         expected = ", ".join(f"'{word}'" for word in words)
-        got = f"[{', '.join(show(i) for i in value)}]" if isinstance(value, (list, tuple)) else show(value)
-        text = f"must be {expected} or a list of distinct {called}, not {got}"
+        got = f"[{', '.join(show(i) for i in value)}]" if is_list else show(value)
+        text = f"must be {expected} or a list of {of}, not {got}"
         raise PydanticCustomError("indices", "{text}", {"text": text})
 
     return BeforeValidator(check)
 
 
+def _listed_or(*words: str, of: type[float] = int, called: str = "whole numbers") -> BeforeValidator:
+    """Refuse what is neither one of ``words`` nor a list of distinct numbers that are not negative."""
+
+    def fits(value: Sequence[Any]) -> bool:
+        return all(type(i) in (int, of) and i >= 0 for i in value) and len(set(value)) == len(value)
+
+    return _list_or(*words, of=f"distinct {called}", fits=fits)
+
+
 def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def _distinct(value: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(value)) < len(value):
+        raise PydanticCustomError("distinct", "must be distinct, and there are two of one")
+    return value
 
 
 Positive = Annotated[int, Field(ge=1, le=10**12)]
@@ -68,6 +82,7 @@ Images = Annotated[int, Field(ge=1, le=10_000_000)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+RateSchedule = Literal["constant", "cosine", "linear"]
 Rate = Annotated[float, Field(gt=0, le=1e30)]
 Index = Annotated[int, Field(ge=0, le=10**12)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -144,13 +159,36 @@ class Train(Frozen):
         description="Whose features lambda weights in iSSD: the noisier step s's (Eq. 6 as printed) or"
         " t's (the form of Eq. 12).",
     )
-    fuse: Annotated[Literal["all", "last"] | tuple[Index, ...], _listed_or("all", "last")] = Field(
-        "all", description="Blocks whose outputs iSSD fuses: all, last, or a list of block indices from 0."
+    fuse: Annotated[
+        Literal["all", "last", "output", "all+output"] | tuple[Index, ...],
+        _listed_or("all", "last", "output", "all+output"),
+    ] = Field(
+        "all",
+        description="What iSSD fuses: the outputs of all blocks, of the last, or of a list of blocks by their indices"
+        " from 0; the model's output alone; or all+output, Eq. 6 read up to l = L + 1.",
     )
     pairs: Annotated[Literal["all", "skip_last"] | tuple[Index, ...], _listed_or("all", "skip_last")] = Field(
         "all",
         description="Pairs (g[i], g[i-1]) of the grid that are trained: all, skip_last (all but i = 1,"
         " the last that sampling reaches), or a list of i between 1 and NFE - 1.",
+    )
+    pair_weights: Annotated[
+        Literal["uniform", "step"] | tuple[Rate, ...],
+        _list_or(
+            "uniform",
+            "step",
+            of="positive numbers",
+            fits=lambda value: all(type(w) in (int, float) and w > 0 for w in value),
+        ),
+    ] = Field(
+        "uniform",
+        description="What the loss of each pair is multiplied by: uniform, step (w_t of Eq. 10, by which the prediction"
+        " moves x, scaled to a mean of 1), or a list with a number for each trained pair, by rising i.",
+    )
+    anchor: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="Share of each batch that matches the frozen model at the grid's timesteps that no pair trains, so"
+        " that they do not drift; 0 is none.",
     )
     nfe: Annotated[Evaluations, Field(ge=1)] | None = Field(
         None,
@@ -191,6 +229,20 @@ class Train(Frozen):
     timestep: Literal["per_sample", "per_batch"] = Field(
         "per_sample", description="Whether each sample draws its own timestep or the batch shares one."
     )
+    flip: bool = Field(
+        False,
+        description="Flip each training image horizontally with probability 1/2, as DiT's own training does.",
+    )
+    vb_loss: bool = Field(
+        False,
+        description="Variants continual and pretrain: also train the learned sigma, by the variational bound, as DiT's"
+        " own training does.",
+    )
+    checkpoints: Annotated[tuple[Positive, ...], BeforeValidator(_listed), AfterValidator(_distinct)] = Field(
+        (),
+        description="Steps of the variant's last training after which its weights are kept too, for rows that sample"
+        " from them with at_step; each takes the space of the model.",
+    )
     align: Rate | None = Field(
         None,
         description="Variant pretrain: weight of REPA's alignment of a block's states with eval.network's features of"
@@ -207,9 +259,7 @@ class Train(Frozen):
     )
     weight_decay: NonNegative = Field(0.0, description="Weight decay of AdamW.")
     warmup: Index = Field(0, description="Steps of linear warm-up.")
-    schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="Learning rate after the warm-up."
-    )
+    schedule: RateSchedule = Field("constant", description="Learning rate after the warm-up.")
     ema: Decay = Field(0.0, description="Decay of the moving average of the weights; 0 is none.")
     grad_clip: Rate | None = Field(None, description="Largest norm of the gradient; null: no clipping.")
     autocast: Literal["bfloat16"] | None = Field(
@@ -231,9 +281,7 @@ class Pretrain(Frozen):
     lr: Rate = Field(1e-4, description="Learning rate of AdamW.")
     weight_decay: NonNegative = Field(0.0, description="Weight decay of AdamW.")
     warmup: Index = Field(0, description="Steps of linear warm-up.")
-    schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="Learning rate after the warm-up."
-    )
+    schedule: RateSchedule = Field("constant", description="Learning rate after the warm-up.")
     ema: Decay = Field(0.0, description="Decay of the moving average of the weights; 0 is none.")
     grad_clip: Rate | None = Field(None, description="Largest norm of the gradient; null: no clipping.")
     autocast: Literal["bfloat16"] | None = Field(
@@ -258,7 +306,7 @@ class Autoencoder(Frozen):
     latent_channels: Positive = Field(4, description="Channels of the latents.")
     ema: Decay = Field(0.999, description="Decay of the moving average of the weights; 0 is none.")
     warmup: Index = Field(0, description="Steps of linear warm-up.")
-    schedule: Literal["constant", "cosine"] = Field("cosine", description="Learning rate after the warm-up.")
+    schedule: RateSchedule = Field("cosine", description="Learning rate after the warm-up.")
     grad_clip: Rate | None = Field(None, description="Largest norm of the gradient; null: no clipping.")
     autocast: Literal["bfloat16"] | None = Field(
         None, description="Mixed precision of the passes; null: none."
@@ -350,6 +398,11 @@ class Run(Frozen):
         None, description="Variant pretrain only: train a VAE first; null: use the model's."
     )
     eval: Eval = Field(description="Generation and scoring.")
+    at_step: Positive | None = Field(
+        None,
+        description="Sample from the weights after so many steps of the variant's last training, which are among"
+        " train.checkpoints; null: after the last. All such rows share one training.",
+    )
     fused: bool = Field(
         False,
         description="Sample the student through its fusion points, as iSSD trains it (Figure 4c); only for"

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ssdbench.diffusion.denoiser import is_among
 from ssdbench.errors import InputError
 from ssdbench.models.conditional import Conditional, FusionPoint
+from ssdbench.models.shapes import OUTPUT
 
 __all__ = ["FusedStudent", "FusionLimit", "FusionPoint", "block_points", "fusing", "recording"]
 
@@ -24,7 +25,8 @@ __all__ = ["FusedStudent", "FusionLimit", "FusionPoint", "block_points", "fusing
 def block_points(model: nn.Module, layers: Sequence[int]) -> list[FusionPoint]:
     """The fusion points ``layers`` (0-based) of a denoiser: its ``fusion_points``, else the outputs of its ``blocks``.
 
-    Those of a DiT are hidden states (B, N, D).
+    Those of a DiT are hidden states (B, N, D). :data:`ssdbench.models.shapes.OUTPUT` is the denoiser's output. They
+    come in the order in which they run, whatever the order of ``layers``.
 
     Raises:
         InputError: the model has no such points.
@@ -32,11 +34,17 @@ def block_points(model: nn.Module, layers: Sequence[int]) -> list[FusionPoint]:
     points: Sequence[FusionPoint] | None = getattr(model, "fusion_points", None)
     if points is None:
         blocks = getattr(model, "blocks", ())
-        points = [FusionPoint(block, lambda out: out, lambda _, h: h) for block in blocks]
-    outside = [layer for layer in layers if not 0 <= layer < len(points)]
+        points = [_whole(block) for block in blocks]
+    outside = [layer for layer in layers if layer != OUTPUT and not 0 <= layer < len(points)]
     if outside:
         raise InputError(f"fused layers {outside} are outside 0..{len(points) - 1}")
-    return [points[layer] for layer in layers]
+    inside = [points[layer] for layer in sorted(layers) if layer != OUTPUT]
+    return [*inside, _whole(model)] if OUTPUT in layers else inside
+
+
+def _whole(module: nn.Module) -> FusionPoint:
+    """The fusion point of a module whose output is the hidden state."""
+    return FusionPoint(module, lambda out: out, lambda _, h: h)
 
 
 @contextmanager
@@ -114,7 +122,7 @@ class FusedStudent(_Trajectory):
     Args:
         student: theta.
         frozen: theta-; another module than the student, put in evaluation mode.
-        layers: blocks whose outputs are fused, 0-based.
+        layers: blocks whose outputs are fused, 0-based, and the output; see :func:`block_points`.
         w: weight of the states from s.
         times: where the student was trained with fusion; elsewhere it is plain. None: everywhere.
     """
@@ -131,7 +139,7 @@ class FusedStudent(_Trajectory):
         if student is frozen:
             raise InputError("the student and the frozen model must be two modules: both run in one call")
         self.student, self.frozen, self.w = student, frozen.eval(), w
-        self.layers = sorted(layers)
+        self.layers = layers
         self._before: Callable[[], Tensor] | None = None
 
     def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:

@@ -34,18 +34,20 @@ CHECKPOINT_SHARE = 30  # checkpoints are at least so many times apart as writing
 class Optimisation:
     """How long and how fast. The defaults are the paper's: constant rate, no warm-up, no decay, no EMA.
 
-    ``warmup``: steps of linear increase; ``cosine`` then decays to a hundredth of ``lr``. ``ema``: decay of the
-    averaged weights, which are the result when it is not 0; it is ramped up over the first steps.
+    ``warmup``: steps of linear increase; then ``cosine`` and ``linear`` decay to a hundredth of ``lr``. ``ema``: decay
+    of the averaged weights, which are the result when it is not 0; it is ramped up over the first steps.
+    ``checkpoints``: steps after which the result so far is kept; see :func:`kept`.
     """
 
     steps: int
     lr: float = 5e-6
     weight_decay: float = 0.0
     warmup: int = 0
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
     ema: float = 0.0
     grad_clip: float | None = None
     autocast: Literal["bfloat16"] | None = None
+    checkpoints: tuple[int, ...] = ()
 
     def rate(self, step: int) -> float:
         """The learning rate of ``step``, counted from 0."""
@@ -54,7 +56,8 @@ class Optimisation:
         if self.schedule == "constant":
             return self.lr
         progress = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+        left = 1 - progress if self.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
+        return self.lr * (0.01 + 0.99 * left)
 
 
 class Watch(Protocol):
@@ -108,7 +111,7 @@ def optimise(
     optimiser = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
     average = [p.detach().clone() for p in trained] if settings.ema else []
     sum(_numbers(objective.state_dict()))  # which refuses, before any work, what no checkpoint can hold
-    start = _resume(scratch, trained, optimiser, average, objective, device)
+    start = _resume(scratch, trained, optimiser, average, objective, device, settings.checkpoints)
     ranks.agree(start)
     if ranks.first:
         _cut_log(scratch / LOSSES, start)
@@ -156,6 +159,8 @@ def optimise(
                 decay = min(settings.ema, (1 + step) / (10 + step))
                 torch._foreach_lerp_(average, [p.detach() for p in trained], 1 - decay)
             objective.after_step(cast("Conditional", student))
+            if ranks.first and step + 1 in settings.checkpoints:
+                _write(scratch / _kept_name(step + 1), [p.detach() for p in average or trained])
             if log is not None and (step % every == 0 or step == settings.steps - 1):
                 log.write(json.dumps({"step": step, "loss": value, "lr": settings.rate(step)}) + "\n")
             watch.report(step + 1, settings.steps, "steps", loss=value)
@@ -183,16 +188,38 @@ def _save(
         "average": average,
         "objective": objective.state_dict(),
     }
-    partial = scratch / f"{CHECKPOINT}.{os.getpid()}"
+    _write(scratch / CHECKPOINT, state)
+
+
+def _write(path: Path, content: Any) -> None:
+    """Save a file, whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         with partial.open("wb") as file:
-            torch.save(state, file)
+            torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(scratch / CHECKPOINT)
+        partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)  # a full disk would stay full of it
         raise
+
+
+def _kept_name(step: int) -> str:
+    return f"step-{step}.pt"
+
+
+def kept(scratch: Path, model: nn.Module, step: int) -> None:
+    """Put into a trained model what it was after one of its ``checkpoints``, in place.
+
+    Of the averaged weights, where there are any. ``model`` is what :func:`optimise` trained.
+    """
+    values = torch.load(scratch / _kept_name(step), map_location="cpu", weights_only=True)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    with torch.no_grad():
+        # Behind the student's are the objective's own parameters, if any.
+        for parameter, value in zip(trained, values, strict=False):
+            parameter.copy_(value)
 
 
 def _resume(
@@ -202,10 +229,11 @@ def _resume(
     average: list[Tensor],
     objective: Objective,
     device: str,
+    checkpoints: tuple[int, ...] = (),
 ) -> int:
     """Load the checkpoint and return the step to go on from."""
     path = scratch / CHECKPOINT
-    for cut_short in scratch.glob(f"{CHECKPOINT}.*"):
+    for cut_short in scratch.glob("*.pt.*"):
         cut_short.unlink(missing_ok=True)
     state: dict[str, Any] | None = None
     if path.is_file():
@@ -218,6 +246,10 @@ def _resume(
             print(f"{path} cannot be read, training starts anew: {error}", file=sys.stderr)
             path.unlink(missing_ok=True)
     if state is None:
+        return 0
+    lost = [k for k in checkpoints if k <= state["step"] and not (scratch / _kept_name(k)).is_file()]
+    if lost:  # every process must come to the same answer, and all see the same files
+        print(f"{scratch}: the weights after step {lost[0]} are gone, training starts anew", file=sys.stderr)
         return 0
     with torch.no_grad():
         for parameter, value in zip(trained, state["parameters"], strict=True):

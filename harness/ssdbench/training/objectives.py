@@ -53,6 +53,17 @@ class Batch:
         """Training times (B,): one a sample, or (``shared``) the first one for the whole batch."""
         return process.draw(self.seed, "train/timestep", self._drawing(shared)).expand(len(self.positions))
 
+    def rows(self, chosen: Sequence[int]) -> Batch:
+        """The samples at these places, with all that they would draw in the whole batch."""
+        return Batch(
+            self.x0[chosen],
+            self.cond[chosen],
+            self.seed,
+            [self.positions[i] for i in chosen],
+            None if self.features is None else self.features[chosen],
+            self._drawing(shared=True)[0],
+        )
+
     def _drawing(self, shared: bool) -> Sequence[int]:
         if not shared:
             return self.positions
@@ -81,6 +92,10 @@ class Objective:
     def parameters(self) -> Iterable[nn.Parameter]:
         """What is trained beside the student, and dropped with the objective; none unless overridden."""
         return ()
+
+    def trained_times(self) -> Tensor | None:
+        """The times at which the student is trained, (P,) on the CPU; None: all that there are."""
+        return None
 
     def after_step(self, student: Conditional) -> None:
         """Called after every step of the optimiser, for a target that follows the student."""

@@ -1,0 +1,110 @@
+"""Anchoring: a share of each batch keeps the student at the timesteps that its objective does not train.
+
+These drift otherwise, since all timesteps share their weights, and sampling visits them all the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ssdbench.diffusion.denoiser import Denoiser
+from ssdbench.diffusion.process import Process, model_time, time_tensor
+from ssdbench.errors import InputError
+from ssdbench.models.conditional import Conditional
+from ssdbench.training.objectives import Batch, Objective, Shared
+
+
+def untrained(times: Sequence[float], objective: Objective) -> list[float]:
+    """Those of the ``times`` at which the objective does not train the student."""
+    trained = objective.trained_times()
+    if trained is None:
+        return []
+    # A flow's times are floats, whose rounding depends on how they were computed.
+    return [time for time in times if not bool((trained.double() - time).abs().lt(1e-9).any())]
+
+
+def anchored(position: int, share: float) -> bool:
+    """Whether the sample at a position of the data order is anchored: of any n in a row, n * share to within one."""
+    return math.floor((position + 1) * share) > math.floor(position * share)
+
+
+class Anchored(Objective):
+    """An objective on most samples; on the others the student matches the frozen model at untrained timesteps.
+
+    An anchored sample is noised as the others are, to one of the untrained timesteps, and keeps its condition. Its loss
+    is the distance from the frozen model's own prediction there, which is zero before the first step.
+
+    Args:
+        objective: of the samples that are not anchored.
+        teacher: the frozen model, guided as the objective's targets are.
+        process: what both models predict.
+        times: the untrained timesteps, at least one.
+        shared: the open settings.
+        share: of the samples, within (0, 1).
+        null: the null condition, which dropped labels are replaced by.
+
+    Raises:
+        InputError: there are no such timesteps.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        teacher: Denoiser,
+        process: Process,
+        times: Sequence[float],
+        shared: Shared,
+        share: float,
+        null: Tensor,
+    ) -> None:
+        if not times:
+            raise InputError(
+                "train.anchor: every timestep of the grid is trained, so that none can be anchored: leave it out,"
+                " or let the objective's trained_times() say which are trained"
+            )
+        self.objective, self.teacher, self.process = objective, teacher, process
+        self.times, self.shared, self.share, self.null = time_tensor(times), shared, share, null
+
+    def loss(self, student: Conditional, batch: Batch) -> Tensor:
+        """The mean over the batch: of the objective's loss, and of the anchored samples' squared distance."""
+        marks = [anchored(position, self.share) for position in batch.positions]
+        groups = (
+            (self.objective.loss, [i for i, mark in enumerate(marks) if not mark]),
+            (self.distance, [i for i, mark in enumerate(marks) if mark]),
+        )
+        parts = [loss(student, batch.rows(rows)) * (len(rows) / len(marks)) for loss, rows in groups if rows]
+        return torch.stack(parts).sum()
+
+    def distance(self, student: Conditional, batch: Batch) -> Tensor:
+        """Mean squared distance of the student from the frozen model at an untrained timestep of each sample."""
+        t = self.times[batch.draws(len(self.times), "train/anchor", self.shared.per_batch)]
+        x_t, at_t = self.process.noised(batch.x0, batch.noise(), t), model_time(t, batch.x0)
+        cond = batch.dropped(self.shared.label_dropout, self.null)
+        with torch.no_grad():
+            target = self.teacher(x_t, at_t, cond)
+        return self.shared.distance(student(x_t, at_t, cond), target, x_t.shape[1])
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """The objective's."""
+        return self.objective.parameters()
+
+    def trained_times(self) -> Tensor | None:
+        """The objective's: what is anchored stays as it was."""
+        return self.objective.trained_times()
+
+    def after_step(self, student: Conditional) -> None:
+        """As the objective."""
+        self.objective.after_step(student)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The objective's."""
+        return self.objective.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """As the objective."""
+        self.objective.load_state_dict(state)
