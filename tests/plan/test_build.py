@@ -153,7 +153,7 @@ def test_the_last_training_of_a_chain_keeps_its_weights_alone(tmp_path: Path) ->
 
 def test_settings_at_their_defaults_are_in_no_key(tmp_path: Path) -> None:
     given = (
-        "anchor: 0.0, pair_weights: uniform, flip: false, vb_loss: false, checkpoints: [], schedule: constant"
+        "anchor: 0.0, pair_weights: equal, flip: false, vb_loss: false, checkpoints: [], schedule: constant"
     )
     for variant in ("issd", "continual", "ssd"):
         plain, spelled = (

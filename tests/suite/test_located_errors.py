@@ -78,7 +78,7 @@ ROWS = {
     ),
     "words or numbers": (
         "{variant: ssd, train: {pair_weights: [1, -2]}}",
-        "8:42: train.pair_weights: must be 'uniform', 'step' or a list of positive numbers, not [1, -2]",
+        "8:42: train.pair_weights: must be 'equal', 'step' or a list of positive numbers, not [1, -2]",
     ),
     "one weight too few": (
         "{variant: issd, train: {pair_weights: [1, 2, 3]}}",

@@ -180,7 +180,7 @@ class Trained:
             for given in (train.pairs, train.pair_weights)
         )
         further = {
-            f"weights {weights}": weights != "uniform",
+            f"weights {weights}": weights != "equal",
             f"anchor {train.anchor:g}": train.anchor,
             f"distilled on the grid of {train.nfe} evaluations": train.nfe is not None,
         }

@@ -66,7 +66,7 @@ def _explicit(recipe: Recipe, lam: float | None) -> SelfStep:
         pairs=recipe.pairs,
         lam="eq12" if lam is None else lam,
         teacher_guidance=recipe.train.teacher_guidance,
-        weights=None if recipe.train.pair_weights == "uniform" else recipe.train.pair_weights,
+        weights=None if recipe.train.pair_weights == "equal" else recipe.train.pair_weights,
     )
 
 

@@ -173,16 +173,16 @@ class Train(Frozen):
         " the last that sampling reaches), or a list of i between 1 and NFE - 1.",
     )
     pair_weights: Annotated[
-        Literal["uniform", "step"] | tuple[Rate, ...],
+        Literal["equal", "step"] | tuple[Rate, ...],
         _list_or(
-            "uniform",
+            "equal",
             "step",
             of="positive numbers",
             fits=lambda value: all(type(w) in (int, float) and w > 0 for w in value),
         ),
     ] = Field(
-        "uniform",
-        description="What the loss of each pair is multiplied by: uniform, step (w_t of Eq. 10, by which the prediction"
+        "equal",
+        description="What the loss of each pair is multiplied by: equal, step (w_t of Eq. 10, by which the prediction"
         " moves x, scaled to a mean of 1), or a list with a number for each trained pair, by rising i.",
     )
     anchor: Annotated[float, Field(ge=0, lt=1)] = Field(
