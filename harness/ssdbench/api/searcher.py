@@ -12,10 +12,10 @@ from typing import Any
 
 from ssdbench.api.benchmark import Benchmark, place_of
 from ssdbench.api.chooser import Chooser, Goal, chooser_of, make_chooser
+from ssdbench.api.history import Planned
 from ssdbench.api.plan import refuse_impossible
 from ssdbench.api.run_result import RunResult
 from ssdbench.api.selection import Selection, yaml_text
-from ssdbench.api.sheets import Planned
 from ssdbench.api.space import Axis, Over, axes_of, corners
 from ssdbench.errors import StageFailed, SuiteError, UsageError
 from ssdbench.metrics.catalog import find_metric
