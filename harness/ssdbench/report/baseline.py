@@ -116,8 +116,8 @@ def make_baseline(
     """Return the baseline of measured rows, by their keys.
 
     The tolerance of a metric is the one-sided prediction interval of one new seed, t(CONFIDENCE) s sqrt(1 + 1/n) with
-    the row's own spread s. As few seeds tell little of a spread, that of fewer than ``ENOUGH`` is, if it is larger, the
-    relative spread pooled over all rows measured alike, whose degrees of freedom t has.
+    the row's own spread s. A few seeds tell little of a spread. So a row of fewer than ``ENOUGH`` seeds takes the
+    relative spread that is pooled over all rows measured alike, and its degrees of freedom, if that spread is larger.
 
     Raises:
         UsageError: a row has fewer than two seeds with a record, or a metric that is not finite.

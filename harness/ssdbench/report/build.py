@@ -157,9 +157,10 @@ def _lines(rows: Sequence[Row], shape: _Shape) -> list[_Line]:
 
 
 def _labels(rows: Sequence[Row], shape: _Shape) -> list[str]:
-    """Name each row: ``+ iSSD`` below its base, with the model where no base is above; tell twins apart.
+    """Name each row, and tell rows of one name apart by the settings in which they differ.
 
-    A chain is named by what it adds where the last row named with its model is the rest of it.
+    Below its base a row is ``+ iSSD``; where no base is above, the model's name comes first. A chain is named by what
+    it adds, if the last row that was named with the model is the rest of the chain.
     """
     labels: list[str] = []
     base: tuple[str, str, int] | None = None
@@ -268,7 +269,7 @@ def _remark(line: _Line, footnotes: Footnotes) -> Cell:
 
 
 def _best(rows: Sequence[Row], layout: Layout, metrics: Sequence[str]) -> set[tuple[int, str]]:
-    """Return (row, metric) of the best values among at least two comparable rows; equal as printed is a tie.
+    """Return (row, metric) of the best values among at least two comparable rows. Equal printed values are a tie.
 
     Comparable are rows of one side and section, equal in the layout's ``compare`` fields, that were measured
     with the same network, reference and number of samples, none of them by an earlier execution.

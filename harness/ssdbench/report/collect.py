@@ -1,4 +1,4 @@
-"""Results of a planned suite out of the store: each run's record, or why it has none."""
+"""The results of a planned suite, read from the store: each run's record, or why it has none."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 def collect(graph: Graph, store: Store, failed: Mapping[str, Reason] | None = None) -> list[Result]:
     """Return the results of all runs of ``graph`` in the suite's order.
 
-    A record that is not of the present artifacts comes with the reason why. ``failed`` maps keys of stages
-    that failed just now to what is to be said of them; what an earlier execution left unfinished is found by
-    the logs of its attempts.
+    A record that does not belong to the present artifacts comes with the reason why. ``failed`` maps the keys of stages
+    that failed just now to the reasons. Stages that an earlier execution left unfinished are found by their logs.
     """
     decisions = decide(graph, store)
     return [_result(planned, graph, store, failed or {}, decisions) for planned in graph.runs]

@@ -30,7 +30,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves with a common axis; ``log`` of that axis; ``ticks`` name places on it; ``network`` measured all."""
+    """Curves with a common axis, measured with one network. ``log`` is of the axis; ``ticks`` name places on it."""
 
     title: str
     axis: str

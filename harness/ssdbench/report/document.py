@@ -32,8 +32,8 @@ FORMATS = (*WRITERS, "html", "csv", "json")
 class Show:
     """What of the results is shown.
 
-    ``columns``: these alone; none: the layout's, or of flat records all. ``paper``: the published figures, where the
-    paper has any; ``delta``: measured minus published beside them.
+    ``columns``: these columns alone; where it is empty, the layout's columns, or all columns of flat records.
+    ``paper``: the published figures, where the paper has any. ``delta``: measured minus published beside them.
     """
 
     columns: tuple[str, ...] = ()

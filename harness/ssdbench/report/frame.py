@@ -88,7 +88,7 @@ def to_frame(flat: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def to_json(flat: Iterable[dict[str, Any]]) -> str:
     """Return the records as a JSON array of objects that all have the same names.
 
-    What a run does not have is null, and so is a number that is not finite, which JSON has no word for.
+    Missing values are null, and so are numbers that are not finite, for which JSON has no word.
     """
     rows = list(flat)
     names = dict.fromkeys(name for row in rows for name in row)

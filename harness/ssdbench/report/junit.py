@@ -11,7 +11,7 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def to_junit(check: Check) -> str:
-    """Return a test case a metric and row; a row without numbers is one that failed, a new one is skipped."""
+    """Return one test case for each metric of each row. A row without numbers fails, and a new row is skipped."""
     root = Xml.Element("testsuites")
     suite = Xml.SubElement(root, "testsuite", name=_plain(f"ssdbench.{check.suite}"))
     counts = {"tests": 0, "failures": 0, "skipped": 0}

@@ -77,7 +77,7 @@ def _header(columns: tuple[Column, ...]) -> Iterator[str]:
 
 
 def _body(table: Table, delta: bool) -> Iterator[str]:
-    """Sections under their titles; a little space where what follows is no longer built on what stands above."""
+    """The sections under their titles, with a little space above each row that is not built on the row before."""
     for number, section in enumerate(table.sections):
         if number:
             yield "\\midrule"

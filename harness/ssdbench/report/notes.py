@@ -65,7 +65,7 @@ def _grid(row: Row) -> str | None:
 
 
 def _dtype(row: Row) -> str:
-    """The precision, and where it is lower within what its images were off float32's, so roughly that rows agree."""
+    """The precision. Where it is lower than float32, also a rounded bound on how far its images are off."""
     found = [
         float(off) for stage in row.stages if isinstance(off := stage.facts.get("bfloat16_rms"), int | float)
     ]
@@ -120,9 +120,9 @@ _PROTOCOL: tuple[Callable[[Row], str | None], ...] = (
 
 
 def protocol(rows: Sequence[Row], sides: Sequence[str | None]) -> tuple[str, dict[int, list[str]]]:
-    """Return the sentence that holds for most rows, and by row index what is different there.
+    """Return the sentence that holds for most rows, and what differs, by the index of the row.
 
-    What each of the table's ``sides`` has throughout, such as its reference, is said in the sentence.
+    Where all rows of a side agree and the ``sides`` differ (in the reference, for example), the sentence says both.
     """
     common: list[str] = []
     deviations: dict[int, list[str]] = {}
@@ -182,7 +182,7 @@ def _chosen(row: Row) -> str | None:
 
 
 def _told(row: Row) -> list[str]:
-    """What stages have to tell of the data that they read. Samples come in shards, whose notes the run has told."""
+    """What stages tell of the data that they read. Sampling is left out: the run itself has told its shards' notes."""
     found = dict.fromkeys(
         f"{stage.title}: {note}"
         for stage in row.stages
@@ -210,7 +210,7 @@ def _outdated(row: Row) -> list[str]:
 
 
 def _mixing(row: Row) -> str | None:
-    """Say what the last method of a row has to tell of its training: how it mixed targets or features, its settings."""
+    """Say what the last method of a row tells of its training: its settings, and how it mixed targets or features."""
     train, record = row.run.train, row.records[0]
     trained = Trained(train, tuple(record.fuse or ()), record.w)
     sampler = SAMPLERS.known(row.run.sampler)

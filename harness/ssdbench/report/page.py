@@ -157,7 +157,7 @@ def _binned(path: Path) -> list[list[Any]]:
 
 
 def _samples(rows: Sequence[Row], called: Sequence[str], store: Store) -> list[dict[str, Any]]:
-    """The first samples of each row's first seed, base before distilled as the rows stand."""
+    """The first samples of each row's first seed, in the order of the rows."""
     found = []
     for name, row in zip(called, rows, strict=True):
         record = row.records[0]

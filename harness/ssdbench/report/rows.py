@@ -48,10 +48,10 @@ class Result:
 
 
 def run_of(record: Record, store: str = "") -> ResolvedRun:
-    """The run that a record of ``store``, a directory or URL with its slash, is of.
+    """The run that a record belongs to. ``store`` is the store's directory or URL with a slash, for messages.
 
     Raises:
-        InputError: it is none that this version knows.
+        InputError: this version cannot read the run.
     """
     try:
         return ResolvedRun.model_validate(record.run)

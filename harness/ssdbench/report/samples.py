@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples:
-    """Images uint8 (N, H, W, C), the first of a run, their labels (N,), and the captions that labels may number."""
+    """The first images of a run, uint8 (N, H, W, C), and their labels (N,), which may number captions."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     captions: tuple[str, ...] | None = None
 
     def name(self, index: int) -> str:
-        """What sample ``index`` was asked to show; empty where that was nothing (label -1)."""
+        """What sample ``index`` was asked to show. Empty where it was asked for nothing (label -1)."""
         label = int(self.labels[index])
         if label < 0:
             return ""

@@ -52,7 +52,7 @@ class Artifacts:
     def manifest(self, key: str) -> Manifest | None:
         """What ``DONE.json`` says, or None where the artifact is not done.
 
-        One that is no valid manifest counts as not done, and is set aside.
+        An invalid ``DONE.json`` is set aside, and the artifact counts as not done.
 
         Raises:
             NewerStore: a later version of ssdbench wrote it.
@@ -66,7 +66,7 @@ class Artifacts:
     def refresh(self, key: str) -> Manifest | None:
         """Ask again whether an artifact is done; returns its manifest.
 
-        What another machine has finished since comes with what it was made from, and its record.
+        If another machine has finished it meanwhile, the manifests of what it was made from and its record come too.
         """
         self.backend.look(MANIFESTS)
         before = None
@@ -98,7 +98,7 @@ class Artifacts:
         return manifest
 
     def _follow(self, manifest: Manifest) -> None:
-        """Bring the manifests of what an artifact was made from, as far as they are not here, and its record."""
+        """Bring an artifact's record, and the manifests of what it was made from unless they are here."""
         done = (object_name(key, "DONE.json") for key in manifest.made_from)
         names = [name for name in done if not (self.root / name).exists()]
         if manifest.kind == "score":
@@ -106,7 +106,7 @@ class Artifacts:
         self.backend.bring(names)
 
     def upstream_of(self, key: str) -> str | None:
-        """Nothing here is upstream; see :class:`ssdbench.store.upstream.Layered`."""
+        """None: a store by itself has no upstream. See :class:`ssdbench.store.upstream.Layered`."""
         return None
 
     def directory(self, key: str) -> Path:
@@ -139,8 +139,8 @@ class Artifacts:
     def stale(self, key: str, look: Callable[[str], Manifest | None] | None = None) -> str | None:
         """Why a finished artifact no longer fits what it was made from, or None.
 
-        What is not there now (its samples were dropped, say) makes nothing stale, but what that was made from
-        in turn may. ``look`` stands for :meth:`manifest`, for who asks of thousands and has looked before.
+        An input that is not there now (dropped samples, for example) makes nothing stale. What that input was made
+        from may. ``look`` is used in place of :meth:`manifest`, so that a caller who asks for thousands can remember.
         """
         look = look or self.manifest
         manifest = look(key)
@@ -157,9 +157,9 @@ class Artifacts:
         return None
 
     def verify(self, key: str, *, trust_seen: bool = False, strict: bool = False) -> list[str]:
-        """Compare a finished artifact's files with its manifest; a problem a line, none where all is well.
+        """Compare a finished artifact's files with its manifest. Returns one line for each problem.
 
-        Of a store on a URL the files here are compared, and fetched again where they are damaged.
+        For a store on a URL, the copies on this machine are compared, and damaged ones are fetched again.
 
         Args:
             key: spec key.
@@ -183,7 +183,7 @@ class Artifacts:
         return max(notes, key=lambda path: path.stat().st_mtime_ns).read_text(encoding="utf-8").strip()
 
     def leftovers(self, key: str) -> list[Path]:
-        """What dead processes left of a key, and nothing names: attempts never committed, and temporary files."""
+        """What dead processes left behind under a key: attempts that were never committed, and temporary files."""
         directory, manifest, holder = self.key_dir(key), self.manifest(key), self.backend.holder(key)
         kept = {path.stem for path in (directory / "aside").glob("*.json")}
         kept |= {manifest.attempt} if manifest is not None else set()

@@ -79,11 +79,11 @@ class Sender:
     """Whether another machine has gone on with the stage, this one having been given up."""
 
     def close(self, *, send: bool, until: Callable[[], bool] = lambda: False) -> None:
-        """Stop; with ``send`` after what is there now was sent, unless ``until`` says to wait no longer."""
+        """Stop. With ``send``, first send what is there now, and wait for that until ``until`` says to stop waiting."""
 
 
 class Directory:
-    """A store in a directory: its files are the objects. What it offers, every place of a store has to offer.
+    """A store in a directory: its files are the objects. Every other backend offers the same methods.
 
     Errors are OSErrors of this machine's disk, and RemoteErrors of a URL that cannot be reached.
     """
@@ -105,13 +105,13 @@ class Directory:
     # ---- small objects
 
     def look(self, kind: Kind) -> None:
-        """See to it that the small objects of a kind are files under ``root``, as they were at the first look."""
+        """Make sure that the small objects of a kind are files under ``root``, as they were at the first look."""
 
     def bring(self, names: Iterable[str]) -> None:
-        """The same of some objects, as they are now; of one that does not exist there is no file afterwards."""
+        """Make some objects files under ``root``, as they are now. Where there is no object, the file is removed."""
 
     def create(self, name: str, data: bytes) -> bool:
-        """Create an object unless it exists; returns whether this call did, as far as that is known."""
+        """Create an object unless it exists. Returns whether this call created it, as far as that is known."""
         return create_once(self.root / name, data)
 
     def write(self, name: str, data: bytes) -> None:
@@ -149,12 +149,12 @@ class Directory:
     # ---- the files of artifacts
 
     def send(self, prefix: str, names: Iterable[str]) -> None:
-        """Make objects of flushed files under ``root/prefix``, which this process has just read."""
+        """Turn flushed files under ``root/prefix``, which this process has just read, into objects."""
         for name in names:
             self.verifier.note(self.root / prefix / name)
 
     def fetch(self, prefix: str, files: Mapping[str, FileEntry]) -> str | None:
-        """Make files of objects where they are not here yet; returns what is wrong with one, if anything."""
+        """Turn objects into files where these are missing here. Returns what is wrong with one, if anything is."""
         return None
 
     def verify(
@@ -186,11 +186,11 @@ class Directory:
         """Make the scratch directory what the machine that got furthest has kept."""
 
     def send_scratch(self, key: str) -> Sender:
-        """Start to send the scratch directory from time to time, where ``root`` is not where others look for it."""
+        """Start to send the scratch directory from time to time, if other machines do not see it under ``root``."""
         return Sender()
 
     def drop_scratch(self, key: str, *, elsewhere: bool) -> None:
-        """Remove the scratch of a stage that is done, which another machine may have kept (``elsewhere``)."""
+        """Remove the scratch of a finished stage. ``elsewhere``: another machine may have kept some too."""
         remove_tree(self.root / object_name(key, "scratch"))
 
     # ---- as a place where artifacts are taken from

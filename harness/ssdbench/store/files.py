@@ -31,8 +31,8 @@ def sha256_file(path: Path) -> str:
 def fsync_path(path: Path) -> None:
     """Flush a file's data, or a directory's entries, to the disk.
 
-    Some file systems cannot flush a directory. They write its entries when they like, so a power cut may lose the last
-    ones; what is lost so is made again.
+    Some file systems cannot flush a directory. They write its entries when they like, so that a power cut may lose the
+    last ones. What is lost in this way is made again.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -120,9 +120,9 @@ def create_once(path: Path, data: bytes) -> bool:
 def place_once(source: Path, target: Path) -> bool:
     """Give a whole file the name ``target`` in its directory unless that exists; returns whether this call did.
 
-    A hard link does it, atomically and exclusively; where there are none, a rename that replaces nothing. Over a
-    network either may be done and still be answered with EEXIST, when the first reply is lost: the link count tells,
-    or that ``source`` is gone. Afterwards ``source`` may be there or not.
+    A hard link does it, atomically and exclusively. On a file system without hard links, a rename that replaces
+    nothing does it. Over a network, the first reply may be lost, so that a call that succeeded is answered with EEXIST.
+    Then the link count tells, or the fact that ``source`` is gone. Afterwards ``source`` may or may not exist.
 
     Raises:
         UsageError: the file system has neither.
@@ -177,9 +177,9 @@ def _rename_once(source: Path, target: Path) -> None:
 
 
 def check_file_system(directory: Path) -> None:
-    """Try what commits stand on: to create a file once, whole, and to replace one at a stroke.
+    """Try what commits rely on: to create a whole file exactly once, and to replace a file in one step.
 
-    ``directory`` is created. What a disk refuses for another reason (room, permission) is left to whoever writes there.
+    ``directory`` is created. Other failures (no room, no permission) are left to whoever writes there later.
 
     Raises:
         UsageError: the file system cannot do it; says what.

@@ -54,8 +54,8 @@ def positive_setting(variable: str, default: float, unit: str) -> float:
 class Lease:
     """A held lease, which a daemon thread keeps alive until ``release``; use it as a context manager.
 
-    ``on_loss`` is called on that thread if another process has taken the lease over, this one having been suspended
-    or cut off for longer than leases last. ``beneath`` is a lease that is released after this one.
+    ``on_loss`` is called on that thread if another process has taken the lease over. That happens when this process was
+    suspended or cut off for longer than leases last. ``beneath`` is a lease that is released after this one.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Lease:
     def release(self) -> None:
         """Stop the heartbeat and remove the lease, unless it has become another process's.
 
-        One that cannot be removed because its place cannot be reached lapses by itself.
+        If its place cannot be reached, the lease cannot be removed and lapses by itself.
         """
         if self._over.is_set():
             return
@@ -131,14 +131,14 @@ class Leases:
         self._lock = threading.Lock()
 
     def expect(self, name: str, modified: float) -> None:
-        """Take note of a lease that a listing shows; one that is long past its time is forgotten here."""
+        """Remember a lease that a listing shows, unless it is long past its time."""
         if time.time() - modified < self._expiry + _CLOCKS_SECONDS:
             self._seen.setdefault(name, _Seen(Sign(None, 0), 0.0, -math.inf))
 
     def holder(self, name: str) -> Owner | None:
         """Who holds a lease that still counts: not known to be dead, and not silent for longer than leases last.
 
-        Of a costly place, only a lease that is known of is looked at, and that every few seconds.
+        Where looking costs a request, only known leases are looked at, and only every few seconds.
         """
         seen = self._seen.get(name)
         if self._place.costly and seen is None:
@@ -155,7 +155,8 @@ class Leases:
     def acquire(self, name: str, beneath: Lease | None = None) -> Lease | None:
         """Take the lease if nobody alive holds it; never waits. ``beneath`` becomes part of it, or is left alone.
 
-        A lease of a dead process of this host is taken over at once, another once it has been silent for too long.
+        The lease of a dead process of this host is taken over at once. Any other lease is taken over when it has been
+        silent for too long.
         """
         owner = Owner.current() if beneath is None else beneath.owner
         if not self._place.create(name, owner):

@@ -118,7 +118,7 @@ class LeaseObjects:
         return found is not None and found.owner == owner
 
     def read(self, name: str, *, exact: bool = False) -> Sign | None:
-        """As for files; the clock of the place is not asked."""
+        """Read a lease, or None where there is none. ``exact`` changes nothing: objects have no clock to ask."""
         data = self._remote.read(name)
         if data is None:
             return None

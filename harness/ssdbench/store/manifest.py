@@ -111,8 +111,8 @@ class Manifest(Provenance):
 def merged_ancestors(inputs: Iterable[Manifest]) -> dict[str, str]:
     """Digests by key of all that the inputs were made from.
 
-    Where two inputs were made from different contents of one key, no single digest tells: the one entered is
-    no artifact's, so that what stands on both is out of date.
+    Where two inputs were made from different contents of one key, no single digest is right. A digest that no artifact
+    has is entered then, so that what was made from both counts as out of date.
     """
     found: dict[str, str] = {}
     for manifest in inputs:

@@ -88,7 +88,7 @@ class Record(_Frozen):
     def intervals(self) -> dict[str, Interval]:
         """Confidence intervals of the metrics, by name; none of a record that was made before there were any.
 
-        They stand among the facts of the score stage, where versions of before pass over them.
+        They are among the facts of the score stage, where earlier versions ignore them.
         """
         score = self.stages.get(self.key)
         return _INTERVALS.validate_python(score.facts.get(INTERVALS, {}) if score else {})
@@ -122,7 +122,7 @@ class SuiteRun(BaseModel):
 
 
 def history_path(directory: Path, suite: str, profile: str | None) -> Path:
-    """``<directory>/<suite>[.<profile>].json``; an unplain name is cleaned and told apart by a digest."""
+    """``<directory>/<suite>[.<profile>].json``. Unusual characters are replaced, and a digest is added then."""
     name = suite if profile is None else f"{suite}.{profile}"
     clean = re.sub(r"[^A-Za-z0-9_.-]", "-", name).lstrip(".")[:100]
     if clean != name:

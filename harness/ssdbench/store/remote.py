@@ -146,8 +146,8 @@ class Remote:
     def create(self, name: str, data: bytes) -> bool:
         """Create a small object unless it exists; returns whether it did not.
 
-        False may also mean that the object is this call's own: where a reply is lost, the request is repeated by
-        the client. The caller knows by the content.
+        False may also mean that this call created it: if a reply is lost, the client repeats the request. The caller
+        can tell by the content.
         """
         for attempt in range(_CONFLICTS):
             try:
@@ -186,7 +186,7 @@ class Remote:
             )
 
     def prove_conditional(self) -> None:
-        """Make sure that what exists is not created a second time: two machines would both have finished a stage.
+        """Make sure that an object cannot be created twice, or two machines could both finish one stage.
 
         Raises:
             RemoteError: the server ignores the condition, as some that resemble S3 do.

@@ -49,7 +49,7 @@ def _code(error: BaseException | None) -> str:
 
 
 def is_absent(error: BaseException) -> bool:
-    """Whether an object does not exist; that its bucket does not is another thing."""
+    """Whether an object does not exist. A bucket that does not exist is another error."""
     no_bucket = _code(error) == "NoSuchBucket" or "specified bucket does not exist" in str(error)
     return isinstance(error, FileNotFoundError) and not no_bucket
 
@@ -60,5 +60,5 @@ def is_there(error: BaseException | None) -> bool:
 
 
 def is_conflict(error: BaseException | None) -> bool:
-    """Whether a conditional write met another one, or a removal, half way."""
+    """Whether a conditional write collided with another one, or with a removal."""
     return _code(error) in ("ConditionalRequestConflict", "OperationAborted", "409")

@@ -82,9 +82,10 @@ class _Index(BaseModel):
 
 
 def restore_scratch(remote: Remote, prefix: str, scratch: Path) -> bool:
-    """Bring here what is kept under ``prefix``, unless this machine sent it itself; then only what is missing here.
+    """Download what is kept under ``prefix``. If this machine sent it itself, only missing files are downloaded.
 
-    What this machine once sent and is no longer kept there is dropped here too: the stage was done meanwhile.
+    If this machine sent something and nothing is kept any more, the stage was finished meanwhile. What is here is
+    dropped then.
 
     Returns:
         Whether anything is kept there.
@@ -128,7 +129,7 @@ def was_sent(scratch: Path) -> bool:
 
 
 def remove_scratch(remote: Remote, prefix: str) -> None:
-    """Remove what was kept of a stage that is done; what cannot be is left for ``gc``."""
+    """Remove what was kept of a finished stage. What cannot be removed is left for ``gc``."""
     try:
         found = remote.list(prefix)
         if found:
@@ -165,7 +166,7 @@ class ScratchSender(Sender, threading.Thread):
             self._try()
 
     def close(self, *, send: bool, until: Callable[[], bool] = lambda: False) -> None:
-        """Stop; with ``send`` after what is there now was sent, for which it waits unless ``until`` says no longer."""
+        """Stop. With ``send``, first send what is there now, and wait for that until ``until`` says to stop waiting."""
         self._last = send
         self._closing.set()
         while send and self.is_alive() and not until():
@@ -184,8 +185,8 @@ class ScratchSender(Sender, threading.Thread):
     def _send(self) -> None:
         """Send what changed since the last time.
 
-        Links are taken first: a checkpoint that is replaced stays as it was, and a log that is appended to has at least
-        what was logged before the checkpoint.
+        Links are made first. So a checkpoint that is replaced meanwhile is sent as it was, and a log that grows
+        meanwhile has at least what was logged before the checkpoint.
         """
         links = temporary_beside(self._scratch)
         try:
@@ -221,7 +222,7 @@ class ScratchSender(Sender, threading.Thread):
         return not self.superseded
 
     def _link(self, links: Path) -> dict[str, Signature]:
-        """Link or copy every whole file, by name; one that is being written is hidden or ends in a process's number."""
+        """Link or copy every whole file. Files that are being written are hidden or end in a process's number."""
         found: dict[str, Signature] = {}
         for path in walk_files(self._scratch):
             name = path.relative_to(self._scratch).as_posix()

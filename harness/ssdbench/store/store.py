@@ -68,7 +68,7 @@ class Store(Artifacts, Records):
 
     @property
     def url(self) -> str | None:
-        """Where machines that share nothing else find the store, if it is on a URL."""
+        """The store's URL, under which machines without a shared directory find it; None for a directory."""
         return self.backend.url
 
     def check_place(self) -> None:
@@ -93,7 +93,7 @@ class Store(Artifacts, Records):
     def lease(self, key: str) -> Lease | None:
         """Take the key's lease, or None while another live process holds it; a context manager.
 
-        What is done is asked again once it is held.
+        Once it is held, the store is asked again whether the artifact is done.
         """
         lease = self.backend.lease(key)
         if lease is None:
@@ -111,7 +111,7 @@ class Store(Artifacts, Records):
     ) -> tuple[Path, str]:
         """Open the directory where an unfinished stage keeps what its next attempt goes on from.
 
-        Where another machine got further, with what that one kept.
+        If another machine got further, the directory holds what that machine kept.
 
         Returns:
             The directory, and the digest of the sources that have worked in it: see
@@ -122,7 +122,7 @@ class Store(Artifacts, Records):
         return path, open_scratch(path, inputs or {}, sources)
 
     def keep_safe(self, key: str) -> Sender:
-        """Start what keeps the scratch directory where other machines find it, if this directory is not that place."""
+        """Start to send the scratch directory to where other machines find it, unless they find it here."""
         return self.backend.send_scratch(key)
 
     def log_path(self, attempt: Attempt) -> Path:
@@ -146,8 +146,8 @@ class Store(Artifacts, Records):
     def commit(self, attempt: Attempt, provenance: Provenance) -> Manifest:
         """Make the attempt the key's artifact, unless another attempt became it first, which is then adopted.
 
-        Everything is flushed, and sent, before ``DONE.json`` appears, so that whoever sees it sees whole files. A kill
-        before leaves what no manifest names, for ``gc``, and the scratch, from which the next attempt goes on.
+        Everything is flushed and sent before ``DONE.json`` appears, so that whoever sees it sees whole files. A kill
+        before that leaves files that no manifest names, for ``gc``, and the scratch, for the next attempt.
 
         Returns:
             The manifest of the artifact that stands; the loser's attempt is removed.
@@ -175,9 +175,9 @@ class Store(Artifacts, Records):
         return self._conclude(attempt, self._manifest_of(attempt, provenance, dict(files)), elsewhere=True)
 
     def take(self, attempt: Attempt, manifest: Manifest) -> Manifest:
-        """Make a copy of another store's artifact, which ``attempt`` holds, the key's: as ``commit`` does.
+        """Commit a copy of another store's artifact, which ``attempt`` holds.
 
-        Its manifest is kept but for the name of the attempt.
+        Its manifest is kept, apart from the name of the attempt.
 
         Raises:
             SsdbenchError: the files are not those of the manifest, or as ``commit`` does.

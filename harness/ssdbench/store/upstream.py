@@ -1,7 +1,7 @@
-"""Upstream: another store, never written to, that finished artifacts are taken from where one's own lacks them.
+"""Upstream: another store, which is only read. Finished artifacts that one's own store lacks are taken from it.
 
-``Layered`` is both stores seen as one, in which an artifact of upstream counts only if everything it was made from
-is as one's own store has it: two executions of a training are never mixed in one row.
+``Layered`` shows both stores as one. An artifact of upstream counts only if everything that it was made from is the
+same in one's own store: two executions of a training are never mixed in one row.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Unfit(SsdbenchError):
 
 
 class Upstream:
-    """Where finished artifacts may be taken from; keys are asked for, never listed, which HTTP cannot."""
+    """Where finished artifacts may be taken from. It is asked for keys and never listed: HTTP has no listings."""
 
     def __init__(self, source: Directory | Remote) -> None:
         self.name = source.name
@@ -121,7 +121,7 @@ class Layered:
         return None
 
     def stale(self, key: str, look: Callable[[str], Manifest | None] | None = None) -> str | None:
-        """As one's own store says of its own; what comes from upstream is not, or it would not be here."""
+        """As one's own store says. An artifact of upstream is never stale: one that does not fit does not count."""
         return self.own.stale(key)
 
     def aside_reason(self, key: str) -> str | None:
@@ -162,9 +162,9 @@ class Layered:
         return True
 
     def _fitting(self, manifest: Manifest) -> bool:
-        """Whether all that an artifact of upstream was made from is as it is here, or, where that is not here, there.
+        """Whether everything that an artifact of upstream was made from is the same in one's own store.
 
-        What is neither here nor there (samples that were dropped) speaks against nothing.
+        What one's own store lacks is compared with upstream. What neither has (dropped samples) is no obstacle.
         """
         if manifest.key not in self._fits:
             self._fits[manifest.key] = all(
