@@ -25,7 +25,7 @@ from typing import Any
 
 import paired  # beside this file
 
-from ssdbench.engine.resources import MAX_WORKERS, cores
+from ssdbench.runtime.slots import MAX_WORKERS, cores
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from unittest import mock
 
 import yaml
 
-from ssdbench.engine.records import write_record
 from ssdbench.plan import Graph, build
+from ssdbench.runtime.records import write_record
 from ssdbench.store import InputDigest, Provenance, Store, SuiteRun, now
 from ssdbench.suite import load_suite
 

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file
 
 from ssdbench.models.unet_shape import UNetShape
+from ssdbench.runtime.messages import EVENT, Finished, Job
 from ssdbench.stages import EncodeSpec, SampleSpec, Source, StageSpec
 from ssdbench.stages.captions import FILE
 from ssdbench.stages.sample import Sampling
 from ssdbench.suite.catalog import MODELS
-from ssdbench.worker import EVENT, Finished, Job
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -34,7 +34,7 @@ def run(spec: StageSpec, inputs: dict[str, Path], folder: Path) -> tuple[Path, F
     for place in (job.output, job.scratch):
         place.mkdir(parents=True)
     (folder / "job.json").write_text(job.model_dump_json())
-    command = [sys.executable, "-m", "ssdbench.worker", str(folder / "job.json")]
+    command = [sys.executable, "-m", "ssdbench.runtime.worker", str(folder / "job.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     finished = EVENT.validate_json(done.stdout.splitlines()[-1])

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from ssdbench.engine import SilentView, run_graph
 from ssdbench.plan import build, decide
 from ssdbench.plan import digests as digests_module
 from ssdbench.report.collect import collect
 from ssdbench.report.document import SuiteReport, render
+from ssdbench.runtime.local import run_graph
 from ssdbench.stages import StageSpec
 from ssdbench.store import Store, artifacts
 from ssdbench.store.record import Record
@@ -59,7 +59,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def work(suite: Suite, results: Path) -> str:
     """What ``run`` does where nothing is left to do; returns the tables."""
     graph, store = build(suite), Store(results)
-    outcome = run_graph(graph, decide(graph, store), store, view=SilentView())
+    outcome = run_graph(graph, decide(graph, store), store)
     assert not outcome.done
     report = SuiteReport(suite.name, suite.title, suite.layout, tuple(collect(graph, store)))
     return render([report], "markdown")

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ssdbench.api.benchmark import Benchmark, load, run
     from ssdbench.api.chosen import Chosen
     from ssdbench.api.evaluation import evaluate
-    from ssdbench.api.events import Event
     from ssdbench.api.plan import Plan
     from ssdbench.api.results import Results
     from ssdbench.api.run_result import RunResult
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
         SuiteError,
         UsageError,
     )
+    from ssdbench.runtime.events import Event
     from ssdbench.suite import EmptySelection
 
 __version__ = "0.1.0"
@@ -74,7 +74,7 @@ _HOMES = {
     "search": "api.search",
     "Scores": "api.scores",
     "evaluate": "api.evaluation",
-    "Event": "api.events",
+    "Event": "runtime.events",
     "Plan": "api.plan",
     "Results": "api.results",
     "RunResult": "api.run_result",

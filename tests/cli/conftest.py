@@ -14,8 +14,8 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from ssdbench.cli.app import app
-from ssdbench.engine.records import write_record
 from ssdbench.plan import Graph, build
+from ssdbench.runtime.records import write_record
 from ssdbench.store import InputDigest, Provenance, Store
 from ssdbench.suite import load_suite
 

@@ -10,10 +10,10 @@ from xml.etree import ElementTree as Xml
 import pytest
 import yaml
 
-from ssdbench import engine
-from ssdbench.engine import Failure, Outcome
-from ssdbench.engine.records import write_record
 from ssdbench.plan import build
+from ssdbench.runtime import local
+from ssdbench.runtime.outcome import Failure, Outcome
+from ssdbench.runtime.records import write_record
 from ssdbench.store import sources
 from ssdbench.suite import load_suite
 from tests.cli.conftest import Command, Filled
@@ -86,7 +86,7 @@ def test_a_failed_stage_is_3(
     ssdbench: Command, baseline: Path, suite: Path, filled: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome = Outcome(failed={filled.targets[0]: Failure("no memory", None)})
-    monkeypatch.setattr(engine, "run_graph", lambda *arguments, **options: outcome)
+    monkeypatch.setattr(local, "run_graph", lambda *arguments, **options: outcome)
     result = ssdbench("check", suite, "--baseline", baseline)
     assert result.exit_code == 3
     assert "no memory" in result.stderr
@@ -99,7 +99,7 @@ def test_results_of_other_code_are_to_be_computed_again(
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(sources, "digest_sources", lambda package: "new")
     monkeypatch.setattr(
-        engine, "run_graph", lambda g, decisions, *a, **o: asked.append(decisions) or Outcome()
+        local, "run_graph", lambda g, decisions, *a, **o: asked.append(decisions) or Outcome()
     )
     ssdbench("check", suite, "--baseline", baseline, "--seed", 0)
     (decisions,) = asked

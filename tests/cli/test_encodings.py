@@ -15,10 +15,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from ssdbench import engine
 from ssdbench.cli.app import _VERBS, app
 from ssdbench.cli.terminal import ascii_json
-from ssdbench.engine import Outcome
+from ssdbench.runtime import local
+from ssdbench.runtime.outcome import Outcome
 from tests.cli.conftest import SUITE, Filled, fill
 
 TITLE = "Größe ↑ – λ ± 日本 “x” \u2028"
@@ -43,7 +43,7 @@ def suite(workplace: Path) -> Path:
 @pytest.fixture
 def say(workplace: Path, encoding: str, monkeypatch: pytest.MonkeyPatch) -> Say:
     """Run the command where both streams have the encoding; what it wrote decodes."""
-    monkeypatch.setattr(engine, "run_graph", lambda *arguments, **options: Outcome())
+    monkeypatch.setattr(local, "run_graph", lambda *arguments, **options: Outcome())
     runner = CliRunner(charset=encoding)
 
     def run(*arguments: object) -> Any:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ssdbench import engine
-from ssdbench.engine import Outcome
+from ssdbench.plan.decide import Decision
+from ssdbench.runtime import local
+from ssdbench.runtime.outcome import Outcome
 from ssdbench.store import Store, sources
 from tests.cli.conftest import Command, Filled, fill
 
@@ -58,13 +59,11 @@ def test_a_run_that_is_made_here_takes_what_it_stands_on(
 ) -> None:
     seen: dict[str, str] = {}
 
-    def run_graph(
-        graph: object, decisions: dict[str, engine.stage.Decision], *_: object, **__: object
-    ) -> Outcome:
+    def run_graph(graph: object, decisions: dict[str, Decision], *_: object, **__: object) -> Outcome:
         seen.update({key: decision.status for key, decision in decisions.items()})  # type: ignore[attr-defined]
         return Outcome()
 
-    monkeypatch.setattr(engine, "run_graph", run_graph)
+    monkeypatch.setattr(local, "run_graph", run_graph)
     result = ssdbench("run", suite, "--results", own, "--upstream", "results", "--fresh", "score")
     scores = {key for key, node in filled.graph.nodes.items() if node.spec.KIND == "score"}
     assert seen == {key: "run" if key in scores else "cached" for key in filled.graph.nodes}, result.stderr
@@ -78,13 +77,13 @@ def test_what_is_damaged_upstream_runs_here(
     (filled.store.directory(target) / "metrics.json").write_text("{}")
     result = ssdbench("run", suite, "--results", own, "--upstream", "results", "--only", "variant=pretrain")
     assert result.exit_code == 0, result.stderr
-    from ssdbench.engine.taking import take_finished
     from ssdbench.plan import decide
+    from ssdbench.runtime.pull import pull_finished
     from ssdbench.store.places import open_upstream
 
     lines: list[str] = []
     store = Store(own)
-    take_finished(filled.graph, store, open_upstream("results"), say=lines.append)
+    pull_finished(filled.graph, store, open_upstream("results"), say=lines.append)
     assert (
         [line for line in lines if line.startswith("not taken: ")]
         == [line for line in lines if "metrics.json: not what was committed" in line]
@@ -97,13 +96,13 @@ def test_what_is_damaged_upstream_runs_here(
 def test_check_takes_work_of_the_present_sources_alone(
     ssdbench: Command, filled: Filled, suite: Path, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ssdbench.engine.taking import take_finished
+    from ssdbench.runtime.pull import pull_finished
     from ssdbench.store.places import open_upstream
 
     def taken(present: str) -> set[str]:
         monkeypatch.setattr(sources, "digest_sources", lambda package: present)
         store = Store(own / present)
-        found = take_finished(
+        found = pull_finished(
             filled.graph, store, open_upstream("results"), sources=present, say=lambda line: None
         )
         return {filled.graph.nodes[key].spec.title.split()[0] for key in found}

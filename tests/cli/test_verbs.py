@@ -12,8 +12,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from ssdbench import engine
-from ssdbench.engine import Failure, Outcome
+from ssdbench.runtime import local
+from ssdbench.runtime.outcome import Failure, Outcome
 from ssdbench.suite import json_schema
 from tests.cli.conftest import Command, Filled
 
@@ -22,7 +22,7 @@ from tests.cli.conftest import Command, Filled
 def outcome(monkeypatch: pytest.MonkeyPatch) -> Outcome:
     """What the engine, which does nothing here, will say became of the stages."""
     made = Outcome()
-    monkeypatch.setattr(engine, "run_graph", lambda *arguments, **options: made)
+    monkeypatch.setattr(local, "run_graph", lambda *arguments, **options: made)
     return made
 
 
@@ -74,7 +74,7 @@ def test_a_number_that_a_failure_left_standing_is_marked(
 def test_a_suite_of_which_nothing_can_run_is_2(
     ssdbench: Command, suite: Path, monkeypatch: pytest.MonkeyPatch, workplace: Path
 ) -> None:
-    monkeypatch.setattr(engine, "run_graph", lambda *arguments, **options: pytest.fail("work was begun"))
+    monkeypatch.setattr(local, "run_graph", lambda *arguments, **options: pytest.fail("work was begun"))
     suite.write_text(suite.read_text().replace("reference: fashion-mnist,", "reference: fashion-mnist-64,"))
     result = ssdbench("run", suite)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -94,7 +94,7 @@ def test_an_interrupted_run_is_130(ssdbench: Command, suite: Path, outcome: Outc
 def test_what_is_missing_is_listed_before_any_work(
     ssdbench: Command, suite: Path, monkeypatch: pytest.MonkeyPatch, workplace: Path
 ) -> None:
-    monkeypatch.setattr(engine, "run_graph", lambda *arguments, **options: pytest.fail("work was begun"))
+    monkeypatch.setattr(local, "run_graph", lambda *arguments, **options: pytest.fail("work was begun"))
     text = suite.read_text().replace("dit-mini", "DiT-XL/2").replace("resolution: 32", "resolution: 256")
     text = text.replace("pretrain + issd", "issd").replace("pretrain", "base")
     text = text.replace("  autoencoder: {steps: 2, batch_size: 8}\n", "")
@@ -483,7 +483,7 @@ def test_ray_is_asked_for_only_where_something_is_to_run(
 def test_ray_that_is_not_installed_is_2_with_the_remedy(
     ssdbench: Command, suite: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("ssdbench.engine.ray")]:
+    for name in [name for name in sys.modules if name.startswith("ssdbench.runtime.ray")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "ray", None)
     result = ssdbench("run", suite, "--engine", "ray")

@@ -8,14 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "engine"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
 import fake_worker
 
-from ssdbench import worker
+from ssdbench.runtime import worker
+from ssdbench.runtime.messages import Job
 from ssdbench.stages.runtime import Runtime
 
 
-def execute(job: worker.Job, runtime: Runtime) -> dict[str, Any]:
+def execute(job: Job, runtime: Runtime) -> dict[str, Any]:
     if job.spec["salt"] == "starving":
         bytearray(1 << 60)
     if job.spec["salt"] == "killed":

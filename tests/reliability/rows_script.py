@@ -6,11 +6,12 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "engine"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "runtime"))
 from fake_stages import COMMAND, Rows
 
-from ssdbench.engine import PlainView, run_graph
 from ssdbench.plan.decide import decide
+from ssdbench.runtime.console import PlainLines
+from ssdbench.runtime.local import run_graph
 from ssdbench.store import Store
 
 STEPS = 3
@@ -32,7 +33,7 @@ def main() -> int:
         store,
         workers=2,
         device="cpu",
-        view=PlainView(),
+        listener=PlainLines(),
         command=COMMAND,
     )
     print(json.dumps({"done": sorted(outcome.done), "adopted": sorted(outcome.adopted)}))

@@ -13,8 +13,9 @@ import pytest
 from rows_script import COMMAND, rows
 from runs import content
 
-from ssdbench.engine import Outcome, SilentView, run_graph
 from ssdbench.plan.decide import decide
+from ssdbench.runtime.local import run_graph
+from ssdbench.runtime.outcome import Outcome
 from ssdbench.store import Store
 from ssdbench.store.gc import verify_all
 
@@ -22,9 +23,7 @@ from ssdbench.store.gc import verify_all
 def run(store: Store) -> Outcome:
     built = rows(os.devnull, 0.0, "samples")
     decisions = decide(built.graph, store)
-    return run_graph(
-        built.graph, decisions, store, workers=2, device="cpu", view=SilentView(), command=COMMAND
-    )
+    return run_graph(built.graph, decisions, store, workers=2, device="cpu", command=COMMAND)
 
 
 @pytest.fixture(scope="module")

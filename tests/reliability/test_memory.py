@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from rows_script import Rows
 
-from ssdbench.engine import SilentView, run_graph
-from ssdbench.engine.stage import _message
 from ssdbench.faults import OUT_OF_MEMORY, memory_fault
 from ssdbench.plan.decide import decide
+from ssdbench.runtime.local import run_graph
+from ssdbench.runtime.messages import EXIT_KNOWN, Failed
+from ssdbench.runtime.stage import _message
 from ssdbench.stages import SampleSpec, ScoreSpec, TrainSpec
 from ssdbench.store import Store
 from ssdbench.store.gc import verify_all
-from ssdbench.worker import EXIT_KNOWN, Failed
 
 COMMAND = (sys.executable, str(Path(__file__).with_name("hungry_worker.py")))
 
@@ -35,7 +35,6 @@ def test_the_hungry_row_fails_and_the_others_go_on(tmp_path: Path) -> None:
         store,
         workers=2,
         device="cpu",
-        view=SilentView(),
         command=COMMAND,
     )
     assert set(outcome.failed) == {starving["train"], killed["train"]}

@@ -16,9 +16,9 @@ from places import on_host
 from rows_script import COMMAND, rows
 from runs import DEADLINE, Run, Witness, content, ended, rows_run
 
-from ssdbench.engine import SilentView, run_graph
 from ssdbench.errors import UsageError
 from ssdbench.plan.decide import decide
+from ssdbench.runtime.local import run_graph
 from ssdbench.store import Store
 from ssdbench.store import lease as leases
 from ssdbench.store.lease_place import LeaseFiles
@@ -171,9 +171,7 @@ def test_what_another_run_finished_and_dropped_is_not_made_again(tmp_path: Path)
     decisions = decide(built.graph, store)
     rows_run(store.root, keep="grid").finish()
     before = content(store.root)
-    outcome = run_graph(
-        built.graph, decisions, store, workers=2, device="cpu", view=SilentView(), command=COMMAND
-    )
+    outcome = run_graph(built.graph, decisions, store, workers=2, device="cpu", command=COMMAND)
     assert (outcome.done, outcome.failed) == ([], {})
     assert built.row_keys["a"]["score"] in outcome.adopted
     assert content(store.root) == before

@@ -1,8 +1,6 @@
-"""A training by the two workers of `python -m ssdbench.ranks`: the artifact that one makes, to rounding."""
+"""A training by two workers that are forked from one server: the artifact that one makes, to rounding."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +9,12 @@ from safetensors.torch import load_file
 
 from ssdbench.methods.denoising import Denoise
 from ssdbench.models.vae import Autoencoder
+from ssdbench.runtime.launch import Launcher
+from ssdbench.runtime.messages import Finished, Job
+from ssdbench.runtime.slots import Slot
+from ssdbench.runtime.slots import together as combined
 from ssdbench.stages import Runtime, TrainSpec, train
 from ssdbench.stages.train import Reconstruct
-from ssdbench.worker import EVENT, Finished, Job
 
 from .conftest import DATA, SHAPE, Tiny
 
@@ -33,10 +34,15 @@ def together(tmp_path: Path, spec: TrainSpec, inputs: dict[str, Path]) -> Finish
         ranks=2,
     )
     (tmp_path / "job.json").write_text(job.model_dump_json())
-    command = [sys.executable, "-m", "ssdbench.ranks", str(tmp_path / "job.json")]
-    answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=280, check=True)
-    finished = EVENT.validate_json(answer.stdout.splitlines()[-1])
-    assert isinstance(finished, Finished)
+    slot = combined([Slot(f"cpu {i}", "cpu", 1, gpu=False, visible="") for i in range(2)])
+    launcher = Launcher()
+    try:
+        worker = launcher.start(tmp_path / "job.json", tmp_path / "log", slot)
+        *_, finished = worker.events()
+        assert isinstance(finished, Finished), finished
+        assert worker.wait() == 0
+    finally:
+        launcher.close()
     assert finished.device == "2 x cpu"
     return finished
 

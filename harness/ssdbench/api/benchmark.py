@@ -19,8 +19,8 @@ from ssdbench.store import Store, StoreReader, SuiteRun, now
 from ssdbench.suite import Suite
 
 if TYPE_CHECKING:
-    from ssdbench.api.events import Listener
-    from ssdbench.engine import Outcome
+    from ssdbench.runtime.events import Listener
+    from ssdbench.runtime.outcome import Outcome
 
 KINDS = ("train", "encode", "sample", "reference", "score")
 ENGINES = ("local", "ray")
@@ -158,13 +158,14 @@ class Benchmark:
             KeyboardInterrupt: it was interrupted.
 
         """
-        from ssdbench.api.events import view_of
+        from ssdbench.runtime.console import listener_of
+        from ssdbench.runtime.events import Event, both
 
         run_graph = engine_of(engine, ray_address, gpus_per_stage)
         kinds = _kinds(fresh)
         graph = self.graph
-        view = view_of(progress)
-        tell = say or view.say
+        listener = listener_of(progress)
+        tell = say or (lambda text: listener(Event("note", text=text)))
         if say is None:
             for note in self.notes:
                 tell(note)
@@ -179,14 +180,14 @@ class Benchmark:
         if disk_check and not (engine == "ray" and store.url is not None):
             plan.check_room()  # of what nodes send to a URL next to nothing comes here
         if tensorboard is not None:
-            from ssdbench.engine.tensorboard import TensorBoardView
+            from ssdbench.runtime.tensorboard import TensorBoard
 
-            view = TensorBoardView(view, Path(tensorboard))
+            listener = both(listener, TensorBoard(Path(tensorboard)))
         work = any(decision.status == "run" for decision in plan.decisions.values())
         for suite in self.suites if self.remembered else ():
             self._remember(suite, store, needed=work, say=tell)
         outcome = run_graph(
-            graph, plan.decisions, store, workers=workers, device=device, threads=threads, view=view
+            graph, plan.decisions, store, workers=workers, device=device, threads=threads, listener=listener
         )
         results = self._results(graph, store, outcome)
         if check:
@@ -304,11 +305,11 @@ def take(
     fresh: Collection[str] = (),
     sources: str | None = None,
 ) -> None:
-    """Take from upstream what the runs need and the store lacks; see ``take_finished``."""
-    from ssdbench.engine.taking import take_finished
+    """Take from upstream what the runs need and the store lacks; see ``pull_finished``."""
+    from ssdbench.runtime.pull import pull_finished
     from ssdbench.store.places import open_upstream
 
-    take_finished(graph, store, open_upstream(upstream), fresh=fresh, sources=sources, say=say)
+    pull_finished(graph, store, open_upstream(upstream), fresh=fresh, sources=sources, say=say)
 
 
 def engine_of(engine: str, ray_address: str | None, gpus_per_stage: int = 1) -> Callable[..., Outcome]:
@@ -321,7 +322,7 @@ def engine_of(engine: str, ray_address: str | None, gpus_per_stage: int = 1) -> 
     if engine not in ENGINES:
         raise UsageError(f"unknown engine {engine!r} (known: {', '.join(ENGINES)})")
     if engine == "local":
-        from ssdbench.engine import run_graph
+        from ssdbench.runtime.local import run_graph
 
         if ray_address is not None:
             raise UsageError("--ray-address goes with --engine ray")
@@ -329,7 +330,7 @@ def engine_of(engine: str, ray_address: str | None, gpus_per_stage: int = 1) -> 
     if gpus_per_stage > 1:
         raise UsageError("--gpus-per-stage goes with --engine local; on Ray every stage has one GPU")
     try:
-        from ssdbench.engine.ray import run_graph_on_ray
+        from ssdbench.runtime.ray import run_graph_on_ray
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "ray":
             raise

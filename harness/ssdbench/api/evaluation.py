@@ -164,7 +164,7 @@ def best_device(name: str | None) -> str:
         UsageError: it is unknown, or not there.
 
     """
-    from ssdbench.engine.resources import check_request, visible_gpus
+    from ssdbench.runtime.slots import check_request, visible_gpus
 
     check_request(None, name)
     gpus = visible_gpus() if name is None or name.startswith("cuda") else []

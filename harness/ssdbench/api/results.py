@@ -19,8 +19,8 @@ from ssdbench.suite.problems import did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ssdbench.engine import Outcome
     from ssdbench.report.rows import Reason
+    from ssdbench.runtime.outcome import Outcome
 
 
 @dataclass(frozen=True, repr=False)

@@ -122,7 +122,7 @@ class RunResult:
         """
         from ssdbench.models.load import load_denoiser
         from ssdbench.stages.conditioning import open_conditions
-        from ssdbench.stages.sample import model_place
+        from ssdbench.stages.weights import model_place
 
         spec = self._sampled()
         if spec.sampling is None:

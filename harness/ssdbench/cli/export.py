@@ -54,7 +54,7 @@ def export(
     from ssdbench.api.lookup import find_record
     from ssdbench.cli.common import open_store
     from ssdbench.errors import UsageError
-    from ssdbench.stages.sample import model_folder
+    from ssdbench.stages.weights import model_folder
 
     store = open_store(results)
     record = find_record(store, run)

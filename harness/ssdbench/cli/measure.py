@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from ssdbench.engine import Outcome
     from ssdbench.report.rows import Reason, Result, Row
+    from ssdbench.runtime.outcome import Outcome
     from ssdbench.store import Store
     from ssdbench.suite import Suite
 
@@ -35,10 +35,10 @@ def measure(
     from ssdbench.api.results import reasons
     from ssdbench.cli.common import tell, tell_notes, tell_suites
     from ssdbench.cli.errors import INTERRUPTED
-    from ssdbench.engine import make_view
     from ssdbench.plan import build, decide
     from ssdbench.plan.present import outdated
     from ssdbench.report.collect import collect
+    from ssdbench.runtime.console import listener_of
     from ssdbench.store.sources import digest_sources, package_directory
 
     tell_suites([suite])
@@ -51,7 +51,7 @@ def measure(
     for _ in range(_PASSES):
         old = outdated(graph, store, digest_sources(package_directory()))
         decisions = decide(graph, store, outdated=old)
-        outcome = run_graph(graph, decisions, store, view=make_view())
+        outcome = run_graph(graph, decisions, store, listener=listener_of())
         if outcome.interrupted:
             raise typer.Exit(INTERRUPTED)
         failed = reasons(graph, outcome)

@@ -10,8 +10,8 @@ import typer
 from ssdbench.cli import options
 
 if TYPE_CHECKING:
-    from ssdbench.engine import Outcome
     from ssdbench.plan import Graph
+    from ssdbench.runtime.outcome import Outcome
 
 
 def run(

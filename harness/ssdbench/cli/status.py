@@ -46,7 +46,7 @@ def status(
     for state in states:
         _print(state)
     if len(states) > 1:
-        from ssdbench.engine.view import format_seconds
+        from ssdbench.runtime.events import format_seconds
 
         together = {key: value for own in seconds for key, value in own.items()}
         typer.echo(f"{format_seconds(sum(together.values()))} of stages in all, shared ones counted once")
@@ -88,7 +88,7 @@ def _state(report: SuiteReport, seconds: dict[str, float]) -> dict[str, Any]:
 
 def _print(state: dict[str, Any]) -> None:
     from ssdbench.cli.common import console, print_table
-    from ssdbench.engine.view import format_seconds
+    from ssdbench.runtime.events import format_seconds
 
     lines = []
     for row in state["rows"]:

@@ -12,7 +12,13 @@ from ssdbench.metrics.frechet import Gaussian
 from ssdbench.metrics.networks import INCEPTION, says_fid
 from ssdbench.metrics.npz import NpzArrays, npz_images
 from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
-from ssdbench.metrics.reference import Reference, gaussian_in, make_reference, stored_reference
+from ssdbench.metrics.reference import (
+    Reference,
+    gaussian_in,
+    load_reference,
+    make_reference,
+    stored_reference,
+)
 from ssdbench.metrics.reference_file import DESCRIPTION, STATISTICS
 
 if TYPE_CHECKING:
@@ -72,3 +78,8 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
             " alone, 'mu', 'sigma', 'mu_s', 'sigma_s'"
         )
     return Reference(network.name, network.digest, network.revision, path.name, None, pooled, spatial)
+
+
+def open_reference(path: Path, network: FeatureNetwork, *, progress: Progress | None = None) -> Reference:
+    """Read a reference of either kind: ``.npz`` as ``adm_reference`` does, else as ``load_reference``."""
+    return adm_reference(path, network, progress) if path.suffix == ".npz" else load_reference(path)

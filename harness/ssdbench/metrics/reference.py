@@ -159,15 +159,6 @@ def make_reference(
     return Reference.of(image_statistics(batches, network, progress, keep=keep), network, data)
 
 
-def open_reference(path: Path, network: FeatureNetwork, *, progress: Progress | None = None) -> Reference:
-    """Read a reference of either kind: ``.npz`` as ``adm_reference`` does, else as ``load_reference``."""
-    if path.suffix == ".npz":
-        from ssdbench.metrics.adm import adm_reference  # reads files into this module's Reference
-
-        return adm_reference(path, network, progress)
-    return load_reference(path)
-
-
 def save_reference(reference: Reference, path: Path, layout: Layout = "full") -> None:
     """Write a safetensors file that ``load_reference`` reads.
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssdbench.errors import InputError
+from ssdbench.metrics.adm import open_reference
 from ssdbench.metrics.features import Progress
 from ssdbench.metrics.npz import images_in
 from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
-from ssdbench.metrics.reference import Reference, make_reference, open_reference
+from ssdbench.metrics.reference import Reference, make_reference
 from ssdbench.metrics.reference_file import is_saved_reference
 from ssdbench.metrics.sources import ImageSource, open_images
 

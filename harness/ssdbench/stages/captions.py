@@ -25,6 +25,7 @@ def encode_captions(spec: EncodeSpec, output: Path, runtime: Runtime) -> dict[st
     from ssdbench.data.texts import save_index, save_texts, shard_name
     from ssdbench.errors import InputError, Interrupted
     from ssdbench.models.text import TextEncoder
+    from ssdbench.store.files import link_or_copy
 
     assert spec.text is not None
     labels: np.ndarray
@@ -54,6 +55,7 @@ def encode_captions(spec: EncodeSpec, output: Path, runtime: Runtime) -> dict[st
             runtime.report(min(i + BATCH, stop), len(captions), "captions")
         save_texts(runtime.scratch, shard, torch.cat(parts))
     for shard in range(len(shards)):
-        (runtime.scratch / shard_name(shard)).replace(output / shard_name(shard))
+        # They stay in scratch, too: another run may have taken the stage over and be counting on them.
+        link_or_copy(runtime.scratch / shard_name(shard), output / shard_name(shard))
     save_index(output, encoder.encode([""]), torch.from_numpy(labels), captions)
     return with_notes({"captions": len(captions)}, encoder.notes(captions))

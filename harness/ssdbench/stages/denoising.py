@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -23,10 +24,13 @@ from ssdbench.stages.batches import halving
 from ssdbench.stages.conditioning import open_conditions
 from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.sample import SampleSpec, Sampling, model_place
 from ssdbench.stages.solver import fused_times, guided, predicting, solver
 from ssdbench.stages.spec import JSON
+from ssdbench.stages.weights import model_place
 from ssdbench.training.fusion import FusedStudent, FusionLimit
+
+if TYPE_CHECKING:
+    from ssdbench.stages.sample import SampleSpec, Sampling
 
 PROBE = 8  # images by which a lower precision is compared with float32
 

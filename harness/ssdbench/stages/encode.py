@@ -59,6 +59,7 @@ def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     from ssdbench.data.latents import save_shard, shard_name
     from ssdbench.errors import Interrupted
     from ssdbench.models.vae import open_autoencoder
+    from ssdbench.store.files import link_or_copy
 
     images = load_images(spec.dataset, spec.resolution, spec.data.path)
     vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device)
@@ -80,7 +81,8 @@ def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runti
         mean, std = (torch.cat(parts) for parts in zip(*moments, strict=True))
         save_shard(runtime.scratch, shard, mean, std, torch.from_numpy(images.labels[start:stop]))
     for shard in range(len(shards)):
-        (runtime.scratch / shard_name(shard)).replace(output / shard_name(shard))
+        # They stay in scratch, too: another run may have taken the stage over and be counting on them.
+        link_or_copy(runtime.scratch / shard_name(shard), output / shard_name(shard))
     return with_notes({"images": len(images)}, images.notes())
 
 

@@ -19,8 +19,8 @@ from ssdbench.models.conditional import Conditional
 from ssdbench.models.load import save_denoiser
 from ssdbench.stages.conditioning import Conditions
 from ssdbench.stages.objective import grid_of
-from ssdbench.stages.sample import model_folder
 from ssdbench.stages.spec import JSON
+from ssdbench.stages.weights import model_folder
 from ssdbench.training.anchor import untrained
 from ssdbench.training.drift import drift
 from ssdbench.training.loop import kept

@@ -13,7 +13,7 @@ def _silent(done: int, total: int, unit: str, **values: float | str) -> None:
 
 @dataclass(frozen=True)
 class Runtime:
-    """Circumstances of an execution; none of them changes the result.
+    """EngineSettings of an execution; none of them changes the result.
 
     ``scratch`` outlives attempts: training keeps its checkpoint there, written every ``checkpoint_seconds`` or, where
     writing takes long, more rarely. ``sample_batch`` images, 100 unless set, are sampled at a time, with ``compile`` by

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ssdbench.models.latents import images_at_once
-from ssdbench.models.parts import Place
 from ssdbench.models.shapes import Shape
 from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.grids import UNIFORM, walked_by
@@ -212,23 +211,6 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     merged = {name: torch.cat([part[name] for part in parts]).contiguous() for name in parts[0]}
     save_file(merged, output / "samples.safetensors")
     return produce.facts
-
-
-def model_folder(artifact: Path, step: int | None = None) -> Path:
-    """Where in a training's artifact the model lies: the last, or what it was after one of the checkpoints."""
-    return artifact / ("model" if step is None else f"step-{step}")
-
-
-def model_place(
-    weights: Source | None, inputs: dict[str, Path], role: str = "model", step: int | None = None
-) -> Place | None:
-    """Where the denoiser lies: a trained one's artifact, or the source; None: a function of the user's own makes it.
-
-    Of a trained one, the weights after a ``step`` that its stage kept; None: after the last.
-    """
-    if role in inputs:
-        return Place(model_folder(inputs[role], step))
-    return Place(Path(weights.path), weights.part) if weights is not None and weights.path else None
 
 
 class _Copier:

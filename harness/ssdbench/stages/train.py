@@ -12,8 +12,8 @@ from ssdbench.methods import ObjectiveSpec, Plain, method_of, objective_class
 from ssdbench.models.shapes import DiTShape, Shape
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.sample import model_place
 from ssdbench.stages.spec import JSON, Source, StageSpec
+from ssdbench.stages.weights import model_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -83,6 +83,14 @@ class Lease:
             except (OSError, SsdbenchError):
                 continue
 
+    def lost(self) -> bool:
+        """Whether another process has taken the lease over, perhaps before the heartbeat can notice."""
+        try:
+            found = self._place.read(self._name)
+        except (OSError, SsdbenchError):
+            return False
+        return found is None or found.owner not in (None, self.owner)
+
     def release(self) -> None:
         """Stop the heartbeat and remove the lease, unless it has become another process's.
 

@@ -1,0 +1,52 @@
+"""What one engine has to be, for the scheduler that all share: slots, and a way to start workers on them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from ssdbench.runtime.processes import Worker
+from ssdbench.runtime.slots import Slot
+from ssdbench.runtime.transfer import Transfer
+
+
+class Pool(ABC):
+    """Where workers run. Called by the scheduler's thread, but for ``start``."""
+
+    gpus: bool
+    """Whether stages that can use a GPU get one."""
+
+    remote: bool = False
+    """Whether workers run on other machines, which share with this one no more than a store on a URL."""
+
+    @property
+    @abstractmethod
+    def full(self) -> bool:
+        """Whether no slot of any kind is free."""
+
+    @abstractmethod
+    def take(self, gpu: bool, shared: bool) -> Slot | None:
+        """Take a free slot, one with a GPU or one without; of several GPUs only where a stage can be ``shared``."""
+
+    @abstractmethod
+    def give(self, slot: Slot) -> None:
+        """Free a slot."""
+
+    @abstractmethod
+    def start(self, job: Path, log: Path, slot: Slot, transfer: Transfer | None = None) -> Worker:
+        """Start a worker for a job's file on a slot; its log is appended to ``log``. Called by the stage's thread.
+
+        A ``transfer`` comes where the machine of the worker cannot be supposed to see the paths.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what was started to start workers."""
+
+    def look(self) -> bool:
+        """Whether it is worth trying to start what is ready although no stage ended; called several times a second."""
+        return False
+
+    def lacking(self, gpu: bool) -> str | None:
+        """Why a stage will get no slot even when all others are over, or None while there is hope."""
+        return None

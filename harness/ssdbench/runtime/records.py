@@ -1,0 +1,224 @@
+"""What finished score stages mean: a run's record is written, images that nothing needs any more are dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ssdbench.errors import SsdbenchError
+from ssdbench.faults import disk_fault
+from ssdbench.plan.graph import Graph, PlannedRun
+from ssdbench.runtime.outcome import Failure, Outcome
+from ssdbench.runtime.states import StageStates
+from ssdbench.store import Manifest, Record, StageRecord, Store, now
+from ssdbench.store.manifest import MIXED
+from ssdbench.store.record import INTERVALS, thumbnail_name
+from ssdbench.suite.schema import run_yaml
+
+METRICS, GRID = "metrics.json", "grid.png"
+
+
+class Scores(BaseModel):
+    """The score artifact's ``metrics.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    metrics: dict[str, float]
+    network: str
+    network_digest: str
+    samples: int
+    reference: str | None = None
+    reference_samples: int | None = None
+    stamps: list[str] = []
+    missing: dict[str, str] = {}
+    nfe: int | None = None
+
+
+class _Fusion(BaseModel):
+    """The part of an objective that fuses which a report states; a key leaves defaults out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    layers: list[int] = []
+    w: float = 0.0
+
+
+def record_missing(store: Store, target: str) -> bool:
+    """Whether a finished score stage has no record of its present artifact."""
+    manifest = store.manifest(target)
+    if manifest is None:
+        return False
+    record = store.read_record(target)
+    return record is None or record.digest != manifest.digest
+
+
+def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[str]) -> Record:
+    """Assemble and write the record of a run whose score stage is done.
+
+    Args:
+        graph: the graph that holds the run's chain.
+        planned: the run; its target must not be None.
+        store: where the chain's artifacts lie; stages whose artifacts were dropped are left out.
+        made_now: keys of stages that ran just now, all others being cached.
+
+    Raises:
+        SsdbenchError: the score artifact does not hold what it should.
+    """
+    target = planned.target
+    assert target is not None
+    directory = store.directory(target)
+    manifests = {key: found for key in graph.chain(target) if (found := store.manifest(key)) is not None}
+    score = manifests[target]
+    try:
+        scores = Scores.model_validate_json((directory / METRICS).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise SsdbenchError(f"the score artifact {target[:12]} has no valid {METRICS}: {error}") from error
+    picture = directory / GRID
+    fuse, w = _fusion(manifests.values())
+    run = planned.run
+    sources = {manifest.sources for manifest in manifests.values()}
+    record = Record(
+        key=target,
+        digest=score.digest,
+        run=run.model_dump(mode="json", by_alias=True),
+        run_yaml=run_yaml(run),
+        metrics=scores.metrics,
+        network=scores.network,
+        network_digest=scores.network_digest,
+        reference=scores.reference or run.eval.measured_against,
+        samples=scores.samples,
+        reference_samples=scores.reference_samples,
+        nfe=scores.nfe if scores.nfe is not None else _counted_nfe(score, manifests, run.nfe),
+        seed=run.seed,
+        fuse=fuse,
+        w=w,
+        stamps=scores.stamps,
+        missing=scores.missing,
+        stages={key: _stage(manifest, key not in made_now) for key, manifest in manifests.items()},
+        seconds=sum(manifest.seconds for manifest in manifests.values()),
+        device=score.device,
+        threads=score.threads,
+        versions=_versions(manifests.values()),
+        git_commit=score.git_commit,
+        sources=sources.pop() if len(sources) == 1 else MIXED,
+        thumbnail=Path(thumbnail_name(target)).name if picture.is_file() else None,
+        created=now(),
+    )
+    store.write_record(record, picture.read_bytes() if picture.is_file() else None)
+    return record
+
+
+def _stage(manifest: Manifest, cached: bool) -> StageRecord:
+    shared = manifest.model_dump(include=set(StageRecord.model_fields) - {"inputs", "facts"})
+    inputs = {role: consumed.key for role, consumed in manifest.inputs.items()}
+    facts = manifest.facts
+    if manifest.kind == "score":  # the rest of what it tells of itself is the record's own
+        facts = {name: facts[name] for name in (INTERVALS,) if facts.get(name)}
+    return StageRecord(**shared, inputs=inputs, facts=facts, cached=cached)
+
+
+def _versions(manifests: Iterable[Manifest]) -> dict[str, str]:
+    """Versions that the chain's workers reported; several of one library are joined by commas."""
+    found: dict[str, dict[str, None]] = {}
+    for manifest in manifests:
+        for name, version in manifest.versions.items():
+            found.setdefault(name, {})[version] = None
+    return {name: ", ".join(versions) for name, versions in found.items()}
+
+
+def _fusion(manifests: Iterable[Manifest]) -> tuple[list[int] | None, float | None]:
+    """Fused layers and weight of the chain's last training or sampling that fuses, if it has one."""
+    last: _Fusion | None = None
+    for manifest in manifests:
+        sampling = manifest.spec.get("sampling")
+        fused = sampling.get("fused") if isinstance(sampling, dict) else manifest.spec.get("objective")
+        if isinstance(fused, dict) and "layers" in fused:
+            last = _Fusion.model_validate(fused)
+    return (None, None) if last is None else (last.layers, last.w)
+
+
+def _counted_nfe(score: Manifest, manifests: Mapping[str, Manifest], planned: int) -> int:
+    """The NFE that sampling counted, the mean over the shards, or the planned one where nothing was sampled."""
+    shards = (manifests.get(one.key) for role, one in score.inputs.items() if role.startswith("samples/"))
+    counted = [shard.facts.get("nfe") for shard in shards if shard is not None]
+    found = [nfe for nfe in counted if isinstance(nfe, int)]
+    return round(sum(found) / len(found)) if found else planned
+
+
+Say = Callable[[str], None]
+
+
+class Targets:
+    """The score stages of a graph's runs."""
+
+    def __init__(self, graph: Graph, states: StageStates, store: Store, say: Say, outcome: Outcome) -> None:
+        self._graph = graph
+        self._states = states
+        self._store = store
+        self._say = say
+        self._outcome = outcome
+        self._runs: dict[str, PlannedRun] = {}
+        for planned in graph.runs:
+            if planned.target is not None:
+                self._runs.setdefault(planned.target, planned)
+
+    def settle(self, key: str, *, anew: bool) -> None:
+        """Write the record of a finished stage's run, if it is a target, and drop what the run does not keep.
+
+        Args:
+            key: spec key of the stage.
+            anew: whether the artifact was made just now; a cached one may have its record already.
+        """
+        planned = self._runs.get(key)
+        if planned is None:
+            return
+        if anew or record_missing(self._store, key):
+            if not anew and not self._whole(key):
+                return
+            try:
+                write_record(self._graph, planned, self._store, set(self._outcome.done))
+            except (SsdbenchError, OSError, ValueError) as error:
+                reason = disk_fault(error, self._store.records_dir) or str(error)
+                failure = Failure(f"its record could not be written: {reason}", None)
+                self._outcome.failed[key] = failure
+                self._say(f"{key[:8]}  failed: {failure}")
+                return
+        if planned.run.keep != "samples":
+            for source in sorted(self._graph.chain(key)):
+                if self._is_spare(source):
+                    self._drop(source)
+
+    def _is_spare(self, key: str) -> bool:
+        """Whether a stage's artifact is images that no run keeps and nothing needs any more."""
+        return (
+            self._graph.nodes[key].spec.KIND == "sample"
+            and key not in self._kept
+            and not self._states.wanted(key)
+            and self._store.manifest(key) is not None
+        )
+
+    @cached_property
+    def _kept(self) -> set[str]:
+        """Keys of all that stands behind the runs that keep their images."""
+        targets = (planned.target for planned in self._graph.runs if planned.run.keep == "samples")
+        return {key for target in targets if target is not None for key in self._graph.chain(target)}
+
+    def _whole(self, key: str) -> bool:
+        """Whether a score that was cached is as it was committed; a damaged one is set aside and made again."""
+        manifest = self._store.manifest(key)
+        problems = self._store.verify(key)
+        if manifest is None or not problems:
+            return True
+        self._store.set_aside(key, manifest.attempt, "; ".join(problems[:3]))
+        self._say(f"{key[:8]}  {manifest.title} has to be made again: {problems[0]}")
+        return not self._states.reopen(key)
+
+    def _drop(self, key: str) -> None:
+        try:
+            self._store.remove(key)
+        except (SsdbenchError, OSError) as error:
+            reason = disk_fault(error, self._store.root) or str(error)
+            self._say(f"{key[:8]}  its images could not be dropped: {reason}")

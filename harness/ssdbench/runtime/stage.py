@@ -1,0 +1,274 @@
+"""One stage against the store: check its inputs, take its lease, run its worker, commit what it made."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssdbench.errors import SsdbenchError
+from ssdbench.faults import OUT_OF_MEMORY, disk_fault, memory_fault
+from ssdbench.plan.graph import Node
+from ssdbench.runtime.messages import EXIT_KNOWN, EXIT_OK, Failed, Finished, Job, Progress
+from ssdbench.runtime.outcome import BadInput, Committed, Elsewhere, Failure, Lost, Result, Stopped
+from ssdbench.runtime.pool import Pool
+from ssdbench.runtime.processes import Placed, Worker, WorkerLost, describe_exit
+from ssdbench.runtime.slots import Slot
+from ssdbench.runtime.transfer import Transfer, Uploaded
+from ssdbench.store import Attempt, InputDigest, Measured, Provenance, Store
+from ssdbench.store.lease import Lease
+from ssdbench.store.node import BadInputs
+from ssdbench.store.sources import digest_sources, git_commit, package_directory
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a worker has told, and how it ended."""
+
+    answer: Finished | Failed | None
+    code: int
+    uploaded: Uploaded | None
+
+
+class StageThread(threading.Thread):
+    """Runs one stage on a slot of the pool and hands its result to ``finished``; ``told`` gets what the worker tells.
+
+    Both are called on this thread. ``replaces`` names an attempt that is to be made anew.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        store: Store,
+        pool: Pool,
+        slot: Slot,
+        *,
+        replaces: str | None,
+        told: Callable[[Progress | Placed], None],
+        finished: Callable[[Result], None],
+    ) -> None:
+        super().__init__(name=f"stage {node.key[:8]}", daemon=True)
+        self.node = node
+        self.slot = slot
+        self._store = store
+        self._pool = pool
+        # A machine that shares no more with this one than a URL fetches its inputs and sends its output.
+        self._remote = store if pool.remote and store.url is not None else None
+        self._replaces = replaces
+        self._told = told
+        self._finished = finished
+        self._stopping = threading.Event()
+        self._killed = False
+        self._lease_lost = False
+        self._worker: Worker | None = None
+
+    def stop(self) -> None:
+        """Ask the worker to stop; a stage whose worker has not started will not start it."""
+        self._stopping.set()
+        if self._worker is not None:
+            self._worker.terminate()
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        self._killed = True
+        self._stopping.set()
+        if self._worker is not None:
+            self._worker.kill()
+
+    def _give_up(self) -> None:
+        """End the worker because another process has taken the stage over, this one having been suspended."""
+        self._lease_lost = True
+        if self._worker is not None:
+            self._worker.kill()
+
+    def run(self) -> None:
+        """Run the stage; whatever goes wrong becomes a result."""
+        result: Result
+        try:
+            result = self._attempt()
+        except WorkerLost as lost:
+            result = Stopped() if self._stopping.is_set() else Lost(str(lost))
+        except SsdbenchError as error:
+            result = Failure(str(error), None)
+        except OSError as error:
+            result = Failure(_refused(error, self._store.root), None)
+        except Exception as error:
+            log.exception("stage %s", self.node.key[:12])
+            result = Failure(f"internal error: {type(error).__name__}: {error}", None)
+        self._finished(result)
+
+    def _attempt(self) -> Result:
+        key, store = self.node.key, self._store
+        lease = store.lease(key)
+        if lease is None:
+            return Elsewhere(str(store.holder(key) or "another process"))
+        with lease:
+            lease.on_loss = self._give_up
+            done = store.manifest(key)
+            if done is not None:
+                reason = "it is made anew" if done.attempt == self._replaces else store.stale(key)
+                if reason is None:
+                    return Committed(done, here=False)
+            inputs = self._check_inputs()
+            if not isinstance(inputs, dict):
+                return inputs
+            if done is not None and reason is not None:
+                store.set_aside(key, done.attempt, reason)
+            store.clean(key)
+            attempt = store.begin(key)
+            try:
+                return self._run_worker(attempt, inputs, lease)
+            finally:
+                done = store.manifest(key)
+                if done is None or done.attempt != attempt.name:
+                    store.discard(attempt)
+
+    def _check_inputs(self, *, suspect: bool = False) -> dict[str, InputDigest] | BadInput | Stopped:
+        """Verify every input by digest, which sets a damaged one aside.
+
+        What another machine fetches is verified there; here only where it was ``suspect`` there, and then on the URL.
+        """
+        consumed: dict[str, InputDigest] = {}
+        for role, key in self.node.inputs.items():
+            if self._stopping.is_set():
+                return Stopped()
+            manifest = self._remote.refresh(key) if suspect and self._remote else self._store.manifest(key)
+            if manifest is None:
+                return BadInput(key, "it is no longer there")
+            problems = []
+            if self._remote is None or suspect:
+                problems = self._store.verify(key, trust_seen=True, strict=self._remote is not None)
+            if problems:
+                reason = "; ".join(problems[:3])
+                self._store.set_aside(key, manifest.attempt, reason)
+                return BadInput(key, reason)
+            consumed[role] = InputDigest(key=key, digest=manifest.digest)
+        return consumed
+
+    def _run_worker(self, attempt: Attempt, inputs: dict[str, InputDigest], lease: Lease) -> Result:
+        store = self._store
+        log_path = store.log_path(attempt)
+        # A run may last for hours while the sources are being edited: what counts is what the worker imports.
+        sources = digest_sources(package_directory())
+        transfer = None
+        if self._remote is not None:  # the other machine fetches and makes what the job names
+            job = self._job({}, attempt.path, store.key_dir(attempt.key) / "scratch")
+            transfer = Transfer(self._remote.name, attempt.key, attempt.name, inputs, job)
+        else:
+            scratch, sources = store.scratch(attempt.key, inputs, sources)
+            directories = {role: store.directory(consumed.key) for role, consumed in inputs.items()}
+            job = self._job(directories, attempt.path, scratch)
+        job_path = log_path.with_suffix(".json")
+        job_path.write_text(job.model_dump_json(indent=1), encoding="utf-8")
+        if self._stopping.is_set():
+            return Stopped()
+        sender = store.keep_safe(attempt.key) if transfer is None else None
+        code = None
+        try:
+            told = self._watch(self._pool.start(job_path, log_path, self.slot, transfer))
+            code = told.code
+        finally:
+            if sender is not None:
+                sender.close(send=code != EXIT_OK and not self._lease_lost, until=lambda: self._killed)
+        if code == EXIT_OK and isinstance(told.answer, Finished):
+            return self._commit(attempt, inputs, sources, told.answer, told.uploaded)
+        elsewhere = store.manifest(attempt.key)
+        if elsewhere is not None:
+            return Committed(elsewhere, here=False)
+        if self._stopping.is_set():
+            return Stopped()
+        # Whoever took over uses the same scratch directory: a worker that goes on may fail of that.
+        if self._lease_lost or lease.lost():
+            return Elsewhere(str(store.holder(attempt.key) or "another process"))
+        # Another run, which keeps no images, may have dropped what the worker was reading.
+        suspect = isinstance(told.answer, Failed) and told.answer.type == BadInputs.__name__
+        checked = self._check_inputs(suspect=suspect)
+        if isinstance(checked, BadInput):
+            return checked
+        if suspect and isinstance(checked, dict):
+            for role, consumed in inputs.items():
+                if checked[role] != consumed:
+                    return BadInput(consumed.key, "another machine has made it again meanwhile")
+        return Failure(_message(told.answer, told.code, self.node.spec.LOWER), log_path)
+
+    def _job(self, inputs: Mapping[str, Path], output: Path, scratch: Path) -> Job:
+        return Job(
+            kind=self.node.spec.KIND,
+            spec=self.node.spec.dump(),
+            inputs={role: directory.resolve() for role, directory in inputs.items()},
+            output=output.resolve(),
+            scratch=scratch.resolve(),
+            device=self.slot.device,
+            visible=self.slot.visible,
+            threads=self.slot.threads,
+            ranks=self.slot.ranks,
+        )
+
+    def _watch(self, worker: Worker) -> _Told:
+        answer: Finished | Failed | None = None
+        uploaded: Uploaded | None = None
+        self._worker = worker
+        # A stop may have come between the start of the process and the line above.
+        if self._stopping.is_set() or self._lease_lost:
+            worker.kill() if self._killed or self._lease_lost else worker.terminate()
+        try:
+            for event in worker.events():
+                if isinstance(event, Progress | Placed):
+                    self._told(event)
+                elif isinstance(event, Uploaded):
+                    uploaded = event
+                else:
+                    answer = event
+        except BaseException:
+            worker.kill()
+            raise
+        finally:
+            code = worker.wait()
+        return _Told(answer, code, uploaded)
+
+    def _commit(
+        self,
+        attempt: Attempt,
+        inputs: dict[str, InputDigest],
+        sources: str,
+        answer: Finished,
+        uploaded: Uploaded | None,
+    ) -> Committed:
+        spec = self.node.spec
+        measured = Measured(threads=self.slot.threads, **answer.model_dump(exclude={"event"}))
+        provenance = Provenance(
+            **measured.model_dump(),
+            kind=spec.KIND,
+            version=spec.VERSION,
+            title=spec.title,
+            spec=spec.canonical(),
+            inputs=inputs,
+            sources=sources if uploaded is None else uploaded.sources,
+            git_commit=git_commit(),
+        )
+        if uploaded is None or self._remote is None:
+            manifest = self._store.commit(attempt, provenance)
+        else:
+            manifest = self._remote.commit_sent(attempt, provenance, uploaded.files)
+        return Committed(manifest, here=manifest.attempt == attempt.name)
+
+
+def _refused(error: OSError, root: Path) -> str:
+    """What of the store went wrong, and where."""
+    return disk_fault(error, root) or memory_fault(error) or f"the store at {root}: {error}"
+
+
+def _message(answer: Finished | Failed | None, code: int, lower: str) -> str:
+    """Why a worker failed; of memory, what makes it take less of it."""
+    less = f"; lower {lower}, or" if lower else "; lower"
+    less += " the number of stages at a time (--workers)"
+    if not isinstance(answer, Failed):
+        return describe_exit(code) + (less if code == -signal.SIGKILL else "")
+    if answer.type == OUT_OF_MEMORY:
+        return answer.message + less
+    return answer.message if code == EXIT_KNOWN else f"{answer.type}: {answer.message}"

@@ -1,0 +1,175 @@
+"""Where every stage of a run stands, what may start next, and what a result means for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from ssdbench.plan.decide import Decision
+from ssdbench.plan.graph import Graph
+from ssdbench.store import Store
+
+
+class State(Enum):
+    """Of one stage. ``CACHED`` was done before, ``UNNEEDED`` concerns nobody unless an input goes missing."""
+
+    RUNNING = "running"
+    DONE = "done"
+    CACHED = "cached"
+    WAITING = "waiting"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNNEEDED = "unneeded"
+
+
+class StageStates:
+    """States of all stages. Not for several threads."""
+
+    def __init__(self, graph: Graph, decisions: Mapping[str, Decision], store: Store) -> None:
+        self._nodes = graph.nodes
+        self._store = store
+        self.state: dict[str, State] = {}
+        self._counts = dict.fromkeys(State, 0)
+        self.replaces: dict[str, str] = {}
+        self._waiting: dict[str, None] = {}
+        self._rank: dict[str, float] = {}
+        self._reopened: set[str] = set()
+        self._users: dict[str, list[str]] = {key: [] for key in graph.nodes}
+        for key, node in graph.nodes.items():
+            decision = decisions.get(key)
+            status = decision.status if decision is not None else "unneeded"
+            self._set(key, State.WAITING if status == "run" else State(status))
+            if decision is not None and decision.replaces is not None:
+                self.replaces[key] = decision.replaces
+            for source in set(node.inputs.values()):
+                self._users[source].append(key)
+        self._rank |= self._ranks() if self._waiting else {}
+        for key in list(self._waiting):
+            self._open_inputs(key)
+
+    def _ranks(self) -> dict[str, float]:
+        """Length of the longest path from each stage to the end of the graph, in FLOPs."""
+        rank: dict[str, float] = {}
+        for key in reversed(list(self._nodes)):
+            # The one keeps chains of stages of unknown cost in order of their depth.
+            own = 1.0 + self._nodes[key].spec.flops() if key in self._waiting else 0.0
+            rank[key] = own + max((rank[user] for user in self._users[key]), default=0.0)
+        return rank
+
+    def users(self, key: str) -> list[str]:
+        """Keys of the stages that consume this one's artifact."""
+        return self._users[key]
+
+    def counts(self) -> dict[str, int]:
+        """How many stages are in each state that concerns anybody, by the state's word."""
+        return {
+            state.value: count
+            for state, count in self._counts.items()
+            if count and state is not State.UNNEEDED
+        }
+
+    @property
+    def pending(self) -> bool:
+        """Whether any stage still waits."""
+        return bool(self._waiting)
+
+    def wanted(self, key: str) -> bool:
+        """Whether a stage that consumes this one's artifact may still run, now or once a failure is mended."""
+        over = (State.CACHED, State.DONE, State.UNNEEDED)
+        return any(self.state[user] not in over for user in self._users[key])
+
+    def ready(self) -> list[str]:
+        """Stages whose inputs are all there, the head of the longest remaining path first."""
+        usable = (State.CACHED, State.DONE)
+        found = [
+            key
+            for key in self._waiting
+            if all(self.state[source] in usable for source in self._nodes[key].inputs.values())
+        ]
+        return sorted(found, key=lambda key: -self._rank[key])
+
+    def start(self, key: str) -> None:
+        """Note that the stage runs."""
+        self._set(key, State.RUNNING)
+
+    def back(self, key: str) -> None:
+        """Note that the stage did not run and still has to."""
+        self._set(key, State.WAITING)
+
+    def serves(self, key: str) -> bool:
+        """Whether the stage's artifact stands and is not to be made anew, whoever made it."""
+        if self.state[key] is not State.WAITING:
+            return self.state[key] in (State.CACHED, State.DONE)
+        standing = self._store.manifest(key)
+        return (
+            standing is not None
+            and standing.attempt != self.replaces.get(key)
+            and self._store.stale(key) is None
+        )
+
+    def spare(self, key: str) -> None:
+        """Note that nothing needs the stage any more."""
+        self._set(key, State.UNNEEDED)
+
+    def finish(self, key: str) -> None:
+        """Note that the stage's artifact stands; what was made from other content is opened again.
+
+        That may be several stages away, the samples between being dropped.
+        """
+        self._set(key, State.DONE)
+        seen, queue = {key}, [key]
+        while queue:
+            for user in self._users[queue.pop()]:
+                if user in seen:
+                    continue
+                seen.add(user)
+                queue.append(user)
+                if self.state[user] in (State.CACHED, State.DONE) and self._store.stale(user) is not None:
+                    self.reopen(user)
+
+    def fail(self, key: str) -> dict[str, str]:
+        """Note the failure; returns the waiting stages that can no longer run, each with the failed key."""
+        self._set(key, State.FAILED)
+        skipped: dict[str, str] = {}
+        queue = [key]
+        while queue:
+            for user in self._users[queue.pop()]:
+                if self.state[user] is State.WAITING:
+                    self._set(user, State.SKIPPED)
+                    skipped[user] = key
+                    queue.append(user)
+        return skipped
+
+    def reopen(self, key: str) -> bool:
+        """Make a stage wait again whose artifact is gone, damaged or out of date, with what it needs.
+
+        Returns:
+            False where it was opened again before: what happens twice in one run is no accident.
+        """
+        if self.state[key] in (State.WAITING, State.RUNNING):
+            return True
+        if key in self._reopened or self.state[key] in (State.FAILED, State.SKIPPED):
+            return False
+        self._reopened.add(key)
+        self._set(key, State.WAITING)
+        self._open_inputs(key)
+        return True
+
+    def _open_inputs(self, key: str) -> None:
+        for source in self._nodes[key].inputs.values():
+            if self.state[source] in (State.CACHED, State.DONE, State.UNNEEDED):
+                if self._store.manifest(source) is None:
+                    self.reopen(source)
+                elif self.state[source] is State.UNNEEDED:
+                    self._set(source, State.CACHED)
+
+    def _set(self, key: str, state: State) -> None:
+        if key in self.state:
+            self._counts[self.state[key]] -= 1
+        self._counts[state] += 1
+        self.state[key] = state
+        if state is State.WAITING:
+            self._waiting[key] = None
+            self._rank.setdefault(key, 0.0)
+        else:
+            self._waiting.pop(key, None)
