@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from metrics import manifolds, scores  # beside this file
-from ssdbench.data.datasets import ASSETS, load_images
+from ssdbench.data.datasets import load_images
+from ssdbench.data.places import ASSETS
 from ssdbench.metrics.features import image_statistics, taps_of
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
 from ssdbench.metrics.networks import load_network

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssdbench.data.captions import read_coco, read_lines, read_manifest
+from ssdbench.data.captions import read_lines
+from ssdbench.data.coco import read_coco, read_manifest
 from ssdbench.errors import InputError
 from ssdbench.inputs import NotUtf8, decode, read_json
 from ssdbench.models.files import load_json

@@ -6,8 +6,8 @@ they are read; with one they are read from it, so that another choice can be put
 
 import sys
 
-from ssdbench.data.captions import choose, read_coco, write_manifest
-from ssdbench.data.datasets import data_root
+from ssdbench.data.coco import choose, read_coco, write_manifest
+from ssdbench.data.places import data_root
 
 split, count = sys.argv[1], int(sys.argv[2])
 root = data_root() / "coco"

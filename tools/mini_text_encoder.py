@@ -2,8 +2,8 @@
 
 import shutil
 
-from ssdbench.data.datasets import ASSETS
 from ssdbench.data.described import WORDS
+from ssdbench.data.places import ASSETS
 from ssdbench.models.word_text import write_text_encoder
 
 folder = ASSETS / "weights/text-mini"

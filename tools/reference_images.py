@@ -12,7 +12,8 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from ssdbench.data.datasets import ASSETS, load_images
+from ssdbench.data.datasets import load_images
+from ssdbench.data.places import ASSETS
 from ssdbench.diffusion.noise import shuffled
 
 COUNT, SEED = 10_000, 0  # as tools/make_reference.py chooses by default

@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssdbench.data.captions import (
-    beside,
-    choose,
-    numbered,
-    read_coco,
-    read_lines,
-    read_manifest,
-    write_manifest,
-)
+from ssdbench.data.captions import beside, numbered, read_lines
+from ssdbench.data.coco import choose, read_coco, read_manifest, write_manifest
 from ssdbench.data.datasets import load_images
 from ssdbench.data.described import BRIGHTNESS, PLACE, SIZE, WORDS, describe
 from ssdbench.errors import InputError

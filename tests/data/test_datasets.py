@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from tests.conftest import no_home
 
-from ssdbench.data.datasets import data_root, fit, load_images, read_idx
+from ssdbench.data.datasets import load_images
+from ssdbench.data.fashion_mnist import read_idx
+from ssdbench.data.images import fit
+from ssdbench.data.places import data_root
 from ssdbench.errors import InputError
 
 
@@ -58,7 +61,7 @@ def test_a_file_that_is_not_gzip(tmp_path: Path) -> None:
 
 def test_a_missing_data_set_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSDBENCH_DATA", str(tmp_path))
-    monkeypatch.setattr("ssdbench.data.datasets._DEBIAN", tmp_path)
+    monkeypatch.setattr("ssdbench.data.fashion_mnist._DEBIAN", tmp_path)
     with pytest.raises(InputError, match="dataset-fashion-mnist"):
         load_images("fashion-mnist-full", 32)
     with pytest.raises(InputError, match="known: fashion-mnist"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 
-from ssdbench.data.datasets import read_idx
+from ssdbench.data.fashion_mnist import read_idx
 from ssdbench.metrics.adm import adm_statistics
 
 from .cases import case, every

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import torch
 
-from ssdbench.data.captioned import folder as image_folder
-from ssdbench.data.captions import read_coco, read_lines, read_manifest
-from ssdbench.data.datasets import read_idx
+from ssdbench.data.captions import read_lines
+from ssdbench.data.coco import read_coco, read_manifest
+from ssdbench.data.datasets import folder as image_folder
+from ssdbench.data.fashion_mnist import read_idx
 from ssdbench.data.folders import decode
 from ssdbench.metrics.npz import npz_images
 from ssdbench.metrics.reference import load_reference
 from ssdbench.metrics.references import reference_images
-from ssdbench.models.sources import read_checkpoint
+from ssdbench.models.dit_files import read_checkpoint
 from ssdbench.plan.digests import digest_images
 from ssdbench.report.baseline import read_baseline
 from ssdbench.suite import load_suite

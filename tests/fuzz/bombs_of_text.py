@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from ssdbench.data.captions import read_coco, read_lines, read_manifest
-from ssdbench.models.sources import read_checkpoint
+from ssdbench.data.captions import read_lines
+from ssdbench.data.coco import read_coco, read_manifest
+from ssdbench.models.dit_files import read_checkpoint
 from ssdbench.report.baseline import read_baseline
 from ssdbench.suite import load_suite
 

@@ -19,8 +19,9 @@ import torch
 from PIL import Image
 from safetensors.numpy import save
 
-from ssdbench.data.captions import beside, read_coco, read_lines, read_manifest
-from ssdbench.data.datasets import read_idx
+from ssdbench.data.captions import beside, read_lines
+from ssdbench.data.coco import read_coco, read_manifest
+from ssdbench.data.fashion_mnist import read_idx
 from ssdbench.data.folders import decode
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.metrics.adm import adm_reference
@@ -30,10 +31,10 @@ from ssdbench.metrics.sources import open_images
 from ssdbench.models.checkpoint import save_dit
 from ssdbench.models.diffusers_dit import build_diffusers
 from ssdbench.models.dit import DiT
+from ssdbench.models.dit_files import read_checkpoint
 from ssdbench.models.files import read_folder
 from ssdbench.models.schedulers import read_scheduler
 from ssdbench.models.shapes import DiTShape
-from ssdbench.models.sources import read_checkpoint
 from ssdbench.models.unet import build_unet, load_unet
 from ssdbench.models.vae import Autoencoder, build_vae
 from ssdbench.report.baseline import Baseline, BaselineRow, Expected, read_baseline

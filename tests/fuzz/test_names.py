@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssdbench.api.lookup import find_key
-from ssdbench.data.captioned import coco
+from ssdbench.data.coco import coco
 from ssdbench.errors import InputError, SuiteError, UsageError
 from ssdbench.inputs import is_plain_name, parse_json
 from ssdbench.models.files import shards

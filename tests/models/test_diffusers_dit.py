@@ -18,9 +18,9 @@ from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.convert import write_checkpoint
 from ssdbench.models.diffusers_dit import use_official_timesteps
+from ssdbench.models.dit_files import read_checkpoint
 from ssdbench.models.layouts import Layout
 from ssdbench.models.shapes import DiTShape
-from ssdbench.models.sources import read_checkpoint
 from ssdbench.models.vae import build_vae
 from ssdbench.samplers.ddim import ddim
 from ssdbench.samplers.walks import timesteps

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ssdbench.data.captions import Captioned, write_manifest
+from ssdbench.data.coco import Captioned, write_manifest
 from ssdbench.errors import InputError
 from ssdbench.plan import sources
 from ssdbench.suite import catalog

@@ -14,12 +14,11 @@ import pytest
 import typer
 
 from ssdbench.cli.app import app
-from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
 from ssdbench.metrics.networks import available
 from ssdbench.models import hub
 from ssdbench.plan.sources import Missing, place
-from ssdbench.suite.catalog import MODELS, REFERENCES
+from ssdbench.suite.catalog import DATASETS, MODELS, REFERENCES
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,8 +30,8 @@ def hints() -> Iterator[tuple[str, str]]:
         yield f"autoencoder of {name}", model.vae_hint
     for name, reference in REFERENCES.items():
         yield f"reference {name}", reference.hint
-    for name, reader in READERS.items():
-        yield f"data {name}", reader.hint
+    for name, data in DATASETS.items():
+        yield f"data {name}", data.hint
 
 
 def messages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, str]]:
@@ -124,14 +123,14 @@ def test_no_retired_command_and_no_link_to_a_folder() -> None:
 def test_no_hint_leads_to_another_models_weights() -> None:
     for name, model in MODELS.items():
         for resolution, text in model.weights.items():
-            if not text.startswith("file:") or model.family == "sd":
+            if not text.startswith("file:") or model.takes_texts:
                 continue
             hint = model.hint_for(resolution)
             target = text.removeprefix("file:")
             if "curl" in hint:
                 [(*_, to, url)] = commands(hint.replace("{data}", "/data"))
                 assert to == f"/data/weights/{target}"
-                size = f"{resolution}" if model.family != "repa" else "last"
+                size = f"{resolution}" if model.flow != 1 else "last"
                 assert size in url, (name, resolution, url)
             elif "no weights" in hint:
                 assert name in hint, (name, hint)

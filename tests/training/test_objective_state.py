@@ -11,7 +11,7 @@ from ssdbench.diffusion.denoiser import Guided
 from ssdbench.diffusion.process import Discrete
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError, Interrupted
-from ssdbench.models.load import OwnDenoiser
+from ssdbench.models.own_denoiser import OwnDenoiser
 from ssdbench.models.shapes import OwnShape
 from ssdbench.training.loop import CHECKPOINT, LOSSES, Optimisation, optimise
 from ssdbench.training.objectives import Batch, Objective
@@ -101,7 +101,9 @@ class TwoTimes(nn.Module):
 
 
 def test_a_second_time_reaches_a_network_of_ones_own_guided_or_not() -> None:
-    student = OwnDenoiser(TwoTimes(), OwnShape("mine:f", 4, 1, 4, 3, 0))
+    student = OwnDenoiser(
+        TwoTimes(), OwnShape(in_channels=1, input_size=4, num_classes=3, depth=0, name="mine:f", resolution=4)
+    )
     x, t, r, cond = (
         torch.randn(2, 1, 4, 4),
         torch.tensor([3.0, 5.0]),

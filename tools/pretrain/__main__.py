@@ -38,10 +38,10 @@ from ssdbench.diffusion.noise import normal
 from ssdbench.methods.denoising_loss import projector
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
 from ssdbench.metrics.garments import GarmentClassifier
+from ssdbench.models.catalog import MODELS
 from ssdbench.models.checkpoint import recast
 from ssdbench.models.load import load_denoiser, save_denoiser
 from ssdbench.models.vae import Autoencoder, build_vae, latent_scale, to_uint8
-from ssdbench.suite.models import MODELS
 
 NFES = (4, 5, 8, 10, 20, 50)
 DENOISERS = {  # file: model, resolution, seed, share of the steps
@@ -216,7 +216,7 @@ def measure(
         cond = texts[captions[index]] if text else labels
         shape = (4, resolution // 4, resolution // 4)
         noise = normal(shape, 100, "pretrain/quality", range(quality["samples"])).to(device)
-        guidance, channels = (2.0, None) if text else (1.5, None if facts.family == "repa" else 3)
+        guidance, channels = (2.0, None) if text else (1.5, None if facts.flow == 1 else 3)
         row = quality["models"].setdefault(name, {})
         for nfe in NFES[:1] if args.tiny else NFES:
             images = decode(vae, samples(model, nfe, cond, guidance, channels, facts.flow, noise), scale)

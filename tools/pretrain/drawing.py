@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssdbench.data.datasets import ASSETS, load_images
+from ssdbench.data.datasets import load_images
 from ssdbench.data.described import describe
+from ssdbench.data.places import ASSETS
 from ssdbench.diffusion.noise import shuffled
 
 REFERENCE = 10_000  # images of the training split that are the reference: tools/reference_images.py
@@ -49,7 +50,7 @@ class Images:
         self.pixels, self.labels = pixels, labels
 
     def at(self, index: Tensor | slice, resolution: int) -> Tensor:
-        """As :func:`ssdbench.data.datasets.fit`."""
+        """As :func:`ssdbench.data.images.fit`."""
         x = self.pixels[index][:, None].float() / 127.5 - 1.0
         if resolution == 64:
             x = x.repeat_interleave(2, 2).repeat_interleave(2, 3)

@@ -101,5 +101,5 @@ def small_catalogue() -> Iterator[None]:
     }
     with ExitStack() as stack:
         for catalogue, smaller in ((MODELS, models), (DATASETS, datasets), (REFERENCES, references)):
-            stack.enter_context(patch.dict(catalogue, smaller))
+            stack.enter_context(patch.dict(catalogue.builtin, smaller))
         yield

@@ -139,9 +139,11 @@ def reference_place(
         InputError: the named reference is not there for the network.
 
     """
-    from ssdbench.suite.catalog import REFERENCES
+    from ssdbench.metrics.reference_set import is_through, known_reference
 
-    facts = REFERENCES.get(name)
+    if is_through(name):
+        raise InputError(f"reference {name!r}: of a suite's run alone, which has an autoencoder")
+    facts = known_reference(name)
     if facts is None or Path(name).exists():
         return name, resolution
     from ssdbench.plan.sources import place
@@ -150,7 +152,7 @@ def reference_place(
     if held is None and facts.dataset is not None:
         return facts.dataset, facts.resolution
     if held is None and images:
-        held = next(iter(facts.networks.values()), None)
+        held = facts.images_file()
     if held is not None:
         return str(place(held, facts.hint)), None
     known = ", ".join(facts.networks)

@@ -148,13 +148,10 @@ def _stable_diffusion(source: str, output: Path, force: bool, weights: str) -> N
     from ssdbench.cli.placing import appearing_whole
     from ssdbench.models.parts import PARTS
     from ssdbench.models.pipeline import write_pipeline
-    from ssdbench.models.unet_shape import UNetShape
-    from ssdbench.suite.catalog import MODELS
+    from ssdbench.models.sd_family import SD_V15
 
-    [shape] = MODELS["SD v1.5"].shapes.values()
-    assert isinstance(shape, UNetShape)
     with appearing_whole(output, force=force) as new:
-        written, note = write_pipeline(source, new, shape, part=weights)
+        written, note = write_pipeline(source, new, SD_V15, part=weights)
     if note:
         typer.echo(f"note: {note}", err=True)
     lacking = [part for part in PARTS if part not in written]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ssdbench.data.datasets import READERS, load_images
+from ssdbench.data.datasets import DATASETS, load_images
 from ssdbench.data.decoding import EXTENSIONS, MAX_PIXELS, Noticed
 from ssdbench.data.folders import is_hidden, passed_over
 from ssdbench.errors import InputError
@@ -104,7 +104,7 @@ def open_images(place: str, resolution: int | None = None) -> ImageSource:
         return _folder(path, resolution)
     if path.exists():
         return _file(path, resolution)
-    if place in READERS or is_own(place):
+    if place in DATASETS or is_own(place):
         if resolution is None:
             raise InputError(f"the data set {place!r} is read at a resolution: give one (--resolution)")
         images = load_images(place, resolution)
@@ -117,7 +117,7 @@ def open_images(place: str, resolution: int | None = None) -> ImageSource:
         name = f"{place} at {resolution}"
         return ImageSource(name, len(images), batches, images.labels, known, images.notes)
     raise InputError(
-        f"{place}: there is no such file or folder, and no data set of that name ({', '.join(READERS)})"
+        f"{place}: there is no such file or folder, and no data set of that name ({', '.join(DATASETS)})"
     )
 
 

@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ssdbench.models.dit import DiT, sincos_2d
+from ssdbench.models.dit_files import OWN_CLASS, architecture, read_checkpoint, require_shape
 from ssdbench.models.files import WEIGHTS, load_config, read_safetensors
 from ssdbench.models.official import exact_table, misfits, refuse
 from ssdbench.models.parts import CONFIG
 from ssdbench.models.schedulers import note
 from ssdbench.models.shapes import DiTShape
-from ssdbench.models.sources import OWN_CLASS, architecture, read_checkpoint, require_shape
 
 __all__ = [
     "CONFIG",
@@ -49,7 +49,7 @@ def save_tensors(
 
 
 def load_dit(path: Path, expected: DiTShape | None = None, part: str = "") -> DiT:
-    """A DiT in float32 on the CPU, from any layout that :func:`ssdbench.models.sources.read_checkpoint` reads.
+    """A DiT in float32 on the CPU, from any layout that :func:`ssdbench.models.dit_files.read_checkpoint` reads.
 
     A fixed position embedding is made anew, in whatever precision it was stored. So a folder in our layout may hold a
     model of another ``input_size`` than expected: nothing else depends on it. A file does not say its number of heads:
@@ -69,6 +69,12 @@ def load_dit(path: Path, expected: DiTShape | None = None, part: str = "") -> Di
     model = DiT(shape)
     assign_state(model, state, path)
     return model
+
+
+def load_dit_denoiser(path: Path | None, shape: DiTShape, part: str, null: Tensor | None) -> DiT:
+    """A DiT of ``shape``: that of :func:`load_dit`, or a new one; its null label it knows itself."""
+    del null
+    return DiT(shape) if path is None else load_dit(path, shape, part)
 
 
 def recast(folder: Path, dtype: str) -> None:

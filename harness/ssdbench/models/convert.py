@@ -13,13 +13,13 @@ from ssdbench.errors import InputError
 from ssdbench.models import hub
 from ssdbench.models.checkpoint import save_tensors
 from ssdbench.models.diffusers_dit import build_diffusers
+from ssdbench.models.dit_files import Checkpoint, read_checkpoint
 from ssdbench.models.files import in_file, read_tensors
 from ssdbench.models.headers import ITEM_BYTES
 from ssdbench.models.layouts import Layout
 from ssdbench.models.official import exact_table
 from ssdbench.models.parts import CONFIG
 from ssdbench.models.schedulers import unusual
-from ssdbench.models.sources import Checkpoint, read_checkpoint
 
 
 def open_checkpoint(
@@ -28,7 +28,7 @@ def open_checkpoint(
     heads: int | None = None,
     part: str = "",
 ) -> Checkpoint:
-    """Read a file, a folder or ``hub:OWNER/NAME``; see :func:`ssdbench.models.sources.read_checkpoint`."""
+    """Read a file, a folder or ``hub:OWNER/NAME``; see :func:`ssdbench.models.dit_files.read_checkpoint`."""
     path = hub.fetch(source) if source.startswith(hub.PREFIX) else Path(source).expanduser()
     return read_checkpoint(path, layout=layout, heads=heads, part=part)
 

@@ -14,7 +14,6 @@ from ssdbench.models.latents import read_latents
 from ssdbench.models.official import misfits, refuse
 from ssdbench.models.parts import CONFIG, ENCODER, TOKENIZER
 from ssdbench.models.pretrained import implausible
-from ssdbench.models.unet_shape import UNetShape
 
 VAE_CLASS, TEXT_CLASS = "AutoencoderKL", "CLIPTextModel"
 # What transformers looks for in a folder, in the order of preference.
@@ -107,14 +106,14 @@ def text_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def find_text(folder: Path, shape: UNetShape) -> dict[str, Inside]:
-    """The tensors of the text encoder in ``folder``, which has to give a UNet of ``shape`` what it takes.
+def find_text(folder: Path, length: int, width: int) -> dict[str, Inside]:
+    """The tensors of the text encoder in ``folder``, which has to make texts (``length``, ``width``).
 
     Raises:
-        InputError: the encoder or its tokenizer is missing, malformed, or does not fit the other or the UNet.
+        InputError: the encoder or its tokenizer is missing, malformed, or does not fit the other or the texts.
     """
     config = text_config(folder)
-    words = _words(folder / TOKENIZER, shape.text_length)
+    words = _words(folder / TOKENIZER, length)
     numbers = {name: config.get(name, usual) for name, usual in _CLIP_NUMBERS.items()}
     problems = [
         f"{name} is {number!r}, expected a positive whole number"
@@ -122,10 +121,10 @@ def find_text(folder: Path, shape: UNetShape) -> dict[str, Inside]:
         if type(number) is not int or number < 1
     ]
     refuse(problems, folder / ENCODER / CONFIG)
-    if numbers["hidden_size"] != shape.text_width:
-        problems.append(f"hidden_size is {numbers['hidden_size']}, expected the UNet's {shape.text_width}")
+    if numbers["hidden_size"] != width:
+        problems.append(f"hidden_size is {numbers['hidden_size']}, expected the model's {width}")
     for name, least, what in (
-        ("max_position_embeddings", shape.text_length, "tokens of a text"),
+        ("max_position_embeddings", length, "tokens of a text"),
         ("vocab_size", words, "words of the tokenizer"),
     ):
         if numbers[name] < least:

@@ -1,18 +1,39 @@
-"""A denoiser of the user's own: how a function named in a suite describes it. Free of torch."""
+"""Denoisers of the user's own code: a module that a function makes, and how it lies on disk. Free of torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ssdbench import own
 from ssdbench.errors import InputError
-from ssdbench.models.shapes import OwnShape
+from ssdbench.models.family import Family, Model
+from ssdbench.models.files import Inside, in_file
+from ssdbench.models.shapes import OwnShape, Shape
+
+OWN = Family(
+    name="own",
+    help="a torch.nn.Module of the user's own code, which predicts eps at DiT's timesteps",
+    cite="the user's",
+    body="ssdbench.models.own_denoiser:load_own",
+    find="ssdbench.models.own_model:find_own",
+    save="ssdbench.models.own_denoiser:save_own",
+    adapts=False,
+)
 
 
-@dataclass(frozen=True)
-class OwnModel:
+def OwnModel(  # noqa: N802 - the name by which users' files know it
+    build: Callable[[], Any],
+    channels: int,
+    size: int,
+    classes: int,
+    dataset: str,
+    depth: int = 0,
+    autoencoder: str | None = None,
+    weights: tuple[str, ...] = (),
+    flops: float = 0.0,
+) -> Model:
     """What ``package.module:function`` returns when it is called with a resolution in pixels.
 
     Args:
@@ -25,42 +46,49 @@ class OwnModel:
         classes: number of classes.
         dataset: name of the data set that it was trained on; ``data: original`` means this.
         depth: number of fusion points: of ``module.blocks``, a ``ModuleList`` whose outputs are tensors, or of
-            ``module.fusion_points``, a list of :class:`ssdbench.training.fusion.FusionPoint`. 0: it has none, and
+            ``module.fusion_points``, a list of :class:`ssdbench.models.conditional.FusionPoint`. 0: it has none, and
             cannot be trained implicitly.
         autoencoder: folder of an ``AutoencoderKL`` in diffusers' layout; None: it denoises pixels in [-1, 1].
         weights: files that ``build`` reads; their content is part of the keys.
         flops: of one forward pass for one sample, for plans.
     """
+    return Model(
+        name="own",
+        help="a model of the user's own",
+        family=OWN,
+        shapes={
+            0: OwnShape(in_channels=channels, input_size=size, num_classes=classes, depth=depth, flops=flops)
+        },
+        vae=None if autoencoder is None else f"path:{autoencoder}",
+        dataset=dataset,
+        reads=tuple(weights),
+        build=lambda shape: build(),
+    )
 
-    build: Callable[[], Any]
-    channels: int
-    size: int
-    classes: int
-    dataset: str
-    depth: int = 0
-    autoencoder: str | None = None
-    weights: tuple[str, ...] = ()
-    flops: float = 0.0
+
+def of_function(name: str, function: Callable[[int], Any]) -> Model:
+    """The declaration of a plain function: nothing is known of the model before it is asked at a resolution."""
+    return Model(name=name, help=f"{name}, a function of the user's own", family=OWN, dataset="", at=function)
 
 
-def describe(name: str, resolution: int) -> OwnModel:
-    """Call the user's function.
+@dataclass(frozen=True)
+class FoundOwn:
+    """As :class:`ssdbench.models.family.Found`; whether the tensors are the module's is told when it is built."""
+
+    tensors: dict[str, Inside]
+    part: str = ""
+    note: str = ""
+
+
+def find_own(path: Path, shape: Shape, part: str) -> FoundOwn:
+    """A file with the module's own ``state_dict()``, in safetensors or torch's format.
 
     Raises:
-        InputError: it cannot be found, fails, or returns something else.
+        InputError: it is malformed, or a set of weights is named.
     """
-    function = own.load(name)
-    try:
-        found = function(resolution)
-    except Exception as error:  # a user's function may fail in any way
-        raise InputError(f"{name} failed at {resolution} pixels: {type(error).__name__}: {error}") from error
-    if not isinstance(found, OwnModel):
+    del shape
+    if part:
         raise InputError(
-            f"{name} returned {type(found).__name__}: expected ssdbench.models.own_model.OwnModel"
+            f"weights: {part}: the setting is for published checkpoints, and {path} is the user's own"
         )
-    return found
-
-
-def shape_of(name: str, resolution: int, model: OwnModel) -> OwnShape:
-    """What of a model stands in specifications."""
-    return OwnShape(name, resolution, model.channels, model.size, model.classes, model.depth, model.flops)
+    return FoundOwn(in_file(path))

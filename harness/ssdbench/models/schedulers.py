@@ -18,7 +18,6 @@ from ssdbench.errors import InputError
 from ssdbench.inputs import load_json
 from ssdbench.models.parts import CONFIG, FACTS, SCHEDULER, TRANSFORMER, UNET
 from ssdbench.models.shapes import OwnShape, Shape
-from ssdbench.models.unet_shape import UNetShape
 
 SCHEDULER_CONFIG = "scheduler_config.json"
 NOTE = "schedule"
@@ -87,7 +86,7 @@ def as_trained(shape: Shape, path: Path, flow: bool | None = None) -> Shape:
     if file is not None:
         if _class_of(file) == _FLOW and flow is None:
             return shape
-        prediction, schedule = read_scheduler(file, isinstance(shape, UNetShape))
+        prediction, schedule = read_scheduler(file, shape.pipeline is not None)
         found = replace(shape, prediction=prediction, schedule=schedule)
     if noted is None:
         return found

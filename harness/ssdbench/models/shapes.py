@@ -35,6 +35,7 @@ class DiTShape:
     prediction: Literal["eps", "v"] = "eps"
     schedule: Schedule = DIT
     pipeline: ClassVar[None] = None
+    texts: ClassVar[None] = None
 
     @property
     def tokens(self) -> int:
@@ -71,22 +72,31 @@ class DiTShape:
 
 @dataclass(frozen=True)
 class OwnShape:
-    """What the harness has to know of a denoiser of the user's own, ``package.module:function``.
+    """What the harness has to know of a denoiser of the user's own code.
 
     ``input_size`` is the side of what it denoises, ``depth`` the number of its fusion points, ``flops`` the work of a
-    forward pass for one sample.
+    forward pass for one sample. It takes classes, or texts (``text_length``, ``text_width``). ``name`` and
+    ``resolution`` say which model it is; they are filled in where a suite names it.
     """
 
-    name: str
-    resolution: int
     in_channels: int
     input_size: int
-    num_classes: int
     depth: int
+    num_classes: int = 0
     flops: float = 0.0
+    text_length: int = 0
+    text_width: int = 0
+    name: str = ""
+    resolution: int = 0
     prediction: ClassVar[Literal["eps"]] = "eps"
     schedule: ClassVar[Schedule] = DIT
     pipeline: ClassVar[None] = None
+    learn_sigma: ClassVar[bool] = False
+
+    @property
+    def texts(self) -> tuple[int, int] | None:
+        """Tokens of a text that it takes, and their width; None: it takes classes."""
+        return (self.text_length, self.text_width) if self.text_length else None
 
     def forward_flops(self) -> float:
         """Floating point operations of one forward pass for one sample, as the user gave them."""

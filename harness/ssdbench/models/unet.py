@@ -15,6 +15,7 @@ from ssdbench.models.conditional import Conditional, FusionPoint
 from ssdbench.models.files import load_config, read_tensors
 from ssdbench.models.parts import FACTS
 from ssdbench.models.pretrained import load_pretrained
+from ssdbench.models.schedulers import note
 from ssdbench.models.unet_files import find_unet, unet_config
 from ssdbench.models.unet_shape import UNetShape
 
@@ -76,6 +77,11 @@ def build_unet(shape: UNetShape) -> UNet2DConditionModel:
     return UNet2DConditionModel(**unet_config(shape))
 
 
+def load_unet_denoiser(path: Path | None, shape: UNetShape, part: str, null: Tensor | None) -> UNetDenoiser:
+    """The denoiser of :func:`load_unet`'s UNet, or of a new one."""
+    return UNetDenoiser(build_unet(shape) if path is None else load_unet(path, shape, part), shape, null)
+
+
 def load_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> UNet2DConditionModel:
     """A UNet in float32 on the CPU; see :func:`ssdbench.models.unet_files.find_unet` for arguments and errors.
 
@@ -96,6 +102,11 @@ def load_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> UNe
     state = {name: tensor.float() for name, tensor in read_tensors(found.tensors).items()}
     unet.load_state_dict(state, assign=True)
     return unet.eval()
+
+
+def save_unet_denoiser(model: UNetDenoiser, folder: Path, **extra: Any) -> None:
+    """As :func:`save_unet`, with what its training says of the model."""
+    save_unet(model.unet, folder, **(note(model.shape) | extra))
 
 
 def save_unet(unet: UNet2DConditionModel, folder: Path, **extra: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ssdbench.diffusion.scheduler import STABLE_DIFFUSION, Schedule
 
@@ -29,6 +29,13 @@ class UNetShape:
     in_channels: int = 4
     prediction: Literal["eps", "v"] = "eps"
     schedule: Schedule = STABLE_DIFFUSION
+    num_classes: ClassVar[int] = 0
+    learn_sigma: ClassVar[bool] = False
+
+    @property
+    def texts(self) -> tuple[int, int]:
+        """Tokens of a text that it takes, and their width."""
+        return self.text_length, self.text_width
 
     @property
     def pipeline(self) -> Schedule:

@@ -14,15 +14,13 @@ from torch import Tensor
 from ssdbench.diffusion.finite import check_finite
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
+from ssdbench.models.family import ROUNDED
 from ssdbench.models.files import load_config
 from ssdbench.models.latents import images_at_once, read_latents
 from ssdbench.models.pretrained import load_pretrained
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
-
-
-DIT_OFFSET, REPA_OFFSET = 128.0, 127.5
 
 
 def build_vae(channels: Sequence[int], image_channels: int, latent_channels: int = 4) -> AutoencoderKL:
@@ -92,7 +90,7 @@ class Autoencoder:
 
     @torch.no_grad()
     def decode(
-        self, latents: Tensor, offset: float = DIT_OFFSET, indices: Sequence[int] | None = None
+        self, latents: Tensor, offset: float = ROUNDED, indices: Sequence[int] | None = None
     ) -> Tensor:
         """Scaled latents (B, C, h, w) -> uint8 NHWC by :func:`to_uint8`; ``indices`` number them for messages.
 
@@ -136,7 +134,7 @@ class Pixels:
         return images, torch.zeros_like(images)
 
     def decode(
-        self, latents: Tensor, offset: float = DIT_OFFSET, indices: Sequence[int] | None = None
+        self, latents: Tensor, offset: float = ROUNDED, indices: Sequence[int] | None = None
     ) -> Tensor:
         """(B, C, H, W) -> uint8 NHWC by :func:`to_uint8`."""
         check_finite(latents, indices or range(len(latents)), "the pixels of samples")
@@ -153,7 +151,7 @@ def to_float(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
-def to_uint8(images: Tensor, offset: float = DIT_OFFSET) -> Tensor:
+def to_uint8(images: Tensor, offset: float = ROUNDED) -> Tensor:
     """Float NCHW in [-1, 1] -> uint8 NHWC: truncate(127.5 x + offset), clamped to 0..255.
 
     DiT's and SiT's published samplers add 128, which rounds; REPA's adds 127.5, which cuts off.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.catalog import standard
-from ssdbench.models.unet_shape import UNetShape
+from ssdbench.metrics.reference_set import is_through, known_reference
+from ssdbench.models.family import ROUNDED, usual_offset
 from ssdbench.plan.graph import Graph
 from ssdbench.plan.needs import Needs
 from ssdbench.plan.sources import Data
@@ -16,7 +18,7 @@ from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, So
 from ssdbench.stages.sample import SHARD, Copying, Sampling
 from ssdbench.stages.train import Reconstruct
 from ssdbench.suite import Pretrain, ResolvedRun
-from ssdbench.suite.catalog import DATASETS, REFERENCES
+from ssdbench.suite.catalog import DATASETS
 from ssdbench.suite.schema import Train
 from ssdbench.suite.variant import VariantStep
 
@@ -69,11 +71,14 @@ class Chain:
             roles |= self._texts(self.needs.captions)
             shards = self._shards(vae, sampling=how, roles={**model.role("model"), **roles})
         inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
+        through = vae if is_through(run.eval.reference) else None
         if self.needs.reference_data is not None:
-            inputs["reference"] = self._reference_stage(self.needs.reference_data)
+            inputs["reference"] = self._reference_stage(self.needs.reference_data, vae=through)
         for name, measuring in self.needs.measured_by.items():
             if measuring.data is not None:
-                inputs[f"reference/{name}"] = self._reference_stage(measuring.data, (name, measuring.weights))
+                inputs[f"reference/{name}"] = self._reference_stage(
+                    measuring.data, (name, measuring.weights), vae=through
+                )
         if run.eval.trajectory is not None and not self.needs.copies:
             inputs["trajectory"] = self._exact(run.eval.trajectory, vae)
         if any("captions" in metric.given for metric in self.needs.metrics):
@@ -114,15 +119,22 @@ class Chain:
         return shard
 
     def _reference_stage(
-        self, data: Data, network: tuple[str, Source] | None = None, count: int | None = None
+        self,
+        data: Data,
+        network: tuple[str, Source] | None = None,
+        count: int | None = None,
+        vae: _Weights | None = None,
     ) -> str:
-        """Add the statistics of the reference's images, or of ``count``, under a network, by default the run's own."""
+        """Add the statistics of the reference's images, or of ``count``, under a network, by default the run's own.
+
+        With ``vae`` the images are passed through that autoencoder first.
+        """
         assert self.needs.network is not None
         name, weights = network or (self.run.eval.network, self.needs.network)
         half = None
         if count is None:
-            facts = REFERENCES.get(self.run.eval.reference)
-            count = data.images if facts is None else facts.images
+            declared = known_reference(self.run.eval.reference)
+            count = data.images if declared is None else declared.images
             half = self.run.eval.half
         return self.graph.add(
             ReferenceSpec(
@@ -133,6 +145,10 @@ class Chain:
                 network=name,
                 weights=weights,
                 half=half,
+                inputs={} if vae is None else vae.role("vae"),
+                through=vae is not None,
+                vae=None if vae is None else vae.source,
+                offset=ROUNDED if vae is None else self.needs.model.family.offset,
             )
         )
 
@@ -184,11 +200,16 @@ class Chain:
     def _sampling(self, run: ResolvedRun, model: _Weights, frozen: _Weights | None = None) -> Sampling:
         """How a model is sampled; without what it was distilled from, as the base model."""
         needs = self.needs
+        flow = needs.model.flow
         if frozen is None:
-            return sampling(run, needs.shape, model.source, flow=needs.facts.flow, own_grid=needs.grid)
-        done, flow = halved_by(needs.variant.steps), needs.facts.flow
-        how = sampling(run, needs.shape, model.source, needs.sampler, done, flow, frozen.source, needs.grid)
-        return how.model_copy(update={"step": self._step(model)})
+            how = sampling(run, needs.shape, model.source, flow=flow, own_grid=needs.grid)
+        else:
+            done = halved_by(needs.variant.steps)
+            how = sampling(
+                run, needs.shape, model.source, needs.sampler, done, flow, frozen.source, needs.grid
+            ).model_copy(update={"step": self._step(model)})
+        offset = needs.model.family.offset
+        return how if offset == usual_offset(flow) else how.model_copy(update={"offset": offset})
 
     def _step(self, model: _Weights) -> int | None:
         """After which step of its training a model is sampled; None: after the last, or it was not trained here."""
@@ -236,7 +257,7 @@ class Chain:
     def _texts(self, captions: Data | None) -> dict[str, str]:
         """The embedded captions as an input, of a model that takes texts."""
         shape = self.needs.shape
-        if captions is None or not isinstance(shape, UNetShape):
+        if captions is None or shape.texts is None:
             return {}
         spec = EncodeSpec(
             dataset=captions.name,
@@ -244,7 +265,7 @@ class Chain:
             resolution=self.run.resolution,
             images=captions.images,
             text=self.needs.text,
-            text_values=shape.text_length * shape.text_width,
+            text_values=prod(shape.texts),
         )
         return {"text": self.graph.add(spec)}
 
@@ -265,8 +286,8 @@ class Chain:
         paces = [step.method.pace(train) for step in self.needs.variant.steps]
         steps = max([train.steps, *(int(pace.get("steps", 0)) for pace in paces)])
         drawn = steps * train.batch_size
-        own = DATASETS.get(self.needs.facts.dataset)
-        return drawn if own is None else min(drawn, own.images)
+        own = DATASETS.known(self.needs.model.dataset)
+        return drawn if own is None or not own.images else min(drawn, own.images)
 
     def _pretrained(self, vae: _Weights) -> _Weights:
         """The denoiser that the variant starts from, trained here where it says so."""
@@ -297,7 +318,7 @@ class Chain:
             raise InputError(f"train.checkpoints: {max(kept):,} is beyond the {steps:,} steps of '{step}'")
         settings["checkpoints"] = tuple(sorted(set(kept) - {steps}))
         source = needs.methods.get(step.kind)
-        told = recipe(self.run, step, needs.shape, done, needs.facts.flow, teacher, source)
+        told = recipe(self.run, step, needs.shape, done, needs.model.flow, teacher, source)
         objective = step.method.objective(told)
         own_grid = None if objective.result() is None else needs.grid
         anchor = train.anchor if step.method.trained_on == "pairs" else 0.0
@@ -310,7 +331,7 @@ class Chain:
             inputs={**self._latents(vae), **self._texts(needs.learned), **start.role("model"), **roles},
             objective=objective,
             shape=needs.shape,
-            flow=needs.facts.flow,
+            flow=needs.model.flow,
             weights=start.source,
             seed=seed,
             **settings,

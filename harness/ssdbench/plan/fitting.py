@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ssdbench.diffusion.scheduler import TRAIN_TIMESTEPS
 from ssdbench.errors import InputError
+from ssdbench.models.family import Model
 from ssdbench.models.latents import read_latents
 from ssdbench.models.schedulers import as_trained, scheduler_config
 from ssdbench.models.shapes import Shape
@@ -14,7 +15,6 @@ from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.samplers.walks import walked
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun
-from ssdbench.suite.catalog import ModelFacts
 from ssdbench.suite.variant import variant_of
 
 
@@ -40,15 +40,15 @@ def fitting_autoencoder(source: Source, shape: Shape, resolution: int) -> Source
     return source
 
 
-def trained_shape(run: ResolvedRun, facts: ModelFacts, source: Source) -> Shape:
+def trained_shape(run: ResolvedRun, model: Model, source: Source) -> Shape:
     """The model's shape with its own prediction and noise schedule, once the run is found to be possible with them.
 
     Raises:
         InputError: the files are malformed or of a model that cannot be run here; or the run's grid, sampler or
             training does not fit the schedule. Names the file.
     """
-    path, flow = Path(source.path), facts.flow is not None
-    shape = as_trained(facts.shapes[run.resolution], path, flow)
+    path, flow = Path(source.path), model.flow is not None
+    shape = as_trained(model.shapes[run.resolution], path, flow)
     problem = None if flow else next(_problems(run, shape), None)
     if problem is not None:
         raise InputError(f"{scheduler_config(path) or path}: {problem}")

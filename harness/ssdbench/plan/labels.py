@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ssdbench.errors import InputError
 from ssdbench.models.shapes import Shape
-from ssdbench.models.unet_shape import UNetShape
 from ssdbench.plan.sources import Data
 
 
@@ -17,7 +16,7 @@ def checked_labels(name: str, data: Data, model: str, shape: Shape) -> tuple[str
         InputError: a model that takes captions would be trained without, one of classes on captions, or on fewer or
             more classes than it has.
     """
-    if isinstance(shape, UNetShape):
+    if shape.texts is not None:
         if data.captions is False:
             raise InputError(f"data set {name!r}: has no captions, and model {model!r} is trained on them")
         return ()

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from ssdbench.metrics.networks import find_tensors
 from ssdbench.metrics.reference_file import check_reference
+from ssdbench.models.catalog import family_of
 from ssdbench.models.inspection import find_text, find_vae
 from ssdbench.models.numbers import refuse_stored
-from ssdbench.models.shapes import DiTShape, Shape
-from ssdbench.models.sources import find_checkpoint, require_shape
-from ssdbench.models.unet_files import find_unet
-from ssdbench.models.unet_shape import UNetShape
+from ssdbench.models.shapes import Shape
 from ssdbench.plan.digests import is_large
 from ssdbench.plan.memory import Memory
 from ssdbench.stages import Source
@@ -53,19 +50,14 @@ def look(what: str, source: Source, at: Callable[[Path], Seen]) -> Seen:
 
 
 def denoiser(path: Path, shape: Shape, part: str) -> Seen:
-    """A DiT or UNet in any layout, of the architecture of ``shape``; how it was trained is looked at elsewhere.
+    """A denoiser in any layout of its family, of the architecture of ``shape``.
+
+    How it was trained is looked at elsewhere.
 
     Raises:
         InputError: it is something else.
     """
-    if isinstance(shape, UNetShape):
-        unet = find_unet(path, shape, part)
-        refuse_stored(unet.tensors)
-        return Seen(unet.part, unet.note)
-    assert isinstance(shape, DiTShape)
-    found = find_checkpoint(path, shape=shape, part=part)
-    trained = {name: getattr(found.shape, name) for name in ("prediction", "schedule")}
-    require_shape(found, replace(shape, **trained))
+    found = family_of(shape).look(path, shape, part)
     refuse_stored(found.tensors)
     return Seen(found.part, found.note)
 
@@ -80,13 +72,13 @@ def autoencoder(path: Path) -> Seen:
     return Seen()
 
 
-def text_encoder(path: Path, shape: UNetShape) -> Seen:
-    """A text encoder and its tokenizer, for a UNet of this shape.
+def text_encoder(path: Path, length: int, width: int) -> Seen:
+    """A text encoder and its tokenizer, for a model of texts (``length``, ``width``).
 
     Raises:
         InputError: they are something else.
     """
-    refuse_stored(find_text(path, shape))
+    refuse_stored(find_text(path, length, width))
     return Seen()
 
 

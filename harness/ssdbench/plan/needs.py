@@ -8,23 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ssdbench.data.datasets import READERS
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS, Plain
 from ssdbench.metrics.catalog import chosen, lacking_counts, metric_files
 from ssdbench.metrics.metric import Metric
 from ssdbench.metrics.networks import NETWORKS
 from ssdbench.metrics.npz import images_in
-from ssdbench.models.own_model import describe, shape_of
-from ssdbench.models.unet_shape import UNetShape
-from ssdbench.own import is_own
+from ssdbench.metrics.reference_set import THROUGH, ReferenceSet, is_through, known_reference
+from ssdbench.models.catalog import code_of, model_of
 from ssdbench.plan.fitting import fitting_autoencoder, trained_shape
 from ssdbench.plan.labels import checked_labels
-from ssdbench.plan.sources import Data, Finder, Unavailable
+from ssdbench.plan.sources import Data, Finder, Unavailable, place
 from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.stages import Source
+from ssdbench.stages.reference import FILE
 from ssdbench.suite import ResolvedRun
-from ssdbench.suite.catalog import MODELS, REFERENCES, ModelFacts
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.variant import UNTOUCHED, variant_of
 
@@ -62,13 +60,14 @@ class Needs:
         self.notes: list[str] = []
         self.variant = variant_of(run.variant)
         self.methods = self._own_methods()
-        self.files: tuple[Path, ...] = ()
-        self.facts = MODELS.get(run.model) or self._own_facts()
+        self.model = model_of(run.model, run.resolution)
+        self._code = code_of(run.model, self.model)
         self.synthetic = synthetic_steps(run.data)
-        if self.copies and self.variant.trains_autoencoder and not (run.autoencoder or self.facts.vae):
+        if self.copies and self.variant.trains_autoencoder and not (run.autoencoder or self.model.vae):
             raise Unavailable(f"model {run.model!r} has no autoencoder to reconstruct images with")
         dataset = self._dataset()
-        self.shape = self.facts.shapes[run.resolution]
+        self.shape = self.model.shapes[run.resolution]
+        self._check_model()
         self.network = self._find(lambda: self._finder.network_source(run.eval.network, run.eval.weights))
         self.reference, self.reference_data = self._reference(run.eval.network)
         self.metrics: tuple[Metric, ...] = self._find(self._measurable) or ()
@@ -81,22 +80,21 @@ class Needs:
         for name in dict.fromkeys(metric.network for metric in self.metrics if metric.network is not None):
             if name != run.eval.network:
                 self._add_network(name)
-        sampler, grid = SAMPLERS.place(run.sampler), GRIDS.place(run.grid)
-        self.sampler = None if sampler is None else self._find(lambda: self._finder.own_source(sampler))
-        self.grid = None if grid is None else self._find(lambda: self._finder.own_source(grid))
+        self.sampler = self._own(SAMPLERS.source, run.sampler)
+        self.grid = self._own(GRIDS.source, run.grid)
         self.weights = self._find(self._weights) if self._needs_weights else None
         if (weights := self.weights) is not None:
-            self.shape = self._find(lambda: trained_shape(run, self.facts, weights)) or self.shape
+            self.shape = self._find(lambda: trained_shape(run, self.model, weights)) or self.shape
             self.weights = self._find(lambda: self._seen(weights)) or weights
         self.vae = self._find(self._vae) if self._needs_vae else None
         if (vae := self.vae) is not None:
             self._find(lambda: fitting_autoencoder(vae, self.shape, run.resolution))
             self._find(lambda: self._finder.check_autoencoder(vae))
         self.data = self._find(lambda: self._finder.dataset(dataset)) if self._needs_data else None
-        self.text = self._find(self._text) if self.facts.text is not None and not self.copies else None
+        self.text = self._find(self._text) if self.model.text is not None and not self.copies else None
         self.captions, self.learned = self._captions()
         # Memorised is what the base model was trained on, whatever a variant was trained on since.
-        seen = self.facts.dataset if run.eval.memorisation else None
+        seen = self.model.dataset if run.eval.memorisation else None
         self.training_data = self._find(lambda: self._finder.dataset(seen)) if seen is not None else None
         if self.data is not None and not self.copies:
             trained = self.data
@@ -123,7 +121,7 @@ class Needs:
         Raises:
             InputError: one cannot be imported, or none is left.
         """
-        data = self.run.data if self.copies and self.run.data != "original" else self.facts.dataset
+        data = self.run.data if self.copies and self.run.data != "original" else self.model.dataset
         found, notes = [], []
         for metric in chosen(self.run.eval.metrics):
             network = NETWORKS.known(metric.network or self.run.eval.network)
@@ -139,6 +137,11 @@ class Needs:
         self.notes += notes
         return tuple(found)
 
+    def _own(self, source: Callable[[str], Path | None], name: str) -> Source | None:
+        """The code of a sampler or grid; None for a built-in."""
+        file = self._find(lambda: source(name))
+        return None if file is None else self._find(lambda: self._finder.declared((file,)))
+
     @property
     def copies(self) -> bool:
         """Whether images of the data set are scored, and nothing is sampled."""
@@ -147,13 +150,12 @@ class Needs:
     @property
     def _needs_weights(self) -> bool:
         # What a model of the user's own is trained from is the user's affair, so it is a start for pretraining too.
-        return not self.copies and (not self.variant.from_nothing or is_own(self.run.model))
+        return not self.copies and (not self.variant.from_nothing or bool(self._code))
 
     @property
     def _needs_vae(self) -> bool:
-        in_pixels = self.facts.family == "own" and self.facts.vae is None
-        used = not self.copies or self.variant.trains_autoencoder
-        return self.run.autoencoder is None and used and not in_pixels
+        used = not self.copies or self.variant.trains_autoencoder or self._through
+        return self.run.autoencoder is None and used and self.model.vae is not None
 
     @property
     def _needs_data(self) -> bool:
@@ -175,33 +177,36 @@ class Needs:
             )
         return source
 
-    def _own_facts(self) -> ModelFacts:
-        name, resolution = self.run.model, self.run.resolution
-        model = describe(name, resolution)
-        fused = () if isinstance(self.run.train.fuse, str) else self.run.train.fuse
+    def _check_model(self) -> None:
+        """What is known of a function of the user's own only now; of other models the suite is checked."""
+        name, shape, fuse = self.run.model, self.shape, self.run.train.fuse
+        beyond = not isinstance(fuse, str) and any(layer >= shape.depth for layer in fuse)
         fuses = self.variant.fuses or SAMPLERS.named(self.run.sampler).extrapolates
-        if fuses and (not model.depth or any(layer >= model.depth for layer in fused)):
-            raise InputError(f"{name} has {model.depth} blocks to fuse: {self.run.train.fuse} cannot be")
-        self.files = tuple(Path(file) for file in model.weights)
-        return ModelFacts(
-            description=name,
-            family="own",
-            shapes={resolution: shape_of(name, resolution, model)},
-            vae=None if model.autoencoder is None else f"path:{model.autoencoder}",
-            dataset=model.dataset,
-        )
+        if fuses and (not shape.depth or beyond):
+            raise InputError(f"{name} has {shape.depth} blocks to fuse: {fuse} cannot be")
+        if self.run.autoencoder is None and self.model.vae is None:
+            if self._through:
+                raise Unavailable(
+                    f"reference {self.run.eval.reference!r}: model {name!r} has no autoencoder: it denoises pixels"
+                )
+            if shape.input_size != self.run.resolution:
+                raise Unavailable(
+                    f"model {name!r} denoises {shape.input_size} pixels a side, not {self.run.resolution}"
+                )
 
     def _dataset(self) -> str:
-        name = self.facts.dataset if self.run.data == "original" else self.run.data
-        if self._needs_data and name not in READERS and "/" not in name and not is_own(name):
-            raise Unavailable(f"the data source {name!r} is not available yet in this version")
-        return name
+        return self.model.dataset if self.run.data == "original" else self.run.data
+
+    @property
+    def _through(self) -> bool:
+        """Whether the reference's images are passed through the autoencoder."""
+        return is_through(self.run.eval.reference)
 
     def _reference(self, network: str) -> tuple[Source | None, Data | None]:
         """The reference under a network: a file, or else images to compute it from; neither where it is missing."""
-        if (named := self._named_reference(network)) is not None:
+        if not self._through and (named := self._named_reference(network)) is not None:
             return self._find(named), None
-        return None, self._find(lambda: self._finder.dataset(self._reference_images()))
+        return None, self._find(self._reference_images)
 
     def _add_network(self, name: str) -> None:
         """Find a network that a metric has of its own, and the reference under it."""
@@ -222,27 +227,28 @@ class Needs:
 
     def _named_reference(self, network: str) -> Callable[[], Source] | None:
         """How to find a file of statistics or images; None where a folder or a data set holds the images."""
-        name = self.run.eval.reference
-        if name in REFERENCES:
-            facts = REFERENCES[name]
-            if facts.resolution != self.run.resolution:
-                wanted = self.run.resolution
-                raise Unavailable(
-                    f"reference {name!r} holds images of {facts.resolution} pixels, the run's have {wanted}"
-                )
-            shipped = None if self.run.eval.half else facts.networks.get(network)
-            if shipped is None and facts.dataset is None and network != self.run.eval.network:
-                # A metric's own network reads the images that another network's file holds.
-                shipped = next((file for file in facts.networks.values() if file.endswith(".npz")), None)
-            if shipped is None:
-                return None
-            return lambda: self._fitting(self._finder.locate(shipped, facts.hint), network, facts.resolution)
-        path = Path(name).expanduser()
-        return (
-            None
-            if path.is_dir()
-            else lambda: self._fitting(self._finder.own_file(path, "reference"), network)
-        )
+        found = known_reference(self.run.eval.reference)
+        if found is None:
+            path = Path(self.run.eval.reference).expanduser()
+            return (
+                None
+                if path.is_dir()
+                else lambda: self._fitting(self._finder.own_file(path, "reference"), network)
+            )
+        self._of_size(found)
+        held = None if self.run.eval.half else found.networks.get(network)
+        if held is None and found.dataset is None and network != self.run.eval.network:
+            held = found.images_file()  # a metric's own network reads the images
+        if held is None:
+            return None
+        return lambda: self._fitting(self._finder.locate(held, found.hint), network, found.resolution)
+
+    def _of_size(self, found: ReferenceSet) -> None:
+        if found.resolution != self.run.resolution:
+            raise Unavailable(
+                f"reference {self.run.eval.reference!r} holds images of {found.resolution} pixels, the run's have"
+                f" {self.run.resolution}"
+            )
 
     def _fitting(self, source: Source, network: str, resolution: int | None = None) -> Source:
         # Whether it fits a network that is missing, which is told already, or one that reads images alone, is not seen.
@@ -267,52 +273,76 @@ class Needs:
             raise InputError(f"reference {self.run.eval.reference!r}: holds 1 image, at least 2 are needed")
         self.notes += lacking_counts(self.run.eval.network, None, count, self.metrics)
 
-    def _reference_images(self) -> str:
-        """The images that a reference without a file for the network is computed from."""
-        name, network = self.run.eval.reference, self.run.eval.network
-        if name not in REFERENCES:
-            return name  # a folder of the user's own
-        dataset = REFERENCES[name].dataset
-        if dataset is None:
-            known = ", ".join(REFERENCES[name].networks)
-            raise Unavailable(f"reference {name!r} exists for the network {known}, not for {network!r}")
-        return dataset
+    def _reference_images(self) -> Data:
+        """The images that a reference is computed from: a data set's, a folder's, or a file's."""
+        name = self.run.eval.reference.removesuffix(THROUGH)
+        found = known_reference(name)
+        if found is None:
+            path = Path(name).expanduser()
+            return (
+                self._finder.dataset(name) if path.is_dir() or not path.exists() else self._file_images(path)
+            )
+        self._of_size(found)
+        if found.dataset is not None:
+            return self._finder.dataset(found.dataset)
+        file = found.images_file()
+        if file is None or not self._through:
+            known = ", ".join(found.networks)
+            raise Unavailable(
+                f"reference {name!r} exists for the network {known}, not for {self.run.eval.network!r}"
+            )
+        return self._file_images(place(file, found.hint), found.resolution)
+
+    def _file_images(self, path: Path, resolution: int | None = None) -> Data:
+        """The images of an ``.npz`` that are passed through the autoencoder."""
+        source = self._finder.own_file(path, "reference")
+        count = images_in(path)
+        if count is None:
+            raise InputError(f"{path}: holds no images to pass through the autoencoder, only statistics")
+        return Data(FILE, source, count)
 
     def _weights(self) -> Source:
-        if is_own(self.run.model):
-            if self.run.weights is not None:
-                raise InputError(
-                    f"weights: {self.run.weights}: {self.run.model} reads its files itself; the setting is for"
-                    " published checkpoints"
-                )
-            return self._finder.own_source(self.run.model, self.files)
-        resolution = self.run.resolution
-        return self._finder.locate(self.facts.weights[resolution], self.facts.hint_for(resolution))
+        run, model = self.run, self.model
+        text = model.weights.get(run.resolution)
+        if not self._code:
+            assert text is not None
+            return self._finder.locate(text, model.hint_for(run.resolution))
+        if run.weights is not None:
+            raise InputError(
+                f"weights: {run.weights}: {run.model} reads its files itself; the setting is for published checkpoints"
+            )
+        # What is trained from nothing starts as the user's code makes it.
+        path = (
+            "" if text is None or self.variant.from_nothing else place(text, model.hint_for(run.resolution))
+        )
+        reads = tuple(map(Path, model.reads))
+        return self._finder.declared(self._code, reads, run.model, str(path))
 
     def _seen(self, weights: Source) -> Source:
         """The weights with the set of them that is taken, once they are found to fit."""
-        if is_own(self.run.model):
+        if not weights.path:
             return weights
         seen = self._finder.seen_weights(weights, self.shape, self.run.weights or "")
         self.notes += filter(None, [seen.note])
         return weights.model_copy(update={"part": seen.part})
 
     def _text(self) -> Source:
-        assert self.facts.text is not None
-        assert isinstance(self.shape, UNetShape)
-        return self._finder.text_encoder(self.facts.text, self.facts.vae_hint, self.shape)
+        assert self.model.text is not None
+        assert self.shape.texts is not None
+        return self._finder.text_encoder(self.model.text, self.model.vae_hint, *self.shape.texts)
 
     def _captions(self) -> tuple[Data | None, Data | None]:
         """The captions that are sampled, and those that a training reads; None for a model that takes none."""
-        if self.facts.text is None or self.copies:
+        if self.model.text is None or self.copies:
             return None, None
-        named = self.run.eval.captions or self._reference_images()
+        reference = self.run.eval.reference.removesuffix(THROUGH)
+        declared = known_reference(reference)
+        named = self.run.eval.captions or (declared and declared.dataset) or reference
         learned = self.data
         if self.synthetic is not None:  # the base model's samples have the captions that it was trained on
-            learned = self._find(lambda: self._finder.dataset(self.facts.dataset))
+            learned = self._find(lambda: self._finder.dataset(self.model.dataset))
         return self._find(lambda: self._finder.captions(named)), learned
 
     def _vae(self) -> Source:
-        if self.facts.vae is None:
-            raise Unavailable(f"model {self.run.model!r} has no autoencoder")
-        return self._finder.locate(self.facts.vae, self.facts.vae_hint)
+        assert self.model.vae is not None
+        return self._finder.locate(self.model.vae, self.model.vae_hint)

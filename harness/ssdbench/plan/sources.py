@@ -8,27 +8,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from ssdbench.data.captioned import coco
-from ssdbench.data.captions import MANIFEST, files_beside, read_coco, read_lines, read_manifest
-from ssdbench.data.datasets import ASSETS, FOLDER, data_root, filled, reader
+from ssdbench.data.captions import files_beside, read_lines
+from ssdbench.data.datasets import DATASETS, DataSet, data_set
 from ssdbench.data.folders import ImageFiles, list_images
+from ssdbench.data.places import ASSETS, data_root, filled
 from ssdbench.errors import InputError
 from ssdbench.metrics.networks import available, network_digest, weights_file
 from ssdbench.models.parts import ENCODER, TOKENIZER
 from ssdbench.models.shapes import Shape
-from ssdbench.models.unet_shape import UNetShape
-from ssdbench.own import is_own, source_file
 from ssdbench.plan import looks
 from ssdbench.plan.digests import as_read, digest, digest_images
 from ssdbench.plan.looks import Seen, look
 from ssdbench.stages import Source
 from ssdbench.stages.captions import FILE
-from ssdbench.suite.catalog import DATASETS
 
 _R = TypeVar("_R")
 
 CAPTION_FILE = ".txt"  # what names of files of captions end in
-ANNOTATIONS = ".json"  # what names of COCO's annotation files end in
 
 
 _REINSTALL = "`pip install --force-reinstall ssdbench`"
@@ -83,8 +79,11 @@ def locate(text: str, hint: str) -> Source:
     return Source(digest=digest([path]), path=str(path))
 
 
-def own_source(name: str, files: Iterable[Path] = ()) -> Source:
-    """The module of ``package.module:function`` and ``files`` that it reads; it is imported by its name, not a path.
+def declared(code: tuple[Path, ...], files: Iterable[Path] = (), what: str = "", weights: str = "") -> Source:
+    """The user's code of a thing and the ``files`` that it reads, whose digest stands for it.
+
+    It is imported by its name, not a path; the path is that of its ``weights``, if it has any. ``what`` is the thing's
+    name in messages.
 
     Raises:
         Missing: a file is not there.
@@ -92,13 +91,8 @@ def own_source(name: str, files: Iterable[Path] = ()) -> Source:
     files = [file.expanduser() for file in files]
     missing = [str(file) for file in files if not file.exists()]
     if missing:
-        raise Missing(f"{name} reads {', '.join(missing)}: there is no such file or folder")
-    return Source(digest=digest([source_file(name), *files]), path="")
-
-
-def declared(files: tuple[Path, ...]) -> Source:
-    """The source files of a declaration, whose digest stands for it; it is imported by its name, not a path."""
-    return Source(digest=digest(files), path="")
+        raise Missing(f"{what} reads {', '.join(missing)}: there is no such file or folder")
+    return Source(digest=digest([*code, *files, *([Path(weights)] if weights else [])]), path=weights)
 
 
 def own_file(path: Path, what: str) -> Source:
@@ -114,7 +108,7 @@ def dataset_files(name: str) -> list[Path]:
     Raises:
         Missing: not all are there.
     """
-    found = reader(name)
+    found = data_set(name)
     files = found.files()
     missing = [str(path) for path in files if not path.exists()]
     if missing:
@@ -129,54 +123,29 @@ def dataset(name: str) -> Data:
         Missing: not all of its files are there.
         InputError: a manifest in its place names another number of images.
     """
-    files = dataset_files(name)
-    if is_own(name):
-        return Data(name, own_source(name), 0)
-    facts = DATASETS.get(name)
-    if facts is None or files[0].is_dir():
-        root = files[0].resolve()
-        found = list_images(root)
-        captions = not found.classes and files_beside(found.paths) is not None  # classes go before texts
-        return Data(
-            FOLDER if facts is None else name,
-            Source(digest=digest_images(root, found), path=str(root)),
-            len(found.paths) if facts is None else facts.images,
-            len(found.classes),
-            captions,
-            found,
-        )
-    if files[0].suffix == MANIFEST:
-        _check_count(name, files[0])
-    if files[0].suffix == ANNOTATIONS:
-        _check_annotations(name, files[0], files[1])
+    files, found = dataset_files(name), data_set(name)
+    if found.check is not None:
+        found.check()
+    if "/" not in name and (code := DATASETS.sources(name)):
+        return _data(found, name, declared(code, files))
+    if files[0].is_dir():
+        return _of_folder(found, files[0].resolve())
     content = digest(files)
     if any(path.is_dir() for path in files):
         content = as_read(content)
-    source = Source(digest=content, path=str(files[0].parent))
-    return Data(name, source, facts.images, facts.classes, facts.captions)
+    return _data(found, name, Source(digest=content, path=str(files[0].parent)))
 
 
-def _check_count(name: str, manifest: Path) -> None:
-    """Other counts would go unseen: images of a reference are numbered by its count, modulo how many there are."""
-    found, expected = len(read_manifest(manifest)), DATASETS[name].images
-    if found != expected:
-        raise InputError(
-            f"{manifest}: names {found:,} images, expected the {expected:,} of the data set {name!r}"
-        )
+def _data(found: DataSet, name: str, source: Source) -> Data:
+    return Data(name, source, found.images, found.classes, found.captions)
 
 
-def _check_annotations(name: str, annotations: Path, images: Path) -> None:
-    """That there are enough captioned images, and all of them that are chosen."""
-    found, count = read_coco(annotations), DATASETS[name].images
-    if len(found) < count:
-        raise InputError(
-            f"{annotations}: {len(found):,} of its images have captions, expected at least {count:,}"
-        )
-    present = {path.name for path in images.iterdir()}
-    if any(entry.file not in present for entry in found):
-        coco(
-            annotations, images, 1, count
-        )  # which needs torch to choose, and complains of those that are chosen
+def _of_folder(found: DataSet, root: Path) -> Data:
+    listed = list_images(root)
+    captions = not listed.classes and files_beside(listed.paths) is not None  # classes go before texts
+    source = Source(digest=digest_images(root, listed), path=str(root))
+    images = found.images or len(listed.paths)
+    return Data(found.name, source, images, len(listed.classes), captions, listed)
 
 
 def captions(name: str) -> Data:
@@ -228,7 +197,6 @@ class Finder:
         self.declared = _once(declared)
         self.locate = _once(locate)
         self.own_file = _once(own_file)
-        self.own_source = _once(own_source)
         self._network_source = _once(network_source)
         self._text_encoder = _once(text_encoder)
         self._look = _once(self._look_at)
@@ -241,10 +209,10 @@ class Finder:
         """Look at an autoencoder."""
         self._look(looks.autoencoder, source)
 
-    def text_encoder(self, text: str, hint: str, shape: UNetShape) -> Source:
-        """A text encoder for a UNet of this shape."""
+    def text_encoder(self, text: str, hint: str, length: int, width: int) -> Source:
+        """A text encoder for a model of texts (``length``, ``width``)."""
         source = self._text_encoder(text, hint)
-        self._look(looks.text_encoder, source, shape)
+        self._look(looks.text_encoder, source, length, width)
         return source
 
     def network_source(self, name: str, weights: str | None) -> Source:

@@ -59,7 +59,7 @@ def _guidance(row: Row) -> str | None:
 def _grid(row: Row) -> str | None:
     if not variant_of(row.run.variant).sampled:
         return None
-    facts = MODELS.get(row.run.model)
+    facts = MODELS.known(row.run.model)
     walked = walked_by(row.run.grid, "eps" if facts is None else facts.prediction)
     return f"grid {grid_label(walked)}"
 

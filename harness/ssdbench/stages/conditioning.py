@@ -14,7 +14,6 @@ from ssdbench.data.texts import Texts
 from ssdbench.diffusion import noise
 from ssdbench.errors import InputError
 from ssdbench.models.shapes import Shape
-from ssdbench.models.unet_shape import UNetShape
 
 
 class Conditions(Protocol):
@@ -95,7 +94,7 @@ def open_conditions(shape: Shape, inputs: dict[str, Path]) -> Conditions:
     Raises:
         InputError: a model that takes texts has none.
     """
-    if not isinstance(shape, UNetShape):
+    if shape.texts is None:
         return Classes(shape.num_classes)
     if "text" not in inputs:
         raise InputError("the model takes texts, and the stage was given no captions")

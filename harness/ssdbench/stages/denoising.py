@@ -15,10 +15,11 @@ from ssdbench.diffusion.finite import Finite, check_finite
 from ssdbench.errors import Interrupted, StageFailed
 from ssdbench.models.compiled import Compiled
 from ssdbench.models.conditional import Conditional
+from ssdbench.models.family import usual_offset
 from ssdbench.models.load import load_denoiser
 from ssdbench.models.parts import Place
 from ssdbench.models.precision import Precision, computing, round_products
-from ssdbench.models.vae import DIT_OFFSET, REPA_OFFSET, open_autoencoder
+from ssdbench.models.vae import open_autoencoder
 from ssdbench.samplers import SAMPLERS
 from ssdbench.stages.batches import halving
 from ssdbench.stages.conditioning import open_conditions
@@ -85,7 +86,7 @@ class Sampler:
                 counted.expect(how.nfe)
             check_finite(latents, indices, "the latents x of samples", " after the last step")
         with computing(device, "tf32" if self._precision == "tf32" else "float32"):
-            images = self._vae.decode(latents, REPA_OFFSET if how.flow == 1 else DIT_OFFSET, indices)
+            images = self._vae.decode(latents, how.offset or usual_offset(how.flow), indices)
         self._rows, self._made = self._rows + counted.rows, self._made + len(indices)
         # An adaptive sampler takes what each sample needs: their mean.
         self.facts["nfe"] = round(self._rows / self._made) if adaptive else counted.nfe

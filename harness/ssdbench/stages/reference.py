@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ssdbench.metrics.networks import network_flops
+from ssdbench.metrics.reference_set import THROUGH
+from ssdbench.models.family import ROUNDED
+from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON, Source, StageSpec, with_notes
 
@@ -15,7 +18,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ssdbench.metrics.sources import ImageSource
+
 BATCH = 100
+FILE = "file"  # what every .npz of images is called as a data set: its content says which one it is
 
 
 class ReferenceSpec(StageSpec):
@@ -35,16 +41,21 @@ class ReferenceSpec(StageSpec):
     network: str
     weights: Source
     half: Literal["search", "report"] | None = None
+    #: whether the images are passed through an autoencoder, the role ``vae`` unless the source ``vae`` names one
+    through: bool = False
+    vae: Source | None = None
+    #: how decoded pixels become uint8, see :mod:`ssdbench.models.family`
+    offset: float = ROUNDED
 
     @property
     def title(self) -> str:
         """Data set, count and network."""
-        part = f", half {self.half}" if self.half else ""
+        part = (f", half {self.half}" if self.half else "") + (THROUGH if self.through else "")
         return f"reference {self.count or 'all'} of {self.dataset}{part}, {self.network}"
 
     def flops(self) -> float:
-        """As scoring."""
-        return self.count * network_flops(self.network)
+        """As scoring, and encoding and decoding where the images go through an autoencoder."""
+        return self.count * (network_flops(self.network) + self.through * self.resolution**2 * 3e5)
 
     def disk_bytes(self) -> float:
         """Features in float16 and moments."""
@@ -53,32 +64,58 @@ class ReferenceSpec(StageSpec):
 
 def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
     """Compute; the artifact is ``reference.safetensors``."""
-    from ssdbench.data.datasets import load_images
-    from ssdbench.diffusion.noise import shuffled
+    import torch
+
     from ssdbench.errors import Interrupted
     from ssdbench.metrics.networks import load_network
     from ssdbench.metrics.reference import make_reference, save_reference
+    from ssdbench.models.vae import open_autoencoder
 
-    images = load_images(spec.dataset, spec.resolution, spec.data.path)
-    count = spec.count or len(images)
-    chosen = shuffled(len(images), spec.seed, range(count))
-    if spec.half is not None:
-        chosen = chosen[1 if spec.half == "search" else 0 :: 2]
-        count = len(chosen)
+    images = _images(spec)
+    count = images.count
     network = load_network(
         spec.network, Path(spec.weights.path) if spec.weights.path else None, runtime.device
     )
 
+    vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device) if spec.through else None
+
     def batches() -> Iterator[NDArray[np.uint8]]:
-        for start in range(0, count, BATCH):
+        start = 0
+        for pixels in images.batches():
             if runtime.stopping():
                 raise Interrupted("stopped while computing a reference")
-            yield images.pixels[chosen[start : start + BATCH]]
+            if vae is not None:
+                places = range(start, start + len(pixels))
+                mean, _ = vae.encode(torch.from_numpy(pixels), places)
+                pixels = vae.decode(mean, spec.offset, places).numpy()
+            start += len(pixels)
+            yield pixels
 
-    part = f", half {spec.half}" if spec.half else ""
+    part = (f", half {spec.half}" if spec.half else "") + (THROUGH if spec.through else "")
     description = f"{count} of {spec.dataset}{part} at {spec.resolution}, seed {spec.seed}"
     reference = make_reference(
         batches(), network, description, progress=lambda done: runtime.report(done, count, "images")
     )
     save_reference(reference, output / "reference.safetensors")
-    return with_notes({"count": count}, images.notes())
+    return with_notes({"count": count}, images.told())
+
+
+def _images(spec: ReferenceSpec) -> ImageSource:
+    """The images in the order in which they are taken: by the seed, those of a file as they come."""
+    from ssdbench.data.datasets import load_images
+    from ssdbench.diffusion.noise import shuffled
+    from ssdbench.metrics.sources import ImageSource, open_images
+
+    if spec.dataset == FILE:
+        return open_images(spec.data.path, spec.resolution)
+    images = load_images(spec.dataset, spec.resolution, spec.data.path)
+    count = spec.count or len(images)
+    chosen = shuffled(len(images), spec.seed, range(count))
+    if spec.half is not None:
+        chosen = chosen[1 if spec.half == "search" else 0 :: 2]
+
+    def batches() -> Iterator[NDArray[np.uint8]]:
+        for start in range(0, len(chosen), BATCH):
+            yield images.pixels[chosen[start : start + BATCH]]
+
+    return ImageSource(spec.dataset, len(chosen), batches, told=images.notes)

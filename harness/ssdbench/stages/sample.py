@@ -80,6 +80,8 @@ class Sampling(Setting):
     #: ssd-teacher: indices i of the pairs (g[i], g[i-1]) whose target it follows, and lambda of Eq. 5 or ``eq12``
     pairs: tuple[int, ...] = ()
     lam: float | Literal["eq12"] | None = None
+    #: how decoded pixels become uint8, where it is not as usual: :func:`ssdbench.models.family.usual_offset`
+    offset: float | None = None
 
     def timesteps(self) -> list[int]:
         """The timesteps that the sampler walks, of a model that predicts eps."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from ssdbench.errors import InputError
+from ssdbench.models.family import Model
 from ssdbench.samplers import GRIDS, SAMPLERS, Sampler
 from ssdbench.samplers.grids import UNIFORM, walked_by
 from ssdbench.samplers.sampler import Pairs
@@ -102,13 +103,19 @@ def starts_far_from_noise(run: ResolvedRun) -> list[str]:
     return told
 
 
+def known_model(name: str) -> Model | None:
+    """A model; None where nothing is known of it yet: a function of the user's own, or one that is not found here."""
+    found = catalog.MODELS.known(name)
+    return None if found is None or found.at is not None else found
+
+
 def prediction(model: str) -> str:
-    """What a model predicts: eps or v; one of the user's own predicts eps."""
-    facts = catalog.MODELS.get(model)
-    return "eps" if facts is None else facts.prediction
+    """What a model predicts: eps or v; a function of the user's own predicts eps."""
+    found = catalog.MODELS.known(model)
+    return "eps" if found is None else found.prediction
 
 
 def takes_texts(model: str) -> bool:
     """Whether a model takes captions and no classes."""
-    facts = catalog.MODELS.get(model)
-    return facts is not None and facts.text is not None
+    found = known_model(model)
+    return found is not None and found.takes_texts

@@ -6,14 +6,15 @@ from typing import Any
 
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS
+from ssdbench.metrics.reference_set import holds_images, is_through, known_reference
 from ssdbench.samplers import GRIDS, NONE, SAMPLERS
 from ssdbench.samplers.grids import UNIFORM
 from ssdbench.samplers.sampler import Pairs
 from ssdbench.samplers.walks import LAST_CLEAN, timesteps, walked
-from ssdbench.suite import catalog
 from ssdbench.suite.checking import (
     Checks,
     in_timesteps,
+    known_model,
     prediction,
     sampler_of,
     visited_by,
@@ -129,7 +130,7 @@ def _evaluations(nfe: int, sampler: str, pairs: str | tuple[int, ...]) -> str | 
 
 @CHECKS.of("resolution", "model")
 def _resolution(resolution: int, model: str) -> str | None:
-    facts = catalog.MODELS.get(model)
+    facts = known_model(model)
     if facts is None or not facts.resolutions or resolution in facts.resolutions:
         return None
     have = " or ".join(str(r) for r in facts.resolutions)
@@ -174,7 +175,7 @@ def _trained_grid(trained: int | None, grid: str, variant: str, model: str) -> s
 
 @CHECKS.of("train.fuse", "model", "variant", "sampler")
 def _fuse(fuse: str | tuple[int, ...], model: str, variant: str, sampler: str) -> str | None:
-    facts = catalog.MODELS.get(model)
+    facts = known_model(model)
     fuses = variant_of(variant).fuses or sampler_of(sampler).extrapolates
     if isinstance(fuse, str) or facts is None or not facts.depth or not fuses:
         return None
@@ -215,7 +216,7 @@ def _pairs(
 
 @CHECKS.of("guidance.channels", "model", "resolution")
 def _channels(channels: int | None, model: str, resolution: int) -> str | None:
-    facts = catalog.MODELS.get(model)
+    facts = known_model(model)
     shape = None if facts is None else facts.shapes.get(resolution)
     if channels is None or shape is None or channels <= shape.in_channels:
         return None
@@ -224,7 +225,7 @@ def _channels(channels: int | None, model: str, resolution: int) -> str | None:
 
 @CHECKS.of("data", "eval.reference", "variant", "model")
 def _overlap(data: str, reference: str, variant: str, model: str) -> str | None:
-    facts, of_model = catalog.REFERENCES.get(reference), catalog.MODELS.get(model)
+    facts, of_model = known_reference(reference), known_model(model)
     if data == "original" and of_model is not None:
         data = of_model.dataset
     if facts is None or data not in facts.held_by or str(variant_of(variant)) == UNTOUCHED:
@@ -236,7 +237,7 @@ def _overlap(data: str, reference: str, variant: str, model: str) -> str | None:
 
 @CHECKS.of("eval.half", "eval.reference")
 def _half(half: str | None, reference: str) -> str | None:
-    if half is None or catalog.holds_images(reference):
+    if half is None or holds_images(reference):
         return None
     return f"the reference {reference!r} is a file: only images of a data set or a folder have halves"
 
@@ -247,6 +248,14 @@ def _autoencoder(autoencoder: Any, variant: str) -> str | None:
         return None
     able = " and ".join(repr(name) for name, method in METHODS.builtin.items() if method.autoencoder)
     return f"only the variants {able} train an autoencoder, not {variant!r}"
+
+
+@CHECKS.of("eval.reference", "model", "autoencoder")
+def _through(reference: str, model: str, autoencoder: Any) -> str | None:
+    found = known_model(model)
+    if not is_through(reference) or autoencoder is not None or found is None or found.vae is not None:
+        return None
+    return f"is passed through the model's autoencoder, and model {model!r} has none: it denoises pixels"
 
 
 @CHECKS.of("pretrain", "variant")

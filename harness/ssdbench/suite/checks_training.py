@@ -6,8 +6,7 @@ from typing import Any
 
 from ssdbench.errors import InputError
 from ssdbench.methods.method import trained_pairs
-from ssdbench.models.shapes import DiTShape
-from ssdbench.models.unet_shape import UNetShape
+from ssdbench.metrics.reference_set import THROUGH, known_reference
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.samplers.sampler import Pairs
 from ssdbench.samplers.walks import timesteps, walked
@@ -16,6 +15,7 @@ from ssdbench.suite.checking import (
     Checks,
     evaluated_at,
     in_timesteps,
+    known_model,
     prediction,
     sampler_of,
     takes_texts,
@@ -45,7 +45,7 @@ def _progressive(
 
 @TRAINING.of("variant", "model")
 def _trainable(variant: str, model: str) -> str | None:
-    facts, predicted = catalog.MODELS.get(model), prediction(model)
+    facts, predicted = known_model(model), prediction(model)
     for step in variant_of(variant).steps:
         method = step.method
         if method.trains and predicted not in method.predictions:
@@ -138,9 +138,9 @@ def _flip(flip: bool, data: str, variant: str) -> str | None:
 def _learned_sigma(asked: bool, model: str, variant: str, resolution: int) -> str | None:
     if not asked or not any("train.vb_loss" in method.reads for method in variant_of(variant).methods):
         return None
-    facts = catalog.MODELS.get(model)
+    facts = known_model(model)
     shape = None if facts is None else facts.shapes.get(resolution)
-    if isinstance(shape, DiTShape) and shape.learn_sigma and prediction(model) == "eps":
+    if shape is not None and shape.learn_sigma and prediction(model) == "eps":
         return None
     return f"trains the learned sigma of an eps model, and model {model!r} has none"
 
@@ -151,9 +151,9 @@ def _aligned(coeff: float | None, variant: str, layer: int | None, model: str, r
         return None
     if not any("train.align" in method.reads for method in variant_of(variant).methods):
         return f"aligns while pretraining, and {variant!r} does not pretrain"
-    facts = catalog.MODELS.get(model)
-    if facts is None:
-        return f"aligns a transformer's blocks, which {model!r} is not known to have"
+    facts = known_model(model)
+    if facts is None or not facts.family.tokens:
+        return f"aligns a transformer's blocks, which model {model!r} is not known to have"
     if layer is not None and layer >= facts.depth:
         return f"aligns block {layer}, beyond the {facts.depth} blocks (0 to {facts.depth - 1}) of model {model!r}"
     return None
@@ -227,7 +227,7 @@ def _limit(
 ) -> str | None:
     if not sampler_of(sampler).extrapolates:
         return None
-    facts = catalog.MODELS.get(model)
+    facts = known_model(model)
     depth = 0 if facts is None else facts.depth
     if facts is not None and not depth:
         return f"{sampler!r} needs fusion points, which model {model!r} does not have"
@@ -248,22 +248,24 @@ def _limit(
 
 @TRAINING.of("train.lora_rank", "train.gradient_checkpointing", "model")
 def _of_unets(rank: int | None, checkpointing: bool, model: str) -> str | None:
-    if (rank is None and not checkpointing) or takes_texts(model):
+    found = known_model(model)
+    if (rank is None and not checkpointing) or (found is not None and found.family.adapts):
         return None
     return f"is a setting of UNets, which model {model!r} is not"
 
 
 @TRAINING.of("data", "model", "variant")
 def _captioned(data: str, model: str, variant: str) -> str | None:
-    facts = catalog.DATASETS.get(data)
-    if facts is None or model not in catalog.MODELS or not variant_of(variant).trains:
+    facts = catalog.DATASETS.known(data)
+    found = known_model(model)
+    if facts is None or found is None or not variant_of(variant).trains:
         return None
-    if takes_texts(model) and not facts.captions:
+    if takes_texts(model) and facts.captions is False:
         return f"model {model!r} takes texts, and {data!r} has no captions"
     if facts.captions and not takes_texts(model):
         return f"model {model!r} takes classes, and the labels of {data!r} are captions"
-    shape = next(iter(catalog.MODELS[model].shapes.values()))
-    if facts.classes is None or isinstance(shape, UNetShape) or facts.classes == shape.num_classes:
+    shape = next(iter(found.shapes.values()))
+    if facts.classes is None or shape.texts is not None or facts.classes == shape.num_classes:
         return None
     return f"model {model!r} has {shape.num_classes:,} classes, and {data!r} has {facts.classes:,}"
 
@@ -275,13 +277,15 @@ def _captions(captions: str | None, model: str, reference: str, variant: str) ->
     if not takes_texts(model):
         return None if captions is None else f"model {model!r} takes no captions"
     if captions is not None:
-        facts = catalog.DATASETS.get(captions)
+        facts = catalog.DATASETS.known(captions)
         if captions.endswith(".txt") or "/" in captions or (facts is not None and facts.captions):
             return None
         return f"{captions!r} is no captioned data set, no folder (with a /) and no .txt file"
-    of = catalog.REFERENCES.get(reference)
-    data = None if of is None or of.dataset is None else catalog.DATASETS.get(of.dataset)
-    if reference.endswith(".npz") or (of is not None and (data is None or not data.captions)):
+    of = known_reference(reference)
+    data = None if of is None or of.dataset is None else catalog.DATASETS.known(of.dataset)
+    if reference.removesuffix(THROUGH).endswith(".npz") or (
+        of is not None and (data is None or not data.captions)
+    ):
         return f"must be given: model {model!r} takes texts, and the reference {reference!r} has no captions"
     return None
 
@@ -303,7 +307,7 @@ def _trajectory(steps: int | None, grid: str, model: str, sampler: str) -> str |
 
 @TRAINING.of("eval.memorisation", "model", "eval.reference")
 def _memorisation(asked: bool, model: str, reference: str) -> str | None:
-    facts, of_model = catalog.REFERENCES.get(reference), catalog.MODELS.get(model)
+    facts, of_model = known_reference(reference), known_model(model)
     if not asked:
         return None
     if of_model is None:

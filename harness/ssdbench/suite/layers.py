@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from ssdbench.suite.author import NULLABLE, SECTIONS, run_keys
 from ssdbench.suite.document import Document
+from ssdbench.suite.names import reference_text
 from ssdbench.suite.problems import INVALID, Mark
 
 Values = dict[str, Any]
@@ -52,7 +53,9 @@ def flatten(data: Mapping[str, Any]) -> Values:
             if key in NULLABLE:
                 values[key] = True
             for inner, item in value.items():
-                if isinstance(item, Mapping):  # what methods have of their own
+                if f"{key}.{inner}" == "eval.reference":
+                    values["eval.reference"] = reference_text(item)
+                elif isinstance(item, Mapping):  # what methods have of their own
                     values.update((f"{key}.{inner}.{name}", _plain(one)) for name, one in item.items())
                 else:
                     values[f"{key}.{inner}"] = _plain(item)

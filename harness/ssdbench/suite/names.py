@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    Tag,
     ValidationInfo,
     WithJsonSchema,
 )
@@ -21,9 +26,10 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS
 from ssdbench.metrics.catalog import METRICS, UNDER, askable
+from ssdbench.metrics.reference_set import THROUGH, is_through
 from ssdbench.own import PATTERN as OWN_PATTERN
 from ssdbench.suite import catalog
-from ssdbench.suite.problems import did_you_mean
+from ssdbench.suite.problems import INVALID, did_you_mean
 from ssdbench.suite.variant import VARIANT_PATTERN, canonical_variant, parse_variant
 
 SYNTHETIC_PATTERN = r"^synthetic-([1-9][0-9]{0,3})$"
@@ -77,6 +83,19 @@ class Known:
         raise PydanticCustomError("unknown_name", "{text}", {"text": text})
 
 
+class DataNames(Collection[str]):
+    """What ``data`` may name besides patterns: ``original`` and the data sets, those of installed packages too."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("original", *catalog.DATASETS))
+
+    def __len__(self) -> int:
+        return 1 + len(catalog.DATASETS)
+
+    def __contains__(self, name: object) -> bool:
+        return name == "original" or name in catalog.DATASETS
+
+
 def _known(kind: str, names: Collection[str], *patterns: str) -> Known:
     return Known(kind, names, patterns)
 
@@ -104,13 +123,47 @@ _Name = Annotated[str, Field(max_length=500)]
 
 ModelName = Annotated[_Name, _known("model", catalog.MODELS, OWN_PATTERN)]
 SamplerName = Annotated[_Name, _known("sampler", catalog.SAMPLERS, OWN_PATTERN)]
-DataName = Annotated[
-    _Name, _known("data", ("original", *catalog.DATASETS), SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN)
-]
+DataName = Annotated[_Name, _known("data", DataNames(), SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN)]
 GridName = Annotated[_Name, _known("grid", catalog.GRIDS, OWN_PATTERN)]
 NetworkName = Annotated[_Name, _known("network", catalog.NETWORKS, OWN_PATTERN)]
 MetricName = Annotated[_Name, _known("metric", askable(), METRIC_PATTERN)]
-ReferenceName = Annotated[_Name, _known("reference", catalog.REFERENCES, FILE_PATTERN)]
+
+_PlainReference = Annotated[_Name, _known("reference", catalog.REFERENCES, OWN_PATTERN, FILE_PATTERN)]
+
+
+class ReferenceThrough(BaseModel):
+    """A reference whose images are passed through the model's autoencoder once: encoded to the mean, and decoded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    of: _PlainReference = Field(description="The reference: a known name, an .npz file or a folder.")
+    through: Literal["autoencoder"] = Field(description="The run's model's autoencoder.")
+
+
+def reference_text(value: Any) -> Any:
+    """The one text by which a run knows its reference; anything else, and what is INVALID in it, as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    of = value.get("of", INVALID)
+    return INVALID if INVALID in (of, value.get("through")) else f"{of}{THROUGH}"
+
+
+def _of_text(value: Any) -> Any:
+    """What a run knows as a text, as a suite writes it."""
+    if isinstance(value, str) and is_through(value):
+        return {"of": value.removesuffix(THROUGH), "through": "autoencoder"}
+    return value
+
+
+if TYPE_CHECKING:
+    ReferenceName = str
+else:
+    ReferenceName = Annotated[
+        Annotated[_PlainReference, Tag("name")] | Annotated[ReferenceThrough, Tag("mapping")],
+        Discriminator(lambda value: "mapping" if isinstance(value, (dict, BaseModel)) else "name"),
+        BeforeValidator(_of_text),
+        AfterValidator(lambda found: found if isinstance(found, str) else f"{found.of}{THROUGH}"),
+    ]
 LayoutName = Annotated[_Name, _known("layout", catalog.LAYOUTS, OWN_PATTERN), AfterValidator(_layout)]
 VariantText = Annotated[
     _Name,

@@ -7,25 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssdbench.metrics.reference_set import THROUGH, is_through
 from ssdbench.own import is_own
 from ssdbench.suite import catalog
 from ssdbench.suite.author import NULLABLE, ProfileFile
 from ssdbench.suite.document import Document
 from ssdbench.suite.find import list_profiles, read_document
 from ssdbench.suite.layers import DEFAULTS, Layer, Values, document_layer, overlay
-from ssdbench.suite.names import synthetic_steps
+from ssdbench.suite.names import DataNames, synthetic_steps
 from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.select import matches
 from ssdbench.suite.validate import validate
 
 # Run key -> the profile's table, and what may stand on its right-hand side (None: anything).
 MAPPED: dict[str, tuple[str, Collection[str] | None]] = {
-    "model": ("models", tuple(catalog.MODELS)),
+    "model": ("models", catalog.MODELS),
     "sampler": ("samplers", catalog.SAMPLERS),
     "resolution": ("resolutions", None),
-    "data": ("data", ("original", *catalog.DATASETS)),
-    "eval.reference": ("references", tuple(catalog.REFERENCES)),
-    "eval.network": ("networks", tuple(catalog.NETWORKS)),
+    "data": ("data", DataNames()),
+    "eval.reference": ("references", catalog.REFERENCES),
+    "eval.network": ("networks", catalog.NETWORKS),
 }
 _OF_ALL_SCALES = {"sampler"}
 
@@ -57,8 +58,10 @@ class Profile:
             if value is INVALID or (key == "data" and synthetic_steps(str(value)) is not None):
                 continue
             names = self.tables[table]
+            through = THROUGH if key == "eval.reference" and is_through(str(value)) else ""
+            value = str(value).removesuffix(through) if through else value
             if value in names:
-                values[key] = names[value]
+                values[key] = f"{names[value]}{through}" if through else names[value]
                 continue
             if key in _OF_ALL_SCALES:
                 continue

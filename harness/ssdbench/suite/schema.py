@@ -320,7 +320,8 @@ class Eval(Frozen):
         50_000, description="Images to generate and score."
     )
     reference: ReferenceName = Field(
-        description="Reference statistics: a known name, an .npz file or a folder."
+        description="The real images that samples are scored against: a known name, an .npz file, a folder or"
+        " package.module:NAME; or {of: ..., through: autoencoder}, passed through the model's autoencoder first."
     )
     network: NetworkName = Field("inception", description="Feature network of the metrics.")
     metrics: Annotated[tuple[MetricName, ...], BeforeValidator(_listed), Field(min_length=1)] | None = Field(
@@ -359,7 +360,7 @@ class Eval(Frozen):
 class Run(Frozen):
     """One row: the tuple (model, variant, sampler, NFE, resolution, data) and all settings."""
 
-    model: ModelName = Field(description="The base model: a known name or package.module:function.")
+    model: ModelName = Field(description="The base model: a known name or package.module:NAME.")
     variant: VariantText = Field(
         description="What is measured: base, ssd, issd, 'pd 20-10', ..., or a chain as 'pd 20-10 + issd'."
     )

@@ -143,6 +143,19 @@ def require_shape(found: Found | Checkpoint, expected: DiTShape) -> None:
         raise InputError(f"{found.path}: holds {found.shape}, expected {expected}")
 
 
+def find_fitting(path: Path, shape: DiTShape, part: str) -> Found:
+    """A DiT in any layout, of the architecture of ``shape``; how it was trained is looked at elsewhere.
+
+    Raises:
+        InputError: it is something else.
+    """
+    found = find_checkpoint(path, shape=shape, part=part)
+    require_shape(
+        found, dataclasses.replace(shape, **{name: getattr(found.shape, name) for name in _TRAINED})
+    )
+    return found
+
+
 def _is(found: Layout, layout: Layout) -> bool:
     # REPA's weights without the projectors are in the published names.
     return found == layout or (found, layout) == (Layout.official, Layout.repa)

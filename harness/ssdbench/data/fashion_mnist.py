@@ -1,0 +1,170 @@
+"""Fashion-MNIST: its splits, by class and with captions of what can be seen, and the format that it comes in."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssdbench.data.captions import numbered
+from ssdbench.data.dataset import INSTALLED, DataSet
+from ssdbench.data.described import describe
+from ssdbench.data.images import Images, fit
+from ssdbench.data.places import ASSETS, data_root
+from ssdbench.errors import InputError
+from ssdbench.inputs import require_file
+
+_DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
+_VENDORED = ASSETS / "data"
+_ORIGIN = "https://github.com/zalandoresearch/fashion-mnist"
+_FILES = f"{_ORIGIN}/raw/master/data/fashion"
+_CITE = "Xiao et al., 2017, Fashion-MNIST"
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """An array from a gzipped IDX file of unsigned bytes (the MNIST format).
+
+    Raises:
+        InputError: the file is missing, not IDX, of another type, or shorter or longer than its header says.
+    """
+    require_file(path)
+    try:
+        with gzip.open(path) as file:
+            return _read_idx(file, path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read as gzip: {error}") from error
+
+
+def _read_idx(file: gzip.GzipFile, path: Path) -> NDArray[np.uint8]:
+    head = file.read(4)
+    if len(head) < 4 or head[:3] != b"\0\0\x08":
+        raise InputError(
+            f"{path}: expected an IDX file of unsigned bytes (00 00 08), found {head[:3].hex(' ')}"
+        )
+    dims = head[3]
+    sizes = file.read(4 * dims)
+    if len(sizes) < 4 * dims:
+        raise InputError(f"{path}: the IDX header ends after {4 + len(sizes)} bytes, expected {4 + 4 * dims}")
+    shape = struct.unpack(f">{dims}I", sizes)
+    expected = math.prod(shape)
+    if dims > _MOST_DIMS or expected > _MOST_BYTES:
+        raise InputError(
+            f"{path}: shape {shape[:8]}, expected {_MOST_DIMS} dimensions and {_MOST_BYTES:,} bytes at most"
+        )
+    data = file.read(expected + 1)  # one more shows what is too long, however much there is of it
+    if len(data) != expected:
+        found = f"{len(data)}" if len(data) < expected else "more"
+        raise InputError(f"{path}: shape {shape} needs {expected} bytes of data, found {found}")
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+_MOST_DIMS, _MOST_BYTES = 8, 1 << 30
+
+
+def _files(folder: Path, split: str) -> list[Path]:
+    return [folder / f"{split}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")]
+
+
+def _read(folder: Path, split: str, resolution: int) -> Images:
+    pixels, labels = map(read_idx, _files(folder, split))
+    if pixels.ndim != 3 or labels.ndim != 1 or not pixels.size:
+        raise InputError(
+            f"{folder}: split {split!r} has images {pixels.shape} and labels {labels.shape}: expected (N, H, W), (N,)"
+        )
+    if len(pixels) != len(labels):
+        raise InputError(f"{folder}: {len(pixels)} images but {len(labels)} labels in split {split!r}")
+    return Images(fit(pixels[..., None], resolution), labels.astype(np.int64))
+
+
+def _described(split: str, part: slice, resolution: int) -> Images:
+    """Some of the images with captions made of what can be seen of them."""
+    images = _read(_VENDORED, split, resolution)
+    pixels, labels = images.pixels[part], images.labels[part]
+    return Images(pixels, *numbered(describe(pixels, labels)))
+
+
+def _full_folder() -> Path:
+    candidates = [data_root() / "fashion-mnist", _DEBIAN]
+    return next((p for p in candidates if (p / "train-images-idx3-ubyte.gz").is_file()), candidates[0])
+
+
+def _vendored(name: str, split: str, what: str, of: str) -> DataSet:
+    return DataSet(
+        name=name,
+        help=what,
+        cite=_CITE,
+        read=partial(_read, _VENDORED, split),
+        files=partial(_files, _VENDORED, split),
+        hint=INSTALLED,
+        images=10_000,
+        classes=10,
+        captions=False,
+        licence="MIT",
+        origin=f"{_ORIGIN} ({of})",
+    )
+
+
+def _captioned(name: str, split: str, part: slice, what: str, images: int) -> DataSet:
+    return DataSet(
+        name=name,
+        help=f"{what}, with captions of class, brightness, size and place",
+        cite=_CITE,
+        read=partial(_described, split, part),
+        files=partial(_files, _VENDORED, split),
+        hint=INSTALLED,
+        images=images,
+        captions=True,
+        licence="MIT",
+        origin=_ORIGIN,
+    )
+
+
+DATASETS = (
+    _vendored(
+        "fashion-mnist",
+        "t10k",
+        "the 10,000 images of Fashion-MNIST's test split, vendored; training data at mini scale",
+        "t10k-images-idx3-ubyte.gz",
+    ),
+    _vendored(
+        "fashion-mnist-reference",
+        "reference",
+        "10,000 images of Fashion-MNIST's train split, vendored: the shipped reference is of them",
+        "10,000 of train-images-idx3-ubyte.gz",
+    ),
+    DataSet(
+        name="fashion-mnist-full",
+        help="the 60,000 training images of Fashion-MNIST, from $SSDBENCH_DATA or Debian's dataset-fashion-mnist",
+        cite=_CITE,
+        read=lambda resolution: _read(_full_folder(), "train", resolution),
+        files=lambda: _files(_full_folder(), "train"),
+        hint="download it: "
+        + ", ".join(
+            f"`curl -L --create-dirs -O --output-dir {{data}}/fashion-mnist {_FILES}/train-{kind}-ubyte.gz`"
+            for kind in ("images-idx3", "labels-idx1")
+        )
+        + "; or install Debian's package: `apt-get install dataset-fashion-mnist`",
+        images=60_000,
+        classes=10,
+        captions=False,
+        licence="MIT",
+        origin=f"{_ORIGIN} (train-images-idx3-ubyte.gz)",
+    ),
+    _captioned("fashion-captions", "t10k", slice(None), "the images of fashion-mnist", 10_000),
+    _captioned(
+        "fashion-captions-a", "reference", slice(0, 5000), "the first half of fashion-mnist-reference", 5000
+    ),
+    _captioned(
+        "fashion-captions-b",
+        "reference",
+        slice(5000, 10_000),
+        "the second half of fashion-mnist-reference",
+        5000,
+    ),
+)

@@ -1,0 +1,51 @@
+"""The model families and the models: the built-in ones, and how one is found. Free of torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ssdbench import own
+from ssdbench.declaration import Catalog
+from ssdbench.models import dit_family, sd_family
+from ssdbench.models.family import Family, Model
+from ssdbench.models.own_model import OWN, of_function
+from ssdbench.models.shapes import OwnShape, Shape
+
+FAMILIES: Catalog[Family] = Catalog(
+    Family, (dit_family.DIT, dit_family.SIT, dit_family.REPA, sd_family.SD, OWN)
+)
+MODELS: Catalog[Model] = Catalog(Model, (*dit_family.MODELS, *sd_family.MODELS), of_function)
+
+
+def model_of(name: str, resolution: int) -> Model:
+    """The model that a suite names, known to exist at a resolution.
+
+    Raises:
+        InputError: there is none, it does not exist at this resolution, or its function fails.
+    """
+    return MODELS.named(name).found_as(name, resolution)
+
+
+def family_of(shape: Shape) -> Family:
+    """The family whose functions load, save and look at models of a shape.
+
+    Families of one class of shapes share them; one of the user's own is its model's.
+
+    Raises:
+        InputError: the model cannot be found.
+    """
+    if isinstance(shape, OwnShape):
+        return model_of(shape.name, shape.resolution).family
+    return next(family for family in FAMILIES.builtin.values() if family.shape is type(shape))
+
+
+def code_of(name: str, model: Model) -> tuple[Path, ...]:
+    """The files of the user's code that make a model, whose digest stands for it; none of a built-in family.
+
+    Raises:
+        InputError: a module cannot be found, or has no source file.
+    """
+    if model.family.shape is not OwnShape:
+        return ()  # its shape and its weights say all of it
+    bodies = [place for place in (model.family.body,) if not place.startswith("ssdbench.")]
+    return tuple(dict.fromkeys((*MODELS.sources(name), *map(own.source_file, bodies))))

@@ -1,0 +1,89 @@
+"""A module of the user's own code as a denoiser like any other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor, nn, tensor
+
+from ssdbench.errors import InputError
+from ssdbench.models.catalog import model_of
+from ssdbench.models.conditional import Conditional, FusionPoint
+from ssdbench.models.files import WEIGHTS, read_safetensors
+from ssdbench.models.parts import CONFIG
+from ssdbench.models.shapes import OwnShape
+
+
+class OwnDenoiser(Conditional):
+    """A module of the user's own; see :mod:`ssdbench.models.own_model` for what it keeps to.
+
+    Args:
+        module: called as ``module(x, t, cond)``.
+        shape: what the harness knows of it.
+        null: the embedded empty text (1, L, D) of one that takes texts.
+    """
+
+    shape: OwnShape
+
+    def __init__(self, module: nn.Module, shape: OwnShape, null: Tensor | None = None) -> None:
+        super().__init__()
+        self.module, self.shape = module, shape
+        self.register_buffer("_null", tensor([shape.num_classes]) if null is None else null, persistent=False)
+
+    @property
+    def null(self) -> Tensor:
+        """The label after the last class, int64 of shape (1,); or the embedded empty text."""
+        found: Tensor = self._buffers["_null"]  # type: ignore[assignment]
+        return found
+
+    @property
+    def fusion_points(self) -> list[FusionPoint] | None:
+        """The module's own, if it has any."""
+        return getattr(self.module, "fusion_points", None)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The module's own; none where it has none."""
+        return getattr(self.module, "blocks", nn.ModuleList())
+
+    def forward(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
+        """As :class:`ssdbench.diffusion.denoiser.Denoiser`; ``further`` is what a two-time network takes, as ``r``."""
+        return self.module(x, t, cond, **further)  # type: ignore[no-any-return]
+
+
+def load_own(path: Path | None, shape: OwnShape, part: str, null: Tensor | None) -> OwnDenoiser:
+    """What the model's function makes, with the weights at ``path``: a file, or a folder of :func:`save_own`.
+
+    Raises:
+        InputError: the function fails or makes something else, or the weights do not fit.
+    """
+    del part
+    model = model_of(shape.name, shape.resolution)
+    try:
+        module = (model.build or model.load())(shape)
+    except InputError:
+        raise
+    except Exception as error:  # a user's function may fail in any way
+        raise InputError(f"{shape.name}: build() failed: {type(error).__name__}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise InputError(f"{shape.name}: build() returned {type(module).__name__}: expected torch.nn.Module")
+    if path is not None:
+        try:
+            module.load_state_dict(read_safetensors(path / WEIGHTS if path.is_dir() else path))
+        except RuntimeError as error:
+            raise InputError(f"{path}: is no model of {shape.name}: {error}") from error
+    return OwnDenoiser(module, shape, null)
+
+
+def save_own(model: OwnDenoiser, folder: Path, **extra: Any) -> None:
+    """Write the module's weights and, beside them, which model it is; ``extra`` goes into the config as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # safetensors takes no tensor twice; a module that ties weights is loaded whole all the same.
+    state = model.module.state_dict()
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    config = {"_class_name": model.shape.name, "resolution": model.shape.resolution, **extra}
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
