@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ssdbench import declaration
+
 PAGE = Path(__file__).parent.parent / "docs/extending.md"
+
+
+@pytest.fixture(autouse=True)
+def _modules_of_one_name() -> None:
+    """Each test writes a mine.py of its own."""
+    declaration._loaded.cache_clear()
 
 
 def ssdbench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -69,7 +77,7 @@ def test_the_worked_example_runs_and_its_source_is_identity(tmp_path: Path) -> N
     [
         ("def f(resolution): return 3", "returned int: expected ssdbench.data.datasets.Images"),
         ("import nothing_of_that_name", "importing 'mine' failed: ModuleNotFoundError"),
-        ("x = 1", "has no function 'f'"),
+        ("x = 1", "'f' is not in the module 'mine', expected a ssdbench.data.dataset.DataSet"),
         (
             "import numpy as np\nfrom ssdbench.data.datasets import Images\n"
             "def f(resolution): return Images(np.zeros((2, 32, 32, 2)), np.zeros(2))",
@@ -128,7 +136,7 @@ MODEL = (
         (
             "def f(resolution): return 3",
             "{variant: base}",
-            "returned int: expected ssdbench.models.own_model.OwnModel",
+            "returned int: expected what ssdbench.models.own_model.OwnModel makes",
         ),
         ("def f(resolution): return 1 / 0", "{variant: base}", "failed at 32 pixels: ZeroDivisionError"),
         (MODEL.format(""), "{variant: issd}", "has 0 blocks to fuse: all cannot be"),
@@ -166,13 +174,13 @@ def test_an_own_model_is_saved_with_its_own_names_and_comes_back(
     import torch
 
     from ssdbench.errors import InputError
+    from ssdbench.models.catalog import model_of
     from ssdbench.models.load import load_denoiser, save_denoiser
-    from ssdbench.models.own_model import describe, shape_of
 
     (tmp_path / "mine.py").write_text(MODEL.format("depth=0"))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "mine", raising=False)
-    shape = shape_of("mine:f", 32, describe("mine:f", 32))
+    shape = model_of("mine:f", 32).shapes[32]
     model = load_denoiser(None, shape)
     save_denoiser(model, tmp_path / "model", grid=[1, 2])
     again = load_denoiser(tmp_path / "model", shape)
@@ -184,6 +192,7 @@ def test_an_own_model_is_saved_with_its_own_names_and_comes_back(
     import importlib
 
     importlib.invalidate_caches()
+    declaration._loaded.cache_clear()
     with pytest.raises(InputError, match="is no model of mine:f"):
         load_denoiser(tmp_path / "model", shape)
     monkeypatch.delitem(sys.modules, "mine", raising=False)

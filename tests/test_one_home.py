@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 import ssdbench
+from ssdbench.data.datasets import DATASETS
 from ssdbench.layouts import LAYOUTS
 from ssdbench.methods import METHODS
 from ssdbench.metrics.catalog import KEYS
 from ssdbench.metrics.networks import NETWORKS
+from ssdbench.metrics.reference_set import REFERENCES
+from ssdbench.models.catalog import FAMILIES, MODELS
 from ssdbench.samplers import GRIDS, SAMPLERS
 
 PACKAGE = Path(ssdbench.__file__).parent
@@ -26,6 +29,12 @@ HOMES = {
     "sampler": (frozenset(SAMPLERS), ("samplers/",)),
     "grid": (frozenset(GRIDS), ("samplers/",)),
     "layout": (frozenset(LAYOUTS), ("layouts.py",)),
+    # A grid is called sd too, and things of the user's own are own.
+    "model family": (frozenset(FAMILIES.builtin) - {"sd", "own"}, ("models/",)),
+    "model": (frozenset(MODELS.builtin), ("models/",)),
+    # References are called after the data sets that they are of.
+    "data set": (frozenset(DATASETS.builtin), ("data/", "metrics/reference_set.py")),
+    "reference": (frozenset(REFERENCES.builtin), ("data/", "metrics/reference_set.py")),
 }
 # Words that something else is called too, at the places where it is.
 OTHERS = {

@@ -120,7 +120,7 @@ def test_force_replaces_no_folder_that_holds_more_than_a_model(
 def pipeline(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A toy of Stable Diffusion, of the shape that the catalog knows."""
     model = replace(catalog.MODELS["SD v1.5"], shapes={512: SHAPE})
-    monkeypatch.setitem(catalog.MODELS, "SD v1.5", model)
+    monkeypatch.setitem(catalog.MODELS.builtin, "SD v1.5", model)
     return write_pipeline(workplace / "toy")
 
 

@@ -64,10 +64,10 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("ssdbench.plan.sources.captions", lambda name: data)
     sd, dit = catalog.MODELS["SD v1.5"], catalog.MODELS["DiT-XL/2"]
     monkeypatch.setitem(
-        catalog.MODELS, "SD v1.5", replace(sd, shapes={32: UNET}, weights={32: sd.weights[512]})
+        catalog.MODELS.builtin, "SD v1.5", replace(sd, shapes={32: UNET}, weights={32: sd.weights[512]})
     )
     monkeypatch.setitem(
-        catalog.MODELS, "DiT-XL/2", replace(dit, shapes={32: DIT}, weights={32: dit.weights[256]})
+        catalog.MODELS.builtin, "DiT-XL/2", replace(dit, shapes={32: DIT}, weights={32: dit.weights[256]})
     )
     for folder, config in (
         ("stable-diffusion-v1-5/unet", {"_class_name": "UNet2DConditionModel"}),

@@ -322,7 +322,7 @@ TEXT_FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "encoder: another width": (
         "text_encoder/config.json",
         config(hidden_size=24),
-        "hidden_size is 24, expected the UNet's 16",
+        "hidden_size is 24, expected the model's 16",
     ),
     "encoder: fewer words": (
         "text_encoder/config.json",
@@ -352,14 +352,14 @@ def test_of_a_pipeline_each_part_is_looked_at(tmp_path: Path, what: str) -> None
     folder = write_pipeline(tmp_path / "sd")
     for name in ("vocab.json", "merges.txt"):
         (folder / "tokenizer" / name).unlink(missing_ok=True)
-    text_encoder(folder, UNET)
+    text_encoder(folder, *UNET.texts)
     denoiser(folder / "unet", UNET, "")
     where, spoil, message = TEXT_FAULTS[what]
     spoil(folder / where)
     at = (
         partial(denoiser, folder / "unet", UNET, "")
         if "unet" in what
-        else partial(text_encoder, folder, UNET)
+        else partial(text_encoder, folder, *UNET.texts)
     )
     with pytest.raises(InputError) as caught:
         at()

@@ -16,7 +16,9 @@ from ssdbench.suite import catalog
 def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A manifest of COCO, where one of 3 images is expected."""
     monkeypatch.setenv("SSDBENCH_DATA", str(tmp_path))
-    monkeypatch.setitem(catalog.DATASETS, "coco-2017", replace(catalog.DATASETS["coco-2017"], images=3))
+    monkeypatch.setitem(
+        catalog.DATASETS.builtin, "coco-2017", replace(catalog.DATASETS["coco-2017"], images=3)
+    )
     (tmp_path / "coco/val2017").mkdir(parents=True)
     (tmp_path / "coco/manifests").mkdir()
     return tmp_path / "coco/manifests/val2017.jsonl"

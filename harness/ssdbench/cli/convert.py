@@ -146,12 +146,16 @@ def _tensors(source: str, output: Path, force: bool, _: str) -> None:
 def _stable_diffusion(source: str, output: Path, force: bool, weights: str) -> None:
     """Stable Diffusion v1.5 from a folder, the hub or one file, as suites read it."""
     from ssdbench.cli.placing import appearing_whole
+    from ssdbench.models.catalog import MODELS
     from ssdbench.models.parts import PARTS
     from ssdbench.models.pipeline import write_pipeline
     from ssdbench.models.sd_family import SD_V15
+    from ssdbench.models.unet_shape import UNetShape
 
+    [shape] = MODELS[SD_V15.name].shapes.values()
+    assert isinstance(shape, UNetShape)
     with appearing_whole(output, force=force) as new:
-        written, note = write_pipeline(source, new, SD_V15, part=weights)
+        written, note = write_pipeline(source, new, shape, part=weights)
     if note:
         typer.echo(f"note: {note}", err=True)
     lacking = [part for part in PARTS if part not in written]

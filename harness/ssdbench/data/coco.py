@@ -132,17 +132,18 @@ def _read(split: str, count: int, resolution: int) -> Images:
     return coco(source, images, resolution, count)
 
 
-def _check(name: str, split: str, count: int) -> None:
+def _check(split: str, declared: DataSet) -> None:
     """That there are enough captioned images, and all of them that are chosen.
 
     Other counts of a manifest would go unseen: images of a reference are numbered by its count, modulo how many there
     are.
     """
     source, images = _files(split)
+    count = declared.images
     if source.suffix == MANIFEST:
         if (found := len(read_manifest(source))) != count:
             raise InputError(
-                f"{source}: names {found:,} images, expected the {count:,} of the data set {name!r}"
+                f"{source}: names {found:,} images, expected the {count:,} of the data set {declared.name!r}"
             )
         return
     captioned = read_coco(source)
@@ -170,7 +171,7 @@ def _declared(name: str, split: str, count: int, what: str) -> DataSet:
         captions=True,
         licence="CC BY 4.0 (annotations)",
         origin="https://cocodataset.org",
-        check=partial(_check, name, split, count),
+        check=partial(_check, split),
     )
 
 

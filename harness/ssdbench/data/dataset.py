@@ -25,7 +25,7 @@ class DataSet(Declaration):
         captions: whether its labels number captions; None: that is not known before it is read.
         licence: of the images.
         origin: where they are published.
-        check: looks at the files before any work; raises InputError where they do not fit.
+        check: looks at the files of the declaration before any work; raises InputError where they do not fit.
     """
 
     KIND: ClassVar[str] = "data set"
@@ -38,7 +38,7 @@ class DataSet(Declaration):
     captions: bool | None = None
     licence: str = ""
     origin: str = ""
-    check: Callable[[], None] | None = field(default=None, repr=False)
+    check: Callable[[DataSet], None] | None = field(default=None, repr=False)
 
 
 INSTALLED = "it comes with the installation: `pip install --force-reinstall ssdbench`"

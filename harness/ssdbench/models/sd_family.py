@@ -24,7 +24,19 @@ _HINT = (
     " pipeline there, as save_pretrained writes it"
 )
 
-SD_V15 = UNetShape(channels=(320, 640, 1280, 1280), layers=2, text_width=768)
+SD_V15 = Model(
+    name="SD v1.5",
+    help="Stable Diffusion v1.5 with its own autoencoder and CLIP text encoder",
+    cite=SD.cite,
+    family=SD,
+    shapes={512: UNetShape(channels=(320, 640, 1280, 1280), layers=2, text_width=768)},
+    weights={512: f"file:{_NAME}/unet"},
+    hint=_HINT,
+    vae=f"file:{_NAME}/vae",
+    vae_hint=_HINT,
+    text=f"file:{_NAME}",
+    dataset="coco-2014-train",
+)
 
 MODELS = (
     Model(
@@ -43,17 +55,5 @@ MODELS = (
         text="package:weights/text-mini",
         dataset="fashion-captions",
     ),
-    Model(
-        name="SD v1.5",
-        help="Stable Diffusion v1.5 with its own autoencoder and CLIP text encoder",
-        cite=SD.cite,
-        family=SD,
-        shapes={512: SD_V15},
-        weights={512: f"file:{_NAME}/unet"},
-        hint=_HINT,
-        vae=f"file:{_NAME}/vae",
-        vae_hint=_HINT,
-        text=f"file:{_NAME}",
-        dataset="coco-2014-train",
-    ),
+    SD_V15,
 )

@@ -125,7 +125,7 @@ def dataset(name: str) -> Data:
     """
     files, found = dataset_files(name), data_set(name)
     if found.check is not None:
-        found.check()
+        found.check(found)
     if "/" not in name and (code := DATASETS.sources(name)):
         return _data(found, name, declared(code, files))
     if files[0].is_dir():

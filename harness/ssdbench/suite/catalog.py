@@ -11,15 +11,6 @@ from ssdbench.metrics.reference_set import REFERENCES
 from ssdbench.models.catalog import FAMILIES, MODELS
 from ssdbench.samplers import GRIDS, SAMPLERS
 
-
-def holds_images(reference: str) -> bool:
-    """Whether a reference is a data set or a folder, whose images can be told apart, and no file of statistics."""
-    facts = REFERENCES.get(reference)
-    if facts is None:
-        return not reference.endswith((".npz", ".safetensors"))
-    return facts.dataset is not None
-
-
 VARIANTS = METHODS
 """What the key ``variant`` is made of."""
 
