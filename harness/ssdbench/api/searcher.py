@@ -19,10 +19,10 @@ from ssdbench.api.selection import Selection, yaml_text
 from ssdbench.api.space import Axis, Over, axes_of, corners
 from ssdbench.errors import StageFailed, SuiteError, UsageError
 from ssdbench.metrics.catalog import find_metric
+from ssdbench.metrics.reference_set import holds_images
 from ssdbench.report.columns import column
 from ssdbench.report.identity import describe, identity
 from ssdbench.suite import ResolvedRun, Suite, load_suite, select
-from ssdbench.suite.catalog import holds_images
 from ssdbench.suite.settings import TrialRecord
 
 SEEDS = (100, 101)
