@@ -12,7 +12,7 @@ from ssdbench.data.latents import Latents
 from ssdbench.errors import InputError, Interrupted, NotFinite
 from ssdbench.methods.denoising import Align, Denoise
 from ssdbench.methods.progressive import Progressive
-from ssdbench.methods.ssd import SelfStep
+from ssdbench.methods.ssd import Explicit, Implicit
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.vae import Autoencoder
 from ssdbench.stages import (
@@ -183,14 +183,14 @@ def test_encoding_goes_on_after_the_last_finished_shard(
 
 OBJECTIVES = {
     "denoise": Denoise(kind="denoise"),
-    "ssd": SelfStep(kind="ssd", grid="even", nfe=5, pairs=(1, 2, 3, 4), lam="eq12"),
-    "issd": SelfStep(kind="issd", grid="even", nfe=5, pairs=(2, 3, 4), layers=(0, 1), w=0.3),
-    "half-step": SelfStep(kind="half-step", grid="even", nfe=5, pairs=(2, 3, 4)),
-    "issd after a halving": SelfStep(
+    "ssd": Explicit(kind="ssd", grid="even", nfe=5, pairs=(1, 2, 3, 4), lam="eq12"),
+    "issd": Implicit(kind="issd", grid="even", nfe=5, pairs=(2, 3, 4), layers=(0, 1), w=0.3),
+    "half-step": Explicit(kind="half-step", grid="even", nfe=5, pairs=(2, 3, 4)),
+    "issd after a halving": Implicit(
         kind="issd", grid="even", nfe=5, halvings=1, pairs=(2, 3, 4), layers=(0, 1), w=0.3
     ),
     "pd": Progressive(kind="pd", grid="even", nfe=10),
-    "issd of a flow": SelfStep(kind="issd", grid="uniform", nfe=5, pairs=(1, 2, 3, 4), layers=(0, 1), w=0.3),
+    "issd of a flow": Implicit(kind="issd", grid="uniform", nfe=5, pairs=(1, 2, 3, 4), layers=(0, 1), w=0.3),
     "pd of a flow": Progressive(kind="pd", grid="uniform", nfe=10),
     "pd, second halving": Progressive(kind="pd", grid="even", nfe=10, halvings=1, weighting="truncated"),
 }

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssdbench.methods.denoising import Denoise
-from ssdbench.methods.ssd import SelfStep
+from ssdbench.methods.ssd import Explicit, Implicit
 from ssdbench.models.shapes import DiTShape
 from ssdbench.stages import (
     SPECS,
@@ -81,11 +81,11 @@ def test_a_value_equal_to_its_default_is_left_out() -> None:
     assert sample(sampling=plain).key() == sample().key()
 
 
-STEP = SelfStep(
-    kind="issd", grid="even", nfe=10, pairs=(1, 2), lam=0.5, layers=(0, 1), w=0.3, teacher_guidance=1.5
-)
+STEP = Implicit(kind="issd", grid="even", nfe=10, pairs=(1, 2), layers=(0, 1), w=0.3, teacher_guidance=1.5)
+HALF = Explicit(kind="ssd", grid="even", nfe=10, pairs=(1, 2), lam=0.5, weights=(1.0, 2.0), anchor=0.1)
 EXAMPLES = [
     train(objective=STEP, inputs={"data": "c" * 64}, autocast="bfloat16", grad_clip=1.0),
+    train(objective=HALF, inputs={"data": "c" * 64}, checkpoints=(1, 2), schedule="linear"),
     train(objective=Reconstruct(
         kind="reconstruct", dataset="d", data=HERE, resolution=32, channels=(8, 8), kl_weight=1e-6
     )),

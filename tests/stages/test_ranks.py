@@ -53,6 +53,13 @@ def alone(tmp_path: Path, spec: TrainSpec, inputs: dict[str, Path]) -> dict[str,
     return train.body(spec, inputs, tmp_path / "one", Runtime(tmp_path / "one-scratch"))
 
 
+def same_facts(found: dict[str, object], expected: dict[str, object]) -> bool:
+    """Equal, the drift to the rounding of sums that are added up in another order."""
+    drifts = [facts.pop("drift", {"rms": {}}) for facts in (found, expected)]
+    assert drifts[0].pop("rms") == pytest.approx(drifts[1].pop("rms"), rel=1e-2)
+    return (found, drifts[0]) == (expected, drifts[1])
+
+
 def losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (folder / "loss.jsonl").read_text().splitlines()]
 
@@ -69,7 +76,7 @@ def test_two_workers_train_a_denoiser_as_one_does(tiny: Tiny, tmp_path: Path) ->
         lr=1e-3,
     )
     inputs = {"data": tiny.latents}
-    assert together(tmp_path, spec, inputs).facts == alone(tmp_path, spec, inputs)
+    assert same_facts(together(tmp_path, spec, inputs).facts, alone(tmp_path, spec, inputs))
     one, two = tmp_path / "one", tmp_path / "two"
     assert sorted(path.relative_to(two) for path in two.rglob("*")) == sorted(
         path.relative_to(one) for path in one.rglob("*")

@@ -13,7 +13,7 @@ from torch import Tensor
 from ssdbench.diffusion import noise
 from ssdbench.diffusion.scheduler import Schedule
 from ssdbench.methods.denoising import Denoise
-from ssdbench.methods.ssd import SelfStep
+from ssdbench.methods.ssd import Explicit
 from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.shapes import DiTShape
@@ -91,7 +91,7 @@ def test_other_samplers_start_at_pure_noise_too(tiny: Tiny, tmp_path: Path, samp
 def test_a_student_has_its_teachers_prediction_and_schedule(
     tiny: Tiny, tmp_path: Path, objective: str
 ) -> None:
-    steps = SelfStep(kind="ssd", grid="leading", nfe=4, pairs=(1, 2, 3), lam=0.5)
+    steps = Explicit(kind="ssd", grid="leading", nfe=4, pairs=(1, 2, 3), lam=0.5)
     spec = TrainSpec(
         objective=Denoise(kind="denoise") if objective == "denoise" else steps,
         shape=ZERO,

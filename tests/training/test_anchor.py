@@ -13,12 +13,15 @@ from ssdbench.diffusion.denoiser import Guided
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError
-from ssdbench.methods.denoising_loss import Denoise
-from ssdbench.methods.progressive_loss import ProgressiveDistillation
-from ssdbench.methods.ssd_loss import ExplicitSSD, HalfStep, ImplicitSSD
+from ssdbench.methods.denoising import Denoise
+from ssdbench.methods.method import ObjectiveSpec
+from ssdbench.methods.progressive import Progressive
+from ssdbench.methods.setup import Setup
+from ssdbench.methods.ssd import Explicit, Implicit
+from ssdbench.methods.ssd_loss import ImplicitSSD, build
 from ssdbench.models.dit import DiT
-from ssdbench.samplers.walks import timesteps, walked
-from ssdbench.training.anchor import Anchored, anchored, untrained
+from ssdbench.samplers.walks import timesteps
+from ssdbench.training.anchor import Anchored, anchored
 from ssdbench.training.drift import drift
 from ssdbench.training.objectives import Batch, Objective, Shared
 from tests.training.toy import batch_of, small_dit
@@ -39,41 +42,54 @@ def anchoring(
     share: float = 0.25,
     shared: Shared = NO_DROP,
     process: Process = PROCESS,
-    times: list[float] | None = None,
+    times: tuple[float, ...] = (999,),
     scale: float = 1.0,
 ) -> Anchored:
     teacher = Guided(frozen, frozen.null, scale)
-    found = untrained(GRID, objective) if times is None else times
-    return Anchored(objective, teacher, process, found, shared, share, frozen.null)
+    return Anchored(objective, teacher, process, times, shared, share, frozen.null)
+
+
+def untrained(spec: ObjectiveSpec, process: Process = PROCESS) -> list[float]:
+    return Setup(spec, None, small_dit(0), process, NO_DROP, "cpu", lambda: small_dit(0)).untrained
+
+
+def explicit(kind: str = "ssd", pairs: object = EVERY, **settings: object) -> Explicit:
+    given = {"grid": "even", "nfe": 10, **settings}
+    return Explicit(kind=kind, pairs=tuple(pairs), **given)
+
+
+def implicitly(pairs: object = EVERY, **settings: object) -> Implicit:
+    given = {"grid": "even", "nfe": 10, **settings}
+    return Implicit(kind="issd", pairs=tuple(pairs), layers=(0,), w=0.3, **given)
 
 
 def test_which_timesteps_no_pair_trains() -> None:
-    frozen = small_dit(0)
-    assert untrained(GRID, implicit(frozen)) == [999]
-    assert untrained(GRID, implicit(frozen, pairs=range(2, 10))) == [0, 999]
-    assert untrained(GRID, implicit(frozen, pairs=[4])) == [t for t in GRID if t != GRID[3]]
-    explicit = ExplicitSSD(frozen, PROCESS, GRID, [*EVERY], NO_DROP, 0.5)
-    assert untrained(GRID, explicit) == [0]
-    assert untrained(GRID, HalfStep(frozen, PROCESS, GRID, [3, 9], NO_DROP)) == [
-        t for t in GRID if t not in (GRID[3], GRID[9])
-    ]
-    assert untrained(GRID, Denoise(PROCESS, NO_DROP)) == []
-    teacher = walked("even", 10, 0)
-    halving = ProgressiveDistillation(frozen, PROCESS, teacher, NO_DROP)
-    assert untrained(walked("even", 5, 1), halving) == []
+    assert untrained(implicitly()) == [999]
+    assert untrained(implicitly(range(2, 10))) == [0, 999]
+    assert untrained(implicitly([4])) == [t for t in GRID if t != GRID[3]]
+    assert untrained(explicit()) == [0]
+    assert untrained(explicit("half-step", [3, 9])) == [t for t in GRID if t not in (GRID[3], GRID[9])]
+    assert untrained(Denoise(kind="denoise")) == []
+    assert untrained(Progressive(kind="pd", grid="even", nfe=10)) == []
     # The student of a halving, distilled on: its own timesteps count, not those of its teacher.
-    student = walked("even", 5, 1)
-    after = ImplicitSSD(frozen, PROCESS, student, [1, 2, 3, 4], NO_DROP, [0], 0.3)
-    assert untrained(student, after) == [999]
+    assert untrained(implicitly(range(2, 5), nfe=5, halvings=1)) == [111, 999]
 
 
 @pytest.mark.parametrize("noise_at", [0, 1])
 def test_of_a_flow_in_either_direction_of_time(noise_at: int) -> None:
     flow = LinearFlow(noise_at)
-    times = flow.times(7)[1:]
-    common = (small_dit(0), flow, times, [*range(1, 7)], NO_DROP)
-    assert untrained(times, ImplicitSSD(*common, [0], 0.3)) == [float(noise_at)]
-    assert untrained(times, ExplicitSSD(*common, 0.5)) == [times[0]]
+    times, settings = flow.times(7)[1:], {"grid": "uniform", "nfe": 7}
+    assert untrained(implicitly(range(1, 7), **settings), flow) == [float(noise_at)]
+    assert untrained(explicit(pairs=range(1, 7), **settings), flow) == [times[0]]
+
+
+def test_what_a_method_declares_is_what_its_loss_trains() -> None:
+    for spec in (implicitly([2, 5]), explicit(pairs=[2, 5]), explicit("half-step", [2, 5])):
+        setup = Setup(spec, None, small_dit(0), PROCESS, NO_DROP, "cpu", lambda: small_dit(0))
+        student, seen = small_dit(7), []
+        student.register_forward_hook(lambda _m, inputs, _o, seen=seen: seen.extend(inputs[1].tolist()))
+        build(setup).loss(student, batch_of(16))
+        assert set(seen) == {*GRID} - {*setup.untrained}
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.125, 1 / 3, 0.5, 0.9])
@@ -153,7 +169,7 @@ def test_batches_do_not_depend_on_how_they_are_split(per_batch: bool) -> None:
 def test_where_everything_is_trained_there_is_nothing_to_anchor() -> None:
     frozen = small_dit(0)
     with pytest.raises(InputError, match="every timestep of the grid is trained"):
-        anchoring(Denoise(PROCESS, NO_DROP), frozen)
+        anchoring(implicit(frozen), frozen, times=())
 
 
 def test_what_an_objective_keeps_goes_through() -> None:
@@ -171,13 +187,12 @@ def test_what_an_objective_keeps_goes_through() -> None:
             self.state = {"n": self.state["n"] + 1}
 
     inner = Keeping()
-    outer = anchoring(inner, small_dit(0), times=[0])
+    outer = anchoring(inner, small_dit(0))
     outer.after_step(small_dit(1))
     assert outer.state_dict() == {"n": 2}
     outer.load_state_dict({"n": 7})
     assert inner.state == {"n": 7}
     assert list(outer.parameters()) == []
-    assert outer.trained_times() is None
 
 
 def steps(objective: Objective, student: DiT, count: int = 40) -> None:

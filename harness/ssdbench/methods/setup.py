@@ -9,6 +9,7 @@ from typing import Any
 
 from ssdbench.diffusion.process import LinearFlow, Process
 from ssdbench.errors import InputError
+from ssdbench.methods import method_of
 from ssdbench.methods.method import ObjectiveSpec, OnGrid, Plain
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.shapes import Shape
@@ -98,6 +99,12 @@ class Setup:
     def pairs(self) -> tuple[int, ...]:
         """Indices i of the pairs (times[i], times[i-1]) that are to be trained, of a method that trains pairs."""
         return getattr(self.spec, "pairs", ())
+
+    @property
+    def untrained(self) -> list[float]:
+        """Those of the times at which no pair trains the student; none of a method that trains no pairs."""
+        trained = method_of(self.spec).trained_at(self.pairs)
+        return [time for i, time in enumerate(self.times) if i not in trained] if trained else []
 
     @property
     def teacher_guidance(self) -> float:

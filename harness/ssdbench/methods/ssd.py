@@ -20,15 +20,24 @@ DEFAULT_SHARE = 1 / 3
 class SelfStep(OnGrid):
     """Self step-distillation on the pairs (g[i], g[i-1]) for i in ``pairs`` of a grid."""
 
-    kind: Literal["ssd", "issd", "half-step"]
     pairs: tuple[int, ...]
-    #: ssd: lambda of Eq. 5, or ``eq12``
-    lam: float | Literal["eq12"] | None = None
-    #: issd: the blocks whose outputs are fused, and the weight of the states from s
-    layers: tuple[int, ...] = ()
-    w: float = 0.0
     #: what the pairs' losses are multiplied by; None: nothing
     weights: tuple[float, ...] | Literal["step"] | None = None
+
+
+class Explicit(SelfStep):
+    """Eq. 5 with a lambda, or with Eq. 12's of each pair; or Eq. 10 with its half step."""
+
+    kind: Literal["ssd", "half-step"]
+    lam: float | Literal["eq12"] | None = None
+
+
+class Implicit(SelfStep):
+    """Eq. 6: the layers whose outputs are fused, and the weight of the states from s."""
+
+    kind: Literal["issd"]
+    layers: tuple[int, ...]
+    w: float = 0.0
 
 
 def fused_layers(train: Train, depth: int) -> tuple[int, ...]:
@@ -56,28 +65,33 @@ def fusion_weight(train: Train, layers: int) -> float:
     return round(w, 12)
 
 
-def _explicit(recipe: Recipe, lam: float | None) -> SelfStep:
+def _on_pairs(recipe: Recipe) -> dict[str, Any]:
+    """What explicit and implicit objectives have in common."""
+    train = recipe.train
+    return {
+        "grid": recipe.grid,
+        "nfe": recipe.nfe,
+        "halvings": recipe.halvings,
+        "pairs": recipe.pairs,
+        "teacher_guidance": train.teacher_guidance,
+        "weights": None if train.pair_weights == "equal" else train.pair_weights,
+    }
+
+
+def _explicit(recipe: Recipe, lam: float | None) -> Explicit:
     """Eq. 5 with this lambda; None is Eq. 12's of each pair."""
-    return SelfStep(
-        kind="ssd",
-        grid=recipe.grid,
-        nfe=recipe.nfe,
-        halvings=recipe.halvings,
-        pairs=recipe.pairs,
-        lam="eq12" if lam is None else lam,
-        teacher_guidance=recipe.train.teacher_guidance,
-        weights=None if recipe.train.pair_weights == "equal" else recipe.train.pair_weights,
-    )
+    return Explicit(kind="ssd", lam="eq12" if lam is None else lam, **_on_pairs(recipe))
 
 
-def _half_step(recipe: Recipe) -> SelfStep:
-    return _explicit(recipe, None).model_copy(update={"kind": "half-step", "lam": None})
+def _half_step(recipe: Recipe) -> Explicit:
+    return Explicit(kind="half-step", **_on_pairs(recipe))
 
 
-def _implicit(recipe: Recipe) -> SelfStep:
+def _implicit(recipe: Recipe) -> Implicit:
     layers = fused_layers(recipe.train, recipe.shape.depth)
-    mixed = {"kind": "issd", "lam": None, "layers": layers, "w": fusion_weight(recipe.train, len(layers))}
-    return _explicit(recipe, None).model_copy(update=mixed)
+    return Implicit(
+        kind="issd", layers=layers, w=fusion_weight(recipe.train, len(layers)), **_on_pairs(recipe)
+    )
 
 
 def _middle(
@@ -128,7 +142,7 @@ SSD = Method(
     trained_on="pairs",
     reads=("train.lambda", *_READS),
     frozen_forwards=2,
-    specs=(SelfStep,),
+    specs=(Explicit,),
     objective=lambda recipe: _explicit(recipe, recipe.train.lambda_),
     checks=((_KEYS, _middle_unless_lambda),),
     note=_lambda_note,
@@ -143,7 +157,7 @@ SSD_EQ10 = Method(
     trained_on="pairs",
     reads=_READS,
     frozen_forwards=2,
-    specs=(SelfStep,),
+    specs=(Explicit,),
     objective=lambda recipe: _explicit(recipe, 1.0),
     note=_pairs_note,
 )
@@ -157,7 +171,7 @@ SSD_EQ12 = Method(
     trained_on="pairs",
     reads=_READS,
     frozen_forwards=2,
-    specs=(SelfStep,),
+    specs=(Explicit,),
     objective=lambda recipe: _explicit(recipe, None),
     checks=((_KEYS, _middle),),
     note=_pairs_note,
@@ -172,7 +186,7 @@ SSD_HALF_STEP = Method(
     trained_on="pairs",
     reads=_READS,
     frozen_forwards=2,
-    specs=(SelfStep,),
+    specs=(Explicit,),
     objective=_half_step,
     checks=((_KEYS, _middle),),
     note=_pairs_note,
@@ -189,7 +203,7 @@ ISSD = Method(
     fusion=True,
     reads=("train.lambda", "train.share", "train.lambda_weights", "train.fuse", *_READS),
     frozen_forwards=2,
-    specs=(SelfStep,),
+    specs=(Implicit,),
     objective=_implicit,
     note=_fusion_note,
 )

@@ -23,15 +23,16 @@ from ssdbench.training.objectives import Batch, Objective, Shared
 
 
 def build(setup: Setup) -> SelfStep:
-    """The objective of a :class:`ssdbench.methods.ssd.SelfStep`."""
+    """The objective of a :class:`ssdbench.methods.ssd.Explicit` or an ``Implicit``."""
     spec = setup.spec
     assert isinstance(spec, ssd.SelfStep)
     common = (setup.frozen, setup.process, setup.times, spec.pairs, setup.shared)
     further = (spec.teacher_guidance, spec.weights)
+    if isinstance(spec, ssd.Implicit):
+        return ImplicitSSD(*common, spec.layers, spec.w, *further)
+    assert isinstance(spec, ssd.Explicit)
     if spec.kind == "half-step":
         return HalfStep(*common, *further)
-    if spec.kind == "issd":
-        return ImplicitSSD(*common, spec.layers, spec.w, *further)
     return ExplicitSSD(*common, None if spec.lam == "eq12" else spec.lam, *further)
 
 
@@ -93,10 +94,6 @@ class SelfStep(Objective):
             self.weight = torch.tensor(weights, dtype=torch.float64)
             if len(weights) != len(pairs):
                 raise InputError(f"{len(weights)} weights: expected {len(pairs)}, one for each trained pair")
-
-    def trained_times(self) -> Tensor:
-        """The noisier time of each pair."""
-        return self.s
 
     def distance(self, prediction: Tensor, target: Tensor, which: Tensor, channels: int) -> Tensor:
         """Mean squared error of the first ``channels``, or as the open settings say, weighted by the pairs."""
@@ -207,10 +204,6 @@ class ImplicitSSD(SelfStep):
     ) -> None:
         super().__init__(frozen, process, times, pairs, shared, teacher_guidance, weights)
         self.layers, self.w = layers, w
-
-    def trained_times(self) -> Tensor:
-        """The cleaner time of each pair: there the student predicts."""
-        return self.t
 
     def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """Mean squared distance of the fused student at (x_t, t) from the frozen model there."""

@@ -10,6 +10,7 @@ from ssdbench.methods import Trained
 from ssdbench.metrics.networks import INCEPTION, says_fid
 from ssdbench.report.columns import columns_of
 from ssdbench.report.fields import grid_label, last_steps, steps_text
+from ssdbench.report.flatness import still_changing
 from ssdbench.report.published import PaperTable
 from ssdbench.report.rows import Row
 from ssdbench.samplers import SAMPLERS
@@ -234,6 +235,7 @@ def table_notes(rows: Sequence[Row], paper: PaperTable | None, *, delta: bool = 
         notes.append("± is the sample standard deviation over the seeds.")
     measured_by = columns_of(record for row in rows for record in row.records)
     notes += [f"{metric.note}." for metric in measured_by.values() if metric.note]
+    notes += [f"Not flat: {change} of one training." for change in still_changing(rows)]
     if any(row.figure(name) for row in rows for name in FIGURES):
         difference = ", then measured minus published" if delta else ""
         notes.append(f"In parentheses: the figures of the paper{difference}.")

@@ -19,12 +19,11 @@ from ssdbench.models.conditional import Conditional
 from ssdbench.models.load import save_denoiser
 from ssdbench.stages.conditioning import Conditions
 from ssdbench.stages.objective import grid_of
+from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON
 from ssdbench.stages.weights import model_folder
-from ssdbench.training.anchor import untrained
 from ssdbench.training.drift import drift
 from ssdbench.training.loop import kept
-from ssdbench.training.objectives import Objective
 
 if TYPE_CHECKING:
     from ssdbench.stages.train import TrainSpec
@@ -65,17 +64,16 @@ def finish(
     spec: TrainSpec,
     model: Conditional,
     setup: Setup,
-    objective: Objective,
     data: Learning,
-    scratch: Path,
     output: Path,
+    runtime: Runtime,
 ) -> dict[str, JSON]:
     """Write the trained model and what it was after each checkpoint; return the facts :data:`DRIFT` of them.
 
     These are root mean squares at each timestep of the student's grid over the first images in the order of seed 0,
-    with their own conditions: the same for every student of a data set. ``untrained`` are the timesteps that its
-    objective does not train. Of a model from scratch, or one that predicts something else than what it starts from,
-    there is nothing to tell.
+    with their own conditions: the same for every student of a data set. ``untrained`` are the timesteps that no pair
+    trains. Of a model from scratch, or one that predicts something else than what it starts from, there is nothing
+    to tell.
     """
     assert spec.shape is not None
     prediction = spec.shape.prediction if spec.flow is None else "v"
@@ -84,14 +82,15 @@ def finish(
     count = min(DRIFT_SAMPLES, DRIFT_PASSES // max(len(times), 1) or 1, spec.steps * spec.batch_size)
     _, x0, cond = data.draw(0, range(count))
     x0, cond = x0.to(setup.device), cond.to(setup.device)
+    batch = max(1, spec.batch_size // runtime.ranks)  # which fits, since as many did with their gradients
     found: dict[str, JSON] = {}
     for step in (*spec.checkpoints, None):
         one = model if step is None else copy.deepcopy(model)
         if step is not None:
-            kept(scratch, one, step)
+            kept(runtime.scratch, one, step)
         merge(one)
         save_denoiser(one, model_folder(output, step), prediction=prediction, **grid)
-        rms = drift(one, setup.frozen, setup.process, times, x0, cond) if times else ()
+        rms = drift(one, setup.frozen, setup.process, times, x0, cond, batch) if times else ()
         found[str(step or spec.steps)] = {
             f"{time:g}": float(f"{value:.4g}") for time, value in zip(times, rms, strict=True)
         }
@@ -99,7 +98,7 @@ def finish(
         return {}
     facts: dict[str, JSON] = {
         "samples": count,
-        "untrained": [f"{time:g}" for time in untrained(times, objective)],
+        "untrained": [f"{time:g}" for time in setup.untrained],
         "rms": found.pop(str(spec.steps)),
     }
     return {DRIFT: facts | ({"rms_at_step": found} if found else {})}

@@ -23,7 +23,7 @@ from ssdbench.models.load import load_denoiser
 from ssdbench.models.parts import Place
 from ssdbench.samplers.walks import walked
 from ssdbench.stages.spec import JSON
-from ssdbench.training.anchor import Anchored, untrained
+from ssdbench.training.anchor import Anchored
 from ssdbench.training.objectives import Objective, Shared
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def make_objective(spec: TrainSpec, setup: Setup) -> Objective:
         built,
         Guided(setup.frozen, setup.frozen.null, setup.teacher_guidance),
         setup.process,
-        untrained(setup.times, built),
+        setup.untrained,
         setup.shared,
         setting.anchor,
         setup.frozen.null,

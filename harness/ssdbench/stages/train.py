@@ -180,7 +180,7 @@ def _denoiser(
         "student_forwards": student_forwards,
     }
     if ranks.first:
-        facts |= finish(spec, model, setup, objective, data, runtime.scratch, output)
+        facts |= finish(spec, model, setup, data, output, runtime)
     return facts
 
 

@@ -19,15 +19,6 @@ from ssdbench.models.conditional import Conditional
 from ssdbench.training.objectives import Batch, Objective, Shared
 
 
-def untrained(times: Sequence[float], objective: Objective) -> list[float]:
-    """Those of the ``times`` at which the objective does not train the student."""
-    trained = objective.trained_times()
-    if trained is None:
-        return []
-    # A flow's times are floats, whose rounding depends on how they were computed.
-    return [time for time in times if not bool((trained.double() - time).abs().lt(1e-9).any())]
-
-
 def anchored(position: int, share: float) -> bool:
     """Whether the sample at a position of the data order is anchored: of any n in a row, n * share to within one."""
     return math.floor((position + 1) * share) > math.floor(position * share)
@@ -64,8 +55,7 @@ class Anchored(Objective):
     ) -> None:
         if not times:
             raise InputError(
-                "train.anchor: every timestep of the grid is trained, so that none can be anchored: leave it out,"
-                " or let the objective's trained_times() say which are trained"
+                "train.anchor: every timestep of the grid is trained, so that none can be anchored: leave it out"
             )
         self.objective, self.teacher, self.process = objective, teacher, process
         self.times, self.shared, self.share, self.null = time_tensor(times), shared, share, null
@@ -92,10 +82,6 @@ class Anchored(Objective):
     def parameters(self) -> Iterable[nn.Parameter]:
         """The objective's."""
         return self.objective.parameters()
-
-    def trained_times(self) -> Tensor | None:
-        """The objective's: what is anchored stays as it was."""
-        return self.objective.trained_times()
 
     def after_step(self, student: Conditional) -> None:
         """As the objective."""

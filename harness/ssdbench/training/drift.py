@@ -11,8 +11,6 @@ from ssdbench.diffusion import noise
 from ssdbench.diffusion.process import Process, model_time, time_tensor
 from ssdbench.models.conditional import Conditional
 
-BATCH = 128
-
 
 @torch.no_grad()
 def drift(
@@ -22,6 +20,7 @@ def drift(
     times: Sequence[float],
     x0: Tensor,
     cond: Tensor,
+    batch: int = 128,
 ) -> list[float]:
     """Root mean square of (student - frozen)'s prediction, eps or v, at each time, over samples and values.
 
@@ -32,6 +31,7 @@ def drift(
         times: where to look.
         x0: clean samples (B, C, H, W), on the models' device; noise of their own is added, the same at all times.
         cond: their conditions (B, ...).
+        batch: samples at a time.
     """
     noises = noise.normal(x0.shape[1:], 0, "drift/noise", range(len(x0))).to(x0.device)
     trained = student.training
@@ -39,8 +39,8 @@ def drift(
     found = []
     for t in time_tensor(times):
         squares = 0.0
-        for first in range(0, len(x0), BATCH):
-            rows = slice(first, first + BATCH)
+        for first in range(0, len(x0), batch):
+            rows = slice(first, first + batch)
             at = t.expand(len(x0[rows]))
             x_t = process.noised(x0[rows], noises[rows], at)
             predictions = (model(x_t, model_time(at, x_t), cond[rows]) for model in (student, frozen))

@@ -93,10 +93,6 @@ class Objective:
         """What is trained beside the student, and dropped with the objective; none unless overridden."""
         return ()
 
-    def trained_times(self) -> Tensor | None:
-        """The times at which the student is trained, (P,) on the CPU; None: all that there are."""
-        return None
-
     def after_step(self, student: Conditional) -> None:
         """Called after every step of the optimiser, for a target that follows the student."""
 
