@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+MEASURED = {"fd", "sfd", "is@garments", "precision", "recall", "class_accuracy@garments"}
 SMALL = [
     "--only",
     "variant=issd",
@@ -51,8 +52,9 @@ def test_the_main_job_fills_its_table_and_never_runs_twice(tmp_path: Path) -> No
     found = records(tmp_path)
     assert len(found) == 6  # base on two seeds, Adams-Bashforth, continual, SSD, iSSD
     for metrics in found.values():
-        assert set(metrics) == {"fd", "sfd", "is", "precision", "recall"}
-    assert "FD(effnet-lite0)" in first.stdout
+        assert set(metrics) == MEASURED
+    for header in ("IS(garments)", "FD(effnet-lite0)", "Acc.(garments)"):
+        assert header in first.stdout
     assert "FID" not in first.stdout
     assert all(name in first.stdout for name in ("iSSD", "SSD", "Adams-Bashforth 2", "continual"))
     before = manifests(tmp_path)
@@ -78,7 +80,7 @@ def test_every_table_and_figure_of_the_paper_fills_at_smoke_scale(tmp_path: Path
     found = records(tmp_path)
     for run in planned["runs"]:
         metrics = found[run["target"]]
-        assert set(metrics) >= {"fd", "sfd", "is", "precision", "recall"}
+        assert set(metrics) >= MEASURED
         assert all(math.isfinite(value) for value in metrics.values())
 
 
@@ -140,7 +142,7 @@ def test_on_an_object_store_the_keys_and_numbers_are_those_of_a_directory(
     shared = json.loads(ssdbench(*arguments, "--results", bucket).stdout)
     assert plain
     for here, there in zip(plain, shared, strict=True):
-        for name in ("record.key", "record.digest", "fd", "sfd", "is"):
+        for name in ("record.key", "record.digest", "fd", "sfd", "is@garments"):
             assert here[name] == there[name], name
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another-machine"))
     again = ssdbench(*arguments, "--results", bucket)

@@ -28,7 +28,7 @@ def test_the_table_has_the_numbers_of_the_records(results: ssdbench.Results) -> 
     assert len(records) == len(results) == 3
     assert records["seed"].tolist() == [1, 2, 1]
     assert records["seed"].dtype == "int64"
-    for metric in ("fd", "sfd", "is", "precision", "recall"):
+    for metric in ("fd", "sfd", "is@garments", "precision", "recall", "class_accuracy@garments"):
         values = [run.metrics[metric] for run in results]
         assert records[metric].tolist() == values
         assert frame[metric].tolist() == pytest.approx([np.mean(values[:2]), values[2]])

@@ -266,6 +266,12 @@ def names_metric(name: str) -> bool:
     )
 
 
+def plain_name(name: str) -> str:
+    """Return a metric's name without the network: ``is`` of ``is@garments``, ``fid`` of ``fd@garments``."""
+    plain = name.partition(UNDER)[0]
+    return KEYS[plain].name if plain in KEYS else plain
+
+
 def metric_files(name: str) -> tuple[Path, ...]:
     """Return the source files of a metric that is not built in; none of a built-in one. Raises InputError."""
     plain = name.partition(UNDER)[0]
@@ -292,11 +298,10 @@ def standard() -> tuple[Metric, ...]:
 
 def in_table_order(metrics: Iterable[Metric]) -> dict[str, Metric]:
     """Return metrics by name: the built-in ones in table order, under any network, then others as they come."""
-    order = {key: place for place, metric in enumerate(BUILTIN) for key in metric.keys}
+    order = {metric.name: place for place, metric in enumerate(BUILTIN)}
 
     def place(name: str) -> tuple[int, bool]:
-        plain, at, _ = name.partition(UNDER)
-        return order.get(plain, len(order)), bool(at)
+        return order.get(plain_name(name), len(order)), UNDER in name
 
     found = {metric.name: metric for metric in metrics}
     return {name: found[name] for name in sorted(found, key=place)}

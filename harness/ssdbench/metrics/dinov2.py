@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.networks import DINOV2, Dims, FeatureNetwork, Taps
-from ssdbench.metrics.weights import dinov2_file, file_digest
+from ssdbench.metrics.networks import DINOV2, FeatureNetwork, Taps
+from ssdbench.metrics.weights import dinov2_file
 from ssdbench.models.compat import prepare_torchvision
 
 prepare_torchvision()
-
-WIDTH = 1024
 
 
 def load_dinov2(weights: Path | None = None, device: torch.device | str = "cpu") -> FeatureNetwork:
@@ -46,4 +44,4 @@ def load_dinov2(weights: Path | None = None, device: torch.device | str = "cpu")
         return Taps(token)
 
     batch = 16 if torch.device(device).type == "cpu" else 128
-    return FeatureNetwork(DINOV2.name, file_digest(cached), Dims(WIDTH), forward, device, batch)
+    return DINOV2.loaded(forward, cached, device, batch_size=batch)

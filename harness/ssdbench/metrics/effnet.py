@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.networks import EFFNET_LITE0, FeatureNetwork, Taps
-from ssdbench.metrics.weights import effnet_file, file_digest
+from ssdbench.metrics.weights import effnet_file
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import in_file, read_tensors
 
@@ -75,9 +75,7 @@ def preprocess(images: Tensor) -> Tensor:
 def load_effnet_lite0(weights: Path | None, device: torch.device | str) -> FeatureNetwork:
     """Return the feature network ``effnet-lite0``; see ``EfficientNetLite0`` for its inputs and taps."""
     path = weights or effnet_file()
-    network = EfficientNetLite0(path).to(device)
-    assert EFFNET_LITE0.dims is not None
-    return FeatureNetwork(EFFNET_LITE0.name, file_digest(path), EFFNET_LITE0.dims, network, device)
+    return EFFNET_LITE0.loaded(EfficientNetLite0(path).to(device), path, device)
 
 
 def _load_in_order(network: nn.Module, path: Path) -> None:

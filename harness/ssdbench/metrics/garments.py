@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.networks import GARMENTS, FeatureNetwork, Taps
-from ssdbench.metrics.weights import file_digest, garments_file
+from ssdbench.metrics.weights import garments_file
 from ssdbench.models.files import in_file, read_tensors
 
 SIZE = 32
@@ -78,5 +78,4 @@ def load_garments(weights: Path | None, device: torch.device | str) -> FeatureNe
         pooled = classifier.features(x / 127.5 - 1).mean((2, 3))  # (B, 128, 4, 4) -> (B, 128)
         return Taps(pooled, logits=classifier.head(pooled))
 
-    assert GARMENTS.dims is not None
-    return FeatureNetwork(GARMENTS.name, file_digest(path), GARMENTS.dims, forward, device, batch_size=100)
+    return GARMENTS.loaded(forward, path, device, batch_size=100)

@@ -69,6 +69,13 @@ class Network(Declaration):
     fid: bool = False
     flops: float = 1e9
 
+    def loaded(
+        self, forward: Callable[[torch.Tensor], Taps], weights: Path, device: torch.device | str, **how: Any
+    ) -> FeatureNetwork:
+        """Return the feature network whose weights a body has read from a file; ``how``: more of its settings."""
+        assert self.dims is not None
+        return FeatureNetwork(self.name, file_digest(weights), self.dims, forward, device, **how)
+
 
 INCEPTION = Network(
     name="inception",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ssdbench.errors import SsdbenchError, UsageError
 from ssdbench.layouts import FIELDS, Field, Layout, field_of
-from ssdbench.metrics.catalog import METRICS, find_metric, in_table_order, names_metric
+from ssdbench.metrics.catalog import METRICS, find_metric, in_table_order, names_metric, plain_name
 from ssdbench.metrics.metric import Metric
 from ssdbench.own import is_own
 from ssdbench.report.fields import DASH
@@ -72,16 +72,15 @@ def choose_columns(layout: Layout, columns: Sequence[str]) -> Layout:
 def shown_metrics(layout: Layout, rows: Sequence[Row]) -> list[str]:
     """Return the layout's metrics that any row asks for, and what any asks for or has besides the standard ones.
 
+    A layout's metric is shown under every network that it is asked of.
     Where columns were chosen, it is these alone.
     """
     if layout.chosen or not rows:
         return list(layout.metrics)
     asked = ordered(name for row in rows for name in row.asked)
+    own = [name for metric in layout.metrics for name in asked if plain_name(name) == metric]
     others = asked | columns_of(record for row in rows for record in row.records)
-    return [
-        *(name for name in layout.metrics if name in asked),
-        *(name for name, metric in others.items() if not metric.standard and name not in layout.metrics),
-    ]
+    return [*own, *(name for name, metric in others.items() if not metric.standard and name not in own)]
 
 
 def shown_fields(layout: Layout, rows: Sequence[Row]) -> list[tuple[str, Field]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssdbench.errors import UsageError
 from ssdbench.layouts import LAYOUTS
+from ssdbench.metrics.catalog import plain_name
 from ssdbench.report.columns import column
 from ssdbench.report.curves import Chart, Series, charts
 
@@ -41,9 +42,10 @@ def draw(reports: Sequence[SuiteReport], directory: Path, *, paper: bool = True)
         found = charts(report.rows)
         panels = [
             (chart, name)
-            for name in LAYOUTS.named(report.layout).drawn
+            for wanted in LAYOUTS.named(report.layout).drawn
             for chart in found
-            if name in chart.metrics
+            for name in chart.metrics
+            if plain_name(name) == wanted
         ]
         if panels:
             name = re.sub(r"[^A-Za-z0-9_.-]", "-", _unique(report, reports))
