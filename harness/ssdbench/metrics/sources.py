@@ -15,8 +15,7 @@ from ssdbench.data.decoding import EXTENSIONS, MAX_PIXELS, Noticed
 from ssdbench.data.folders import is_hidden, passed_over
 from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
-from ssdbench.metrics.archives import TAR, tar_members
-from ssdbench.metrics.decoding import Encoded, decoded
+from ssdbench.metrics.image_files import TAR, Encoded, decoded, tar_members
 from ssdbench.metrics.intervals import chosen_places
 from ssdbench.metrics.npz import NpzArrays, npz_images
 from ssdbench.own import is_own
