@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ssdbench.data.fashion_mnist import read_idx
-from ssdbench.metrics.adm import adm_statistics
+from ssdbench.metrics.references import adm_statistics
 
 from .cases import case, every
 

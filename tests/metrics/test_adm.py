@@ -5,11 +5,10 @@ import pytest
 from PIL import Image
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.adm import adm_reference, adm_statistics
 from ssdbench.metrics.adm_write import save_adm_reference
 from ssdbench.metrics.npz import NpzArrays, npz_images
 from ssdbench.metrics.reference import make_reference
-from ssdbench.metrics.references import find_reference, reference_images
+from ssdbench.metrics.references import adm_reference, adm_statistics, find_reference, reference_images
 from tests.metrics.toy import evaluate, toy_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (53, 4, 4, 3), dtype=np.uint8)

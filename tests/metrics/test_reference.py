@@ -10,11 +10,11 @@ from safetensors.numpy import load_file, save_file
 
 import ssdbench
 from ssdbench.errors import InputError
-from ssdbench.metrics.adm import open_reference
 from ssdbench.metrics.features import image_statistics
 from ssdbench.metrics.networks import load_network, network_digest
 from ssdbench.metrics.precision_recall import neighbour_radii
 from ssdbench.metrics.reference import load_reference, make_reference, save_reference
+from ssdbench.metrics.references import open_reference
 from tests.metrics.toy import evaluate, toy_network
 
 REAL = np.random.default_rng(0).integers(0, 256, (300, 4, 4, 3), dtype=np.uint8)

@@ -123,11 +123,11 @@ def _parts(
     spec: ScoreSpec, inputs: dict[str, Path], device: str, given: Collection[str]
 ) -> tuple[list[Part], dict[str, str]]:
     """What each network measures, the run's own first; and why a metric has no reference under its network."""
-    from ssdbench.metrics.adm import open_reference
     from ssdbench.metrics.catalog import METRICS, chosen
     from ssdbench.metrics.evaluate import Part, no_reference
     from ssdbench.metrics.networks import load_network
     from ssdbench.metrics.reference import load_reference
+    from ssdbench.metrics.references import open_reference
 
     metrics = list(chosen(spec.metrics or None))
     metrics += [one for one in METRICS.builtin.values() if one.setting and set(one.given) <= set(given)]
