@@ -202,10 +202,10 @@ def test_a_kid_that_cannot_be_costs_no_other_metric(
     assert list(content["metrics"]) == ["fd"]
     assert content["missing"] == {"kid": f"{what}: at least 1,000 are needed"}
 
-    def evaluate(*arguments: object, **more: object) -> None:
+    def measure(*arguments: object, **more: object) -> None:
         raise AssertionError("samples were read")
 
-    monkeypatch.setattr("ssdbench.metrics.evaluate.evaluate", evaluate)
+    monkeypatch.setattr("ssdbench.metrics.evaluate.measure", measure)
     alone = ssdbench(*arguments, "kid")
     assert (alone.exit_code, alone.stdout) == (2, "")
     assert f"kid: {what}" in alone.stderr

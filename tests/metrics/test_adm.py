@@ -77,7 +77,7 @@ def test_images_alone_give_everything_through_any_network(tmp_path):
 
 def test_of_many_images_some_at_random_serve_precision_and_recall(tmp_path, monkeypatch):
     """The same ones however the reference is stored, and those are saved: never the first, which may be one class."""
-    for module in ("adm", "adm_write", "references"):
+    for module in ("adm_write", "references"):
         monkeypatch.setattr(f"ssdbench.metrics.{module}.REFERENCE_IMAGES", 20)
     network = toy_network()
     np.savez(tmp_path / "x.npz", arr_0=IMAGES)
