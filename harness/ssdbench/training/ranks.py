@@ -135,7 +135,7 @@ def joined(rank: int, count: int, meeting: Path | None, device: str) -> Iterator
         return
     if meeting is None:
         raise InputError(
-            f"a stage of {count} processes is started by 'python -m ssdbench.runtime.ranks', not one by one"
+            f"a stage of {count} processes is started by 'ssdbench run --gpus-per-stage', not one by one"
         )
     on_gpu = device.startswith("cuda")
     if on_gpu:
