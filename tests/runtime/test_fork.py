@@ -142,7 +142,7 @@ def test_sources_that_change_during_a_run_are_imported_by_later_workers(
         return servers[-1]
 
     monkeypatch.setattr(launch, "ForkServer", server)
-    launcher, slot = launch.Launcher(), Slot("cpu 0", "cpu", 1, gpu=False)
+    launcher, slot = launch.Launcher(), Slot("cpu 0", "cpu", 1)
     workers = []
     for name in ("first", "second", "third"):
         job = write_job(tmp_path / name, steps=1000, step_seconds=0.05)

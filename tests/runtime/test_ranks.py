@@ -29,7 +29,7 @@ from ssdbench.store import Store
 
 RANK = (sys.executable, str(Path(__file__).resolve().with_name("fake_rank.py")))
 FORKED = (sys.executable, str(Path(__file__).resolve().with_name("fake_rank_server.py")))
-SLOT = together([Slot(f"cpu {i}", "cpu", 1, gpu=False, visible="") for i in range(2)])
+SLOT = together([Slot(f"cpu {i}", "cpu", 1, visible="") for i in range(2)])
 
 
 @pytest.fixture(params=["spawned", "forked"])
@@ -141,13 +141,11 @@ def test_when_one_cannot_be_started_the_others_end(tmp_path: Path) -> None:
 
 
 def gpus(count: int) -> list[Slot]:
-    return [Slot("cpu 0", "cpu", 1, gpu=False, visible="")] + [
-        Slot(f"gpu {i}", "cuda", 3, gpu=True, visible=str(i)) for i in range(count)
-    ]
+    return [Slot(f"gpu {i}", "cuda", 3, visible=str(i)) for i in range(count)]
 
 
 def test_slots_together_see_all_their_gpus() -> None:
-    one, two = gpus(2)[1:]
+    one, two = gpus(2)
     both = together([one, two])
     assert (both.name, both.visible, both.ranks, both.threads) == ("gpu 0+1", "0,1", 2, 3)
     assert together([two]) is two

@@ -39,7 +39,7 @@ from ssdbench.runtime.ray import run_graph_on_ray  # noqa: E402
 from ssdbench.runtime.ray_pool import RayPool, RayWorker  # noqa: E402
 
 START_SECONDS = 60.0
-SLOT = Slot("ray cpu 0", "cpu", 1, gpu=False, visible="")
+SLOT = Slot("ray cpu 0", "cpu", 1, visible="")
 
 
 # ---- with a cluster
@@ -330,7 +330,7 @@ class Nodes:
         return [{"NodeID": name, "Alive": True, "Resources": found} for name, found in self.nodes.items()]
 
     def host(self, slot: Slot, circumstances: EngineSettings) -> Any:
-        host = SimpleNamespace(gpu=slot.gpu, node=None, dead=False, idle_since=0.0)
+        host = SimpleNamespace(node=None, dead=False, idle_since=0.0)
         host.kill = lambda: setattr(host, "dead", True)
         self.hosts.append(host)
         return host
@@ -350,13 +350,10 @@ def start(places: RayPool, slot: Slot) -> Any:
 
 
 def test_room_follows_the_nodes(nodes: Nodes) -> None:
-    nodes.nodes = {"a": {"CPU": 4.0}, "b": {"CPU": 4.0, "GPU": 1.0}}
+    nodes.nodes = {"a": {"CPU": 4.0}, "b": {"CPU": 2.0}}
     places = RayPool(None, None, 2, COMMAND)
-    assert places.gpus
-    taken = [places.take(gpu=False) for _ in range(4)]
+    taken = [places.take() for _ in range(4)]
     assert [slot and slot.name for slot in taken] == ["ray cpu 0", "ray cpu 1", "ray cpu 2", None]
-    gpu = places.take(gpu=True)
-    assert gpu == Slot("ray gpu 0", "cuda", 2, gpu=True, visible=None)
     assert places.full
     assert not nodes.look(places, 5)
     nodes.nodes["c"] = {"CPU": 2.0}
@@ -364,15 +361,22 @@ def test_room_follows_the_nodes(nodes: Nodes) -> None:
     assert not places.full
     assert taken[1] is not None
     places.give(taken[1])
-    slot = places.take(gpu=False)
-    assert slot is not None
-    assert slot.name == "ray cpu 1"
+    slot = places.take()
+    assert slot == Slot("ray cpu 1", "cpu", 2, visible="")
+
+
+def test_stages_take_a_gpu_each_where_there_are_any(nodes: Nodes) -> None:
+    nodes.nodes = {"a": {"CPU": 4.0}, "b": {"CPU": 4.0, "GPU": 2.0}}
+    places = RayPool(None, None, 2, COMMAND)
+    assert [places.take() for _ in range(3)] == [*(Slot(f"ray gpu {i}", "cuda", 2) for i in range(2)), None]
+    assert RayPool(None, "cpu", 2, COMMAND).take() == Slot("ray cpu 0", "cpu", 2, visible="")
 
 
 def test_workers_limit_the_stages_at_a_time(nodes: Nodes) -> None:
-    nodes.nodes = {"a": {"CPU": 64.0}}
-    places = RayPool(3, "cpu", 1, COMMAND)
-    assert [places.take(gpu=False) is not None for _ in range(4)] == [True, True, True, False]
+    nodes.nodes = {"a": {"CPU": 64.0, "GPU": 8.0}}
+    for device in ("cpu", "cuda"):
+        places = RayPool(3, device, 1, COMMAND)
+        assert [places.take() is not None for _ in range(4)] == [True, True, True, False]
 
 
 def test_there_is_hope_for_a_minute_after_the_last_gpu_is_gone(nodes: Nodes) -> None:
@@ -380,24 +384,23 @@ def test_there_is_hope_for_a_minute_after_the_last_gpu_is_gone(nodes: Nodes) -> 
     places = RayPool(None, None, 1, COMMAND)
     del nodes.nodes["b"]
     assert not nodes.look(places, 5)
-    assert places.lacking(gpu=True) is None
+    assert places.lacking() is None
     assert nodes.look(places, 61)  # time to say so
-    assert places.lacking(gpu=True) == "no node of the Ray cluster has a GPU and 1 CPUs any more"
-    assert places.lacking(gpu=False) is None
+    assert places.lacking() == "no node of the Ray cluster has a GPU and 1 CPUs any more"
     nodes.nodes["b"] = {"CPU": 4.0, "GPU": 1.0}
     assert nodes.look(places, 5)
-    assert places.lacking(gpu=True) is None
+    assert places.lacking() is None
 
 
 def test_an_actor_serves_the_next_stage_and_is_let_go_when_there_is_none(nodes: Nodes) -> None:
     nodes.nodes = {"a": {"CPU": 2.0}}
     places = RayPool(None, None, 1, COMMAND)
-    slot = places.take(gpu=False)
+    slot = places.take()
     assert slot is not None
     first = start(places, slot)
     first.node = "a"
     places.give(slot)
-    assert places.take(gpu=False) == slot
+    assert places.take() == slot
     assert start(places, slot) is first
     places.give(slot)
     nodes.look(places, 20)
@@ -411,7 +414,7 @@ def test_an_actor_serves_the_next_stage_and_is_let_go_when_there_is_none(nodes: 
 def test_an_idle_actor_stands_in_nobodys_way(nodes: Nodes, why: str) -> None:
     nodes.nodes = {"a": {"CPU": 1.0}, "b": {"CPU": 1.0}}
     places = RayPool(None, None, 1, COMMAND)
-    one, two = places.take(gpu=False), places.take(gpu=False)
+    one, two = places.take(), places.take()
     assert one is not None
     assert two is not None
     idle, waiting = start(places, one), start(places, two)

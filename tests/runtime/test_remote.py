@@ -19,7 +19,7 @@ from ssdbench.runtime.remote import Ended, EngineSettings, Host, RemoteJob, awai
 from ssdbench.runtime.slots import Slot
 from ssdbench.store.sources import digest_sources, package_directory
 
-SLOT = Slot("cpu 0", "cpu", 1, gpu=False, visible="")
+SLOT = Slot("cpu 0", "cpu", 1, visible="")
 
 
 @pytest.fixture

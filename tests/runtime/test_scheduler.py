@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
-from fake_stages import COMMAND, FakeTrain, Rows
+from fake_stages import COMMAND, Rows
 from test_local import Recording
 
 from ssdbench.plan.decide import Decision, decide
@@ -43,15 +42,20 @@ class Losing:
 
 
 class Unreliable(LocalPool):
-    """Loses the first ``losses`` workers of the stage ``name``; has no GPU any more."""
+    """Loses the first ``losses`` workers of the stage ``name``; its slots are gone after ``slots_left`` stages."""
 
     def __init__(self, name: str, losses: int) -> None:
         super().__init__(2, "cpu", 1, COMMAND)
         self._name, self._losses = name, losses
         self.attempts: list[Path] = []
+        self.slots_left = 100
 
-    def lacking(self, gpu: bool) -> str | None:
-        return "no node has a GPU any more" if gpu else None
+    def take(self, shared: bool) -> Slot | None:
+        self.slots_left -= 1
+        return super().take(shared)
+
+    def lacking(self) -> str | None:
+        return None if self.slots_left else "no node has a GPU any more"
 
     def start(self, job: Path, log: Path, slot: Slot, transfer: Transfer | None = None) -> Worker:
         worker = super().start(job, log, slot)
@@ -135,14 +139,11 @@ def test_a_stage_that_is_lost_again_and_again_fails(tmp_path: Path) -> None:
     assert store.holder(keys["train"]) is None
 
 
-def test_what_has_no_place_any_more_fails_and_the_rest_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_has_no_place_any_more_fails_and_what_runs_goes_on(tmp_path: Path) -> None:
     store, view, places = Store(tmp_path / "results"), Recording(), Unreliable("", 0)
-    places.gpus = True
-    monkeypatch.setattr(FakeTrain, "GPU", False)
     built = Rows()
     keys = built.row("a")
+    places.slots_left = 2
     outcome = run(store, built, places, view)
     assert sorted(outcome.done) == sorted([built.base, keys["train"]])
     assert outcome.failed[keys["shard0"]].message == "no node has a GPU any more"

@@ -6,6 +6,7 @@ import pytest
 
 from ssdbench.errors import UsageError
 from ssdbench.runtime import slots
+from ssdbench.runtime.local import LocalPool
 
 
 @pytest.fixture
@@ -42,9 +43,9 @@ def test_gpus_follow_the_environment(
     machine: pytest.MonkeyPatch, allowed: str, device: str | None, expected: list[str]
 ) -> None:
     machine.setenv("CUDA_VISIBLE_DEVICES", allowed)
-    gpus = [slot for slot in slots.slots(None, device) if slot.gpu]
-    assert [slot.visible for slot in gpus] == expected
-    assert all(slot.device == "cuda" for slot in gpus)
+    found = slots.slots(None, device)
+    assert [slot.visible for slot in found if slot.gpu] == expected
+    assert {slot.device for slot in found} == ({"cuda"} if expected else {"cpu"})
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_workers_share_the_gpus(
     machine: pytest.MonkeyPatch, allowed: str, workers: int, expected: list[str]
 ) -> None:
     machine.setenv("CUDA_VISIBLE_DEVICES", allowed)
-    gpus = [slot for slot in slots.slots(workers, "cuda") if slot.gpu]
+    gpus = slots.slots(workers, "cuda")
     assert [slot.visible for slot in gpus] == expected
     assert len({slot.name for slot in gpus}) == len(gpus)
     assert {slot.threads for slot in gpus} == {16 // workers}
@@ -71,18 +72,35 @@ def test_slots_are_taken_where_most_are_free_and_several_on_different_gpus(
 ) -> None:
     machine.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
     free = slots.slots(9, "cuda")
-    assert [slot.visible for slot in slots.choose(free, True, 2)] == ["0", "1"]
+    assert [slot.visible for slot in slots.choose(free, 2)] == ["0", "1"]
     taken = []
-    while chosen := slots.choose(free, True, 1):
+    while chosen := slots.choose(free, 1):
         taken += [slot.visible for slot in chosen]
         free = [slot for slot in free if slot not in chosen]
     assert all(sorted(taken[i : i + 3]) == ["0", "1", "2"] for i in (0, 3, 6))
     assert len(taken) == 9
-    assert slots.choose(free, False, 1) == [free[0]]
-    one = [slot for slot in slots.slots(4, "cuda:1") if slot.gpu]
-    assert slots.choose(one, True, 2) == []  # four slots, one GPU
+    one = slots.slots(4, "cuda:1")
+    assert slots.choose(one, 2) == []  # four slots, one GPU
     with pytest.raises(UsageError, match="--gpus-per-stage 2: 1 GPUs"):
         slots.check_gpus(one, 2)
+
+
+@pytest.mark.parametrize(
+    ("workers", "per_stage", "stages"), [(None, 1, 4), (2, 1, 2), (8, 1, 8), (1, 2, 1), (None, 2, 2)]
+)
+def test_no_more_stages_run_than_there_are_workers(
+    machine: pytest.MonkeyPatch, workers: int | None, per_stage: int, stages: int
+) -> None:
+    machine.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    pool = LocalPool(workers, "cuda", 1, None, per_stage)
+    taken = []
+    while not pool.full:
+        taken.append(pool.take(shared=True))
+    assert len(taken) == stages
+    assert {slot.ranks for slot in taken if slot is not None} == {per_stage}
+    assert taken[0] is not None
+    pool.give(taken[0])
+    assert not pool.full
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:2"])
@@ -115,15 +133,15 @@ NODES = [{"CPU": 16.0, "GPU": 8.0}, {"CPU": 4.0, "memory": 1e9}, {"memory": 1e9}
 @pytest.mark.parametrize(
     ("threads", "gpus", "expected"),
     [
-        (1, True, {True: 8, False: 8 + 4}),
-        (4, True, {True: 4, False: 1}),  # the CPUs for a fifth GPU are not there
-        (4, False, {True: 0, False: 5}),
-        (5, True, {True: 3, False: 0}),
-        (17, True, {True: 0, False: 0}),
+        (1, True, 8),
+        (4, True, 4),  # the CPUs for a fifth GPU are not there
+        (4, False, 5),
+        (5, True, 3),
+        (17, True, 0),
     ],
 )
 def test_a_cluster_has_room_where_a_node_has_all_that_a_stage_takes(
-    threads: int, gpus: bool, expected: dict[bool, int]
+    threads: int, gpus: bool, expected: int
 ) -> None:
     assert slots.room_on(NODES, threads, gpus) == expected
 

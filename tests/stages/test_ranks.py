@@ -34,7 +34,7 @@ def together(tmp_path: Path, spec: TrainSpec, inputs: dict[str, Path]) -> Finish
         ranks=2,
     )
     (tmp_path / "job.json").write_text(job.model_dump_json())
-    slot = combined([Slot(f"cpu {i}", "cpu", 1, gpu=False, visible="") for i in range(2)])
+    slot = combined([Slot(f"cpu {i}", "cpu", 1, visible="") for i in range(2)])
     launcher = Launcher()
     try:
         worker = launcher.start(tmp_path / "job.json", tmp_path / "log", slot)

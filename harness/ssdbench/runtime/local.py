@@ -71,21 +71,25 @@ class LocalPool(Pool):
         self._free = slots(workers, device, threads)
         check_gpus(self._free, gpus_per_stage)
         self._gpus_per_stage = gpus_per_stage
-        self.gpus = any(slot.gpu for slot in self._free)
+        self._left = workers or len(self._free)
 
     @property
     def full(self) -> bool:
-        """Whether no slot is free."""
-        return not self._free
+        """Whether no slot is free, or as many stages run as may."""
+        return not self._free or not self._left
 
-    def take(self, gpu: bool, shared: bool) -> Slot | None:
-        """Take the first free slot of its kind, or as many as a stage that GPUs can share is to have."""
-        chosen = choose(self._free, gpu, self._gpus_per_stage if gpu and shared else 1)
+    def take(self, shared: bool) -> Slot | None:
+        """Take a free slot, or as many as a stage that GPUs can share is to have."""
+        chosen = choose(self._free, self._gpus_per_stage if shared else 1)
+        if not chosen:
+            return None
         self._free = [slot for slot in self._free if slot not in chosen]
-        return together(chosen) if chosen else None
+        self._left -= 1
+        return together(chosen)
 
     def give(self, slot: Slot) -> None:
         """Free a slot."""
+        self._left += 1
         self._free += slot.parts or (slot,)
         self._free.sort(key=lambda slot: slot.name)
 

@@ -13,20 +13,17 @@ from ssdbench.runtime.transfer import Transfer
 class Pool(ABC):
     """Where workers run. Called by the scheduler's thread, but for ``start``."""
 
-    gpus: bool
-    """Whether stages that can use a GPU get one."""
-
     remote: bool = False
     """Whether workers run on other machines, which share with this one no more than a store on a URL."""
 
     @property
     @abstractmethod
     def full(self) -> bool:
-        """Whether no slot of any kind is free."""
+        """Whether no other stage can run at the same time."""
 
     @abstractmethod
-    def take(self, gpu: bool, shared: bool) -> Slot | None:
-        """Take a free slot, one with a GPU or one without; of several GPUs only where a stage can be ``shared``."""
+    def take(self, shared: bool) -> Slot | None:
+        """Take a free slot; of several GPUs only where a stage can be ``shared``."""
 
     @abstractmethod
     def give(self, slot: Slot) -> None:
@@ -47,6 +44,6 @@ class Pool(ABC):
         """Whether it is worth trying to start what is ready although no stage ended; called several times a second."""
         return False
 
-    def lacking(self, gpu: bool) -> str | None:
-        """Why a stage will get no slot even when all others are over, or None while there is hope."""
+    def lacking(self) -> str | None:
+        """Why no stage will get a slot even when all others are over, or None while there is hope."""
         return None

@@ -55,7 +55,7 @@ def run_graph_on_ray(
         store: its directory must be there, at the same path, on every node; one on a URL need only be reachable.
         address: of the cluster's head, ``HOST:PORT``; ``local`` starts a cluster on this machine; None for
             RAY_ADDRESS, or else the cluster that this machine is a node of. Ignored where ray is connected already.
-        workers: at most so many stages without a GPU at a time; None for as many as the nodes' CPUs allow.
+        workers: at most so many stages at a time; None for as many as the nodes have room for.
         device: ``cpu`` or ``cuda``; None for the GPUs of the cluster, if there are any.
         threads: CPU threads a stage; None for what the local engine takes by default on the cluster's smallest node.
         listener: told of everything that happens.

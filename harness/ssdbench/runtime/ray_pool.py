@@ -22,7 +22,7 @@ from ssdbench.runtime.slots import Slot, default_threads, room_on
 from ssdbench.runtime.transfer import Transfer, Uploaded
 from ssdbench.store.sources import digest_sources, package_directory
 
-HOPE_SECONDS = 60.0  # how long a cluster may be without any node of a kind before what needs one fails
+HOPE_SECONDS = 60.0  # how long a cluster may be without any node for a stage before stages fail
 IDLE_SECONDS = 30.0  # how long CPUs and GPUs are kept for a stage to come
 LOOK_SECONDS = 2.0
 
@@ -42,42 +42,39 @@ class RayPool(Pool):
         nodes = _nodes()
         self._workers = workers
         self._threads = threads or default_threads(_resources(nodes))
-        self.gpus = device != "cpu" and room_on(_resources(nodes), self._threads, True)[True] > 0
-        if device == "cuda" and not self.gpus:
+        self._gpus = device != "cpu" and room_on(_resources(nodes), self._threads, True) > 0
+        if device == "cuda" and not self._gpus:
             raise UsageError(f"--device cuda: no node of the Ray cluster has a GPU and {self._threads} CPUs")
         self._room = self._measure(nodes)
-        if not any(self._room.values()):
+        if not self._room:
             raise UsageError(f"no node of the Ray cluster has {self._threads} CPUs, the threads of a stage")
         self._settings = EngineSettings.here(command)
-        self._used: dict[bool, set[int]] = {True: set(), False: set()}
+        self._used: set[int] = set()
         self._lock = threading.Lock()  # of the two below: the stages' threads start workers
         self._busy: dict[str, RayHost] = {}
         self._idle: list[RayHost] = []
-        self._none_since: dict[bool, float | None] = {True: None, False: None}
+        self._none_since: float | None = None
         self._looked = time.monotonic()
 
-    def _measure(self, nodes: Sequence[Mapping[str, Any]]) -> dict[bool, int]:
-        room = room_on(_resources(nodes), self._threads, self.gpus)
-        if self._workers is not None:
-            room[False] = min(room[False], self._workers)
-        return room
+    def _measure(self, nodes: Sequence[Mapping[str, Any]]) -> int:
+        room = room_on(_resources(nodes), self._threads, self._gpus)
+        return room if self._workers is None else min(room, self._workers)
 
     @property
     def full(self) -> bool:
         """Whether the nodes that are there have no room left."""
-        return all(len(self._used[gpu]) >= self._room[gpu] for gpu in (True, False))
+        return len(self._used) >= self._room
 
     def look(self) -> bool:
-        """Look for nodes that came or went; whether any came, or a kind has been gone for so long that it matters."""
+        """Look for nodes that came or went; whether any came, or all have been gone for so long that it matters."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return False
         self._looked, before, nodes = now, self._room, _nodes()
         self._room = self._measure(nodes)
-        for gpu, room in self._room.items():
-            self._none_since[gpu] = None if room else self._none_since[gpu] or now
+        self._none_since = None if self._room else self._none_since or now
         self._let_go({node["NodeID"] for node in nodes if node["Alive"]})
-        return any(room > before[gpu] or self.lacking(gpu) for gpu, room in self._room.items())
+        return self._room > before or self.lacking() is not None
 
     def _let_go(self, alive: set[str]) -> None:
         """End actors that are idle for too long, or whose node is gone."""
@@ -88,28 +85,27 @@ class RayPool(Pool):
                 self._idle.remove(host)
                 host.kill()
 
-    def lacking(self, gpu: bool) -> str | None:
-        """Why no stage of a kind can run: for a minute the cluster has had no node for it."""
-        since = self._none_since[gpu]
-        if since is None or time.monotonic() - since < HOPE_SECONDS or self._used[gpu]:
+    def lacking(self) -> str | None:
+        """Why no stage can run: for a minute the cluster has had no node for it."""
+        since = self._none_since
+        if since is None or time.monotonic() - since < HOPE_SECONDS or self._used:
             return None
-        what = f"a GPU and {self._threads} CPUs" if gpu else f"{self._threads} CPUs"
+        what = f"a GPU and {self._threads} CPUs" if self._gpus else f"{self._threads} CPUs"
         return f"no node of the Ray cluster has {what} any more"
 
-    def take(self, gpu: bool, shared: bool = False) -> Slot | None:
+    def take(self, shared: bool = False) -> Slot | None:
         """Take room for a stage."""
-        used = self._used[gpu]
-        if len(used) >= self._room[gpu]:
+        if self.full:
             return None
-        number = min(set(range(len(used) + 1)) - used)
-        used.add(number)
-        name = f"ray {'gpu' if gpu else 'cpu'} {number}"
-        # Ray sets CUDA_VISIBLE_DEVICES for an actor that has GPUs.
-        return Slot(name, "cuda" if gpu else "cpu", self._threads, gpu, visible=None if gpu else "")
+        number = min(set(range(len(self._used) + 1)) - self._used)
+        self._used.add(number)
+        if self._gpus:  # Ray sets CUDA_VISIBLE_DEVICES for an actor that has one
+            return Slot(f"ray gpu {number}", "cuda", self._threads)
+        return Slot(f"ray cpu {number}", "cpu", self._threads, visible="")
 
     def give(self, slot: Slot) -> None:
         """Give room back."""
-        self._used[slot.gpu].discard(int(slot.name.rpartition(" ")[2]))
+        self._used.discard(int(slot.name.rpartition(" ")[2]))
         with self._lock:
             host = self._busy.pop(slot.name, None)
             if host is not None and not host.dead:
@@ -119,11 +115,7 @@ class RayPool(Pool):
     def start(self, job: Path, log: Path, slot: Slot, transfer: Transfer | None = None) -> RayWorker:
         """Start a worker on a node that has room; it may have to wait for what others use."""
         with self._lock:
-            host = next((host for host in self._idle if host.gpu == slot.gpu), None)
-            if host is None:
-                host = RayHost(slot, self._settings)
-            else:
-                self._idle.remove(host)
+            host = self._idle.pop(0) if self._idle else RayHost(slot, self._settings)
             self._busy[slot.name] = host
         sources = digest_sources(package_directory())
         return RayWorker(host, RemoteJob(job.resolve(), log.resolve(), slot, sources, transfer))
@@ -154,7 +146,6 @@ class RayHost:
             scheduling_strategy="SPREAD",
         )
         self.actor: Any = options.remote(settings)
-        self.gpu = slot.gpu
         self.place: str | None = None
         self.node: str | None = None
         self.dead = False

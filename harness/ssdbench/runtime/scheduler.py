@@ -121,11 +121,10 @@ class Scheduler:
         if self._outcome.interrupted:
             return
         now = time.monotonic()
-        reserved = False  # GPUs, for a stage that waits for several and goes before those below
+        reserved = False  # what is free, for a stage that waits for several GPUs and goes before those below
         for key in self._states.ready():
             spec = self._graph.nodes[key].spec
-            gpu = self._pool.gpus and spec.GPU
-            lacking = self._pool.lacking(gpu)
+            lacking = self._pool.lacking()
             if lacking is not None:
                 self._say(f"{key[:8]}  {spec.title}: failed: {lacking}")
                 self._fail(key, Failure(lacking, None))
@@ -134,13 +133,13 @@ class Scheduler:
                 return
             if self._not_before.get(key, now) > now or self._held_elsewhere(key, now):
                 continue
-            if self._overtaken(key) or (gpu and reserved):
+            if self._overtaken(key) or reserved:
                 continue
-            slot = self._pool.take(gpu, spec.SHARED)
+            slot = self._pool.take(spec.SHARED)
             if slot is not None:
                 self._start(key, slot)
             else:
-                reserved = reserved or gpu
+                reserved = True
 
     def _start(self, key: str, slot: Slot) -> None:
         self._states.start(key)

@@ -26,9 +26,13 @@ class Slot:
     name: str
     device: str
     threads: int
-    gpu: bool
     visible: str | None = None
     parts: tuple[Slot, ...] = ()
+
+    @property
+    def gpu(self) -> bool:
+        """Whether it is on a GPU."""
+        return self.device != "cpu"
 
     @property
     def ranks(self) -> int:
@@ -97,11 +101,11 @@ def share(count: int, workers: int | None = None, threads: int | None = None) ->
 
 
 def slots(workers: int | None, device: str | None, threads: int | None = None) -> list[Slot]:
-    """Slots for CPU stages, and for every GPU where there are GPUs to use.
+    """Slots on the GPUs where there are GPUs to use, else on the CPU.
 
     Args:
-        workers: CPU slots, and GPU slots, several of which share a GPU where there are fewer GPUs; every GPU has at
-            least one. None for the default of ``share``, and one a GPU.
+        workers: how many slots, which share the GPUs; every GPU has one all the same. None for one a GPU or, on the
+            CPU, the default of ``share``.
         device: ``cpu``, ``cuda`` (every visible GPU), ``cuda:N`` (the Nth visible one), ``mps``; None for the
             GPUs that are visible, if any.
         threads: CPU threads of every slot; None for the default of ``share``.
@@ -110,15 +114,8 @@ def slots(workers: int | None, device: str | None, threads: int | None = None) -
         UsageError: the device is none of these or is not there, or ``workers`` or ``threads`` is below 1.
     """
     check_request(workers, device, threads)
-    stages = workers or 1
-    workers, threads = share(cores(), workers, threads)
-    found = [Slot(f"cpu {i}", "cpu", threads, gpu=False, visible="") for i in range(workers)]
-    if device == "cpu":
-        return found
-    if device == "mps":
-        return found + [Slot(f"mps {i}", "mps", threads, gpu=True) for i in range(stages)]
-    gpus = visible_gpus()
-    if device is not None:
+    gpus = [] if device in ("cpu", "mps") else visible_gpus()
+    if device is not None and device.startswith("cuda"):
         index = device.partition(":")[2]
         if index:
             gpus = gpus[int(index) : int(index) + 1]
@@ -126,41 +123,45 @@ def slots(workers: int | None, device: str | None, threads: int | None = None) -
             raise UsageError(
                 f"device '{device}' is not available: no such GPU is visible to this installation"
             )
-    for i in range(max(stages, len(gpus)) if gpus else 0):
+    by_cores, threads = share(cores(), workers, threads)
+    if device == "mps":
+        return [Slot(f"mps {i}", "mps", threads) for i in range(workers or 1)]
+    if not gpus:
+        return [Slot(f"cpu {i}", "cpu", threads, visible="") for i in range(by_cores)]
+    count = max(workers or 1, len(gpus))
+    found = []
+    for i in range(count):
         visible = gpus[i % len(gpus)]
-        name = f"gpu {visible}" if stages <= len(gpus) else f"gpu {visible} #{i // len(gpus)}"
-        found.append(Slot(name, "cuda", threads, gpu=True, visible=visible))
+        name = f"gpu {visible}" if count == len(gpus) else f"gpu {visible} #{i // len(gpus)}"
+        found.append(Slot(name, "cuda", threads, visible))
     return found
 
 
-def choose(free: Sequence[Slot], gpu: bool, count: int) -> list[Slot]:
-    """Choose free slots of one kind on ``count`` different GPUs, those with the most free slots first.
+def choose(free: Sequence[Slot], count: int) -> list[Slot]:
+    """Choose free slots on ``count`` different GPUs, those with the most free slots first, or one on the CPU.
 
     Returns:
-        The slots; none where there are not so many. Of CPU slots, which are all alike, one can be had.
+        The slots; none where there are not so many.
     """
     places: dict[str | None, list[Slot]] = {}
     for slot in free:
-        if slot.gpu == gpu:
-            places.setdefault(slot.visible, []).append(slot)
+        places.setdefault(slot.visible, []).append(slot)
     best = sorted(places.values(), key=len, reverse=True)[:count]
     return [slots[0] for slots in best] if len(best) == count else []
 
 
-def room_on(nodes: Sequence[Mapping[str, float]], threads: int, gpus: bool) -> dict[bool, int]:
-    """How many stages a cluster has room for, with a GPU (True) and without.
+def room_on(nodes: Sequence[Mapping[str, float]], threads: int, gpus: bool) -> int:
+    """How many stages a cluster has room for.
 
     Args:
         nodes: how many CPUs (``CPU``) and GPUs (``GPU``) each node has.
         threads: CPUs that a stage takes.
-        gpus: whether stages take GPUs, one each; the CPUs beside a GPU are then kept for it.
+        gpus: whether each takes a GPU too.
     """
-    room = {True: 0, False: 0}
+    room = 0
     for node in nodes:
         fitting = int(node.get("CPU", 0)) // threads
-        with_gpu = min(fitting, int(node.get("GPU", 0))) if gpus else 0
-        room[True] += with_gpu
-        room[False] += fitting - with_gpu
+        room += min(fitting, int(node.get("GPU", 0))) if gpus else fitting
     return room
 
 

@@ -41,7 +41,6 @@ class StageSpec(Setting):
 
     KIND: ClassVar[Literal["train", "encode", "sample", "reference", "score"]]
     VERSION: ClassVar[int]
-    GPU: ClassVar[bool] = True  # whether a GPU, where there is one, should run it
     LOWER: ClassVar[str] = ""  # what of a user's makes the stage take less memory
     SHARED: ClassVar[bool] = False  # whether several GPUs can run it together
 
