@@ -15,6 +15,7 @@ class Topic(StrEnum):
     """What there is to list."""
 
     MODELS = "models"
+    FAMILIES = "families"
     VARIANTS = "variants"
     SAMPLERS = "samplers"
     GRIDS = "grids"
@@ -34,7 +35,7 @@ def list_names(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Name what a suite can use: models, variants, samplers, grids, data sets, references, metrics, ...
+    """Name what a suite can use: models, their families, variants, samplers, grids, data sets, references, ...
 
     [bold]Examples[/bold]
 

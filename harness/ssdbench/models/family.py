@@ -48,6 +48,8 @@ class Found(Protocol):
 class Family(Declaration):
     """Denoisers of one kind: how they lie on disk, how they are made, and what they predict.
 
+    By default a network is a ``torch.nn.Module`` of the user's own code; see :mod:`ssdbench.models.own_model`.
+
     ``body(path, shape, part, null)`` makes a denoiser in float32 on the CPU, a
     :class:`ssdbench.models.conditional.Conditional`. ``path`` is a file or folder of weights, or None for initial ones;
     ``part`` is which set of weights of a file that holds several; ``null`` is the embedded empty text (1, L, D) of a
@@ -69,8 +71,9 @@ class Family(Declaration):
     KIND: ClassVar[str] = "model family"
 
     shape: type[Shape] = OwnShape
-    find: str = field(default="", repr=False)
-    save: str = field(default="", repr=False)
+    body: str = field(default="ssdbench.models.own_denoiser:load_own", repr=False)
+    find: str = field(default="ssdbench.models.own_model:find_own", repr=False)
+    save: str = field(default="ssdbench.models.own_denoiser:save_own", repr=False)
     flow: Literal[0, 1] | None = None
     offset: float = ROUNDED
     tokens: bool = False

@@ -16,10 +16,6 @@ OWN = Family(
     name="own",
     help="a torch.nn.Module of the user's own code, which predicts eps at DiT's timesteps",
     cite="the user's",
-    body="ssdbench.models.own_denoiser:load_own",
-    find="ssdbench.models.own_model:find_own",
-    save="ssdbench.models.own_denoiser:save_own",
-    adapts=False,
 )
 
 

@@ -63,7 +63,7 @@ class Chain:
                 data=self.needs.data.source,
                 reconstruct=self.needs.variant.trains_autoencoder,
             )
-            shards = self._shards(vae, copying=copying)
+            shards = self._shards(vae if copying.reconstruct else _Weights(), copying=copying)
         else:
             model, frozen = self._model(vae)
             how = self._sampling(run, model, frozen)

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from ssdbench.layouts import FIGURES
+from ssdbench.metrics.reference_set import is_through
 from ssdbench.samplers import SAMPLERS
 from ssdbench.suite.schema import Named
 from ssdbench.suite.variant import canonical_variant
@@ -60,6 +61,8 @@ class PaperTable:
         DDIM is the paper's ODE solver, so the two match. A row without its own data source stands for the original
         images.
         """
+        if is_through(named.reference):
+            return None  # the paper scores against the images as they are
         family = sampler_family(named.sampler)
         wanted = (
             named.model,

@@ -86,7 +86,7 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
                 raise Interrupted("stopped while computing a reference")
             if vae is not None:
                 places = range(start, start + len(pixels))
-                mean, _ = vae.encode(torch.from_numpy(pixels), places)
+                mean, _ = vae.encode(torch.from_numpy(pixels.copy()), places)
                 pixels = vae.decode(mean, spec.offset, places).numpy()
             start += len(pixels)
             yield pixels

@@ -250,10 +250,12 @@ def _autoencoder(autoencoder: Any, variant: str) -> str | None:
     return f"only the variants {able} train an autoencoder, not {variant!r}"
 
 
-@CHECKS.of("eval.reference", "model", "autoencoder")
-def _through(reference: str, model: str, autoencoder: Any) -> str | None:
+@CHECKS.of("eval.reference", "model", "variant")
+def _through(reference: str, model: str, variant: str) -> str | None:
     found = known_model(model)
-    if not is_through(reference) or autoencoder is not None or found is None or found.vae is not None:
+    if not is_through(reference) or found is None or found.vae is not None:
+        return None
+    if variant_of(variant).trains_autoencoder:
         return None
     return f"is passed through the model's autoencoder, and model {model!r} has none: it denoises pixels"
 
