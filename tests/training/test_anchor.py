@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -103,7 +104,7 @@ def test_any_run_of_positions_has_its_share(share: float) -> None:
 def test_the_loss_is_the_mean_of_both_parts_written_out() -> None:
     frozen, student, batch = small_dit(0), small_dit(7), batch_of(8)
     inner = implicit(frozen)
-    found = anchoring(inner, frozen).loss(student, batch)
+    found = anchoring(inner, frozen)(student, batch)
     chosen = [i for i, position in enumerate(batch.positions) if position % 4 == 3]
     others = [i for i in range(8) if i not in chosen]
     assert len(chosen) == 2
@@ -122,7 +123,7 @@ def test_the_loss_is_the_mean_of_both_parts_written_out() -> None:
 
 def test_an_unmoved_student_is_pulled_nowhere() -> None:
     frozen, student = small_dit(0), small_dit(0)
-    loss = anchoring(implicit(frozen, w=0.0), frozen, 0.5).loss(student, batch_of(8))
+    loss = anchoring(implicit(frozen, w=0.0), frozen, 0.5)(student, batch_of(8))
     loss.backward()
     assert loss.item() == 0.0
     assert all(p.grad is None or not p.grad.any() for p in student.parameters())
@@ -132,7 +133,7 @@ def test_no_gradient_reaches_the_frozen_model_and_none_of_the_pairs_timesteps_is
     frozen, student, seen = small_dit(0), small_dit(7), []
     objective = anchoring(implicit(frozen), frozen)
     student.register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[1]))
-    objective.loss(student, batch_of(16)).backward()
+    objective(student, batch_of(16)).backward()
     assert all(p.grad is None for p in frozen.parameters())
     fused, kept = seen
     assert set(kept.tolist()) == {999}
@@ -160,10 +161,8 @@ def test_batches_do_not_depend_on_how_they_are_split(per_batch: bool) -> None:
     frozen, student, batch = small_dit(0), small_dit(7), batch_of(8)
     shared = Shared(0.3, per_batch=per_batch)
     objective = anchoring(implicit(frozen, pairs=[4, 5], shared=shared), frozen, 0.4, shared)
-    halves = [
-        objective.loss(student, dataclasses.replace(batch.rows(range(i, i + 4)), first=12)) for i in (0, 4)
-    ]
-    torch.testing.assert_close(sum(halves) / 2, objective.loss(student, batch), rtol=1e-4, atol=1e-6)
+    halves = [objective(student, dataclasses.replace(batch.rows(range(i, i + 4)), first=12)) for i in (0, 4)]
+    torch.testing.assert_close(sum(halves) / 2, objective(student, batch), rtol=1e-4, atol=1e-6)
 
 
 def test_where_everything_is_trained_there_is_nothing_to_anchor() -> None:
@@ -172,37 +171,14 @@ def test_where_everything_is_trained_there_is_nothing_to_anchor() -> None:
         anchoring(implicit(frozen), frozen, times=())
 
 
-def test_what_an_objective_keeps_goes_through() -> None:
-    class Keeping(Objective):
-        def __init__(self) -> None:
-            self.state = {"n": 1}
-
-        def state_dict(self) -> dict[str, int]:
-            return self.state
-
-        def load_state_dict(self, state: dict[str, int]) -> None:
-            self.state = state
-
-        def after_step(self, student: object) -> None:
-            self.state = {"n": self.state["n"] + 1}
-
-    inner = Keeping()
-    outer = anchoring(inner, small_dit(0))
-    outer.after_step(small_dit(1))
-    assert outer.state_dict() == {"n": 2}
-    outer.load_state_dict({"n": 7})
-    assert inner.state == {"n": 7}
-    assert list(outer.parameters()) == []
-
-
-def steps(objective: Objective, student: DiT, count: int = 40) -> None:
+def steps(loss: Callable[[DiT, Batch], torch.Tensor], student: DiT, count: int = 40) -> None:
     optimiser = torch.optim.AdamW(student.parameters(), lr=1e-3, weight_decay=0.0)
     for step in range(count):
         positions = range(step * 16, (step + 1) * 16)
         x0 = noise.normal((4, 4, 4), 3, "data", positions)
         labels = torch.tensor([position % 5 for position in positions])
         optimiser.zero_grad()
-        objective.loss(student, Batch(x0, labels, 3, positions)).backward()
+        loss(student, Batch(x0, labels, 3, positions)).backward()
         optimiser.step()
 
 
@@ -212,7 +188,7 @@ def test_the_anchored_timestep_drifts_less() -> None:
     for share in (0.0, 0.25):
         frozen, student = small_dit(0), small_dit(0)
         inner = implicit(frozen)
-        steps(inner if not share else anchoring(inner, frozen, share), student)
+        steps(inner.loss if not share else anchoring(inner, frozen, share), student)
         found[share] = drift(student, frozen, PROCESS, GRID, x0, cond)
     assert found[0.25][-1] < 0.7 * found[0.0][-1]
     assert all(value > 0 for values in found.values() for value in values)

@@ -24,7 +24,7 @@ from ssdbench.models.parts import Place
 from ssdbench.samplers.walks import walked
 from ssdbench.stages.spec import JSON
 from ssdbench.training.anchor import Anchored
-from ssdbench.training.objectives import Objective, Shared
+from ssdbench.training.objectives import Batch, Objective, Shared
 
 if TYPE_CHECKING:
     from ssdbench.stages.train import TrainSpec
@@ -95,8 +95,7 @@ def make_objective(spec: TrainSpec, setup: Setup) -> Objective:
     """What a stage optimises. What it draws while it is built, as weights of its own, depends on the seed alone.
 
     Raises:
-        InputError: a method of the user's own cannot be found, fails, or builds something else; or all timesteps are
-            trained, so that there is none to anchor.
+        InputError: a method of the user's own cannot be found, fails, or builds something else.
     """
     setting, method = setup.spec, method_of(setup.spec)
     seed_torch(spec.seed)
@@ -105,15 +104,24 @@ def make_objective(spec: TrainSpec, setup: Setup) -> Objective:
         raise InputError(
             f"{method.body} returned {type(built).__name__}: expected ssdbench.training.objectives.Objective"
         )
-    if not setting.anchor:
-        return built
+    return built
+
+
+def make_loss(setup: Setup, objective: Objective) -> Callable[[Conditional, Batch], Tensor]:
+    """The loss of the student on a batch: the objective's, on all samples but those that are anchored.
+
+    Raises:
+        InputError: all timesteps are trained, so that there is none to anchor.
+    """
+    if not setup.spec.anchor:
+        return objective.loss
     return Anchored(
-        built,
+        objective,
         Guided(setup.frozen, setup.frozen.null, setup.teacher_guidance),
         setup.process,
         setup.untrained,
         setup.shared,
-        setting.anchor,
+        setup.spec.anchor,
         setup.frozen.null,
     )
 

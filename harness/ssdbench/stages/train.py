@@ -147,7 +147,7 @@ def _denoiser(
     from ssdbench.models.load import load_denoiser
     from ssdbench.stages.conditioning import open_conditions
     from ssdbench.stages.learning import Learning, finish
-    from ssdbench.stages.objective import make_objective, make_setup, read_features
+    from ssdbench.stages.objective import make_loss, make_objective, make_setup, read_features
     from ssdbench.training.objectives import Batch
 
     shape = spec.shape
@@ -162,6 +162,7 @@ def _denoiser(
     model.to(runtime.device)
     setup = make_setup(spec, model, start, runtime.device, width, conditions.null)
     objective = make_objective(spec, setup)
+    loss = make_loss(setup, objective)
     data = Learning(inputs, conditions)
 
     def loss_at(step: int) -> torch.Tensor:
@@ -170,7 +171,7 @@ def _denoiser(
         chosen, x0, cond = data.draw(spec.seed, positions)
         known = None if features is None else features[chosen].to(runtime.device)
         batch = Batch(x0.to(runtime.device), cond.to(runtime.device), spec.seed, positions, known, whole[0])
-        return objective.loss(model, batch) * ranks.share(whole)
+        return loss(model, batch) * ranks.share(whole)
 
     _optimise(spec, model, loss_at, output, runtime, ranks, objective)
     frozen_forwards, student_forwards = spec.forwards()

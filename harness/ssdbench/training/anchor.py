@@ -1,4 +1,4 @@
-"""Anchoring: a share of each batch keeps the student at the timesteps that its objective does not train.
+"""Anchoring: a share of each batch keeps the student as it was at the timesteps that its objective does not train.
 
 These drift otherwise, since all timesteps share their weights, and sampling visits them all the same.
 """
@@ -6,11 +6,10 @@ These drift otherwise, since all timesteps share their weights, and sampling vis
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssdbench.diffusion.denoiser import Denoiser
 from ssdbench.diffusion.process import Process, model_time, time_tensor
@@ -24,8 +23,8 @@ def anchored(position: int, share: float) -> bool:
     return math.floor((position + 1) * share) > math.floor(position * share)
 
 
-class Anchored(Objective):
-    """An objective on most samples; on the others the student matches the frozen model at untrained timesteps.
+class Anchored:
+    """A loss: an objective's on most samples; on the others the student matches the frozen model where nothing is trained.
 
     An anchored sample is noised as the others are, to one of the untrained timesteps, and keeps its condition. Its loss
     is the distance from the frozen model's own prediction there, which is zero before the first step.
@@ -60,7 +59,7 @@ class Anchored(Objective):
         self.objective, self.teacher, self.process = objective, teacher, process
         self.times, self.shared, self.share, self.null = time_tensor(times), shared, share, null
 
-    def loss(self, student: Conditional, batch: Batch) -> Tensor:
+    def __call__(self, student: Conditional, batch: Batch) -> Tensor:
         """The mean over the batch: of the objective's loss, and of the anchored samples' squared distance."""
         marks = [anchored(position, self.share) for position in batch.positions]
         groups = (
@@ -78,19 +77,3 @@ class Anchored(Objective):
         with torch.no_grad():
             target = self.teacher(x_t, at_t, cond)
         return self.shared.distance(student(x_t, at_t, cond), target, x_t.shape[1])
-
-    def parameters(self) -> Iterable[nn.Parameter]:
-        """The objective's."""
-        return self.objective.parameters()
-
-    def after_step(self, student: Conditional) -> None:
-        """As the objective."""
-        self.objective.after_step(student)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The objective's."""
-        return self.objective.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """As the objective."""
-        self.objective.load_state_dict(state)
