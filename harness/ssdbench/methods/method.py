@@ -147,6 +147,11 @@ def plain(recipe: Recipe) -> ObjectiveSpec:
     )
 
 
+def layer_names(layers: Sequence[int]) -> str:
+    """Fused layers as a reader is told of them: ``0, 1, output``."""
+    return ", ".join("output" if layer == OUTPUT else str(layer) for layer in layers)
+
+
 @dataclass(frozen=True)
 class Trained:
     """What a table's footnote can tell of a training.
@@ -168,8 +173,7 @@ class Trained:
             return ""
         share = 1.0 - (1.0 - self.w) ** len(self.layers)
         noun = "layer" if len(self.layers) == 1 else "layers"
-        layers = ", ".join("output" if layer == OUTPUT else str(layer) for layer in self.layers)
-        return f"w = {self.w:.3g} at fused {noun} {layers} (share W = {share:.3g})"
+        return f"w = {self.w:.3g} at fused {noun} {layer_names(self.layers)} (share W = {share:.3g})"
 
     @property
     def pairs(self) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssdbench import __version__
+from ssdbench.methods.method import layer_names
 from ssdbench.report.columns import column
 from ssdbench.report.curves import Chart, Series, charts
 from ssdbench.report.frame import finite
@@ -179,7 +180,7 @@ def _record(record: Record) -> dict[str, Any]:
         "NFE": record.nfe,
         "feature network": f"{record.network} ({record.network_digest[:12]})",
         "reference": record.reference,
-        "fused layers": record.fuse,
+        "fused layers": record.fuse and layer_names(record.fuse),
         "w": record.w,
         "stamps": "; ".join(record.stamps),
         "device": f"{record.device}, {record.threads} threads",

@@ -24,7 +24,7 @@ def anchored(position: int, share: float) -> bool:
 
 
 class Anchored:
-    """A loss: an objective's on most samples; on the others the student matches the frozen model where nothing is trained.
+    """The loss of an objective, and on a share of the samples the distance from the frozen model where none is trained.
 
     An anchored sample is noised as the others are, to one of the untrained timesteps, and keeps its condition. Its loss
     is the distance from the frozen model's own prediction there, which is zero before the first step.

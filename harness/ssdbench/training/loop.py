@@ -10,7 +10,7 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
@@ -111,7 +111,8 @@ def optimise(
     optimiser = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
     average = [p.detach().clone() for p in trained] if settings.ema else []
     sum(_numbers(objective.state_dict()))  # which refuses, before any work, what no checkpoint can hold
-    start = _resume(scratch, trained, optimiser, average, objective, device, settings.checkpoints)
+    state = _State(scratch, trained, optimiser, average, objective)
+    start = state.load(device, settings.checkpoints)
     ranks.agree(start)
     if ranks.first:
         _cut_log(scratch / LOSSES, start)
@@ -128,11 +129,11 @@ def optimise(
         for step in range(start, settings.steps):
             if ranks.any(watch.stopping()):
                 if ranks.first:
-                    _save(scratch, step, trained, optimiser, average, objective)
+                    state.save(step)
                 raise Interrupted(f"stopped at step {step}; the next run goes on from there")
             if log is not None and (now := time.monotonic()) > due:
                 os.fsync(log.fileno())  # no checkpoint may outlive the losses before it
-                _save(scratch, step, trained, optimiser, average, objective)
+                state.save(step)
                 due = time.monotonic() + max(checkpoint_seconds, CHECKPOINT_SHARE * (time.monotonic() - now))
             for group in optimiser.param_groups:
                 group["lr"] = settings.rate(step)
@@ -173,22 +174,60 @@ def optimise(
     model.eval()
 
 
-def _save(
-    scratch: Path,
-    step: int,
-    trained: list[nn.Parameter],
-    optimiser: torch.optim.Optimizer,
-    average: list[Tensor],
-    objective: Objective,
-) -> None:
-    state = {
-        "step": step,
-        "parameters": [p.detach() for p in trained],
-        "optimiser": optimiser.state_dict(),
-        "average": average,
-        "objective": objective.state_dict(),
-    }
-    _write(scratch / CHECKPOINT, state)
+@dataclass(frozen=True)
+class _State:
+    """What the checkpoint of a training holds, and where: all that a step goes on from."""
+
+    scratch: Path
+    trained: list[nn.Parameter]
+    optimiser: torch.optim.Optimizer
+    average: list[Tensor]
+    objective: Objective
+
+    def save(self, step: int) -> None:
+        """Write the checkpoint before ``step``."""
+        content = {
+            "step": step,
+            "parameters": [p.detach() for p in self.trained],
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average,
+            "objective": self.objective.state_dict(),
+        }
+        _write(self.scratch / CHECKPOINT, content)
+
+    def load(self, device: str, kept_at: Sequence[int]) -> int:
+        """Load the checkpoint and return the step to go on from; 0 where there is none, or what was kept is gone."""
+        path = self.scratch / CHECKPOINT
+        for cut_short in self.scratch.glob("*.pt.*"):
+            cut_short.unlink(missing_ok=True)
+        if not path.is_file():
+            return 0
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+            # torch seeks before the start of a file whose end is cut off; other errors are the disk's, not the file's.
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+            print(f"{path} cannot be read, training starts anew: {error}", file=sys.stderr)
+            path.unlink(missing_ok=True)
+            return 0
+        step = int(state["step"])
+        lost = [k for k in kept_at if k <= step and not (self.scratch / _kept_name(k)).is_file()]
+        if lost:  # of several processes all look at the same files, and come to the same answer
+            print(
+                f"{self.scratch}: the weights after step {lost[0]} are gone, training starts anew",
+                file=sys.stderr,
+            )
+            return 0
+        with torch.no_grad():
+            for parameter, value in zip(self.trained, state["parameters"], strict=True):
+                parameter.copy_(value)
+            for mean, value in zip(self.average, state["average"], strict=True):
+                mean.copy_(value)
+        self.optimiser.load_state_dict(state["optimiser"])
+        if kept := state.get("objective"):  # checkpoints of before have none
+            self.objective.load_state_dict(kept)
+        return step
 
 
 def _write(path: Path, content: Any) -> None:
@@ -220,46 +259,6 @@ def kept(scratch: Path, model: nn.Module, step: int) -> None:
         # Behind the student's are the objective's own parameters, if any.
         for parameter, value in zip(trained, values, strict=False):
             parameter.copy_(value)
-
-
-def _resume(
-    scratch: Path,
-    trained: list[nn.Parameter],
-    optimiser: torch.optim.Optimizer,
-    average: list[Tensor],
-    objective: Objective,
-    device: str,
-    checkpoints: tuple[int, ...] = (),
-) -> int:
-    """Load the checkpoint and return the step to go on from."""
-    path = scratch / CHECKPOINT
-    for cut_short in scratch.glob("*.pt.*"):
-        cut_short.unlink(missing_ok=True)
-    state: dict[str, Any] | None = None
-    if path.is_file():
-        try:
-            state = torch.load(path, map_location=device, weights_only=True)
-        except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-            # torch seeks before the start of a file whose end is cut off; other errors are the disk's, not the file's.
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:
-                raise
-            print(f"{path} cannot be read, training starts anew: {error}", file=sys.stderr)
-            path.unlink(missing_ok=True)
-    if state is None:
-        return 0
-    lost = [k for k in checkpoints if k <= state["step"] and not (scratch / _kept_name(k)).is_file()]
-    if lost:  # every process must come to the same answer, and all see the same files
-        print(f"{scratch}: the weights after step {lost[0]} are gone, training starts anew", file=sys.stderr)
-        return 0
-    with torch.no_grad():
-        for parameter, value in zip(trained, state["parameters"], strict=True):
-            parameter.copy_(value)
-        for mean, value in zip(average, state["average"], strict=True):
-            mean.copy_(value)
-    optimiser.load_state_dict(state["optimiser"])
-    if kept := state.get("objective"):  # checkpoints of before have none
-        objective.load_state_dict(kept)
-    return int(state["step"])
 
 
 def _numbers(state: Any) -> Iterator[float]:
