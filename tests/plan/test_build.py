@@ -430,10 +430,25 @@ def test_a_reference_file_of_the_users_own(tmp_path: Path) -> None:
     missing = graph_of(tmp_path, f"  - {{variant: base, eval: {{reference: {tmp_path}/ref.npz}}}}\n").runs[0]
     assert "ref.npz': there is no such file or folder" in missing.missing[0]
     np.savez(tmp_path / "ref.npz", arr_0=np.zeros((4, 8, 8, 3), np.uint8))
-    [score] = specs(
-        graph_of(tmp_path, f"  - {{variant: base, eval: {{reference: {tmp_path}/ref.npz}}}}\n"), ScoreSpec
+    rows = (
+        f"  - {{variant: base, matrix: {{nfe: [4, 5]}}, eval: {{reference: {tmp_path}/ref.npz,"
+        " metrics: [fd, is@garments, kid@garments]}}\n"
     )
-    assert score.reference.path == str(tmp_path / "ref.npz")
+    graph = graph_of(tmp_path, rows)
+    # Its images go through each network once, whatever is scored against them.
+    stages = specs(graph, ReferenceSpec)
+    assert [stage.network for stage in stages] == ["effnet-lite0", "garments"]
+    for stage in stages:
+        assert (stage.data.path, stage.count) == (str(tmp_path / "ref.npz"), 4)
+    for score in specs(graph, ScoreSpec):
+        assert (score.reference, score.references) == (None, {})
+        assert [score.inputs["reference"], score.inputs["reference/garments"]] == [s.key() for s in stages]
+    np.savez(tmp_path / "ref.npz", mu=np.zeros(3), sigma=np.eye(3))
+    graph = graph_of(tmp_path, rows.replace(", kid@garments", ""))
+    assert specs(graph, ReferenceSpec) == []
+    for score in specs(graph, ScoreSpec):
+        assert score.reference.path == str(tmp_path / "ref.npz")
+        assert list(score.networks) == ["garments"]
 
 
 def test_a_reference_is_of_the_runs_own_size(tmp_path: Path) -> None:
@@ -476,6 +491,12 @@ def test_metrics_of_another_network_are_of_the_same_samples_and_take_a_reference
         assert score.labels == metrics.startswith("class_accuracy")
         references = {role for role in score.inputs if role.startswith("reference")}
         assert references == ({"reference/garments"} if metrics.startswith("kid") else set())
+    graph = graph_of(
+        tmp_path, "  - {variant: base, eval: {network: garments, metrics: [is, fd@effnet-lite0]}}\n"
+    )
+    [score], [stage] = specs(graph, ScoreSpec), specs(graph, ReferenceSpec)
+    assert list(score.references) == ["effnet-lite0"]  # the file that is shipped for it
+    assert (stage.network, score.inputs["reference"]) == ("garments", stage.key())
 
 
 def test_classes_of_other_data_than_the_classifiers_are_told_and_left_out(tmp_path: Path) -> None:

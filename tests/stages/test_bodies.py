@@ -1,18 +1,20 @@
 """Every kind of stage on a tiny model: what comes out, and that it depends on (seed, index) alone."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from ssdbench.data.latents import Latents
 from ssdbench.errors import InputError, Interrupted, NotFinite
 from ssdbench.methods.denoising import Align, Denoise
 from ssdbench.methods.progressive import Progressive
 from ssdbench.methods.ssd import Explicit, Implicit
+from ssdbench.metrics.reference import make_reference
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.vae import Autoencoder
 from ssdbench.stages import (
@@ -30,8 +32,10 @@ from ssdbench.stages import (
     train,
 )
 from ssdbench.stages.objective import read_features
+from ssdbench.stages.reference import FILE
 from ssdbench.stages.sample import Copying, Guidance, Sampling
 from ssdbench.stages.train import Reconstruct
+from tests.metrics.toy import toy_network
 
 from .conftest import DATA, SHAPE, Tiny
 
@@ -273,6 +277,49 @@ def test_images_score_against_the_reference_made_of_them(tiny: Tiny, tmp_path: P
     assert facts["metrics"]["precision"] == facts["metrics"]["recall"] == 1.0
     assert json.loads((scored / "metrics.json").read_text())["metrics"] == facts["metrics"]
     assert (scored / "grid.png").is_file()
+    with pytest.raises(Interrupted):
+        reference.body(spec, {}, made, Runtime(tmp_path, stopping=lambda: True))
+
+
+def test_the_images_of_a_file_go_through_the_network_once_and_its_statistics_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ADM's reference: scoring against what the stage keeps is scoring against the file, without its images."""
+    network = replace(toy_network(name="inception"), batch_size=7)
+    monkeypatch.setattr("ssdbench.metrics.networks.load_network", lambda *_: network)
+    rng = np.random.default_rng(0)
+    real, fakes = rng.integers(0, 256, (2, 30, 4, 4, 3), dtype=np.uint8)
+    statistics = make_reference([rng.integers(0, 256, (99, 4, 4, 3), dtype=np.uint8)], network, "all").arrays(
+        "full"
+    )
+    del statistics["features"], statistics["radii"]
+    np.savez(tmp_path / "adm.npz", arr_0=real, **statistics)
+    made, shards = tmp_path / "reference", tmp_path / "samples"
+    for folder in (made, shards):
+        folder.mkdir()
+    save_file({"images": torch.from_numpy(fakes)}, shards / "samples.safetensors")
+    weights, file = Source(digest="e" * 64, path=""), Source(digest="f" * 64, path=str(tmp_path / "adm.npz"))
+    spec = ReferenceSpec(
+        dataset=FILE, data=file, resolution=4, count=30, network="inception", weights=weights
+    )
+    assert reference.body(spec, {}, made, Runtime(tmp_path)) == {"count": 30}
+    read: list[int] = []
+    counted = replace(network, forward=lambda images: read.append(len(images)) or network.forward(images))
+    monkeypatch.setattr("ssdbench.metrics.networks.load_network", lambda *_: counted)
+    found = []
+    for where in ({"reference": file}, {"inputs": {"reference": "0" * 64}}):
+        read.clear()
+        facts = score.body(
+            ScoreSpec(network="inception", weights=weights, samples=30, **where),
+            {"samples/00000": shards, "reference": made},
+            tmp_path,
+            Runtime(tmp_path),
+        )
+        found.append((facts["metrics"], facts["intervals"], facts["stamps"], facts["missing"], sum(read)))
+    (*direct, both), (*through, alone) = found
+    assert direct == through
+    assert direct[0].keys() == {"fid", "sfid", "is", "precision", "recall"}
+    assert (both, alone) == (60, 30)
     with pytest.raises(Interrupted):
         reference.body(spec, {}, made, Runtime(tmp_path, stopping=lambda: True))
 

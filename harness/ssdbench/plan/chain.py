@@ -15,6 +15,7 @@ from ssdbench.plan.sources import Data
 from ssdbench.plan.variants import Halved, halved_by, recipe, sampling
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
+from ssdbench.stages.reference import FILE
 from ssdbench.stages.sample import SHARD, Copying, Sampling
 from ssdbench.stages.train import Reconstruct
 from ssdbench.suite import Pretrain, ResolvedRun
@@ -134,7 +135,7 @@ class Chain:
         half = None
         if count is None:
             declared = known_reference(self.run.eval.reference)
-            count = data.images if declared is None else declared.images
+            count = data.images if declared is None or data.name == FILE else declared.images
             half = self.run.eval.half
         return self.graph.add(
             ReferenceSpec(

@@ -203,10 +203,15 @@ class Needs:
         return is_through(self.run.eval.reference)
 
     def _reference(self, network: str) -> tuple[Source | None, Data | None]:
-        """The reference under a network: a file, or else images to compute it from; neither where it is missing."""
-        if not self._through and (named := self._named_reference(network)) is not None:
-            return self._find(named), None
-        return None, self._find(self._reference_images)
+        """The reference under a network: a file, or else images to compute it from; neither where it is missing.
+
+        The images in a file are of the second kind: they go through the network once for all runs.
+        """
+        if self._through or (named := self._named_reference(network)) is None:
+            return None, self._find(self._reference_images)
+        file = self._find(named)
+        count = None if file is None else self._find(lambda: images_in(Path(file.path)))
+        return (None, Data(FILE, file, count)) if file is not None and count else (file, None)
 
     def _add_network(self, name: str) -> None:
         """Find a network that a metric has of its own, and the reference under it."""
@@ -215,7 +220,7 @@ class Needs:
         file, data = None, None
         if against := [metric.name for metric in own if metric.reference is not None]:
             file, data = self._reference(name)
-            if file is not None and images_in(Path(file.path)) is None:
+            if file is not None and weights is not None and not self._serves(file, name, weights):
                 self.notes.append(f"no {', '.join(against)}: the reference has no images")
                 file = None
                 if len(against) == len(own):
@@ -224,6 +229,14 @@ class Needs:
                 return
         if weights is not None:
             self.measured_by[name] = Measuring(weights, file, data)
+
+    def _serves(self, file: Source, network: str, weights: Source) -> bool:
+        """Whether a file of statistics is of a network that a metric has of its own."""
+        try:
+            self._finder.reference(file, network, weights.digest, None)
+        except InputError:
+            return False
+        return True
 
     def _named_reference(self, network: str) -> Callable[[], Source] | None:
         """How to find a file of statistics or images; None where a folder or a data set holds the images."""
@@ -294,7 +307,7 @@ class Needs:
         return self._file_images(place(file, found.hint), found.resolution)
 
     def _file_images(self, path: Path, resolution: int | None = None) -> Data:
-        """The images of an ``.npz`` that are passed through the autoencoder."""
+        """The images of an ``.npz`` that are passed through the autoencoder, without its statistics."""
         source = self._finder.own_file(path, "reference")
         count = images_in(path)
         if count is None:

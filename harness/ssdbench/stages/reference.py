@@ -27,6 +27,8 @@ FILE = "file"  # what every .npz of images is called as a data set: its content 
 class ReferenceSpec(StageSpec):
     """``count`` images of a data set, chosen by the seed, through a feature network; 0: as many as it holds.
 
+    An ``.npz`` has the statistics and features of its images as :func:`ssdbench.metrics.references.adm_reference` reads
+    them, so that score stages need not pass the images through the network each.
     Of these, every second one where a ``half`` is named: two runs of different halves share no image.
     """
 
@@ -58,8 +60,8 @@ class ReferenceSpec(StageSpec):
         return self.count * (network_flops(self.network) + self.through * self.resolution**2 * 3e5)
 
     def disk_bytes(self) -> float:
-        """Features in float16 and moments."""
-        return self.count * 2048 * 2 + 5e7
+        """Features in float32 and moments."""
+        return self.count * 2048 * 4 + 5e7
 
 
 def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
@@ -69,6 +71,7 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
     from ssdbench.errors import Interrupted
     from ssdbench.metrics.networks import load_network
     from ssdbench.metrics.reference import make_reference, save_reference
+    from ssdbench.metrics.references import adm_reference
     from ssdbench.models.vae import open_autoencoder
 
     images = _images(spec)
@@ -79,11 +82,14 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
 
     vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device) if spec.through else None
 
+    def progress(done: int) -> None:
+        if runtime.stopping():
+            raise Interrupted("stopped while computing a reference")
+        runtime.report(done, count, "images")
+
     def batches() -> Iterator[NDArray[np.uint8]]:
         start = 0
         for pixels in images.batches():
-            if runtime.stopping():
-                raise Interrupted("stopped while computing a reference")
             if vae is not None:
                 places = range(start, start + len(pixels))
                 mean, _ = vae.encode(torch.from_numpy(pixels.copy()), places)
@@ -91,11 +97,12 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
             start += len(pixels)
             yield pixels
 
-    part = (f", half {spec.half}" if spec.half else "") + (THROUGH if spec.through else "")
-    description = f"{count} of {spec.dataset}{part} at {spec.resolution}, seed {spec.seed}"
-    reference = make_reference(
-        batches(), network, description, progress=lambda done: runtime.report(done, count, "images")
-    )
+    if spec.dataset == FILE and vae is None:
+        reference = adm_reference(Path(spec.data.path), network, progress)
+    else:
+        part = (f", half {spec.half}" if spec.half else "") + (THROUGH if spec.through else "")
+        description = f"{count} of {spec.dataset}{part} at {spec.resolution}, seed {spec.seed}"
+        reference = make_reference(batches(), network, description, progress=progress)
     save_reference(reference, output / "reference.safetensors")
     return with_notes({"count": count}, images.told())
 
