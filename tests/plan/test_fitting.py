@@ -20,7 +20,7 @@ from ssdbench.stages import SampleSpec, Source, TrainSpec
 from ssdbench.suite import catalog, load_suite
 
 UNET = UNetShape(channels=(8, 16), layers=1, text_width=16, text_length=9, heads=2, groups=4, input_size=8)
-DIT = DiTShape(width=16, depth=2, heads=2, input_size=8, num_classes=10, learn_sigma=False)
+DIT = DiTShape(width=16, depth=2, heads=2, input_size=8, num_classes=10, learn_sigma=True)
 SD = {
     "_class_name": "PNDMScheduler",
     "beta_end": 0.012,
@@ -160,6 +160,16 @@ def test_so_it_is_for_a_pipeline_of_a_dit(tmp_path: Path, weights: Path) -> None
 
 
 ZERO = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
+
+
+def test_a_sigma_is_not_trained_where_its_bound_is_infinite(tmp_path: Path, weights: Path) -> None:
+    row = "{variant: continual, grid: leading, train: {vb_loss: true}}"
+    usual = keys(graph_of(tmp_path, "DiT-XL/2", row))
+    assert usual.isdisjoint(keys(graph_of(tmp_path, "DiT-XL/2", row.replace("true", "false"))))
+    scheduler(weights / "DiT-XL-2-256x256.pt", DDIM | ZERO)
+    with pytest.raises(AssertionError, match="the variational bound is infinite: leave out"):
+        keys(graph_of(tmp_path, "DiT-XL/2", row))
+    keys(graph_of(tmp_path, "DiT-XL/2", "{variant: ssd-eq10, grid: leading, train: {vb_loss: true}}"))
 
 
 @pytest.mark.parametrize(

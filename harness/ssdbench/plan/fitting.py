@@ -81,8 +81,10 @@ def _problems(run: ResolvedRun, shape: Shape) -> Iterator[str]:
     where = f"rescale_betas_zero_snr is true, so that timestep {last} of the grid {run.grid!r} is pure noise, where"
     variant = variant_of(run.variant)
     if run.train.vb_loss and any("train.vb_loss" in method.reads for method in variant.methods):
-        yield f"rescale_betas_zero_snr is true, so that the variational bound of timestep {last} is infinite: leave out"
-        " train.vb_loss"
+        yield (
+            f"rescale_betas_zero_snr is true, so that timestep {last} is pure noise, where the variational bound is"
+            " infinite: leave out train.vb_loss"
+        )
     trained = [teacher for step in variant.steps for teacher in step.teachers] or [run.train.nfe or visited]
     if variant.trains and any(map(reached, trained)):
         yield f"{where} no eps can be distilled: name a grid that leaves it out, as 'leading'"
