@@ -47,9 +47,23 @@ class Field:
         """The function of a row that returns the text of its cell.
 
         Raises:
-            InputError: it cannot be imported.
+            InputError: it cannot be imported. One of the user's own raises it too, where it fails or returns no text.
         """
-        return own.load(self.show) if isinstance(self.show, str) else self.show
+        function = own.load(self.show) if isinstance(self.show, str) else self.show
+        return function if function.__module__.startswith(f"{__package__}.") else self._checked(function)
+
+    def _checked(self, function: Show) -> Show:
+        def text(row: Row) -> str:
+            where = f"the column {self.title(())!r} of {row.run.mark}"
+            try:
+                found = function(row)
+            except Exception as error:  # a user's function may fail in any way
+                raise InputError(f"{where}: failed: {type(error).__name__}: {error}") from error
+            if not isinstance(found, str):
+                raise InputError(f"{where}: returned {type(found).__name__}, expected text")
+            return found
+
+        return text
 
     def title(self, texts: Collection[str]) -> str:
         """Return what stands over the column with these texts in it."""

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,6 +156,19 @@ def test_a_layouts_own_columns_stand_side_by_side_and_head_sections() -> None:
         ["10.00", ""],
         ["", "10.00"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("show", "expected"),
+    [
+        (lambda row: row.run.no_such, "failed: AttributeError: "),
+        (lambda row: row.run.nfe, "returned int, expected text"),
+    ],
+)
+def test_a_column_that_fails_is_named_with_its_row(show: Any, expected: str) -> None:
+    layout = Layout(name="x", help="", fields=(Field("Mine", show),))
+    with pytest.raises(InputError, match=f"the column 'Mine' of suite.yaml:3:5: {expected}"):
+        build(gather([Result(make_run("base"))]), layout, name="x", title="x")
 
 
 def test_chosen_columns_may_be_a_layouts_own() -> None:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
+from ssdbench.metrics.intervals import Interval
 from ssdbench.store import Manifest, Record, StageRecord, Store, SuiteRun
 from ssdbench.store.gc import collect, verify_all
 from ssdbench.store.sources import SCIENCE, digest_sources, git_commit, package_directory
@@ -60,6 +62,19 @@ def test_record_comes_back_as_written(store: Store) -> None:
     assert list(store.records()) == [a_record()]
     assert (store.records_dir / f"{KEY}.png").read_bytes() == b"png"
     assert store.read_record(OTHER) is None
+
+
+def test_a_records_intervals_are_what_the_score_found(store: Store) -> None:
+    found = {"fid": Interval(1.0, math.inf, "jackknife"), "is": Interval(0.5, 2.0, "bootstrap")}
+    record = a_record()
+    assert record.intervals == {}, "of a record that was made before there were any"
+    facts: dict[str, JsonValue] = {"intervals": {name: dict(one._asdict()) for name, one in found.items()}}
+    stage = record.stages[KEY].model_copy(update={"facts": facts})
+    store.write_record(record.model_copy(update={"stages": {KEY: stage}}))
+    again = store.read_record(KEY)
+    assert again is not None
+    assert again.intervals == found
+    assert all(type(one) is Interval for one in again.intervals.values())
 
 
 def test_record_of_an_earlier_version_is_read(store: Store) -> None:

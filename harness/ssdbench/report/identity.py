@@ -13,17 +13,8 @@ from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import variant_of
 
 HIDDEN = {
-    "seed",
-    "seeds",
-    "mark",
-    "named",
-    "scale",
-    "label",
-    "group",
-    "epochs",
-    "keep",
-    "settings",
-    "searched",
+    *("seed", "seeds", "mark", "named", "scale", "label", "group", "epochs", "keep"),
+    *("settings", "searched"),
 }
 """What of a run changes no number of a row, its seed aside."""
 
