@@ -127,6 +127,11 @@ class Catalog(Mapping[str, D], Generic[D]):
         except InputError:
             return None
 
+    def label(self, name: str) -> str:
+        """What a table prints for a thing: its title, or the name of one that is not found here."""
+        found = self.known(name)
+        return name if found is None else found.label
+
     def place(self, name: str) -> str | None:
         """``package.module:name`` of a thing of the user's own; None for a built-in."""
         if name in self.builtin:

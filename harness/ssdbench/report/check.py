@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from ssdbench.report.baseline import Baseline, BaselineRow, Expected
@@ -36,8 +36,7 @@ class Checked:
     def text(self) -> str:
         """What was found and what was expected, in a line."""
         found = "not measured" if self.value is None else f"{self.value:.6g}"
-        side = "at most" if self.expected.better == "lower" else "at least"
-        sign = 1 if self.expected.better == "lower" else -1
+        side, sign = ("at most", 1) if self.expected.better == "lower" else ("at least", -1)
         bound = self.expected.value + sign * self.expected.tolerance
         return f"{self.header}: {found}, {side} {bound:.6g} (baseline {self.expected.value:.6g})"
 
@@ -64,7 +63,7 @@ class Check:
     suite: str
     rows: tuple[CheckedRow, ...]
     new: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ssdbench.collector import collector_paused
 from ssdbench.errors import UsageError
@@ -57,8 +57,8 @@ class SuiteReport:
 
     @property
     def rows(self) -> list[Row]:
-        """The results, seeds gathered."""
-        return gather(self.results, self.paper)
+        """The results, seeds gathered, with the paper's rows."""
+        return self.gathered(Show())
 
     @property
     def heading(self) -> str:
@@ -75,8 +75,12 @@ class SuiteReport:
         """Return the results in the suite's layout, with the columns and figures that ``show`` asks for."""
         layout = choose_columns(LAYOUTS.named(self.layout), show.columns)
         paper = self.paper if show.paper else None
-        rows = gather(self.results, paper)
+        rows = self.gathered(show)
         return build(rows, layout, name=self.name, title=self.heading, paper=paper, delta=show.delta)
+
+    def gathered(self, show: Show) -> list[Row]:
+        """Return the results, seeds gathered, with the paper's rows if ``show`` asks for them."""
+        return gather(self.results, self.paper if show.paper else None)
 
 
 @collector_paused()
@@ -111,10 +115,9 @@ def render(
 def _flat(reports: Sequence[SuiteReport], form: str, show: Show) -> str:
     from ssdbench.report.frame import choose, flat_rows, to_csv, to_json
 
-    flat = []
+    flat: list[dict[str, Any]] = []
     for report in reports:
-        rows = gather(report.results, report.paper if show.paper else None)
-        flat += flat_rows(rows, suite=report.name, delta=show.delta)
+        flat += flat_rows(report.gathered(show), suite=report.name, delta=show.delta)
     if show.columns:
         flat = choose(flat, show.columns)
     return to_csv(flat) if form == "csv" else to_json(flat)

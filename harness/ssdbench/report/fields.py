@@ -16,18 +16,6 @@ DASH = "–"
 """What a cell shows where there is nothing to show."""
 
 
-def sampler_label(name: str) -> str:
-    """Return what a table prints for a sampler: its title, or the name of one that is not found here."""
-    sampler = SAMPLERS.known(name)
-    return name if sampler is None else sampler.label
-
-
-def grid_label(name: str) -> str:
-    """Return what a table prints for a grid, as :func:`sampler_label`."""
-    grid = GRIDS.known(name)
-    return name if grid is None else grid.label
-
-
 def method(run: ResolvedRun, *, counts: bool = True) -> tuple[str, str]:
     """Return ``(model, rest)``: the rest is empty for a base and ``+ iSSD`` for what was done to it.
 
@@ -42,7 +30,7 @@ def method(run: ResolvedRun, *, counts: bool = True) -> tuple[str, str]:
     if model != named:
         model += f" (for {named})"
     origin = "trained here" if variant.from_nothing else ""
-    sampler = "" if _is_usual(run) else sampler_label(run.named.sampler)
+    sampler = "" if _is_usual(run) else SAMPLERS.label(run.named.sampler)
     rest = " + ".join(step.label if counts else step.method.label for step in variant.added)
     if rest:
         how = "fused" if run.fused else "" if run.student_at == "all" else "two models"
@@ -102,12 +90,12 @@ def name(row: Row) -> str:
 def sampler(row: Row) -> str:
     """The paper's ODE or SDE, or the sampler's own title."""
     found = SAMPLERS.known(row.run.named.sampler)
-    return (found and found.family.upper()) or sampler_label(row.run.named.sampler)
+    return (found and found.family.upper()) or SAMPLERS.label(row.run.named.sampler)
 
 
 def solver(row: Row) -> str:
     """The sampler of an undistilled model; of any other the method takes its place."""
-    return "Ours" if row.run.variant != UNTOUCHED else sampler_label(row.run.named.sampler)
+    return "Ours" if row.run.variant != UNTOUCHED else SAMPLERS.label(row.run.named.sampler)
 
 
 def nfe(row: Row) -> str:
@@ -155,7 +143,7 @@ def data(row: Row) -> str:
 
 def grid(row: Row) -> str:
     """The timesteps that are sampled."""
-    return grid_label(row.run.grid)
+    return GRIDS.label(row.run.grid)
 
 
 def frozen_passes(row: Row) -> str:

@@ -14,16 +14,13 @@ def to_junit(check: Check) -> str:
     """Return one test case for each metric of each row. A row without numbers fails, and a new row is skipped."""
     root = Xml.Element("testsuites")
     suite = Xml.SubElement(root, "testsuite", name=_plain(f"ssdbench.{check.suite}"))
-    counts = {"tests": 0, "failures": 0, "skipped": 0}
 
     def case(row: str, name: str, seconds: float = 0.0) -> Xml.Element:
-        counts["tests"] += 1
         return Xml.SubElement(
             suite, "testcase", classname=_plain(row), name=_plain(name), time=f"{seconds:.3f}"
         )
 
     def fail(element: Xml.Element, kind: str, text: str) -> None:
-        counts["failures"] += 1
         Xml.SubElement(element, "failure", type=kind, message=_plain(text)).text = _plain(text)
 
     for row in check.rows:
@@ -34,9 +31,10 @@ def to_junit(check: Check) -> str:
             if not one.passed:
                 fail(element, one.status, one.text)
     for name in check.new:
-        counts["skipped"] += 1
         Xml.SubElement(case(name, "result"), "skipped", message="not in the baseline")
-    suite.attrib |= {name: str(count) for name, count in counts.items()} | {"errors": "0"}
+    counted = {"tests": ".", "failures": "failure", "skipped": "skipped"}
+    suite.attrib |= {name: str(len(suite.findall(f"testcase/{tag}"))) for name, tag in counted.items()}
+    suite.attrib |= {"errors": "0"}
     Xml.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + Xml.tostring(root, encoding="unicode") + "\n"
 

@@ -34,10 +34,12 @@ def to_latex(table: Table, *, delta: bool = False) -> str:
     """
     wide = len(table.columns) >= _WIDE
     name = "table*" if wide else "table"
+    label = re.sub(r"[^A-Za-z0-9-]", "-", table.name)
+    aligned = "".join("r" if column.numeric else "l" for column in table.columns)
     lines = ["% needs \\usepackage{booktabs,graphicx}", f"\\begin{{{name}}}[t]", "\\centering"]
-    lines += [f"\\caption{{{escape(table.title)}}}", f"\\label{{tab:{_label(table.name)}}}", "\\small"]
+    lines += [f"\\caption{{{escape(table.title)}}}", f"\\label{{tab:{label}}}", "\\small"]
     lines += ["\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%"]
-    lines += [f"\\begin{{tabular}}{{{_columns(table.columns)}}}", "\\toprule", *_header(table.columns)]
+    lines += [f"\\begin{{tabular}}{{{aligned}}}", "\\toprule", *_header(table.columns)]
     lines += ["\\midrule", *_body(table, delta), "\\bottomrule", "\\end{tabular}}"]
     lines += _notes(table)
     return "\n".join([*lines, f"\\end{{{name}}}"]) + "\n"
@@ -47,14 +49,6 @@ def escape(text: str) -> str:
     """Return plain text as LaTeX shows it; a minus before a digit is set as one."""
     escaped = "".join(_WRITTEN.get(character, character) for character in text)
     return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", escaped)
-
-
-def _label(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9-]", "-", name)
-
-
-def _columns(columns: tuple[Column, ...]) -> str:
-    return "".join("r" if column.numeric else "l" for column in columns)
 
 
 def _header(columns: tuple[Column, ...]) -> Iterator[str]:

@@ -9,11 +9,11 @@ from ssdbench.layouts import FIGURES
 from ssdbench.methods import Trained
 from ssdbench.metrics.networks import INCEPTION, says_fid
 from ssdbench.report.columns import columns_of
-from ssdbench.report.fields import grid_label, last_steps, steps_text
+from ssdbench.report.fields import last_steps, steps_text
 from ssdbench.report.flatness import still_changing
 from ssdbench.report.published import PaperTable
 from ssdbench.report.rows import Row
-from ssdbench.samplers import SAMPLERS
+from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.samplers.grids import walked_by
 from ssdbench.stages.spec import notes_of
 from ssdbench.suite.catalog import MODELS
@@ -62,7 +62,7 @@ def _grid(row: Row) -> str | None:
         return None
     facts = MODELS.known(row.run.model)
     walked = walked_by(row.run.grid, "eps" if facts is None else facts.prediction)
-    return f"grid {grid_label(walked)}"
+    return f"grid {GRIDS.label(walked)}"
 
 
 def _dtype(row: Row) -> str:

@@ -38,7 +38,7 @@ def to_page(reports: Sequence[SuiteReport], show: Show, results: Store | Path | 
     records: dict[str, Record] = {}
     suites = []
     for report in reports:
-        rows = report.rows if show.paper else [replace(row, published=None) for row in report.rows]
+        rows = report.gathered(show)
         records |= {record.key: record for row in rows for record in row.records}
         suites.append(_suite(report, report.shown(replace(show, delta=show.paper)), rows, store))
     data = {

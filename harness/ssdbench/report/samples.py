@@ -50,14 +50,7 @@ def read_samples(record: Record, store: Store) -> Samples:
         )
     shards = [load_file(store.directory(key) / "samples.safetensors") for key in keys]
     images, labels = (np.concatenate([shard[name] for shard in shards]) for name in ("images", "labels"))
-    text = next(
-        (
-            stage.inputs["text"]
-            for key in keys
-            if (stage := record.stages.get(key)) and "text" in stage.inputs
-        ),
-        None,
-    )
+    text = record.stages[keys[0]].inputs.get("text") if keys[0] in record.stages else None
     captions = None
     if text is not None and store.manifest(text) is not None:
         path = store.directory(text) / "captions.json"
