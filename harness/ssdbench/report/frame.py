@@ -74,14 +74,13 @@ def to_frame(flat: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name) for row in rows]
         kinds = {type(value) for value in values if value is not None}
+        whole = None not in values
+        kind = "bool" if kinds == {bool} and whole else "object"
         if kinds == {int}:
-            columns[name] = pd.array(values, dtype="int64" if None not in values else "Int64")
+            kind = "int64" if whole else "Int64"
         elif kinds and kinds <= {int, float}:
-            columns[name] = pd.Series(values, dtype="float64")
-        else:
-            columns[name] = pd.Series(
-                values, dtype="bool" if kinds == {bool} and None not in values else object
-            )
+            kind = "float64"
+        columns[name] = pd.Series(values, dtype=kind)
     return pd.DataFrame(columns)
 
 
