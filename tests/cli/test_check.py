@@ -10,11 +10,11 @@ from xml.etree import ElementTree as Xml
 import pytest
 import yaml
 
+from ssdbench import provenance
 from ssdbench.plan import build
 from ssdbench.runtime import local
 from ssdbench.runtime.outcome import Failure, Outcome
 from ssdbench.runtime.records import write_record
-from ssdbench.store import sources
 from ssdbench.suite import load_suite
 from tests.cli.conftest import Command, Filled
 
@@ -22,7 +22,7 @@ from tests.cli.conftest import Command, Filled
 @pytest.fixture
 def present(monkeypatch: pytest.MonkeyPatch) -> None:
     """The present sources are those that the filled store says it was made by."""
-    monkeypatch.setattr(sources, "digest_sources", lambda package: "abc")
+    monkeypatch.setattr(provenance, "digest_sources", lambda package: "abc")
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_results_of_other_code_are_to_be_computed_again(
     ssdbench: Command, baseline: Path, suite: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(sources, "digest_sources", lambda package: "new")
+    monkeypatch.setattr(provenance, "digest_sources", lambda package: "new")
     monkeypatch.setattr(
         local, "run_graph", lambda g, decisions, *a, **o: asked.append(decisions) or Outcome()
     )

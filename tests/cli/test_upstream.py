@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ssdbench import provenance
 from ssdbench.plan.decide import Decision
 from ssdbench.runtime import local
 from ssdbench.runtime.outcome import Outcome
-from ssdbench.store import Store, sources
+from ssdbench.store import Store
 from tests.cli.conftest import Command, Filled, fill
 
 
@@ -100,7 +101,7 @@ def test_check_takes_work_of_the_present_sources_alone(
     from ssdbench.store.places import open_upstream
 
     def taken(present: str) -> set[str]:
-        monkeypatch.setattr(sources, "digest_sources", lambda package: present)
+        monkeypatch.setattr(provenance, "digest_sources", lambda package: present)
         store = Store(own / present)
         found = pull_finished(
             filled.graph, store, open_upstream("results"), sources=present, say=lambda line: None

@@ -12,12 +12,12 @@ import pytest
 from fake_stages import COMMAND, write_job
 
 from ssdbench.errors import InputError
+from ssdbench.provenance import digest_sources, package_directory
 from ssdbench.runtime import remote
 from ssdbench.runtime.messages import EXIT_INTERRUPTED, EXIT_KNOWN, Failed, Finished, Progress
 from ssdbench.runtime.processes import Placed
 from ssdbench.runtime.remote import Ended, EngineSettings, Host, RemoteJob, await_files
 from ssdbench.runtime.slots import Slot
-from ssdbench.store.sources import digest_sources, package_directory
 
 SLOT = Slot("cpu 0", "cpu", 1, visible="")
 

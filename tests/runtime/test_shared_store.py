@@ -13,6 +13,7 @@ from test_interruption import content
 
 from ssdbench.plan.decide import decide
 from ssdbench.plan.graph import Graph, PlannedRun
+from ssdbench.provenance import digest_sources, package_directory
 from ssdbench.runtime.events import ignore
 from ssdbench.runtime.local import LocalPool, run_graph
 from ssdbench.runtime.outcome import Outcome
@@ -25,7 +26,6 @@ from ssdbench.store.node import node_store
 from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.remote import Remote
 from ssdbench.store.remote_errors import RemoteError
-from ssdbench.store.sources import digest_sources, package_directory
 
 
 def run(graph: Graph, store: Store) -> Outcome:

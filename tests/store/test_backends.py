@@ -10,12 +10,12 @@ import pytest
 from test_records import a_record
 from test_shared import KEY, OTHER, put
 
+from ssdbench.provenance import package_directory
 from ssdbench.store import Store, SuiteRun
 from ssdbench.store.directory import Directory
 from ssdbench.store.gc import collect, verify_all
 from ssdbench.store.object_store import Backend, ObjectStore
 from ssdbench.store.remote import Remote
-from ssdbench.store.sources import package_directory
 
 
 @pytest.fixture(params=["directory", "s3"])

@@ -13,9 +13,9 @@ import pytest
 from pydantic import JsonValue
 
 from ssdbench.metrics.intervals import Interval
+from ssdbench.provenance import SCIENCE, digest_sources, git_commit, package_directory
 from ssdbench.store import Manifest, Record, StageRecord, Store, SuiteRun
 from ssdbench.store.gc import collect, verify_all
-from ssdbench.store.sources import SCIENCE, digest_sources, git_commit, package_directory
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 Put = Callable[..., Manifest]

@@ -47,9 +47,9 @@ def baseline(
     from ssdbench.cli.common import emit, open_store
     from ssdbench.cli.measure import baseline_path, measure, with_seeds
     from ssdbench.errors import StageFailed
+    from ssdbench.provenance import git_commit
     from ssdbench.report.baseline import make_baseline
     from ssdbench.store import now
-    from ssdbench.store.sources import git_commit
 
     chosen = [Selection.of(profile, only, overrides, limit, seed) for seed in _numbers(seeds)]
     loaded = with_seeds([one.load(suite) for one in chosen])

@@ -37,9 +37,9 @@ def measure(
     from ssdbench.cli.errors import INTERRUPTED
     from ssdbench.plan import build, decide
     from ssdbench.plan.present import outdated
+    from ssdbench.provenance import digest_sources, package_directory
     from ssdbench.report.collect import collect
     from ssdbench.runtime.console import listener_of
-    from ssdbench.store.sources import digest_sources, package_directory
 
     tell_suites([suite])
     graph = build(suite)

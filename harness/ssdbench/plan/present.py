@@ -20,7 +20,7 @@ def outdated(graph: Graph, store: StoreReader, sources: str) -> dict[str, str]:
     Args:
         graph: the stages.
         store: where their artifacts are.
-        sources: digest of the present sources, see :func:`ssdbench.store.sources.digest_sources`.
+        sources: digest of the present sources, see :func:`ssdbench.provenance.digest_sources`.
 
     """
     excepted = {key for base in _bases(graph) if store.manifest(base) for key in graph.chain(base)}

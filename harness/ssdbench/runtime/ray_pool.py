@@ -14,13 +14,13 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
 from ssdbench.errors import SsdbenchError, UsageError
+from ssdbench.provenance import digest_sources, package_directory
 from ssdbench.runtime.messages import Answer, Job, Progress
 from ssdbench.runtime.pool import Pool
 from ssdbench.runtime.processes import Placed, WorkerLost
 from ssdbench.runtime.remote import Ended, EngineSettings, Host, RemoteJob, await_files
 from ssdbench.runtime.slots import Slot, default_threads, room_on
 from ssdbench.runtime.transfer import Transfer, Uploaded
-from ssdbench.store.sources import digest_sources, package_directory
 
 HOPE_SECONDS = 60.0  # how long a cluster may be without any node for a stage before stages fail
 IDLE_SECONDS = 30.0  # how long CPUs and GPUs are kept for a stage to come

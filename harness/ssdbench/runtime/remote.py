@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssdbench.errors import InputError, SsdbenchError
+from ssdbench.provenance import digest_sources, package_directory
 from ssdbench.runtime.launch import Launcher
 from ssdbench.runtime.messages import EXIT_KNOWN, EXIT_OK, Answer, Failed, Job, Progress
 from ssdbench.runtime.processes import Placed, Worker
 from ssdbench.runtime.slots import Slot
 from ssdbench.runtime.transfer import Transfer, Uploaded, received
 from ssdbench.store.files import walk_files
-from ssdbench.store.sources import digest_sources, package_directory
 
 JOB_SECONDS = 10.0  # how long a node may take to see what was written elsewhere under a new name
 OUTPUT_SECONDS = 65.0  # and how long in a directory that it has read before: NFS keeps one for up to a minute

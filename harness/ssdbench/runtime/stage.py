@@ -12,6 +12,7 @@ from pathlib import Path
 from ssdbench.errors import SsdbenchError
 from ssdbench.faults import OUT_OF_MEMORY, disk_fault, memory_fault
 from ssdbench.plan.graph import Node
+from ssdbench.provenance import digest_sources, git_commit, package_directory
 from ssdbench.runtime.messages import EXIT_KNOWN, EXIT_OK, Failed, Finished, Job, Progress
 from ssdbench.runtime.outcome import BadInput, Committed, Elsewhere, Failure, Lost, Result, Stopped
 from ssdbench.runtime.pool import Pool
@@ -21,7 +22,6 @@ from ssdbench.runtime.transfer import Transfer, Uploaded
 from ssdbench.store import Attempt, InputDigest, Measured, Provenance, Store
 from ssdbench.store.lease import Lease
 from ssdbench.store.node import BadInputs
-from ssdbench.store.sources import digest_sources, git_commit, package_directory
 
 log = logging.getLogger(__name__)
 
