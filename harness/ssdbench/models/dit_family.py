@@ -89,6 +89,7 @@ def _dit(size: str, patch: int) -> Model:
 _MINI = DiTShape(width=128, depth=6, heads=4, input_size=8, num_classes=10, learn_sigma=False)
 DIT_MINI = Model(
     name="dit-mini",
+    title="DiT-mini",
     help="latent DiT (width 128, depth 6) on Fashion-MNIST, comes with the installation",
     cite=DIT.cite,
     family=DIT,
@@ -103,6 +104,7 @@ def _mini(size: str, width: int, depth: int, heads: int) -> Model:
     return replace(
         DIT_MINI,
         name=f"dit-mini-{size}",
+        title=f"DiT-mini-{size}",
         help=f"latent DiT (width {width}, depth {depth}) on Fashion-MNIST, smaller than dit-mini",
         shapes={32: replace(_MINI, width=width, depth=depth, heads=heads)},
         weights={32: f"package:weights/dit-mini-{size}-32"},
@@ -115,6 +117,7 @@ def _flow(family: Family, what: str, *resolutions: int) -> Model:
     return replace(
         DIT_MINI,
         name=name,
+        title=f"{family.title}-mini",
         help=f"{what} (v-prediction) of dit-mini's size on Fashion-MNIST",
         cite=family.cite,
         family=family,
@@ -131,6 +134,7 @@ def _grown(model: Model) -> Model:
     return replace(
         model,
         name=f"{model.name}-grown",
+        title=f"{model.title}-grown",
         help=f"{model.name}'s weights of 32 pixels at 64, from which a 64-pixel model is trained",
         shapes={64: model.shapes[64]},
         weights={64: model.weights[32]},
@@ -144,6 +148,7 @@ MODELS = (
     replace(
         DIT_MINI,
         name="dit-s-mini",
+        title="DiT-s-mini",
         help="DiT-S/2 (width 384, depth 12) on dit-mini's latents; trained where it is needed: ci-dit-s",
         shapes={32: replace(_MINI, width=384, depth=12, heads=6)},
         weights={32: "file:dit-s-mini-32"},

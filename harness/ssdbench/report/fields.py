@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ssdbench.methods import METHODS
+from ssdbench.models.catalog import MODELS
 from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import UNTOUCHED, variant_of
@@ -26,7 +27,7 @@ def method(run: ResolvedRun, *, counts: bool = True) -> tuple[str, str]:
     variant = variant_of(run.variant)
     if not variant.sampled:
         return variant.methods[0].label, ""
-    model, named = _pretty(run.model), _pretty(run.named.model)
+    model, named = MODELS.label(run.model), MODELS.label(run.named.model)
     if model != named:
         model += f" (for {named})"
     origin = "trained here" if variant.from_nothing else ""
@@ -178,10 +179,3 @@ def _bracketed(*parts: str) -> str:
 def _is_usual(run: ResolvedRun) -> bool:
     found = SAMPLERS.known(run.named.sampler)
     return found is not None and bool(found.family)
-
-
-def _pretty(model: str) -> str:
-    for plain, printed in (("dit-", "DiT-"), ("sit-", "SiT-")):
-        if model.startswith(plain):
-            return printed + model[len(plain) :]
-    return model
