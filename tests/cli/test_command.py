@@ -20,6 +20,7 @@ VERBS = [
     "list",
     "report",
     "search",
+    "claims",
     "status",
     "show",
     "eval",

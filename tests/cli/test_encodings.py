@@ -74,6 +74,7 @@ def test_every_verb_prints(say: Say, filled: Filled, suite: Path, workplace: Pat
             ("report", "--format", form) for form in ("markdown", "text", "latex", "csv", "json", "html")
         ],
         "compare": [("compare", "results", "öther"), ("compare", "results", "öther", "--json")],
+        "claims": [("claims",), ("claims", "--plan")],
         "search": [("search", suite, "--over", "train.lambda=0.1,0.2", "--dry-run")],
         "baseline": [("baseline", suite, "-o", "bäse.yaml")],
         "check": [("check", suite, "--baseline", "bäse.yaml")],

@@ -11,6 +11,7 @@ import typer
 from ssdbench import __version__
 from ssdbench.cli.baseline import baseline
 from ssdbench.cli.check import check
+from ssdbench.cli.claims import claims
 from ssdbench.cli.compare import compare
 from ssdbench.cli.convert import convert
 from ssdbench.cli.doctor import doctor
@@ -55,6 +56,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "report": report,
     "compare": compare,
     "search": search,
+    "claims": claims,
     "check": check,
     "baseline": baseline,
     "status": status,

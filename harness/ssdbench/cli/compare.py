@@ -19,8 +19,9 @@ def compare(
 ) -> None:
     """Compare two directories of results: rows of the same settings, metric by metric, with a verdict.
 
-    A difference counts as better or worse if zero is outside its 95 % interval, by Student's t over the seeds; with one
-    seed there is no verdict. Rows that only one directory has are listed.
+    A difference counts as better or worse at p < 0.05 of a t test over the seeds, paired where both have them, after
+    Holm's correction over the rows of a metric; with one seed there is no verdict. Rows that only one directory has are
+    listed.
 
     [bold]Examples[/bold]
 

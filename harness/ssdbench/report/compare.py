@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ssdbench.metrics.metric import Metric
-from ssdbench.report.columns import columns_of
+from ssdbench.report.columns import column, columns_of
 from ssdbench.report.identity import identity, names
 from ssdbench.report.rows import Result, Row
+from ssdbench.report.statistics import ALPHA, holm, paired, unpaired
 from ssdbench.report.table import Cell, Column, Section, Table
 
 BETTER, WORSE, NOISE, SAME, ONE_SEED, DIFFERENT = (
@@ -23,16 +24,14 @@ BETTER, WORSE, NOISE, SAME, ONE_SEED, DIFFERENT = (
 )
 """Verdicts on the second set against the first; ``changed`` of a diagnostic, of which neither way is better."""
 
-CONFIDENCE = 0.95
-"""Of the two-sided interval of Student's t that must not hold zero for a difference to count."""
-
 
 @dataclass(frozen=True)
 class Difference:
     """One metric of one row: means over the seeds, second minus first, its standard error, and the verdict.
 
     ``paired``: taken seed by seed (rows of one seed start from the same noise and labels), over those that both have.
-    Without at least two seeds there is no ``error``.
+    ``p`` is the two-sided t test's, ``p_holm`` after Holm's correction over all rows of the metric, by which the
+    verdict goes. Without at least two seeds there is no ``error``, and neither of them.
     """
 
     metric: str
@@ -44,6 +43,8 @@ class Difference:
     paired: bool
     seeds: int
     verdict: str
+    p: float | None = None
+    p_holm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,17 +67,18 @@ class Comparison:
 
 def compare(first: Sequence[Row], second: Sequence[Row]) -> Comparison:
     """Compare the rows of equal settings; rows without any record count as missing."""
-    mine, theirs = _merged(first), _merged(second)
+    mine, theirs = merged(first), merged(second)
     order = list(dict.fromkeys([*mine, *theirs]))
     called = dict(zip(order, names([(mine.get(k) or theirs[k]).run for k in order]), strict=True))
+    pairs = [_pair(called[key], mine[key], theirs[key]) for key in order if key in mine and key in theirs]
     return Comparison(
-        tuple(_pair(called[key], mine[key], theirs[key]) for key in order if key in mine and key in theirs),
+        _corrected(pairs),
         tuple(called[key] for key in order if key not in theirs),
         tuple(called[key] for key in order if key not in mine),
     )
 
 
-def _merged(rows: Sequence[Row]) -> dict[str, Row]:
+def merged(rows: Sequence[Row]) -> dict[str, Row]:
     """Return the rows with records by identity; of those that differ in naming alone, one of all their seeds."""
     found: dict[str, dict[int, Result]] = {}
     for row in rows:
@@ -105,8 +107,8 @@ def _pair(name: str, first: Row, second: Row) -> Pair:
         if old != new:
             return Pair(name, (), f"not comparable: {what} {old} and {new}")
     found = (
-        _difference(column, first, second)
-        for column in columns_of((*first.records, *second.records)).values()
+        _difference(metric, first, second)
+        for metric in columns_of((*first.records, *second.records)).values()
     )
     return Pair(name, tuple(one for one in found if one is not None))
 
@@ -116,56 +118,54 @@ def _digests(row: Row) -> str:
 
 
 def _difference(column: Metric, first: Row, second: Row) -> Difference | None:
-    old, new = _by_seed(column, first), _by_seed(column, second)
+    old, new = values_by_seed(column, first), values_by_seed(column, second)
     if not old or not new:
         return None
     shared = sorted(old.keys() & new.keys())
-    paired = len(shared) > 1 or (len(shared) == 1 and min(len(old), len(new)) == 1)
-    if paired:
+    by_seed = len(shared) > 1 or (len(shared) == 1 and min(len(old), len(new)) == 1)
+    if by_seed:
         old, new = {seed: old[seed] for seed in shared}, {seed: new[seed] for seed in shared}
-    difference = statistics.fmean(new.values()) - statistics.fmean(old.values())
-    error, freedom = (
-        (_error([new[seed] - old[seed] for seed in shared]), len(shared) - 1)
-        if paired
-        else _unpaired(list(old.values()), list(new.values()))
-    )
+        found = paired([new[seed] - old[seed] for seed in shared])
+    else:
+        found = unpaired(list(old.values()), list(new.values()))
     return Difference(
         metric=column.name,
         header=column.header(first.network, always_name=False),
         first=statistics.fmean(old.values()),
         second=statistics.fmean(new.values()),
-        difference=difference,
-        error=error,
-        paired=paired,
-        seeds=min(len(old), len(new)),
-        verdict=verdict(difference, error, freedom, better=column.better)
-        if math.isfinite(difference)
+        difference=found.mean,
+        error=found.error,
+        p=found.p,
+        paired=by_seed,
+        seeds=found.n,
+        verdict=verdict(found.mean, found.p, better=column.better)
+        if math.isfinite(found.mean)
         else _of_no_number(old.values(), new.values()),
     )
 
 
-def _by_seed(column: Metric, row: Row) -> dict[int, float]:
+def _corrected(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """Return the pairs with verdicts after Holm's correction; the rows of a metric are a family."""
+    families: dict[str, list[Difference]] = {}
+    for pair in pairs:
+        for one in pair.differences:
+            families.setdefault(one.metric, []).append(one)
+    after = {}
+    for members in families.values():
+        for one, p in zip(members, holm([one.p for one in members]), strict=True):
+            said = one.verdict
+            if math.isfinite(one.difference):
+                said = verdict(one.difference, p, better=column(one.metric).better)
+            after[id(one)] = replace(one, p_holm=p, verdict=said)
+    return tuple(
+        replace(pair, differences=tuple(after[id(one)] for one in pair.differences)) for pair in pairs
+    )
+
+
+def values_by_seed(column: Metric, row: Row) -> dict[int, float]:
+    """Return a row's values of a metric by seed; seeds without one are left out."""
     values = {record.seed: column.value(record.metrics) for record in row.records}
     return {seed: value for seed, value in values.items() if value is not None}
-
-
-def _error(values: Sequence[float]) -> float | None:
-    """Return the standard error of the values' mean; None below two values."""
-    if len(values) < 2 or not all(map(math.isfinite, values)):
-        return None
-    return statistics.stdev(values) / math.sqrt(len(values))
-
-
-def _unpaired(old: Sequence[float], new: Sequence[float]) -> tuple[float | None, float]:
-    """Return the standard error of the means' difference and its degrees of freedom (Welch 1947)."""
-    before, after = _error(old), _error(new)
-    if before is None or after is None:
-        return None, 0
-    error = math.hypot(before, after)
-    if error == 0:
-        return error, len(old) + len(new) - 2
-    shares = (before / error) ** 4 / (len(old) - 1), (after / error) ** 4 / (len(new) - 1)
-    return error, 1 / sum(shares)
 
 
 def _of_no_number(old: Iterable[float], new: Iterable[float]) -> str:
@@ -174,19 +174,13 @@ def _of_no_number(old: Iterable[float], new: Iterable[float]) -> str:
     return BETTER if after else WORSE if before else SAME
 
 
-def verdict(difference: float, error: float | None, freedom: float, *, better: str | None) -> str:
-    """Return what can be said of a difference with this standard error, which has ``freedom`` degrees of freedom.
-
-    It counts where the two-sided t test at ``1 - CONFIDENCE`` rejects zero: beyond 12.7 standard errors for two seeds
-    (pairs of them), 4.3 for three, 2 for many.
-    """
+def verdict(difference: float, p: float | None, *, better: str | None) -> str:
+    """Return what can be said of a difference whose two-sided t test has this p value; None where there is no test."""
     if difference == 0:
         return SAME
-    if error is None:
+    if p is None:
         return ONE_SEED
-    from scipy.special import stdtrit
-
-    if not abs(difference) > float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error:
+    if p >= ALPHA:
         return NOISE
     if better is None:
         return DIFFERENT
@@ -209,8 +203,8 @@ def to_table(comparison: Comparison, first: str, second: str) -> Table:
     if any(one.error is not None for one in shown):
         notes.append(
             f"The difference is {second} minus {first} with its standard error over the seeds, taken seed by seed"
-            f" where both have them; it counts if Student's t for so many seeds puts zero outside the {CONFIDENCE:.0%}"
-            " interval."
+            f" where both have them; it counts at p < {ALPHA:g} of a two-sided t test, after Holm's correction over"
+            " the rows of a metric."
         )
     if any(one.error is None and one.verdict == ONE_SEED for one in shown):
         notes.append("One seed: nothing tells by how much such a number differs by chance.")

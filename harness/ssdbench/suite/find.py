@@ -11,6 +11,9 @@ from ssdbench.suite.document import Document
 from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.yaml_nodes import MAX_CHARACTERS, parse_yaml
 
+CLAIMS = "claims.yaml"
+"""Beside suites, and none of them."""
+
 _PACKAGE = Path(ssdbench.__file__).resolve().parent
 
 
@@ -28,7 +31,20 @@ def suite_directories() -> list[Path]:
 
 def list_suites() -> dict[str, Path]:
     """All suites that can be named without a path."""
-    return yaml_files(suite_directories())
+    return {name: path for name, path in yaml_files(suite_directories()).items() if path.name != CLAIMS}
+
+
+def find_claims() -> Path:
+    """The file of the paper's claims that is nearest.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = (directory / CLAIMS for directory in suite_directories())
+    path = next((path for path in found if path.is_file()), None)
+    if path is None:
+        raise UsageError(f"there is no suites/{CLAIMS}: name a file of claims")
+    return path
 
 
 def list_profiles(beside: Path | None = None) -> dict[str, Path]:

@@ -1,0 +1,72 @@
+"""``ssdbench claims``: what the records say of claims that are written down as data."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ssdbench.cli import options
+
+
+class LedgerFormat(StrEnum):
+    """Formats of the ledger."""
+
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+def claims(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="The claims; those of the paper that come with ssdbench, by default."
+        ),
+    ] = None,
+    results: options.Results = options.DEFAULT_RESULTS,
+    form: Annotated[
+        LedgerFormat, typer.Option("--format", help="How to write the ledger.")
+    ] = LedgerFormat.MARKDOWN,
+    json: options.Json = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say how many seeds and samples each difference needs instead.")
+    ] = False,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=2, metavar="N", help="With --plan: for so many seeds.")
+    ] = None,
+    output: options.Output = None,
+) -> None:
+    """Judge claims by the records of a directory of results: a paired t test for each, with a verdict.
+
+    Seeds pair rows, since those of one seed start from the same noise and labels. A difference counts at p < 0.05 after
+    Holm's correction within its family. There is none where an equivalence test puts it within the claim's margin. With
+    fewer seeds than the file asks for, a claim stays open.
+
+    [bold]Examples[/bold]
+
+      ssdbench claims
+      ssdbench claims --results results/mini -o docs/claims.md
+      ssdbench claims --plan --seeds 5
+      ssdbench claims mine.yaml --format json
+    """
+    from ssdbench.api.lookup import recorded_rows
+    from ssdbench.cli.common import emit
+    from ssdbench.errors import UsageError
+    from ssdbench.report.claims import judge, read_claims
+    from ssdbench.report.ledger import to_json, to_page, to_plan
+    from ssdbench.suite.find import find_claims
+
+    if seeds is not None and not plan:
+        raise UsageError("--seeds goes with --plan")
+    path = file or find_claims()
+    listed = read_claims(path)
+    findings = judge(listed, recorded_rows(results))
+    if plan:
+        emit(to_plan(listed, findings, seeds), output)
+    elif json or form is LedgerFormat.JSON:
+        emit(to_json(listed, findings), output, form="json")
+    else:
+        own = "" if file is None else f" {file}"
+        emit(to_page(listed, findings, f"ssdbench claims{own} --results {results}"), output)

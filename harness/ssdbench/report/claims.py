@@ -1,0 +1,284 @@
+"""Claims as data: what is said to differ, the rows that test it, and what the records say of it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from ssdbench.metrics.metric import Metric
+from ssdbench.report.columns import column
+from ssdbench.report.compare import merged, values_by_seed
+from ssdbench.report.frame import dotted
+from ssdbench.report.identity import names
+from ssdbench.report.rows import Row
+from ssdbench.report.statistics import ALPHA, Estimate, holm, paired
+from ssdbench.suite.author import Condition
+from ssdbench.suite.find import read_document
+from ssdbench.suite.problems import INVALID, Problems
+from ssdbench.suite.schema import Frozen, ResolvedRun
+from ssdbench.suite.select import matches
+from ssdbench.suite.validate import validate
+
+HOLDS, CONTRADICTED, SAME, OPEN = "holds", "contradicted", "no difference", "open"
+"""What is said of a claim."""
+
+Side = Condition | Annotated[list[Condition], Field(min_length=1)]
+
+
+class Contrast(Frozen):
+    """A difference of two rows."""
+
+    left: Side = Field(description="The row, or the rows whose mean is taken, by their settings.")
+    right: Side = Field(description="What is subtracted.")
+
+
+class Test(Contrast):
+    """One test of a claim."""
+
+    at: str | None = Field(None, description="Where: the evaluations, say.")
+    than: Contrast | None = Field(
+        None,
+        description="A second difference, which is subtracted from the first: whether a gain is greater than another.",
+    )
+
+
+class Claim(Frozen):
+    """What is said, by whom, and the tests of it."""
+
+    claim: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] = Field(description="Short name.")
+    text: str = Field(description="What is said.")
+    paper: str | None = Field(
+        None, description="The paper's figures and where they stand; null: a question beyond it."
+    )
+    family: str = Field(description="Tests that are corrected for their number together.")
+    metric: str = Field("fid", description="What is compared; fid stands for the distance under any network.")
+    expect: Literal["lower", "higher", "not lower", "not higher", "equal"] = Field(
+        description="How the left side is to the right one."
+    )
+    margin: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Within it a difference is none; by the equivalence test."
+    )
+    rows: Condition | None = Field(None, description="Settings of all its rows.")
+    tests: Annotated[list[Test], Field(min_length=1)] = Field(description="All of them have to hold.")
+    run: str = Field(description="The command that measures it.")
+    remark: str | None = Field(None, description="Why it comes out so, as it was tested; by hand.")
+
+
+class ClaimsFile(Frozen):
+    """All claims."""
+
+    seeds: Annotated[int, Field(ge=2)] = Field(5, description="Fewer seeds than these leave a test open.")
+    rows: Condition | None = Field(None, description="Settings of all rows of all claims.")
+    claims: Annotated[list[Claim], Field(min_length=1)] = Field(description="In the ledger's order.")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One test with what the records say.
+
+    Args:
+        claim: whose it is.
+        at: where.
+        left: the left side's mean over the seeds; None where it was not measured.
+        right: the right side's.
+        estimate: the difference over the seeds that all rows have; None where there is none.
+        p_holm: the p value after Holm's correction over the family.
+        p_equal: the equivalence test's, with a margin.
+        verdict: see ``HOLDS``.
+        remarks: what is missing, or has to be said of the rows.
+        samples: images behind each number.
+
+    """
+
+    claim: Claim
+    at: str
+    left: float | None = None
+    right: float | None = None
+    estimate: Estimate | None = None
+    p_holm: float | None = None
+    p_equal: float | None = None
+    verdict: str = OPEN
+    remarks: tuple[str, ...] = ()
+    samples: int | None = None
+
+
+def read_claims(path: Path) -> ClaimsFile:
+    """Read a file of claims.
+
+    Raises:
+        UsageError: it cannot be read.
+        SuiteError: all that is wrong with it, located.
+
+    """
+    problems = Problems()
+    document = read_document(path, problems)
+    validate(document, ClaimsFile, problems)
+    data = document.data if isinstance(document.data, dict) else {}
+    listed = data.get("claims")
+    seen: set[str] = set()
+    for i, one in enumerate(listed if isinstance(listed, list) else []):
+        name = one.get("claim") if isinstance(one, dict) else None
+        if isinstance(name, str) and name in seen:
+            problems.add(document.mark(("claims", i, "claim")), "claim", f"{name!r} is the name of another")
+        if isinstance(one, dict) and one.get("expect") == "equal" and one.get("margin") is None:
+            problems.add(document.mark(("claims", i, "expect")), "expect", "equal needs a margin")
+        if isinstance(name, str):
+            seen.add(name)
+    problems.raise_any()
+    assert document.data is not INVALID
+    return ClaimsFile.model_validate(document.data)
+
+
+def judge(claims: ClaimsFile, rows: Sequence[Row]) -> list[Finding]:
+    """Return what the records say of every test, in the order of the claims."""
+    known = known_of(rows)
+    found = [
+        _measured(claim, test, conditions(claims.rows), known)
+        for claim in claims.claims
+        for test in claim.tests
+    ]
+    families: dict[str, list[int]] = {}
+    for i, one in enumerate(found):
+        families.setdefault(one.claim.family, []).append(i)
+    for members in families.values():
+        estimates = [found[i].estimate for i in members]
+        corrected = holm([None if one is None else one.p for one in estimates])
+        for i, p in zip(members, corrected, strict=True):
+            found[i] = _decided(replace(found[i], p_holm=p), claims.seeds)
+    return found
+
+
+def overall(findings: Iterable[Finding]) -> str:
+    """Return what is said of a claim whose tests came out so: the worst of them."""
+    said = {one.verdict for one in findings}
+    return next(verdict for verdict in (CONTRADICTED, OPEN, SAME, HOLDS) if verdict in said)
+
+
+def conditions(condition: Condition | None) -> dict[str, Any]:
+    """Return settings by dotted key as they were written."""
+    return {} if condition is None else condition.model_dump(by_alias=True, exclude_unset=True)
+
+
+Known = tuple[Row, Mapping[str, Any]]
+
+
+def known_of(rows: Iterable[Row]) -> list[Known]:
+    """Return the rows with their settings by dotted key, names as the suite wrote them; without trials of a search."""
+    return [(row, _values(row.run)) for row in rows if row.run.eval.half != "search"]
+
+
+def _values(run: ResolvedRun) -> dict[str, Any]:
+    values = dotted(run.model_dump(mode="json", by_alias=True, exclude={"named", "mark"}))
+    named = run.named.model_dump()
+    return values | {"eval.reference": named.pop("reference")} | named
+
+
+def meeting(known: Iterable[Known], wanted: Mapping[str, Any]) -> list[Row]:
+    """Return the rows that have these settings, those that differ in naming alone as one of all their seeds."""
+    return list(merged([row for row, values in known if matches(values, wanted)]).values())
+
+
+def _measured(claim: Claim, test: Test, common: dict[str, Any], known: Sequence[Known]) -> Finding:
+    """Find the rows of a test, and take the difference seed by seed."""
+    found = Finding(claim, test.at or "")
+    shared = common | conditions(claim.rows)
+    sides = [side for one in (test, test.than) if one is not None for side in (one.left, one.right)]
+    wanted = [
+        [shared | conditions(one) for one in (side if isinstance(side, list) else [side])] for side in sides
+    ]
+    listed = [condition for side in wanted for condition in side]
+    choices = [meeting(known, condition) for condition in listed]
+    missing = [condition for condition, rows in zip(listed, choices, strict=True) if not rows]
+    if missing:
+        return replace(
+            found, remarks=tuple(f"not measured: {_told(condition, shared)}" for condition in missing)
+        )
+    metric = column(claim.metric)
+    chosen, remark = _comparable(choices, metric)
+    if remark is not None:
+        return replace(found, remarks=(remark,))
+    by_seed = [values_by_seed(metric, row) for row in chosen]
+    seeds = sorted(set.intersection(*(set(one) for one in by_seed)))
+    if not seeds:
+        return replace(found, remarks=("the rows have no seed in common",))
+    taken = iter(by_seed)
+    means = []
+    for side in wanted:
+        members = [next(taken) for _ in side]
+        means.append([statistics.fmean(one[seed] for one in members) for seed in seeds])
+    left, right = means[:2]
+    if test.than is not None:
+        left, right = _minus(left, right), _minus(means[2], means[3])
+    return replace(
+        found,
+        left=statistics.fmean(left),
+        right=statistics.fmean(right),
+        estimate=paired(_minus(left, right)),
+        samples=chosen[0].samples,
+    )
+
+
+def _minus(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    return [a - b for a, b in zip(first, second, strict=True)]
+
+
+def _comparable(choices: Sequence[Sequence[Row]], metric: Metric) -> tuple[tuple[Row, ...], str | None]:
+    """Return one row for each condition, all measured alike, or else what is in the way.
+
+    Of several such choices it is that of the most seeds, then of the most samples.
+    """
+
+    def size(some: tuple[Row, ...]) -> tuple[int, int]:
+        return len(set.intersection(*(set(values_by_seed(metric, row)) for row in some))), some[0].samples
+
+    alike = [
+        some
+        for some in product(*choices)
+        if len({(row.network, row.samples, row.reference) for row in some}) == 1
+    ]
+    alike.sort(key=size, reverse=True)
+    if not alike:
+        return (), "not comparable: other samples, networks or references"
+    if len(alike) > 1 and size(alike[0]) == size(alike[1]):
+        one, other = next(pair for pair in zip(*alike[:2], strict=True) if pair[0] is not pair[1])
+        return (), f"several rows are meant: {'; '.join(names([one.run, other.run]))}"
+    return alike[0], None
+
+
+def _told(condition: Mapping[str, Any], shared: Mapping[str, Any]) -> str:
+    own = {key: value for key, value in condition.items() if key not in shared} or condition
+    return ", ".join(f"{key}={value}" for key, value in own.items())
+
+
+def _decided(found: Finding, seeds: int) -> Finding:
+    """Return the finding with its verdict."""
+    estimate, claim = found.estimate, found.claim
+    if estimate is None:
+        return found
+    p_equal = None if claim.margin is None else estimate.equivalence(claim.margin)
+    found = replace(found, p_equal=p_equal)
+    if estimate.n < seeds:
+        return replace(found, remarks=(*found.remarks, f"{estimate.n} of at least {seeds} seeds"))
+    counts = found.p_holm is not None and found.p_holm < ALPHA
+    same = p_equal is not None and p_equal < ALPHA
+    side = "lower" if estimate.mean < 0 else "higher"
+    if claim.expect in ("lower", "higher"):
+        verdict = (
+            (HOLDS if side == claim.expect else CONTRADICTED)
+            if counts and not same
+            else SAME
+            if same
+            else OPEN
+        )
+    elif claim.expect == "equal":
+        verdict = HOLDS if same else CONTRADICTED if counts else OPEN
+    else:
+        refused = claim.expect.removeprefix("not ")
+        verdict = HOLDS if same or (counts and side != refused) else CONTRADICTED if counts else OPEN
+    return replace(found, verdict=verdict)

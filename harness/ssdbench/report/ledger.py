@@ -1,0 +1,209 @@
+"""The ledger of claims as a page or as JSON, and the plan of what a difference needs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ssdbench.report.claims import OPEN, Claim, ClaimsFile, Finding, overall
+from ssdbench.report.columns import column
+from ssdbench.report.statistics import ALPHA, POWER, effect_seen, seeds_needed
+
+_HEAD = """\
+# Claims
+
+What the paper claims that this harness can test, and questions beyond it, with what the records say of each. Written by
+`{command}` from `suites/claims.yaml` and the records; nothing on this page is typed.
+
+- **Difference**: left minus right, the mean over the seeds that both have, which start from the same noise and
+  labels; in brackets its 95 % interval (paired t test).
+- **p**: two-sided, of the paired t test; then after Holm's correction within the claim's family.
+- **holds** or **contradicted**: the difference counts (p < {alpha:g} after correction) as claimed, or the other way.
+  **no difference**: two one-sided tests put it within the margin. **open**: neither, or fewer than {seeds} seeds.
+  A claim is as good as the worst of its tests.
+- The paper's figures are FIDs on ImageNet unless it is said otherwise. Ours are what the rows were measured by, and
+  compare with each other alone.
+"""
+
+
+def to_page(claims: ClaimsFile, findings: Sequence[Finding], command: str) -> str:
+    """Return the ledger as Markdown: a summary, then every claim with its tests."""
+    parts = [_HEAD.format(command=command, alpha=ALPHA, seeds=claims.seeds), "| claim | verdict |\n|:--|:--|"]
+    grouped = [(claim, [one for one in findings if one.claim is claim]) for claim in claims.claims]
+    parts[-1] += "".join(
+        f"\n| [{claim.text}](#{claim.claim}) | **{overall(own)}** |" for claim, own in grouped
+    )
+    for beyond, title in ((False, "## The paper's claims"), (True, "## Beyond the paper")):
+        some = [(claim, own) for claim, own in grouped if (claim.paper is None) == beyond]
+        if some:
+            parts.append(title)
+            parts += [_section(claim, own) for claim, own in some]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(claim: Claim, findings: Sequence[Finding]) -> str:
+    margin = "" if claim.margin is None else f", margin {claim.margin:g}"
+    lines = [f"### {claim.claim}", f"{claim.text}: **{overall(findings)}**."]
+    if claim.paper is not None:
+        lines.append(f"The paper: {claim.paper}.")
+    header = f"| at | n | left | right | {column(claim.metric).title}: difference | p | p (Holm) | verdict |"
+    rows = [_line(one) for one in findings]
+    lines.append("\n".join([header, "|:--|--:|--:|--:|--:|--:|--:|:--|", *rows]))
+    lines.append(f"Expected: {claim.expect}{margin}. Family: {claim.family}. Measured by `{claim.run}`.")
+    remarks = dict.fromkeys(
+        f"{one.at}: {text}" if one.at else text for one in findings for text in one.remarks
+    )
+    lines += [f"- {text}" for text in remarks]
+    lines += [claim.remark] if claim.remark else []
+    return "\n\n".join(lines)
+
+
+def _line(one: Finding) -> str:
+    estimate = one.estimate
+    if estimate is None or one.left is None or one.right is None:
+        return f"| {one.at} | – | – | – | – | – | – | {one.verdict} |"
+    digits = _digits(one.left, one.right)
+    interval = estimate.interval
+    between = "" if interval is None else f" [{interval[0]:+.{digits}f}, {interval[1]:+.{digits}f}]"
+    cells = (
+        one.at,
+        str(estimate.n),
+        f"{one.left:.{digits}f}",
+        f"{one.right:.{digits}f}",
+        f"{estimate.mean:+.{digits}f}{between}",
+        _p(estimate.p),
+        _p(one.p_holm),
+        one.verdict,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _digits(*values: float) -> int:
+    return 1 if max(map(abs, values)) >= 10 else 3
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if value >= 1e-3 else "< 0.001"
+
+
+def to_json(claims: ClaimsFile, findings: Sequence[Finding]) -> str:
+    """Return the ledger as JSON: a list of claims, each with its tests."""
+    told = [
+        {
+            "claim": claim.claim,
+            "text": claim.text,
+            "paper": claim.paper,
+            "family": claim.family,
+            "metric": claim.metric,
+            "expect": claim.expect,
+            "margin": claim.margin,
+            "verdict": overall(own),
+            "tests": [_told(one) for one in own],
+        }
+        for claim in claims.claims
+        for own in [[one for one in findings if one.claim is claim]]
+    ]
+    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+
+
+def _told(one: Finding) -> dict[str, Any]:
+    estimate = one.estimate
+    return {
+        "at": one.at,
+        "n": 0 if estimate is None else estimate.n,
+        "samples": one.samples,
+        "left": _finite(one.left),
+        "right": _finite(one.right),
+        "difference": None if estimate is None else _finite(estimate.mean),
+        "interval": None if estimate is None else estimate.interval,
+        "p": None if estimate is None else estimate.p,
+        "p_holm": one.p_holm,
+        "p_equal": one.p_equal,
+        "verdict": one.verdict,
+        "remarks": list(one.remarks),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a test needs to see its difference with a chance of ``POWER``, from the spread that was seen.
+
+    Args:
+        finding: the test.
+        spread: the standard deviation of the differences over the seeds.
+        seeds: how many seeds see the difference that was found, at the samples that there are; None: too many.
+        samples: how many samples ``at_seeds`` seeds need, if all of the spread is that of finitely many samples.
+        least: the least difference that ``at_seeds`` seeds see at the samples that there are.
+
+    """
+
+    finding: Finding
+    spread: float
+    seeds: int | None
+    samples: int | None
+    least: float
+
+
+def needs(claims: ClaimsFile, findings: Sequence[Finding], at_seeds: int | None = None) -> list[Need]:
+    """Return what every test with a spread needs, at the level of the first step of its family's correction."""
+    found = []
+    n = at_seeds or claims.seeds
+    for one in findings:
+        estimate = one.estimate
+        if estimate is None or not estimate.error:
+            continue
+        family = sum(
+            other.claim.family == one.claim.family and other.estimate is not None for other in findings
+        )
+        alpha = ALPHA / family
+        spread = estimate.error * math.sqrt(estimate.n)
+        effect, least = abs(estimate.mean) / spread, effect_seen(n, alpha)
+        samples = None
+        if one.samples is not None and effect > 0:
+            samples = math.ceil(one.samples * max(1.0, (least / effect) ** 2))
+        found.append(Need(one, spread, seeds_needed(effect, alpha), samples, least * spread))
+    return found
+
+
+def to_plan(claims: ClaimsFile, findings: Sequence[Finding], at_seeds: int | None = None) -> str:
+    """Return the plan as a table of Markdown, with what it rests on."""
+    n = at_seeds or claims.seeds
+    lines = [
+        f"| claim | at | n | difference | spread | seeds it needs | samples at {n} seeds | least seen with {n} seeds |",
+        "|:--|:--|--:|--:|--:|--:|--:|--:|",
+    ]
+    listed = needs(claims, findings, at_seeds)
+    for need in listed:
+        one, estimate = need.finding, need.finding.estimate
+        assert estimate is not None
+        digits = _digits(one.left or 0, one.right or 0)
+        cells = (
+            one.claim.claim,
+            one.at,
+            str(estimate.n),
+            f"{estimate.mean:+.{digits}f}",
+            f"{need.spread:.{digits}f}",
+            "> 1000" if need.seeds is None else str(need.seeds),
+            "–" if need.samples is None else f"{need.samples:,}",
+            f"{need.least:.{digits}f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    without = sum(one.estimate is None or not one.estimate.error for one in findings)
+    still = sum(one.verdict == OPEN for one in findings)
+    notes = [
+        f"- Seeds: for a chance of {POWER:.0%} that a paired t test sees the difference as it was found, at {ALPHA:g}"
+        " divided by the tests of the family. Spread is the standard deviation of the differences over the seeds.",
+        "- Samples: as if all of the spread came from the number of samples, and fell with its root. What different"
+        " trainings add does not fall, so this is the least.",
+        f"- {without} of {len(findings)} tests have no two seeds yet; {still} are open.",
+    ]
+    return "\n".join([*lines, "", *notes]) + "\n"
