@@ -205,6 +205,12 @@ def test_rows_of_the_same_names_are_told_apart_by_what_they_differ_in(toy: Toy) 
     assert [run.train.lambda_ for run in runs] == [row["set"]["train"]["lambda"] for row in chosen.rows]
 
 
+def test_what_is_reported_on_one_half_is_chosen_on_the_other(toy: Toy) -> None:
+    Path("toy.yaml").write_text(SUITE.replace("reference: fashion", "half: report, reference: fashion"))
+    search(["train.lambda=0.1:0.9"], only="variant=issd", budget=2)
+    assert {run.eval.half for runs in toy.calls for run in runs} == {"search"}
+
+
 @pytest.mark.parametrize(
     ("over", "options", "message"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from scipy.stats import ttest_1samp
 
 from ssdbench.errors import UsageError
 from ssdbench.report.document import Show, SuiteReport, render
@@ -68,3 +69,29 @@ def test_differences_are_numbers_in_flat_records(report: SuiteReport) -> None:
     assert "delta.is" not in row
     (row,) = json.loads(render([report], "json", Show(paper=False)))
     assert not any(name.startswith(("paper.", "delta.")) for name in row)
+
+
+def test_verdicts_stand_beside_rows_that_have_their_base_there() -> None:
+    results = []
+    for seed, (base, issd, ssd) in enumerate(
+        [(300.0, 250.0, 301.0), (310.0, 258.0, 309.0), (305.0, 256.0, 303.0)]
+    ):
+        for variant, fd in (("base", base), ("issd", issd), ("ssd", ssd)):
+            run = make_run(variant, seed=seed)
+            results.append(Result(run, make_record(run, fd=fd)))
+    report = SuiteReport("x", "X", "plain", tuple(results))
+    assert "Against its base" not in render([report], "markdown")
+    text = render([report], "markdown", Show(verdicts=True))
+    lines = {
+        line.split("|")[1].partition("[")[0].strip(): line.split("|")[-2].strip()
+        for line in text.splitlines()
+        if "|" in line
+    }
+    shifts, others = [-50.0, -52.0, -49.0], [1.0, -1.0, -2.0]
+    p = 2 * ttest_1samp(shifts, 0).pvalue  # the smaller of two
+    assert lines["+ iSSD"] == f"-50.33, p {p:.3f}: better"
+    assert lines["+ SSD"] == f"-0.67, p {ttest_1samp(others, 0).pvalue:.2f}: open"
+    assert lines["DiT-mini"] == ""
+    assert "Holm's correction" in text
+    for form in ("text", "latex", "html"):
+        assert "Against its base" in render([report], form, Show(verdicts=True))

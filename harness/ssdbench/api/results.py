@@ -92,7 +92,13 @@ class Results:
         )
 
     def render(
-        self, form: str = "markdown", *, columns: Sequence[str] = (), paper: bool = True, delta: bool = False
+        self,
+        form: str = "markdown",
+        *,
+        columns: Sequence[str] = (),
+        paper: bool = True,
+        delta: bool = False,
+        verdicts: bool = False,
     ) -> str:
         """Return the tables as ``ssdbench report`` prints them.
 
@@ -101,12 +107,13 @@ class Results:
             columns: these alone.
             paper: the published figures beside the measured ones.
             delta: measured minus published too.
+            verdicts: how each row is to the one it was distilled from, by a paired t test over the seeds.
 
         Raises:
             UsageError: there is no such format or column.
 
         """
-        return render(self.reports, form, Show(tuple(columns), paper, delta), self.store)
+        return render(self.reports, form, Show(tuple(columns), paper, delta, verdicts), self.store)
 
     def __getitem__(self, run: int | str | tuple[str, int]) -> RunResult:
         runs = self.runs

@@ -160,7 +160,12 @@ class Searcher:
             if id(run) not in wanted or identity(run) in seen:
                 continue
             seen.add(identity(run))
-            half = self.reference is None and run.eval.half is None and holds_images(run.eval.reference)
+            half = self.reference is None and holds_images(run.eval.reference)
+            if self.reference is None and not half:
+                whole = (
+                    f"{describe(run)}: measured against {run.eval.reference} as it is, which has no halves"
+                )
+                self.remarks.append(whole)
             axes = self._changing(position, half)
             if not axes:
                 self.remarks.append(f"not searched: {describe(run)}: what is searched changes nothing in it")

@@ -1,4 +1,4 @@
-"""``ssdbench export``: the weights that a run trained."""
+"""``ssdbench export``: the weights that a run trained, or the records of all runs."""
 
 from __future__ import annotations
 
@@ -30,10 +30,15 @@ class Dtype(StrEnum):
 
 
 def export(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's key, or the beginning of one.")],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Directory to create with the weights.")
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Directory to create with the weights, or of records."
+        ),
     ],
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="A run's key, or the beginning of one.")
+    ] = None,
     part: Annotated[
         Part, typer.Option("--part", help="The denoiser, or the autoencoder where the run trained one.")
     ] = Part.model,
@@ -41,15 +46,24 @@ def export(
         Dtype | None,
         typer.Option("--dtype", help="Store the weights in this precision; as trained by default."),
     ] = None,
+    records: Annotated[
+        bool, typer.Option("--records", help="Copy the records of all runs instead, or of RUN alone.")
+    ] = False,
     results: options.Results = options.DEFAULT_RESULTS,
 ) -> None:
     """Copy the weights that a run trained, in the layout of diffusers' save_pretrained, to a new directory.
+
+    With [bold]--records[/bold], copy what reports, claims and comparisons read, and nothing else, into a directory
+    that takes the place of results: records (JSON), their pictures, and what was run. It is small enough to be
+    committed. Records of other runs that are there already stay.
 
     [bold]Examples[/bold]
 
       ssdbench export 3fa9 -o dit-issd-10
 
       ssdbench export 3fa9 -o vae-mini --part vae --dtype float16
+
+      ssdbench export --records -o results/mini
     """
     from ssdbench.api.lookup import find_record
     from ssdbench.cli.common import open_store
@@ -57,6 +71,13 @@ def export(
     from ssdbench.stages.weights import model_folder
 
     store = open_store(results)
+    if records:
+        from ssdbench.api.records import export_records
+
+        typer.echo(f"wrote {export_records(store, output, run)} records to {output}", err=True)
+        return
+    if run is None:
+        raise UsageError("name the run whose weights are exported, or give --records")
     record = find_record(store, run)
     key = trained(record, store, part.value)
     problems = store.verify(key)

@@ -42,6 +42,12 @@ def report(
         bool, typer.Option("--paper/--no-paper", help="The published figures beside the measured ones.")
     ] = True,
     delta: Annotated[bool, typer.Option("--delta", help="Also measured minus published.")] = False,
+    verdicts: Annotated[
+        bool,
+        typer.Option(
+            "--verdicts", help="Also how each row is to the one it was distilled from, by the seeds."
+        ),
+    ] = False,
     figures: Annotated[
         Path | None,
         typer.Option("--figures", metavar="DIR", help="Only draw the curves, as PNG and SVG, into DIR."),
@@ -66,6 +72,7 @@ def report(
       ssdbench report quick --format text
       ssdbench report table2 --profile mini --format csv -o table2.csv
       ssdbench report table2 --format latex --columns nfe,fid,is --no-paper
+      ssdbench report table2 --verdicts
       ssdbench report --format html -o report.html
       ssdbench report figure4 --figures figures
     """
@@ -84,7 +91,7 @@ def report(
     if figures is not None:
         draw_figures(reports, figures, paper)
         return
-    show = Show(chosen, paper, delta)
+    show = Show(chosen, paper, delta, verdicts)
     named = Format.JSON.value if json else form.value
     emit(render(reports, named, show, store), output, form=named)
 

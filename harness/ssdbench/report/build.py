@@ -14,6 +14,7 @@ from ssdbench.report.columns import column, shown_fields, shown_metrics
 from ssdbench.report.fields import DASH, method, rank
 from ssdbench.report.identity import distinctions
 from ssdbench.report.notes import Footnotes, protocol, row_notes, table_notes
+from ssdbench.report.paired import AGAINST, against_bases
 from ssdbench.report.published import PaperRow, PaperTable
 from ssdbench.report.rows import Row
 from ssdbench.report.table import Cell, Column, Section, Table
@@ -35,7 +36,8 @@ class _Shape:
     """A layout as a table's rows fill it.
 
     Each of the ``sides`` (None: there is but one) has the ``fields`` under their headers, and a column for each of the
-    ``metrics`` and networks. ``best`` holds (row, metric) of the best values. ``remarks``: a last column says why rows
+    ``metrics`` and networks. ``best`` holds (row, metric) of the best values. ``verdicts`` say by row how it is to
+    its base; a column of theirs is there where there are any. ``remarks``: a last column says why rows
     have no result.
     """
 
@@ -44,6 +46,7 @@ class _Shape:
     fields: Sequence[tuple[str, Field]]
     metrics: Sequence[tuple[Metric, str]]
     best: set[tuple[int, str]]
+    verdicts: Mapping[int, str]
     remarks: bool
 
     def side(self, row: Row) -> str | None:
@@ -59,6 +62,8 @@ class _Shape:
                 yield Column(header, side, shown.numeric)
             for metric, network in self.metrics:
                 yield Column(metric.header(network, always_name=several), side, numeric=True)
+        if self.verdicts:
+            yield Column("Against its base")
         if self.remarks:
             yield Column("Remarks")
 
@@ -71,8 +76,13 @@ def build(
     title: str,
     paper: PaperTable | None = None,
     delta: bool = False,
+    verdicts: bool = False,
 ) -> Table:
-    """Return the table of ``rows`` in the shape of ``layout``; ``delta``: measured minus published will be shown."""
+    """Return the table of ``rows`` in the shape of ``layout``.
+
+    ``delta``: measured minus published will be shown. ``verdicts``: a column says how each row is to what it was
+    distilled from.
+    """
     rows = _arranged(rows, layout)
     sides = [_side(row, layout) for row in rows]
     networks = list(dict.fromkeys(row.network for row in rows))
@@ -83,6 +93,7 @@ def build(
         shown_fields(layout, rows),
         [(column(metric), network) for network in networks for metric in names],
         _best(rows, layout, names),
+        against_bases(rows) if verdicts else {},
         remarks=any(row.reasons and not row.records for row in rows),
     )
     footnotes = Footnotes()
@@ -98,6 +109,8 @@ def build(
                 lines += [_reported(other, shape, footnotes) for other in others.get(id(row), ())]
         sections.append(Section(heading, tuple(lines)))
     notes = [usual, *table_notes(rows, paper, delta=delta)]
+    if shape.verdicts:
+        notes.append(AGAINST)
     if shape.best:
         notes.insert(1, "Bold: the best of the measured rows that can be compared.")
     return Table(
@@ -211,6 +224,11 @@ def _cells(
         texts = (*different.get(id(row), ()), *row_notes(row))
         marked[0] = marked[0].marked(tuple(map(footnotes.mark, texts)))
         cells += own
+    if shape.verdicts:
+        said = {
+            side: shape.verdicts[id(row)] for side, row in line.sides.items() if id(row) in shape.verdicts
+        }
+        cells.append(Cell("; ".join(f"{side}: {text}" if side else text for side, text in said.items())))
     return (*cells, _remark(line, footnotes)) if shape.remarks else tuple(cells)
 
 
@@ -239,6 +257,7 @@ def _reported(row: PaperRow, shape: _Shape, footnotes: Footnotes) -> tuple[Cell,
         for metric, network in shape.metrics:
             figure = row.figures.get(metric.name)
             cells.append(Cell("" if figure else DASH, figure) if says_fid(network) else Cell())
+    cells += [Cell()] * bool(shape.verdicts)
     return (*cells, Cell("reported")) if shape.remarks else tuple(cells)
 
 

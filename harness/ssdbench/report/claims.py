@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ssdbench.metrics.metric import Metric
-from ssdbench.report.columns import column
-from ssdbench.report.compare import merged, values_by_seed
+from ssdbench.report.columns import column, values_by_seed
+from ssdbench.report.compare import merged
 from ssdbench.report.frame import dotted
 from ssdbench.report.identity import names
 from ssdbench.report.rows import Row
@@ -203,7 +203,7 @@ def _measured(claim: Claim, test: Test, common: dict[str, Any], known: Sequence[
     chosen, remark = _comparable(choices, metric)
     if remark is not None:
         return replace(found, remarks=(remark,))
-    by_seed = [values_by_seed(metric, row) for row in chosen]
+    by_seed = [values_by_seed(metric, row.records) for row in chosen]
     seeds = sorted(set.intersection(*(set(one) for one in by_seed)))
     if not seeds:
         return replace(found, remarks=("the rows have no seed in common",))
@@ -235,7 +235,9 @@ def _comparable(choices: Sequence[Sequence[Row]], metric: Metric) -> tuple[tuple
     """
 
     def size(some: tuple[Row, ...]) -> tuple[int, int]:
-        return len(set.intersection(*(set(values_by_seed(metric, row)) for row in some))), some[0].samples
+        return len(set.intersection(*(set(values_by_seed(metric, row.records)) for row in some))), some[
+            0
+        ].samples
 
     alike = [
         some

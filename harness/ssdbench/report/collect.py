@@ -63,9 +63,11 @@ def _outdated(
     """Why a record is not the result of the present artifacts, or None where it is."""
     target = stages[-1]
     if decisions[target].status == "run":
-        # Where it began: what is only absent was dropped in order.
+        # Where it began. What is only absent was dropped in order, or left behind when records were exported.
         again = (key for key in stages if decisions[key].status == "run" and decisions[key].reason != ABSENT)
-        key = next(again, target)
+        key = next(again, None)
+        if key is None:
+            return None
         return Reason("to run again", f"{graph.nodes[key].spec.title}: {decisions[key].reason}")
     manifest = store.manifest(target)
     if manifest is not None and manifest.digest != record.digest:

@@ -39,6 +39,12 @@ def columns_of(records: Iterable[Record]) -> dict[str, Metric]:
     return ordered(key for record in records for key in record.metrics)
 
 
+def values_by_seed(metric: Metric, records: Iterable[Record]) -> dict[int, float]:
+    """Return the records' values of a metric by seed; seeds without one are left out."""
+    values = {record.seed: metric.value(record.metrics) for record in records}
+    return {seed: value for seed, value in values.items() if value is not None}
+
+
 def ordered(keys: Iterable[str]) -> dict[str, Metric]:
     """Return the metrics of these names, by name: the built-in ones in table order, then the others as they come."""
     return in_table_order(map(column, keys))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ssdbench.metrics.metric import Metric
-from ssdbench.report.columns import column, columns_of
+from ssdbench.report.columns import column, columns_of, values_by_seed
 from ssdbench.report.identity import identity, names
 from ssdbench.report.rows import Result, Row
 from ssdbench.report.statistics import ALPHA, holm, paired, unpaired
@@ -118,7 +118,7 @@ def _digests(row: Row) -> str:
 
 
 def _difference(column: Metric, first: Row, second: Row) -> Difference | None:
-    old, new = values_by_seed(column, first), values_by_seed(column, second)
+    old, new = values_by_seed(column, first.records), values_by_seed(column, second.records)
     if not old or not new:
         return None
     shared = sorted(old.keys() & new.keys())
@@ -160,12 +160,6 @@ def _corrected(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
     return tuple(
         replace(pair, differences=tuple(after[id(one)] for one in pair.differences)) for pair in pairs
     )
-
-
-def values_by_seed(column: Metric, row: Row) -> dict[int, float]:
-    """Return a row's values of a metric by seed; seeds without one are left out."""
-    values = {record.seed: column.value(record.metrics) for record in row.records}
-    return {seed: value for seed, value in values.items() if value is not None}
 
 
 def _of_no_number(old: Iterable[float], new: Iterable[float]) -> str:

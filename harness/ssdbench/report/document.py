@@ -34,11 +34,13 @@ class Show:
 
     ``columns``: these columns alone; where it is empty, the layout's columns, or all columns of flat records.
     ``paper``: the published figures, where the paper has any. ``delta``: measured minus published beside them.
+    ``verdicts``: how rows are to their bases.
     """
 
     columns: tuple[str, ...] = ()
     paper: bool = True
     delta: bool = False
+    verdicts: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,15 @@ class SuiteReport:
         layout = choose_columns(LAYOUTS.named(self.layout), show.columns)
         paper = self.paper if show.paper else None
         rows = self.gathered(show)
-        return build(rows, layout, name=self.name, title=self.heading, paper=paper, delta=show.delta)
+        return build(
+            rows,
+            layout,
+            name=self.name,
+            title=self.heading,
+            paper=paper,
+            delta=show.delta,
+            verdicts=show.verdicts,
+        )
 
     def gathered(self, show: Show) -> list[Row]:
         """Return the results, seeds gathered, with the paper's rows if ``show`` asks for them."""

@@ -1,0 +1,52 @@
+"""Records alone: what is exported of a store, and that it is reported as the store itself is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .conftest import Command, Filled
+
+
+def test_records_alone_are_reported_as_the_store_is(
+    ssdbench: Command, filled: Filled, suite: Path, workplace: Path
+) -> None:
+    done = ssdbench("export", "--records", "-o", "mini")
+    assert (done.exit_code, "wrote 2 records to mini" in done.stderr) == (0, True)
+    assert {path.name for path in (workplace / "mini").iterdir()} <= {"records", "suites", "store.json"}
+    whole, alone = (ssdbench("report", suite, "--results", place) for place in ("results", "mini"))
+    assert alone.exit_code == 0, alone.output
+    assert alone.stdout == whole.stdout
+    assert "to run again" not in alone.stdout
+    pages = [
+        ssdbench("report", suite, "--results", place, "--format", "csv").stdout
+        for place in ("results", "mini")
+    ]
+    assert pages[0] == pages[1]
+    compared = ssdbench("compare", "results", "mini").stdout
+    assert "not comparable" not in compared
+    assert "only in" not in compared
+
+
+def test_nothing_of_this_machine_is_in_them(
+    ssdbench: Command, filled: Filled, suite: Path, workplace: Path
+) -> None:
+    ssdbench("export", "--records", "-o", "mini")
+    for path in (workplace / "mini").rglob("*.json"):
+        assert str(workplace) not in path.read_text(encoding="utf-8"), path
+
+
+def test_one_run_alone_is_added_to_what_is_there(ssdbench: Command, filled: Filled, workplace: Path) -> None:
+    first, second = filled.targets
+    assert ssdbench("export", first[:12], "--records", "-o", "mini").exit_code == 0
+    assert [path.stem for path in (workplace / "mini/records").glob("*.json")] == [first]
+    assert ssdbench("export", second[:12], "--records", "-o", "mini").exit_code == 0
+    assert {path.stem for path in (workplace / "mini/records").glob("*.json")} == {first, second}
+
+
+def test_what_cannot_be_exported_is_told(ssdbench: Command, filled: Filled) -> None:
+    here = ssdbench("export", "--records", "-o", "results")
+    assert (here.exit_code, "name another directory" in here.stderr) == (2, True)
+    empty = ssdbench("export", "--records", "-o", "mini", "--results", "nothing")
+    assert (empty.exit_code, "holds no record" in empty.stderr) == (2, True)
+    nameless = ssdbench("export", "-o", "mini")
+    assert (nameless.exit_code, "name the run" in nameless.stderr) == (2, True)

@@ -1,0 +1,100 @@
+"""The page of results: placeholders become what the records say, and everything else stays as it was written."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ssdbench.plan import build
+from ssdbench.store import Store
+from ssdbench.suite import load_suite
+from tests.report.make import make_record
+
+TOOL = Path(__file__).parents[2] / "tools/results_page.py"
+SUITE = """\
+suite: tiny
+title: A tiny suite
+defaults:
+  model: dit-mini
+  nfe: 4
+  resolution: 32
+  train: {steps: 2}
+  eval: {samples: 16, reference: fashion-mnist, network: effnet-lite0}
+seeds: [1, 2, 3]
+runs:
+  - {variant: base}
+  - {variant: issd}
+"""
+TEMPLATE = """\
+# Results
+
+{{table tiny.yaml --columns nfe,fd}}
+
+iSSD is at {{value fd tiny.yaml variant=issd}}, {{difference fd tiny.yaml variant=issd - tiny.yaml variant=base}}.
+The claim is {{verdict half-step}}. {Braces} stay.
+"""
+
+
+@pytest.fixture
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("results_page", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Records of the suite, without any artifact."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(SUITE)
+    Path("page.md.in").write_text(TEMPLATE)
+    store = Store(tmp_path / "results")
+    for planned in build(load_suite("tiny.yaml")).runs:
+        fd = {"base": 300.0, "issd": 250.0}[planned.run.variant] + planned.run.seed * 2
+        record = make_record(planned.run, fd=fd - (planned.run.variant == "issd") * (planned.run.seed == 3))
+        store.write_record(record.model_copy(update={"key": planned.target}))
+    return tmp_path
+
+
+def run(tool: ModuleType, *more: str) -> int:
+    return tool.main(["--results", "results", "--template", "page.md.in", "-o", "page.md", *more])
+
+
+def test_placeholders_are_filled_and_the_rest_stays(tool: ModuleType, workplace: Path) -> None:
+    assert run(tool) == 0
+    page = Path("page.md").read_text(encoding="utf-8")
+    assert page.startswith("# Results\n\n| ")
+    assert "| + iSSD" in page
+    assert "iSSD is at 253.67 ± 1.53, -50.33 [-51.77, -48.90], p < 0.001, 3 seeds.\n" in page
+    assert "The claim is open. {Braces} stay." in page
+    assert run(tool, "--check") == 0
+    Path("page.md").write_text(page.replace("253.67", "242.00"))
+    assert run(tool, "--check") == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("{{value fd tiny.yaml nfe=4}}", "2 measured rows of tiny.yaml meet 'nfe=4', not one"),
+        ("{{value recall tiny.yaml variant=base}}", "the row has no recall"),
+        ("{{verdict nothing}}", "there is no claim 'nothing'"),
+        ("{{difference fd tiny.yaml variant=base}}", "must read METRIC ROW - ROW"),
+        ("{{tabel tiny.yaml}}", "unknown placeholder"),
+        ("{{table tinny.yaml}}", "there is no such suite"),
+    ],
+)
+def test_what_cannot_be_filled_is_located(
+    wrong: str, message: str, tool: ModuleType, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("page.md.in").write_text(f"# Results\n\n{wrong}\n")
+    assert run(tool) == 2
+    told = capsys.readouterr().err
+    assert "line 3: " in told
+    assert message in told
+    assert not Path("page.md").exists()
