@@ -10,7 +10,7 @@ import pytest
 
 from ssdbench.plan import build
 from ssdbench.store import Store
-from ssdbench.suite import load_suite
+from ssdbench.suite import list_suites, load_suite
 from tests.report.make import make_record
 
 TOOL = Path(__file__).parents[2] / "tools/results_page.py"
@@ -98,3 +98,11 @@ def test_what_cannot_be_filled_is_located(
     assert "line 3: " in told
     assert message in told
     assert not Path("page.md").exists()
+
+
+def test_the_template_names_suites_that_there_are(tool: ModuleType) -> None:
+    text = (TOOL.parents[1] / "docs/results.template.md").read_text(encoding="utf-8")
+    found = [(match[1], match[2].split()[0]) for match in tool.PLACEHOLDER.finditer(text)]
+    assert len(found) > 10
+    assert {kind for kind, _ in found} <= {"table", "figures"}
+    assert {suite for _, suite in found} <= set(list_suites())
