@@ -191,21 +191,6 @@ def test_stages_side_by_side_on_one_gpu_are_forked_by_one_server(
     assert {(job.device, job.visible, job.threads) for job in jobs} == {("cuda", "6", 4)}
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not Path("/dev/nvidia0").exists(), reason="needs a GPU")
-def test_forks_use_the_gpu_side_by_side(tmp_path: Path) -> None:
-    server = ForkServer(1, (*SERVER[:-1], str(Path(SERVER[-1]).with_name("gpu_fork_server.py"))))
-    try:
-        workers = [start(server, tmp_path / str(i), device="cuda") for i in range(4)]
-        for worker in workers:
-            last = list(worker.events())[-1]
-            assert isinstance(last, Finished), last
-            assert last.facts["sum"] == 1024.0
-            assert last.peak_gpu_mb
-    finally:
-        server.close()
-
-
 def test_no_descriptors_are_left_when_a_worker_cannot_be_started(server: ForkServer, tmp_path: Path) -> None:
     list(start(server, tmp_path).events())
     before = psutil.Process().num_fds()
