@@ -11,7 +11,7 @@ from PIL import Image
 from ssdbench.data.captions import beside, numbered, read_lines
 from ssdbench.data.coco import choose, read_coco, read_manifest, write_manifest
 from ssdbench.data.datasets import load_images
-from ssdbench.data.described import BRIGHTNESS, PLACE, SIZE, WORDS, describe
+from ssdbench.data.fashion_mnist import BRIGHTNESS, PLACE, SIZE, WORDS, describe
 from ssdbench.errors import InputError
 from ssdbench.inputs import text_lines
 from ssdbench.plan.digests import digest_images

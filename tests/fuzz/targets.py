@@ -32,7 +32,7 @@ from ssdbench.models.checkpoint import save_dit
 from ssdbench.models.diffusers_dit import build_diffusers
 from ssdbench.models.dit import DiT
 from ssdbench.models.dit_files import read_checkpoint
-from ssdbench.models.files import read_folder
+from ssdbench.models.files import in_folder, read_tensors
 from ssdbench.models.schedulers import read_scheduler
 from ssdbench.models.shapes import DiTShape
 from ssdbench.models.unet import build_unet, load_unet
@@ -369,7 +369,7 @@ TARGETS: dict[str, Target] = {
         _CONFIG,
         name=WEIGHTS,
         seeds=only(vae_folder, WEIGHTS),
-        read=lambda path: read_folder(path.parent),
+        read=lambda path: read_tensors(in_folder(path.parent)),
         inner=mutate.in_safetensors,
     ),
 }

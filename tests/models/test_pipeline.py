@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ssdbench.errors import InputError
+from ssdbench.models.convert import write_pipeline
 from ssdbench.models.parts import ENCODER, INDEX, SCHEDULER, TOKENIZER, UNET, VAE
-from ssdbench.models.pipeline import write_pipeline
 from ssdbench.models.unet import build_unet, load_unet
 from tests.models.sd_toy import SHAPE
 from tests.models.sd_toy import write_pipeline as write_toy

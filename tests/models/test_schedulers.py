@@ -20,11 +20,11 @@ from ssdbench.models import schedulers
 from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.convert import write_checkpoint
+from ssdbench.models.convert import write_pipeline as copy_pipeline
 from ssdbench.models.diffusers_dit import use_official_timesteps
 from ssdbench.models.dit_files import read_checkpoint
 from ssdbench.models.layouts import Layout
 from ssdbench.models.load import load_denoiser, save_denoiser
-from ssdbench.models.pipeline import write_pipeline as copy_pipeline
 from ssdbench.models.schedulers import as_trained, read_scheduler, scheduler_config
 from ssdbench.models.shapes import DiTShape
 from ssdbench.models.text import TextEncoder

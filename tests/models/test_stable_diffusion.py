@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tools.mini_text_encoder import write_text_encoder
 from torch import Tensor, nn
 
 from ssdbench.diffusion.denoiser import Counted, Guided
@@ -17,7 +18,6 @@ from ssdbench.models.text import TextEncoder
 from ssdbench.models.unet import UNetDenoiser, build_unet, load_unet, save_unet
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.models.vae import Autoencoder
-from ssdbench.models.word_text import write_text_encoder
 from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.ddim import ddim
 from ssdbench.samplers.dpm_solver import dpm_solver_2

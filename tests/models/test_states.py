@@ -23,8 +23,7 @@ from ssdbench.models.choosing import choose
 from ssdbench.models.convert import write_tensors
 from ssdbench.models.dit_files import find_checkpoint, read_checkpoint
 from ssdbench.models.file_headers import read_headers
-from ssdbench.models.files import in_file, read_tensors
-from ssdbench.models.numbers import refuse_stored
+from ssdbench.models.files import in_file, read_tensors, refuse_stored
 from ssdbench.models.pickled import _of_torch, is_harmless
 
 from .toy import random_dit, same
@@ -429,7 +428,7 @@ def test_headers_need_no_torch(tmp_path: Path) -> None:
     torch.save(trained(ema=STATE, args=argparse.Namespace(a=1)), tmp_path / "x.pt")
     code = (
         "import sys; from pathlib import Path; from ssdbench.models.dit_files import find_checkpoint;"
-        "from ssdbench.models.numbers import refuse_stored;"
+        "from ssdbench.models.files import refuse_stored;"
         "import ssdbench.models.inspection, ssdbench.models.unet_files;"
         f"refuse_stored(find_checkpoint(Path({str(tmp_path / 'x.pt')!r}), heads=4).tensors);"
         "sys.exit('torch' in sys.modules)"

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ssdbench.errors import InputError
+from ssdbench.models.convert import write_pipeline
 from ssdbench.models.expected import unet_tensors
-from ssdbench.models.pipeline import write_pipeline
 from ssdbench.models.unet import build_unet, load_unet
 from ssdbench.models.unet_files import find_unet, published
 from ssdbench.suite.catalog import MODELS

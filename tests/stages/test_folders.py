@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
+from tools.mini_text_encoder import write_text_encoder
 
 from ssdbench.data.folders import NO_LABEL
 from ssdbench.data.latents import Latents
 from ssdbench.models.vae import build_vae
-from ssdbench.models.word_text import write_text_encoder
 from ssdbench.stages import EncodeSpec, ReferenceSpec, Runtime, SampleSpec, Source, encode, reference, sample
 from ssdbench.stages.sample import Copying
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tools.mini_text_encoder import write_text_encoder
 from torch import Tensor
 
 from ssdbench.methods.denoising import Align, Denoise
@@ -12,7 +13,6 @@ from ssdbench.methods.denoising_loss import Aligned
 from ssdbench.models.dit import DiT
 from ssdbench.models.load import load_denoiser
 from ssdbench.models.vae import build_vae
-from ssdbench.models.word_text import write_text_encoder
 from ssdbench.stages import Runtime, Source, TrainSpec, train
 from ssdbench.stages.objective import make_objective, make_setup
 from ssdbench.stages.train import Reconstruct

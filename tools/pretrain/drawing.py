@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssdbench.data.datasets import load_images
-from ssdbench.data.described import describe
+from ssdbench.data.fashion_mnist import describe
 from ssdbench.data.places import ASSETS
 from ssdbench.diffusion.noise import shuffled
 

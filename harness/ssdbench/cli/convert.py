@@ -147,8 +147,8 @@ def _stable_diffusion(source: str, output: Path, force: bool, weights: str) -> N
     """Stable Diffusion v1.5 from a folder, the hub or one file, as suites read it."""
     from ssdbench.cli.placing import appearing_whole
     from ssdbench.models.catalog import MODELS
+    from ssdbench.models.convert import write_pipeline
     from ssdbench.models.parts import PARTS
-    from ssdbench.models.pipeline import write_pipeline
     from ssdbench.models.sd_family import SD_V15
     from ssdbench.models.unet_shape import UNetShape
 

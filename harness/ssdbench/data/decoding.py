@@ -169,9 +169,7 @@ def _opened(content: bytes, name: str, resolution: int | None) -> Iterator[Image
         raise InputError(
             f"{name}: cannot be decoded as an image: it holds {_kind_of(content)}, expected {', '.join(FORMATS)}"
         ) from error
-    except (
-        Exception
-    ) as error:  # Pillow and its decoders raise a dozen types, all about the content of the file
+    except Exception as error:  # Pillow and its decoders raise a dozen types about the content of the file
         reason = re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "its content", str(error)) or type(error).__name__
         raise InputError(f"{name}: cannot be decoded as an image: {reason}") from error
 

@@ -6,6 +6,7 @@ import gzip
 import math
 import struct
 import zlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 
 from ssdbench.data.captions import numbered
 from ssdbench.data.dataset import INSTALLED, DataSet
-from ssdbench.data.described import describe
 from ssdbench.data.images import Images, fit
 from ssdbench.data.places import ASSETS, data_root
 from ssdbench.errors import InputError
@@ -80,6 +80,43 @@ def _read(folder: Path, split: str, resolution: int) -> Images:
     if len(pixels) != len(labels):
         raise InputError(f"{folder}: {len(pixels)} images but {len(labels)} labels in split {split!r}")
     return Images(fit(pixels[..., None], resolution), labels.astype(np.int64))
+
+
+CLASSES = (
+    *("t-shirt", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+BRIGHTNESS, SIZE, PLACE = (
+    ("dark", "grey", "bright"),
+    ("small", "medium", "large"),
+    ("top", "middle", "bottom"),
+)
+WORDS = tuple(dict.fromkeys(" ".join(("a", *BRIGHTNESS, *SIZE, *CLASSES, "at", "the", *PLACE)).split()))
+"""Every word of a caption."""
+
+# About the thirds of the training images: mean grey level of the garment, share of the picture that it covers, and
+# height of its centre of mass, as a share of the picture from the top.
+_GREY, _COVERED, _HEIGHT = (143.0, 183.0), (0.28, 0.415), (0.503, 0.537)
+_BACKGROUND = 25  # grey levels up to this are none of the garment
+
+
+def describe(pixels: NDArray[np.uint8], labels: Sequence[int] | NDArray[np.int64]) -> list[str]:
+    """Captions of images uint8 (N, H, W, 1) of the classes ``labels``: ``a bright small ankle boot at the bottom``."""
+    grey = pixels[..., 0].astype(np.float64)
+    garment = grey > _BACKGROUND
+    covered = garment.sum((1, 2))
+    brightness = (grey * garment).sum((1, 2)) / np.maximum(covered, 1)
+    rows = np.arange(grey.shape[1]) + 0.5
+    height = (grey.sum(2) * rows).sum(1) / np.maximum(grey.sum((1, 2)), 1) / grey.shape[1]
+    thirds = (
+        np.searchsorted(_GREY, brightness),
+        np.searchsorted(_COVERED, covered / garment[0].size),
+        np.searchsorted(_HEIGHT, height),
+    )
+    return [
+        f"a {BRIGHTNESS[b]} {SIZE[s]} {CLASSES[label]} at the {PLACE[p]}"
+        for b, s, p, label in zip(*thirds, labels, strict=True)
+    ]
 
 
 def _described(split: str, part: slice, resolution: int) -> Images:

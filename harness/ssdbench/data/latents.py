@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -23,13 +23,17 @@ def shard_name(index: int) -> str:
 
 def save_shard(folder: Path, index: int, mean: Tensor, std: Tensor, labels: Tensor) -> None:
     """Write a shard, whole or not at all: ``mean`` and ``std`` float32 (B, C, h, w), ``labels`` int64 (B,)."""
-    tensors = {"mean": mean.contiguous(), "std": std.contiguous(), "labels": labels.contiguous()}
-    partial = folder / f"{shard_name(index)}.{os.getpid()}"
+    write_whole(folder / shard_name(index), {"mean": mean, "std": std, "labels": labels})
+
+
+def write_whole(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors to a safetensors file, whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        save_file(tensors, partial)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
-        partial.replace(folder / shard_name(index))
+        partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ssdbench.data.latents import Rows
+from ssdbench.data.latents import Rows, write_whole
 from ssdbench.errors import InputError
 
 INDEX, CAPTIONS = "index.safetensors", "captions.json"
@@ -31,9 +30,7 @@ def save_index(folder: Path, null: Tensor, order: Tensor, captions: Sequence[str
 
 def save_texts(folder: Path, index: int, states: Tensor) -> None:
     """Write the hidden states of some captions, float32 (M, L, D), whole or not at all."""
-    partial = folder / f"{shard_name(index)}.{os.getpid()}"
-    save_file({"states": states.contiguous()}, partial)
-    partial.replace(folder / shard_name(index))
+    write_whole(folder / shard_name(index), {"states": states})
 
 
 def read_captions(folder: Path, count: int) -> tuple[str, ...]:

@@ -13,23 +13,11 @@ from torch import Tensor, nn
 
 from ssdbench.models.dit import DiT, sincos_2d
 from ssdbench.models.dit_files import OWN_CLASS, architecture, read_checkpoint, require_shape
-from ssdbench.models.files import WEIGHTS, load_config, read_safetensors
+from ssdbench.models.files import WEIGHTS, read_safetensors
 from ssdbench.models.official import exact_table, misfits, refuse
 from ssdbench.models.parts import CONFIG
 from ssdbench.models.schedulers import note
 from ssdbench.models.shapes import DiTShape
-
-__all__ = [
-    "CONFIG",
-    "WEIGHTS",
-    "assign_state",
-    "load_config",
-    "load_dit",
-    "read_safetensors",
-    "recast",
-    "save_dit",
-    "save_tensors",
-]
 
 
 def save_dit(model: DiT, folder: Path, **extra: Any) -> None:

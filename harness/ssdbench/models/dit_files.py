@@ -16,7 +16,7 @@ from ssdbench.models.choosing import choose
 from ssdbench.models.diffusers_dit import CLASSES, from_diffusers, shape_from, to_diffusers
 from ssdbench.models.expected import dit_tensors
 from ssdbench.models.files import (
-    Inside,
+    Found,
     headers_of,
     in_file,
     in_folder,
@@ -44,57 +44,36 @@ ANCHORS = (
 )
 
 
-@dataclass(frozen=True)
-class Found:
-    """A DiT that was found and not yet read.
+@dataclass(frozen=True, kw_only=True)
+class FoundDiT(Found):
+    """A DiT that was found: its tensors, which fit ``shape``, are in DiT's names, but those of diffusers in diffusers'.
 
-    ``tensors`` are in DiT's names, but for those of diffusers, which are in diffusers'; they fit ``shape``. ``part``
-    and ``note`` are as in :class:`ssdbench.models.choosing.Chosen`, ``extra`` as in :class:`Checkpoint`.
+    ``extra`` is what a config of ours says beyond the shape.
     """
 
-    path: Path
     layout: Layout
     shape: DiTShape
-    tensors: dict[str, Inside]
     extra: dict[str, Any] = field(default_factory=dict)
-    part: str = ""
-    note: str = ""
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A DiT as it was read.
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(FoundDiT):
+    """A DiT as it was read: ``state`` has its tensors in DiT's names, in the precision in which they were stored."""
 
-    ``state`` has its tensors in DiT's names, in the precision in which they were stored; they fit ``shape``. ``extra``
-    is what a config of ours says beyond the shape; ``note`` what was chosen in the file.
-    """
-
-    path: Path
-    layout: Layout
-    shape: DiTShape
-    state: dict[str, Tensor]
-    extra: dict[str, Any] = field(default_factory=dict)
-    note: str = ""
+    state: dict[str, Tensor] = field(default_factory=dict)
 
 
-def read_checkpoint(
-    path: Path,
-    *,
-    layout: Layout | None = None,
-    shape: DiTShape | None = None,
-    heads: int | None = None,
-    part: str = "",
-) -> Checkpoint:
+def read_checkpoint(path: Path, **how: Any) -> Checkpoint:
     """Read a checkpoint in any :class:`Layout`; arguments and errors are those of :func:`find_checkpoint`.
 
     Raises:
         InputError: also where numbers are NaN or infinite, or the embedders of diffusers' blocks differ.
     """
-    found = find_checkpoint(path, layout=layout, shape=shape, heads=heads, part=part)
+    found = find_checkpoint(path, **how)
     state = read_tensors(found.tensors)
     if found.layout == Layout.diffusers:
         state = from_diffusers(state, found.shape, found.path)
-    return Checkpoint(found.path, found.layout, found.shape, state, found.extra, found.note)
+    return Checkpoint(**vars(found), state=state)
 
 
 def find_checkpoint(
@@ -104,7 +83,7 @@ def find_checkpoint(
     shape: DiTShape | None = None,
     heads: int | None = None,
     part: str = "",
-) -> Found:
+) -> FoundDiT:
     """Look what a checkpoint in any :class:`Layout` holds, without reading its numbers.
 
     Args:
@@ -132,7 +111,7 @@ def find_checkpoint(
     return found
 
 
-def require_shape(found: Found | Checkpoint, expected: DiTShape) -> None:
+def require_shape(found: FoundDiT, expected: DiTShape) -> None:
     """Refuse another model than ``expected``; one in our layout may be for another ``input_size``.
 
     Raises:
@@ -143,7 +122,7 @@ def require_shape(found: Found | Checkpoint, expected: DiTShape) -> None:
         raise InputError(f"{found.path}: holds {found.shape}, expected {expected}")
 
 
-def find_fitting(path: Path, shape: DiTShape, part: str) -> Found:
+def find_fitting(path: Path, shape: DiTShape, part: str) -> FoundDiT:
     """A DiT in any layout, of the architecture of ``shape``; how it was trained is looked at elsewhere.
 
     Raises:
@@ -161,7 +140,7 @@ def _is(found: Layout, layout: Layout) -> bool:
     return found == layout or (found, layout) == (Layout.official, Layout.repa)
 
 
-def _file(path: Path, shape: DiTShape | None, heads: int | None, part: str) -> Found:
+def _file(path: Path, shape: DiTShape | None, heads: int | None, part: str) -> FoundDiT:
     held = in_file(path)
     chosen = choose(held, ANCHORS, path, part)
     tensors = chosen.of(held)
@@ -176,10 +155,10 @@ def _file(path: Path, shape: DiTShape | None, heads: int | None, part: str) -> F
     if shape is None:
         shape = infer_shape(headers, path, heads)
     refuse(misfits(dit_tensors(shape), headers), path)
-    return Found(path, layout, shape, tensors, part=chosen.part, note=chosen.note)
+    return FoundDiT(path, tensors, chosen.part, chosen.note, layout=layout, shape=shape)
 
 
-def _folder(path: Path) -> Found:
+def _folder(path: Path) -> FoundDiT:
     folder = path if (path / CONFIG).exists() else path / TRANSFORMER
     if not (folder / CONFIG).exists():
         if (path / INDEX).exists():
@@ -201,12 +180,12 @@ def _folder(path: Path) -> Found:
         shape = shape_from(config, folder)
         tensors = in_folder(folder)
         refuse(misfits(to_diffusers(dit_tensors(shape)), headers_of(tensors)), folder)
-        return Found(folder, Layout.diffusers, _trained(shape, folder), tensors)
+        return FoundDiT(folder, tensors, layout=Layout.diffusers, shape=_trained(shape, folder))
     shape = _own_shape(config, folder)
     tensors = in_folder(folder)
     refuse(misfits(dit_tensors(shape), headers_of(tensors)), folder)
     extra = {k: v for k, v in config.items() if k != "_class_name" and k not in _shape_fields()}
-    return Found(folder, Layout.ours, _trained(shape, folder), tensors, extra)
+    return FoundDiT(folder, tensors, layout=Layout.ours, shape=_trained(shape, folder), extra=extra)
 
 
 def architecture(shape: DiTShape) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ssdbench import own
 from ssdbench.declaration import Declaration
@@ -14,7 +14,7 @@ from ssdbench.models.shapes import OwnShape, Shape
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ssdbench.models.files import Inside
+    from ssdbench.models.files import Found
 
 ROUNDED, CUT = 128.0, 127.5
 """What is added to 127.5 x, of pixels x in [-1, 1], before it is cut to uint8: with 128 that rounds."""
@@ -23,25 +23,6 @@ ROUNDED, CUT = 128.0, 127.5
 def usual_offset(flow: int | None) -> float:
     """How a model's decoded pixels become uint8 unless its family says otherwise: REPA's published sampler cuts."""
     return CUT if flow == 1 else ROUNDED
-
-
-class Found(Protocol):
-    """Weights that were found and not yet read.
-
-    ``part`` is which set of a file that holds several is taken (for a key), ``note`` what the user is told of it.
-    """
-
-    @property
-    def tensors(self) -> Mapping[str, Inside]:
-        """Where the tensors lie, by the model's names."""
-
-    @property
-    def part(self) -> str:
-        """The set of weights; nothing for the only one, or for ``ema``."""
-
-    @property
-    def note(self) -> str:
-        """What was chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +40,8 @@ class Family(Declaration):
         shape: the class of its shapes, which say the size of a network, what it costs, and what it is conditioned on.
             A family of the user's own has :class:`ssdbench.models.shapes.OwnShape`.
         find: ``package.module:name`` of ``find(path, shape, part)``, which looks at weights in any of the family's
-            layouts without torch and returns :class:`Found`. It raises InputError where they do not fit.
+            layouts without torch and returns a :class:`ssdbench.models.files.Found`. It raises InputError where they
+            do not fit.
         save: ``package.module:name`` of ``save(denoiser, folder, **extra)``, which writes what ``body`` reads again.
         flow: the time of pure noise of models that predict v on the straight path from noise to data; None: they
             predict eps at timesteps.

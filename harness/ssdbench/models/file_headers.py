@@ -1,17 +1,32 @@
-"""What a file of tensors holds, told without reading their numbers and without torch."""
+"""What a file of tensors holds, told without reading their numbers and without torch.
+
+It is in safetensors, or in either format of ``torch.save``: a zip archive, and what was before that.
+"""
 
 from __future__ import annotations
 
+import io
 import json
+import math
+import shlex
 import tarfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, Any, Literal
 
 from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
-from ssdbench.models.headers import ITEM_BYTES, Header, Headers, unreadable
-from ssdbench.models.pickled import PickleError
-from ssdbench.models.torch_headers import is_zip, legacy_headers, zip_headers
+from ssdbench.models.headers import ITEM_BYTES, Header, Headers, flatten, some, unreadable
+from ssdbench.models.pickled import (
+    Outline,
+    Pickled,
+    PickleError,
+    Placeholder,
+    Storage,
+    is_harmless,
+    read_pickle,
+)
 
 _SHARED = 4  # by this, tensors that share their memory may be more than their file
 
@@ -33,10 +48,10 @@ def read_headers(path: Path, *, strip: bool = False) -> Headers:
     if not head:
         raise unreadable(path, "it is empty")
     try:
-        if is_zip(path):
-            found = zip_headers(path, strip)
+        if _is_zip(path):
+            found = _zip_headers(path, strip)
         elif head[:1] == b"\x80":
-            found = legacy_headers(path, strip)
+            found = _legacy_headers(path, strip)
         else:
             raise unreadable(path, _kind(path, head))
     except PickleError as error:
@@ -101,3 +116,167 @@ def _plausible(tensors: Mapping[str, Header], path: Path, size: int) -> None:
     total = sum(header.numel() * ITEM_BYTES.get(header.dtype, 1) for header in tensors.values())
     if total > _SHARED * size:
         raise InputError(f"{path}: its tensors are {total:,} bytes together, and the file has {size:,}")
+
+
+_MOST_PICKLE = 1 << 28  # bytes that describe tensors; a training state of DiT-XL/2 has 300,000
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether a file is a zip archive.
+
+    Raises:
+        PickleError: it is one that cannot be read.
+    """
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile as error:  # of one over several disks it does not say no, but raises
+        raise PickleError(f"its zip archive is damaged: {error}") from error
+
+
+def _zip_headers(path: Path, strip: bool) -> Headers:
+    """A zip archive with ``data.pkl`` and a member for each storage, all uncompressed."""
+    try:
+        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+            members = {info.filename: info for info in archive.infolist()}
+            pickles = [name for name in members if name.partition("/")[2] == "data.pkl"]
+            if len(pickles) != 1:
+                raise PickleError(
+                    f"it is a zip archive of {len(members)} files without one data.pkl in a folder"
+                )
+            packed = [name for name, info in members.items() if info.compress_type != zipfile.ZIP_STORED]
+            if packed:
+                raise PickleError(
+                    f"it is a zip archive that was compressed anew ({packed[0]}): unpack and save it again"
+                )
+            root = pickles[0].removesuffix("data.pkl")
+            if members[pickles[0]].file_size > _MOST_PICKLE:
+                raise PickleError(
+                    f"its data.pkl has {members[pickles[0]].file_size:,} bytes, of more than tensors"
+                )
+            found = _checked(read_pickle(io.BytesIO(archive.read(pickles[0]))), path, strip)
+            order = f"{root}byteorder"
+            foreign_order = order in members and archive.read(order).strip() not in (b"", b"little")
+            places: dict[str, tuple[int, int]] = {}
+            for name, info in members.items():
+                if name.startswith(f"{root}data/"):
+                    places[name.removeprefix(f"{root}data/")] = (_content_start(file, info), info.file_size)
+    except (PickleError, InputError):
+        raise
+    except Exception as error:  # zipfile raises what its parts do
+        raise PickleError(f"its zip archive is damaged: {error or type(error).__name__}") from error
+    headers = _headers(found.content, places, path, placed=not foreign_order)
+    return _sorted_out(headers, found.names, "zip")
+
+
+def _content_start(file: IO[bytes], info: zipfile.ZipInfo) -> int:
+    file.seek(info.header_offset + 26)  # the lengths of the name and of the extra field in the local header
+    lengths = file.read(4)
+    return (
+        info.header_offset
+        + 30
+        + int.from_bytes(lengths[:2], "little")
+        + int.from_bytes(lengths[2:], "little")
+    )
+
+
+def _legacy_headers(path: Path, strip: bool) -> Headers:
+    """Five pickles one after the other (the third is the content's system, the last the storages' keys), then these."""
+    with path.open("rb") as file:
+        try:
+            magic = read_pickle(file).content
+        except PickleError:
+            magic = None
+        if magic != _MAGIC:
+            raise PickleError("it is a pickle, and none of torch.save")
+        for _ in ("protocol", "system"):
+            read_pickle(file)
+        found = _checked(read_pickle(file), path, strip)
+        keys = read_pickle(file).content
+        if not isinstance(keys, list):
+            raise PickleError("its list of storages is missing")
+        storages = {o.storage.key: o.storage for o in _outlines(found.content, path).values() if o.storage}
+        end, places = path.stat().st_size, {}
+        for key in map(str, keys):
+            count = int.from_bytes(file.read(8), "little")
+            known = storages.get(key)
+            if known is None:  # of something else than tensors by name: its size in bytes is told nowhere
+                break
+            size = count * ITEM_BYTES.get(known.dtype, 1)
+            if file.tell() + size > end:
+                raise PickleError(
+                    f"it is cut short: storage {key} ends {file.tell() + size - end:,} bytes behind it"
+                )
+            places[key] = (file.tell(), size)
+            file.seek(size, 1)
+    unplaced = len(places) < len(storages)
+    headers = _headers(found.content, places, path, placed=not unplaced, whole=not unplaced)
+    return _sorted_out(headers, found.names, "legacy")
+
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+
+
+def _outlines(content: Any, path: Path) -> dict[str, Outline]:
+    return flatten(content, Outline, path)
+
+
+def _headers(
+    content: Any, places: Mapping[str, tuple[int, int]], path: Path, *, placed: bool, whole: bool = True
+) -> dict[str, Header]:
+    found = {}
+    for name, outline in _outlines(content, path).items():
+        storage = outline.storage
+        if storage is None or outline.layout is not None:
+            found[name] = Header(outline.shape, outline.layout or "unknown")
+            continue
+        start, held = places.get(storage.key, (0, 0)) if whole else (0, _nominal(storage))
+        item = ITEM_BYTES.get(outline.dtype, 1)
+        if whole and storage.key not in places:
+            raise PickleError(f"the numbers of {name} (storage {storage.key}) are missing")
+        extent = _extent(outline)
+        if (outline.offset + extent) * item > held or storage.count * ITEM_BYTES.get(storage.dtype, 1) > held:
+            raise PickleError(f"{name} has shape {outline.shape}, and the file holds {held:,} bytes of it")
+        if math.prod(outline.shape) > extent:
+            raise InputError(f"{path}: {name} has shape {outline.shape}, more than the file holds of it")
+        where = start + outline.offset * item if placed else None
+        found[name] = Header(outline.shape, outline.dtype, where, extent * item)
+    return found
+
+
+def _nominal(storage: Storage) -> int:
+    return storage.count * ITEM_BYTES.get(storage.dtype, 1)
+
+
+def _extent(outline: Outline) -> int:
+    """Numbers from the first to the last of a tensor, in its storage."""
+    if 0 in outline.shape:
+        return 0
+    return 1 + sum((side - 1) * step for side, step in zip(outline.shape, outline.stride, strict=True))
+
+
+def _sorted_out(
+    tensors: dict[str, Header], names: Mapping[str, str], kind: Literal["zip", "legacy"]
+) -> Headers:
+    harmless = {name: filled for name, filled in names.items() if is_harmless(name)}
+    foreign = {name: filled for name, filled in names.items() if name not in harmless}
+    return Headers(tensors, foreign, harmless, kind)
+
+
+def _checked(pickled: Pickled, path: Path, strip: bool) -> Pickled:
+    """Refuse objects that would have to run code, and a whole object in place of its tensors."""
+    foreign = {name: kind for name, kind in pickled.names.items() if not is_harmless(name)}
+    if isinstance(pickled.content, Placeholder) and not pickled.content:
+        raise unreadable(
+            path, f"it is one object of {pickled.content.name}, not tensors by name: save its state_dict()"
+        )
+    if foreign and not strip:
+        raise unreadable(path, _naming(path, foreign))
+    return pickled
+
+
+def _naming(path: Path, names: Mapping[str, str]) -> str:
+    return (
+        f"beside tensors it holds objects of {some(sorted(names))}, which would have to run code to be read. Only the"
+        f" tensors are needed: `ssdbench convert {shlex.quote(str(path))} -o OUT.safetensors --to tensors` writes them"
+        " to a file without the rest, and runs none of it"
+    )

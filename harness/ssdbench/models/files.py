@@ -9,7 +9,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
 
 from ssdbench.errors import InputError
 from ssdbench.inputs import is_plain_name, load_json
@@ -42,6 +44,20 @@ class Inside:
     file: Path
     name: str
     header: Header
+
+
+@dataclass(frozen=True)
+class Found:
+    """Weights that were found and not yet read.
+
+    ``path`` is their file, or the folder of the model itself; ``tensors`` are by the model's names. ``part`` and
+    ``note`` are as in :class:`ssdbench.models.choosing.Chosen`.
+    """
+
+    path: Path
+    tensors: dict[str, Inside]
+    part: str = ""
+    note: str = ""
 
 
 def headers_of(found: Mapping[str, Inside]) -> dict[str, Header]:
@@ -120,11 +136,6 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     return read_tensors(in_file(path))
 
 
-def read_folder(folder: Path) -> dict[str, Tensor]:
-    """The tensors of :func:`in_folder`."""
-    return read_tensors(in_folder(folder))
-
-
 def refuse_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Refuse weights that are no numbers.
 
@@ -166,9 +177,7 @@ def _load(path: Path, names: set[str], strip: bool) -> dict[str, Tensor]:
             content = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     except (OSError, SafetensorError, KeyError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    except (
-        Exception
-    ) as error:  # torch raises a dozen types here, all of them about the content of the user's file
+    except Exception as error:  # torch raises a dozen types here, all about the content of the user's file
         # Its own message gives advice on how to trust a file; what is wrong is said by the error behind it.
         reason = (str(error.__context__ or error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{path}: cannot be read as a checkpoint of tensors: {reason:.300}") from error
@@ -228,3 +237,44 @@ def shards(path: Path) -> list[str]:
 def listing(folder: Path) -> str:
     """The first names in a folder, for messages."""
     return some(sorted(path.name for path in folder.iterdir()))
+
+
+_BLOCK = 1 << 24  # bytes at a time: a whole number of items of any type
+# Types of floating point, each as whole numbers of its size, and the bits that are all set in NaN and infinities.
+_EXPONENTS = {
+    "float64": ("<u8", 0x7FF0_0000_0000_0000),
+    "float32": ("<u4", 0x7F80_0000),
+    "float16": ("<u2", 0x7C00),
+    "bfloat16": ("<u2", 0x7F80),
+    "float8_e5m2": ("u1", 0x7C),
+    "float8_e4m3fn": ("u1", 0x7F),
+}
+
+
+def refuse_stored(found: Mapping[str, Inside]) -> None:
+    """Refuse weights that are no numbers; of a type that is not known here they are looked at when they are read.
+
+    Raises:
+        InputError: some are NaN or infinite; names the file and the tensors.
+    """
+    for path in dict.fromkeys(inside.file for inside in found.values()):
+        held = {name: inside.header for name, inside in found.items() if inside.file == path}
+        with path.open("rb") as file:
+            bad = [name for name, header in held.items() if not _stored_finite(file, header)]
+        if bad:
+            raise InputError(not_finite(path, bad, len(held)))
+
+
+def _stored_finite(file: IO[bytes], header: Header) -> bool:
+    if header.start is None or header.dtype not in _EXPONENTS:
+        return True
+    kind, exponent = _EXPONENTS[header.dtype]
+    file.seek(header.start)
+    left = header.size
+    while left > 0 and (block := file.read(min(left, _BLOCK))):
+        left -= len(block)
+        numbers = np.frombuffer(block, kind)
+        mask = numbers.dtype.type(exponent)
+        if ((numbers & mask) == mask).any():
+            return False
+    return True

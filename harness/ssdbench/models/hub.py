@@ -38,9 +38,7 @@ def fetch(name: str) -> Path:
             if missing:
                 raise InputError(files.explain(f"{', '.join(missing)}: named by {weights}"))
             if folder is not None:
-                files.get(
-                    SCHEDULER_CONFIG, SCHEDULER
-                )  # which says what the model predicts, where it is published
+                files.get(SCHEDULER_CONFIG, SCHEDULER)  # says what the model predicts, where it is published
             return config.parent
         raise InputError(files.explain(f"{folder or 'its root'} has {CONFIG} but no weights that can be had"))
     raise InputError(files.explain(f"no {CONFIG} of a model can be had"))
@@ -56,7 +54,7 @@ def fetch_pipeline(name: str, parts: Sequence[str]) -> Path:
         InputError: the name is malformed, the hub has no such model, or it cannot be reached and the files are not in
             the cache; the message says how to get them elsewhere.
     """
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import snapshot_download
 
     repository, revision = _parse(name)
     wanted = ["model_index.json"]
@@ -64,16 +62,9 @@ def fetch_pipeline(name: str, parts: Sequence[str]) -> Path:
         wanted += [f"{part}/*.json", f"{part}/*.txt", f"{part}/*model.safetensors"]
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # out of reach, no such repository or revision, no access, no space
-        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else str(error).strip().splitlines()[0]
+    except (OSError, ValueError) as error:  # out of reach, no such repository, no access, no space
         raise InputError(
-            f"{PREFIX}{repository}: cannot be had ({reason}). Looked in the cache {constants.HF_HUB_CACHE}"
-            + ("" if constants.HF_HUB_OFFLINE else f" and at {constants.ENDPOINT}")
-            + ". Set HF_HOME to a cache that has it, unset HF_HUB_OFFLINE where the hub can be reached, or download it"
-            f" elsewhere (`hf download {repository}{_at(revision)} --local-dir FOLDER`) and give the folder instead."
+            _explained(repository, revision, str(error), "--local-dir FOLDER`) and give the folder instead.")
         ) from error
 
 
@@ -82,10 +73,6 @@ def _parse(name: str) -> tuple[str, str | None]:
     if repository.count("/") != 1 or not all(repository.split("/")):
         raise InputError(f"{name}: expected {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION")
     return repository, revision or None
-
-
-def _at(revision: str | None) -> str:
-    return f" --revision {revision}" if revision else ""
 
 
 class _Files:
@@ -115,23 +102,31 @@ class _Files:
             return None
         except EntryNotFoundError:
             return None
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # no such repository or revision, no access, no such name, no space
+        except (OSError, ValueError) as error:  # no such repository, no access, no such name, no space
             raise InputError(self.explain(f"{type(error).__name__}: {error}")) from error
 
     def explain(self, problem: str) -> str:
         """A message that says what was tried and what to do."""
-        from huggingface_hub import constants
-
-        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else self.unreachable
-        first_line = (reason or problem).strip().splitlines()[0]
-        return (
-            f"{PREFIX}{self.repository}: cannot be had ({first_line}). Looked for {_FOLDERS[0]}/{CONFIG} and {CONFIG}"
-            f" with weights beside it, revision {self.revision or 'main'}, in the cache {constants.HF_HUB_CACHE}"
-            + ("" if constants.HF_HUB_OFFLINE else f" and at {constants.ENDPOINT}")
-            + ". Set HF_HOME to a cache that has it, unset HF_HUB_OFFLINE where the hub can be reached, or download it"
-            f" elsewhere (`hf download {self.repository}{_at(self.revision)} --include 'transformer/*' --local-dir"
-            " FOLDER`) and give the folder instead."
+        looked = (
+            f"Looked for {_FOLDERS[0]}/{CONFIG} and {CONFIG} with weights beside it, revision"
+            f" {self.revision or 'main'}, in"
         )
+        how = "--include 'transformer/*' --local-dir FOLDER`) and give the folder instead."
+        return _explained(self.repository, self.revision, self.unreachable or problem, how, looked)
+
+
+def _explained(
+    repository: str, revision: str | None, reason: str, how: str, looked: str = "Looked in"
+) -> str:
+    """Why files cannot be had, where they were looked for, and what to do; ``how`` ends the command."""
+    from huggingface_hub import constants
+
+    offline = constants.HF_HUB_OFFLINE
+    first_line = "HF_HUB_OFFLINE is set" if offline else reason.strip().splitlines()[0]
+    at = f" --revision {revision}" if revision else ""
+    return (
+        f"{PREFIX}{repository}: cannot be had ({first_line}). {looked} the cache {constants.HF_HUB_CACHE}"
+        + ("" if offline else f" and at {constants.ENDPOINT}")
+        + ". Set HF_HOME to a cache that has it, unset HF_HUB_OFFLINE where the hub can be reached, or download it"
+        f" elsewhere (`hf download {repository}{at} {how}"
+    )

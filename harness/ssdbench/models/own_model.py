@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssdbench.errors import InputError
 from ssdbench.models.family import Family, Model
-from ssdbench.models.files import Inside, in_file
+from ssdbench.models.files import Found, in_file
 from ssdbench.models.shapes import OwnShape, Shape
 
 OWN = Family(
@@ -67,16 +66,7 @@ def of_function(name: str, function: Callable[[int], Any]) -> Model:
     return Model(name=name, help=f"{name}, a function of the user's own", family=OWN, dataset="", at=function)
 
 
-@dataclass(frozen=True)
-class FoundOwn:
-    """As :class:`ssdbench.models.family.Found`; whether the tensors are the module's is told when it is built."""
-
-    tensors: dict[str, Inside]
-    part: str = ""
-    note: str = ""
-
-
-def find_own(path: Path, shape: Shape, part: str) -> FoundOwn:
+def find_own(path: Path, shape: Shape, part: str) -> Found:
     """A file with the module's own ``state_dict()``, in safetensors or torch's format.
 
     Raises:
@@ -87,4 +77,4 @@ def find_own(path: Path, shape: Shape, part: str) -> FoundOwn:
         raise InputError(
             f"weights: {part}: the setting is for published checkpoints, and {path} is the user's own"
         )
-    return FoundOwn(in_file(path))
+    return Found(path, in_file(path))

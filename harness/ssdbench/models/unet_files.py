@@ -7,14 +7,13 @@ the moving average of the same weights beside them, as ``model_ema.*`` with all 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssdbench.errors import InputError
 from ssdbench.models.choosing import find_sets, keyed, noted, pick
 from ssdbench.models.expected import unet_tensors
-from ssdbench.models.files import Inside, headers_of, in_file, in_folder, listing, load_config
+from ssdbench.models.files import Found, headers_of, in_file, in_folder, listing, load_config
 from ssdbench.models.official import misfits, refuse
 from ssdbench.models.parts import CONFIG, UNET
 from ssdbench.models.pretrained import implausible
@@ -28,21 +27,8 @@ _FIRST, _SQUEEZED, _DIFFUSERS = (
 )
 
 
-@dataclass(frozen=True)
-class FoundUNet:
-    """A UNet that was found and not yet read; ``path`` is the file, or the folder of the model itself.
-
-    ``tensors`` are in diffusers' names; ``part`` and ``note`` as in :class:`ssdbench.models.choosing.Chosen`.
-    """
-
-    path: Path
-    tensors: dict[str, Inside]
-    part: str = ""
-    note: str = ""
-
-
-def find_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> FoundUNet:
-    """Look what a folder or a file holds of a UNet, without reading its numbers.
+def find_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> Found:
+    """Look what a folder or a file holds of a UNet, in diffusers' names, without reading its numbers.
 
     Args:
         path: a folder that ``save_pretrained`` wrote, of the model or of a pipeline that has it; or a file.
@@ -121,7 +107,7 @@ _RESIDUAL = {
 }
 
 
-def _file(path: Path, shape: UNetShape, part: str) -> FoundUNet:
+def _file(path: Path, shape: UNetShape, part: str) -> Found:
     held = in_file(path)
     sets = find_sets(held, (_FIRST, _SQUEEZED, _DIFFUSERS))
     chosen = pick(sets, path, part)
@@ -146,7 +132,7 @@ def _file(path: Path, shape: UNetShape, part: str) -> FoundUNet:
     refuse(misfits(expected, headers_of(tensors)), path)
     usual = len(sets) == 1 and chosen in ("", "model.diffusion_model")
     note = "" if usual else noted(chosen, sets, path)
-    return FoundUNet(path, tensors, keyed(chosen, sets), note)
+    return Found(path, tensors, keyed(chosen, sets), note)
 
 
 def _within(name: str, chosen: str, sets: list[str]) -> bool:
@@ -164,7 +150,7 @@ _HEADS = frozenset(
 )
 
 
-def _folder(path: Path, shape: UNetShape | None) -> FoundUNet:
+def _folder(path: Path, shape: UNetShape | None) -> Found:
     folder = path if (path / CONFIG).exists() else path / UNET
     if not (folder / CONFIG).exists():
         raise InputError(
@@ -179,7 +165,7 @@ def _folder(path: Path, shape: UNetShape | None) -> FoundUNet:
     tensors = in_folder(folder)
     if shape is not None:
         refuse(misfits(unet_tensors(shape), headers_of(tensors)), folder)
-    return FoundUNet(folder, tensors)
+    return Found(folder, tensors)
 
 
 def _check(config: dict[str, Any], shape: UNetShape, folder: Path) -> None:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from ssdbench.metrics.networks import find_tensors
 from ssdbench.metrics.reference_file import check_reference
 from ssdbench.models.catalog import family_of
+from ssdbench.models.files import refuse_stored
 from ssdbench.models.inspection import find_text, find_vae
-from ssdbench.models.numbers import refuse_stored
 from ssdbench.models.shapes import Shape
 from ssdbench.plan.digests import is_large
 from ssdbench.plan.memory import Memory
