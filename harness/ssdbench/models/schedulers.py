@@ -26,23 +26,20 @@ NOTE = "schedule"
 # diffusers' classes for discrete time, and what they assume where a config says nothing: spacing of the timesteps,
 # and whether they end at clean data.
 _DISCRETE = {
-    "DDIMScheduler": ("leading", True),
-    "DDIMParallelScheduler": ("leading", True),
-    "DDPMScheduler": ("leading", True),
-    "DDPMParallelScheduler": ("leading", True),
+    **dict.fromkeys(
+        ("DDIMScheduler", "DDIMParallelScheduler", "DDPMScheduler", "DDPMParallelScheduler"),
+        ("leading", True),
+    ),
     "PNDMScheduler": ("leading", False),
-    "DEISMultistepScheduler": ("linspace", True),
-    "DPMSolverMultistepScheduler": ("linspace", True),
-    "DPMSolverSinglestepScheduler": ("linspace", True),
-    "DPMSolverSDEScheduler": ("linspace", True),
-    "EulerAncestralDiscreteScheduler": ("linspace", True),
-    "EulerDiscreteScheduler": ("linspace", True),
-    "HeunDiscreteScheduler": ("linspace", True),
-    "KDPM2AncestralDiscreteScheduler": ("linspace", True),
-    "KDPM2DiscreteScheduler": ("linspace", True),
-    "LMSDiscreteScheduler": ("linspace", True),
-    "SASolverScheduler": ("linspace", True),
-    "UniPCMultistepScheduler": ("linspace", True),
+    **dict.fromkeys(
+        (
+            *("DEISMultistepScheduler", "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"),
+            *("DPMSolverSDEScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler"),
+            *("HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler"),
+            *("LMSDiscreteScheduler", "SASolverScheduler", "UniPCMultistepScheduler"),
+        ),
+        ("linspace", True),
+    ),
 }
 # Their beta_start and beta_end, where those are not 1e-4 and 2e-2.
 _BETAS = dict.fromkeys(
