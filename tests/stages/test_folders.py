@@ -36,7 +36,8 @@ def test_latents(data: Source, tmp_path: Path, tmp_path_factory: pytest.TempPath
     vae.save_pretrained(out := tmp_path_factory.mktemp("out"))
     source = Source(digest="b" * 64, path=str(out))
     spec = EncodeSpec(dataset="folder", data=data, resolution=32, images=1, vae=source)
-    assert encode.body(spec, {}, out, Runtime(out)) == {"images": 1}
+    scratch = tmp_path_factory.mktemp("scratch")
+    assert encode.body(spec, {}, out, Runtime(scratch)) == {"images": 1}
     assert Latents.encoded(out).labels.tolist() == [NO_LABEL]
 
 
@@ -47,13 +48,16 @@ def test_what_is_to_be_told_of_the_files_is_among_the_facts(
     (tmp_path / "a.png").rename(tmp_path / "a.jpg")
     Image.new("RGB", (40, 32), COLOUR).save(tmp_path / "b.png")
     (tmp_path / "c.heic").write_bytes(b"x")
-    out = tmp_path_factory.mktemp("out")
+    out, scratch = tmp_path_factory.mktemp("out"), tmp_path_factory.mktemp("scratch")
     build_vae((8, 8, 8), image_channels=3).save_pretrained(out)
     vae, network = Source(digest="b" * 64, path=str(out)), Source(digest="c" * 64, path="")
     copying = Copying(dataset="folder", data=data, reconstruct=False)
     facts = [
         encode.body(
-            EncodeSpec(dataset="folder", data=data, resolution=32, images=2, vae=vae), {}, out, Runtime(out)
+            EncodeSpec(dataset="folder", data=data, resolution=32, images=2, vae=vae),
+            {},
+            out,
+            Runtime(scratch),
         ),
         sample.body(SampleSpec(copying=copying, resolution=32, start=0, count=2), {}, out, Runtime(out)),
         reference.body(
