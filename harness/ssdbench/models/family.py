@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from ssdbench import own
 from ssdbench.declaration import Declaration
 from ssdbench.errors import InputError
-from ssdbench.models.shapes import OwnShape, Shape
+from ssdbench.models.own_shape import OwnShape
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ssdbench.models.files import Found
+    from ssdbench.models.shapes import Shape
 
 ROUNDED, CUT = 128.0, 127.5
 """What is added to 127.5 x, of pixels x in [-1, 1], before it is cut to uint8: with 128 that rounds."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ssdbench.diffusion.scheduler import DIT, Schedule
+from ssdbench.models.own_shape import OwnShape
 from ssdbench.models.unet_shape import UNetShape
 
 OUTPUT = -1
@@ -70,48 +71,8 @@ class DiTShape:
         return self.tokens * int(self.width * (1 + 2 * self.mlp_ratio))
 
 
-@dataclass(frozen=True)
-class OwnShape:
-    """What the harness has to know of a denoiser of the user's own code.
-
-    ``input_size`` is the side of what it denoises, ``depth`` the number of its fusion points, ``flops`` the work of a
-    forward pass for one sample. It takes classes, or texts (``text_length``, ``text_width``). ``name`` and
-    ``resolution`` say which model it is; they are filled in where a suite names it.
-    """
-
-    in_channels: int
-    input_size: int
-    depth: int
-    num_classes: int = 0
-    flops: float = 0.0
-    text_length: int = 0
-    text_width: int = 0
-    name: str = ""
-    resolution: int = 0
-    prediction: ClassVar[Literal["eps"]] = "eps"
-    schedule: ClassVar[Schedule] = DIT
-    pipeline: ClassVar[None] = None
-    learn_sigma: ClassVar[bool] = False
-
-    @property
-    def texts(self) -> tuple[int, int] | None:
-        """Tokens of a text that it takes, and their width; None: it takes classes."""
-        return (self.text_length, self.text_width) if self.text_length else None
-
-    def forward_flops(self) -> float:
-        """Floating point operations of one forward pass for one sample, as the user gave them."""
-        return self.flops
-
-    def weights(self) -> int:
-        """0: they are not known here."""
-        return 0
-
-    def held(self) -> int:
-        """0: it is not known here."""
-        return 0
-
-
 Shape = DiTShape | OwnShape | UNetShape
+"""The shapes of all families: what specifications of stages hold."""
 
 # Table 1 of 'Scalable Diffusion Models with Transformers' (Peebles and Xie, 2023): depth, width, heads.
 SIZES: dict[str, tuple[int, int, int]] = {
