@@ -23,7 +23,8 @@ import torch
 from ssdbench.models.family import Family, Model
 from ssdbench.models.own_model import OWN
 from ssdbench.models.dit_family import DIT
-from ssdbench.models.shapes import DiTShape, OwnShape
+from ssdbench.models.own_shape import OwnShape
+from ssdbench.models.shapes import DiTShape
 
 def net(shape):
     return torch.nn.Linear(shape.input_size, shape.input_size)

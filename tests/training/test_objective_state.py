@@ -12,7 +12,7 @@ from ssdbench.diffusion.process import Discrete
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError, Interrupted
 from ssdbench.models.own_denoiser import OwnDenoiser
-from ssdbench.models.shapes import OwnShape
+from ssdbench.models.own_shape import OwnShape
 from ssdbench.training.loop import CHECKPOINT, LOSSES, Optimisation, optimise
 from ssdbench.training.objectives import Batch, Objective
 from ssdbench.training.ranks import ALONE

@@ -9,7 +9,8 @@ from ssdbench.declaration import Catalog
 from ssdbench.models import dit_family, sd_family
 from ssdbench.models.family import Family, Model
 from ssdbench.models.own_model import OWN, of_function
-from ssdbench.models.shapes import OwnShape, Shape
+from ssdbench.models.own_shape import OwnShape
+from ssdbench.models.shapes import Shape
 
 FAMILIES: Catalog[Family] = Catalog(
     Family, (dit_family.DIT, dit_family.SIT, dit_family.REPA, sd_family.SD, OWN)

@@ -39,7 +39,7 @@ class Family(Declaration):
 
     Args:
         shape: the class of its shapes, which say the size of a network, what it costs, and what it is conditioned on.
-            A family of the user's own has :class:`ssdbench.models.shapes.OwnShape`.
+            A family of the user's own has :class:`ssdbench.models.own_shape.OwnShape`.
         find: ``package.module:name`` of ``find(path, shape, part)``, which looks at weights in any of the family's
             layouts without torch and returns a :class:`ssdbench.models.files.Found`. It raises InputError where they
             do not fit.

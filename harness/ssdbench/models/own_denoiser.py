@@ -13,8 +13,8 @@ from ssdbench.errors import InputError
 from ssdbench.models.catalog import model_of
 from ssdbench.models.conditional import Conditional, FusionPoint
 from ssdbench.models.files import WEIGHTS, read_safetensors
+from ssdbench.models.own_shape import OwnShape
 from ssdbench.models.parts import CONFIG
-from ssdbench.models.shapes import OwnShape
 
 
 class OwnDenoiser(Conditional):

@@ -9,7 +9,8 @@ from typing import Any
 from ssdbench.errors import InputError
 from ssdbench.models.family import Family, Model
 from ssdbench.models.files import Found, in_file
-from ssdbench.models.shapes import OwnShape, Shape
+from ssdbench.models.own_shape import OwnShape
+from ssdbench.models.shapes import Shape
 
 OWN = Family(
     name="own",

@@ -10,7 +10,9 @@ from ssdbench.diffusion.scheduler import DIT, Schedule
 
 @dataclass(frozen=True)
 class OwnShape:
-    """``input_size`` is the side of what it denoises, ``depth`` the number of its fusion points, ``flops`` the work of a
+    """A network of the user's own code, as specifications of stages hold it.
+
+    ``input_size`` is the side of what it denoises, ``depth`` the number of its fusion points, ``flops`` the work of a
     forward pass for one sample. It takes classes, or texts (``text_length``, ``text_width``). ``name`` and
     ``resolution`` say which model it is; they are filled in where a suite names it.
     """

@@ -16,8 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 from ssdbench.diffusion.scheduler import TRAIN_TIMESTEPS, Betas, Schedule
 from ssdbench.errors import InputError
 from ssdbench.inputs import load_json
+from ssdbench.models.own_shape import OwnShape
 from ssdbench.models.parts import CONFIG, FACTS, SCHEDULER, TRANSFORMER, UNET
-from ssdbench.models.shapes import OwnShape, Shape
+from ssdbench.models.shapes import Shape
 
 SCHEDULER_CONFIG = "scheduler_config.json"
 NOTE = "schedule"
