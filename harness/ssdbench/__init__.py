@@ -16,9 +16,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ssdbench.api.benchmark import Benchmark, load, run
+    from ssdbench.api.benchmark import Benchmark
     from ssdbench.api.chosen import Chosen
     from ssdbench.api.evaluation import evaluate
+    from ssdbench.api.loading import load, run
     from ssdbench.api.plan import Plan
     from ssdbench.api.results import Results
     from ssdbench.api.run_result import RunResult
@@ -68,8 +69,8 @@ __all__ = [
 
 _HOMES = {
     "Benchmark": "api.benchmark",
-    "load": "api.benchmark",
-    "run": "api.benchmark",
+    "load": "api.loading",
+    "run": "api.loading",
     "Chosen": "api.chosen",
     "search": "api.search",
     "Scores": "api.scores",

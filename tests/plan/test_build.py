@@ -17,7 +17,7 @@ from ssdbench.plan.variants import Halved, halved_by
 from ssdbench.samplers.walks import timesteps
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.suite import load_suite
-from ssdbench.suite.schema import Train
+from ssdbench.suite.training import Train
 from ssdbench.suite.variant import parse_variant
 
 SHAPE = DiTShape(width=16, depth=4, heads=2, input_size=8, num_classes=10, learn_sigma=False)

@@ -18,7 +18,8 @@ from ssdbench.models.dit import DiT
 from ssdbench.stages import Source, TrainSpec, load_spec
 from ssdbench.stages.objective import make_objective, make_setup
 from ssdbench.suite.layers import DEFAULTS, REQUIRED
-from ssdbench.suite.schema import Pretrain, Run, Train
+from ssdbench.suite.schema import Run
+from ssdbench.suite.training import Pretrain, Train
 from ssdbench.training.objectives import Batch
 from tests.training.toy import SHAPE, small_dit
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict
 
+from ssdbench.api.engines import engine_of, kinds_of
 from ssdbench.api.history import Planned
 from ssdbench.api.plan import Plan, notes_of, refuse_impossible
 from ssdbench.api.results import Results, reasons
-from ssdbench.api.selection import Conditions, Selection, Settings
+from ssdbench.api.selection import Selection
 from ssdbench.errors import UsageError
 from ssdbench.plan import Graph
 from ssdbench.store import Store, StoreReader, SuiteRun, now
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
     from ssdbench.runtime.events import Listener
     from ssdbench.runtime.outcome import Outcome
 
-KINDS = ("train", "encode", "sample", "reference", "score")
-ENGINES = ("local", "ray")
-RESULTS = "results"
-"""Where results are unless ``results`` or ``$SSDBENCH_RESULTS`` says otherwise."""
 
 Say = Callable[[str], None]
 
@@ -45,6 +40,7 @@ class RunOptions(TypedDict, total=False):
     progress: Listener | bool
     say: Say | None
     check: bool
+    present: bool
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,7 +104,7 @@ class Benchmark:
 
         """
         graph = self.graph
-        return Plan.of(self.suites, graph, self._layered(graph), _kinds(fresh))
+        return Plan.of(self.suites, graph, self._layered(graph), kinds_of(fresh))
 
     def results(self) -> Results:
         """Return the results that are in the store, without running anything."""
@@ -129,6 +125,7 @@ class Benchmark:
         progress: Listener | bool = True,
         say: Say | None = None,
         check: bool = True,
+        present: bool = False,
     ) -> Results:
         """Train, sample and score whatever has no result yet; what is finished stays finished.
 
@@ -150,6 +147,7 @@ class Benchmark:
             progress: a function that is called with each :class:`ssdbench.Event`; True for lines on stderr (a live
                 table on a terminal), False for nothing.
             say: called with each remark before the work begins; by default they go where the progress goes.
+            present: take no result of other code than the present for one, base weights in the store excepted.
             check: raise where a stage failed; if not, ``failures`` and the tables say which.
 
         Raises:
@@ -162,7 +160,7 @@ class Benchmark:
         from ssdbench.runtime.events import Event, both
 
         run_graph = engine_of(engine, ray_address, gpus_per_stage)
-        kinds = _kinds(fresh)
+        kinds = kinds_of(fresh)
         graph = self.graph
         listener = listener_of(progress)
         tell = say or (lambda text: listener(Event("note", text=text)))
@@ -174,9 +172,18 @@ class Benchmark:
         for note in notes_of(graph):
             tell(f"note: {note}")
         store = self.store()
+        sources = None
+        if present:
+            from ssdbench.provenance import digest_sources, package_directory
+
+            sources = digest_sources(package_directory())
         if self.upstream is not None:
-            take(graph, store, self.upstream, say=tell, fresh=kinds)
-        plan = Plan.of(self.suites, graph, store, kinds)
+            from ssdbench.runtime.pull import pull_finished
+            from ssdbench.store.places import open_upstream
+
+            upstream = open_upstream(self.upstream)
+            pull_finished(graph, store, upstream, fresh=kinds, sources=sources, say=tell)
+        plan = Plan.of(self.suites, graph, store, kinds, sources)
         if disk_check and not (engine == "ray" and store.url is not None):
             plan.check_room()  # of what nodes send to a URL next to nothing comes here
         if tensorboard is not None:
@@ -186,9 +193,12 @@ class Benchmark:
         work = any(decision.status == "run" for decision in plan.decisions.values())
         for suite in self.suites if self.remembered else ():
             self._remember(suite, store, needed=work, say=tell)
-        outcome = run_graph(
-            graph, plan.decisions, store, workers=workers, device=device, threads=threads, listener=listener
-        )
+        how = {"workers": workers, "device": device, "threads": threads}
+        outcome = run_graph(graph, plan.decisions, store, listener=listener, **how)
+        if present and (outcome.done or outcome.adopted) and not outcome.failed and not outcome.interrupted:
+            # What went on from a checkpoint that older code wrote is made once more.
+            again = Plan.of(self.suites, graph, store, sources=sources)
+            outcome = run_graph(graph, again.decisions, store, listener=listener_of(progress), **how)
         results = self._results(graph, store, outcome)
         if check:
             if outcome.interrupted:
@@ -241,130 +251,3 @@ class Benchmark:
                     f"the results cannot be written: {reason}; --results names another place"
                 ) from error
             say(f"not noted as the last run: {reason}")
-
-
-def load(
-    *suites: str | Path,
-    profile: str | None = None,
-    set: Settings | None = None,  # as the option is called
-    only: Conditions | None = None,
-    seed: int | None = None,
-    limit: int | None = None,
-    results: str | Path | None = None,
-    upstream: str | Path | None = None,
-) -> Benchmark:
-    """Load suites: YAML files, or names of those that come with the installation.
-
-    Several suites are one plan, in which a stage that they share is there once.
-
-    Args:
-        suites: at least one.
-        profile: remaps the suite to another scale: ``mini``, ``smoke``.
-        set: changes every row: ``{"train.steps": 50}``, or ``["train.steps=50"]``.
-        only: only these rows: ``"variant=issd,nfe=10"``, or ``{"variant": "issd", "nfe": [5, 10]}``.
-        seed: this one instead of the suite's.
-        limit: at most so many samples a row.
-        results: where artifacts and records are, a directory or a URL such as ``s3://bucket/prefix``; by default
-            ``$SSDBENCH_RESULTS``, else ``results``.
-        upstream: a store that finished artifacts are taken from; it is only read.
-
-    Raises:
-        UsageError: there is no such suite.
-        SuiteError: all mistakes in the suite, its profile and the settings, located.
-        EmptySelection: ``only`` matches no run.
-
-    """
-    selection = Selection.of(profile, only, set, limit, seed)
-    return of_selection(suites, selection, results, upstream)
-
-
-def of_selection(
-    suites: Sequence[str | Path],
-    selection: Selection,
-    results: str | Path | None = None,
-    upstream: str | Path | None = None,
-) -> Benchmark:
-    """Load suites under a selection; see :func:`load`."""
-    if not suites:
-        raise UsageError("name a suite: a YAML file, or one that comes with ssdbench")
-    planned = tuple(Planned.of(selection.load(suite)) for suite in suites)
-    return Benchmark(planned, selection, place_of(results), None if upstream is None else str(upstream))
-
-
-def place_of(results: str | Path | None) -> str:
-    """Return where results are: where an argument says, else ``$SSDBENCH_RESULTS``, else ``results``."""
-    return os.environ.get("SSDBENCH_RESULTS") or RESULTS if results is None else str(results)
-
-
-def take(
-    graph: Graph,
-    store: Store,
-    upstream: str,
-    *,
-    say: Say,
-    fresh: Collection[str] = (),
-    sources: str | None = None,
-) -> None:
-    """Take from upstream what the runs need and the store lacks; see ``pull_finished``."""
-    from ssdbench.runtime.pull import pull_finished
-    from ssdbench.store.places import open_upstream
-
-    pull_finished(graph, store, open_upstream(upstream), fresh=fresh, sources=sources, say=say)
-
-
-def engine_of(engine: str, ray_address: str | None, gpus_per_stage: int = 1) -> Callable[..., Outcome]:
-    """Return what runs a graph on an engine.
-
-    Raises:
-        UsageError: it is unknown or not installed, or an option is another engine's.
-
-    """
-    if engine not in ENGINES:
-        raise UsageError(f"unknown engine {engine!r} (known: {', '.join(ENGINES)})")
-    if engine == "local":
-        from ssdbench.runtime.local import run_graph
-
-        if ray_address is not None:
-            raise UsageError("--ray-address goes with --engine ray")
-        return partial(run_graph, gpus_per_stage=gpus_per_stage)
-    if gpus_per_stage > 1:
-        raise UsageError("--gpus-per-stage goes with --engine local; on Ray every stage has one GPU")
-    try:
-        from ssdbench.runtime.ray import run_graph_on_ray
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "ray":
-            raise
-        raise UsageError("--engine ray needs Ray: pip install 'ssdbench[ray]'") from None
-    return partial(run_graph_on_ray, address=ray_address)
-
-
-def _kinds(fresh: Collection[str]) -> frozenset[str]:
-    kinds = frozenset([fresh] if isinstance(fresh, str) else fresh)
-    if unknown := sorted(kinds - {*KINDS}):
-        raise UsageError(f"fresh: unknown kind {unknown[0]!r} (known: {', '.join(KINDS)})")
-    return kinds
-
-
-def run(
-    *suites: str | Path,
-    profile: str | None = None,
-    set: Settings | None = None,
-    only: Conditions | None = None,
-    seed: int | None = None,
-    limit: int | None = None,
-    results: str | Path | None = None,
-    upstream: str | Path | None = None,
-    **options: Unpack[RunOptions],
-) -> Results:
-    """Load suites and run them: :func:`load`, then :meth:`Benchmark.run` with the other arguments."""
-    benchmark = load(
-        *suites,
-        profile=profile,
-        set=set,
-        only=only,
-        seed=seed,
-        limit=limit,
-        results=results,
-        upstream=upstream,
-    )
-    return benchmark.run(**options)

@@ -6,13 +6,15 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ssdbench.api.selection import Selection
+from ssdbench.api.words import describe
 from ssdbench.errors import UsageError
 from ssdbench.plan import Graph, build
 from ssdbench.report.collect import collect
 from ssdbench.report.document import SuiteReport
-from ssdbench.report.rows import Reason
+from ssdbench.report.rows import NOT_RUN, Reason
 from ssdbench.store import Store, SuiteRun
 from ssdbench.suite import EmptySelection, Suite
 
@@ -69,6 +71,37 @@ def planned(suites: Sequence[str], store: Store, selection: Selection) -> list[P
 def reports_of(store: Store, suites: Sequence[str], selection: Selection) -> list[SuiteReport]:
     """Return the reports of ``planned`` suites."""
     return [one.report(store) for one in planned(suites, store, selection)]
+
+
+def stage_seconds(*reports: SuiteReport) -> dict[str, float]:
+    """Return the seconds of the stages behind reports, by key: what several runs share was executed once."""
+    records = (result.record for report in reports for result in report.results if result.record)
+    return {key: stage.seconds for record in records for key, stage in record.stages.items()}
+
+
+def state_of(report: SuiteReport) -> dict[str, Any]:
+    """Return how far a suite is, as data for JSON: each run with its key, state and seconds."""
+    rows = []
+    for result in report.results:
+        record = result.record
+        reason = result.reason or (None if record else NOT_RUN)
+        rows.append(
+            {
+                "run": describe(result.run),
+                "state": "done" if reason is None else reason.short,
+                "detail": reason.detail if reason else None,
+                "key": record.key if record else None,
+                "seconds": record.seconds if record else None,
+            }
+        )
+    return {
+        "suite": report.name,
+        "title": report.heading,
+        "done": sum(row["state"] == "done" for row in rows),
+        "runs": len(rows),
+        "stage_seconds": sum(stage_seconds(report).values()),
+        "rows": rows,
+    }
 
 
 def _load(run: SuiteRun, source: Path | None = None) -> Suite:

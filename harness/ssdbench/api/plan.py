@@ -9,16 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ssdbench.api.words import describe, quantity
+from ssdbench.api.words import aligned, describe, quantity
 from ssdbench.errors import UsageError
 from ssdbench.faults import free_bytes
 from ssdbench.plan import Cost, Decision, Graph, PlannedRun, cost, decide
 from ssdbench.plan.cost import device_hours
+from ssdbench.plan.present import outdated
 from ssdbench.suite import Suite
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import ConsoleRenderable
 
     from ssdbench.store import StoreReader
 
@@ -57,10 +57,19 @@ class Plan:
 
     @classmethod
     def of(
-        cls, suites: Sequence[Suite], graph: Graph, store: StoreReader, fresh: Collection[str] = ()
+        cls,
+        suites: Sequence[Suite],
+        graph: Graph,
+        store: StoreReader,
+        fresh: Collection[str] = (),
+        sources: str | None = None,
     ) -> Plan:
-        """Decide against what a store holds; stages whose kind is in ``fresh`` are made anew."""
-        return cls(tuple(suites), graph, decide(graph, store, fresh), store.root)
+        """Decide against what a store holds; stages whose kind is in ``fresh`` are made anew.
+
+        So is what other science sources made than those of the digest ``sources``, where it is given.
+        """
+        old = {} if sources is None else outdated(graph, store, sources)
+        return cls(tuple(suites), graph, decide(graph, store, fresh, old), store.root)
 
     @property
     def stages(self) -> tuple[PlannedStage, ...]:
@@ -147,12 +156,7 @@ class Plan:
             "runs": [
                 {
                     "model": planned.run.named.model,
-                    "variant": planned.run.variant,
-                    "sampler": planned.run.sampler,
-                    "nfe": planned.run.nfe,
-                    "resolution": planned.run.resolution,
-                    "data": planned.run.data,
-                    "seed": planned.run.seed,
+                    **planned.run.model_dump(include=_TOLD),
                     "target": planned.target,
                     "unavailable": planned.unavailable,
                     "missing": list(planned.missing),
@@ -160,16 +164,7 @@ class Plan:
                 }
                 for planned in self.graph.runs
             ],
-            "stages": [
-                {
-                    "key": key,
-                    "kind": node.spec.KIND,
-                    "title": node.spec.title,
-                    "inputs": node.inputs,
-                    **asdict(self.decisions[key]),
-                }
-                for key, node in self.graph.nodes.items()
-            ],
+            "stages": [{**stage._asdict(), **asdict(self.decisions[stage.key])} for stage in self.stages],
             "cost": asdict(self.cost),
         }
 
@@ -216,34 +211,17 @@ class Plan:
 
     def __str__(self) -> str:
         """Return the table as plain text."""
-        columns = zip(HEADINGS, *self.lines(), strict=True)
-        widths = [max(map(len, column)) for column in columns]
-        body = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in (HEADINGS, *self.lines()))
-        return "\n".join((self.title, *body, *self.remarks()))
-
-    def __rich__(self) -> ConsoleRenderable:
-        """Return the table for a rich console."""
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(title=Text(self.title), title_justify="left")
-        for heading in HEADINGS:
-            table.add_column(heading, overflow="fold")
-        for stage, line in zip(self.stages, self.lines(), strict=True):
-            table.add_row(*map(Text, line), style="bold" if stage.status == "run" else "dim")
-        return Group(table, *map(Text, self.remarks()))
+        return "\n".join((self.title, *aligned([HEADINGS, *self.lines()]), *self.remarks()))
 
     def _repr_html_(self) -> str:
-        def row(texts: Sequence[str], tag: str) -> str:
-            return "<tr>" + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts) + "</tr>"
+        import pandas as pd
 
-        body = "".join(row(line, "td") for line in self.lines())
-        remarks = "".join(f"<div>{html.escape(text)}</div>" for text in self.remarks())
-        title = html.escape(self.title).replace("\n", "<br>")
-        return f"<b>{title}</b><table>{row(HEADINGS, 'th')}{body}</table>{remarks}"
+        lines, name = self.lines(), html.escape(self.title).replace("\n", "<br>")
+        told = "".join(f"<div>{html.escape(text)}</div>" for text in self.remarks())
+        return f"<b>{name}</b>{pd.DataFrame(lines, columns=[*HEADINGS]).to_html(index=False)}{told}"
 
 
+_TOLD = {"variant", "sampler", "nfe", "resolution", "data", "seed"}
 HEADINGS = ("key", "stage", "", "why")
 """Of the table that is shown."""
 

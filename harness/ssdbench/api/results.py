@@ -59,6 +59,11 @@ class Results:
         failed = {} if self.outcome is None else self.outcome.failed
         return {self.graph.nodes[key].spec.title: str(failure) for key, failure in failed.items()}
 
+    @property
+    def reasons(self) -> dict[str, Reason]:
+        """Why stages failed, by key, as reports say it."""
+        return {} if self.outcome is None else reasons(self.graph, self.outcome)
+
     def check(self) -> None:
         """Raise where a stage failed.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ssdbench.api.words import aligned
 from ssdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Scores:
         network: the feature network.
         network_digest: SHA-256 of its weights.
         notes: remarks that belong to every report of these numbers.
+        name: what the images are.
 
     """
 
@@ -40,6 +42,7 @@ class Scores:
     network: str
     network_digest: str
     notes: tuple[str, ...] = field(default=())
+    name: str = "images"
 
     def __getitem__(self, metric: str) -> float:
         if metric in self.metrics:
@@ -61,13 +64,34 @@ class Scores:
             rows[-1]["missing"] = self.missing.get(name)
         return pd.DataFrame(rows, index=pd.Index([*self.metrics, *self.missing], name="metric"))
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as data for JSON."""
+        return {
+            "schema_version": 1,
+            "samples": {"name": self.name, "count": self.samples},
+            "reference": {"name": self.reference, "count": self.reference_samples},
+            "network": {"name": self.network, "digest": self.network_digest},
+            "metrics": self.metrics,
+            "intervals": {name: found._asdict() for name, found in self.intervals.items()},
+            "missing": self.missing,
+            "notes": [*self.notes],
+        }
+
     def __str__(self) -> str:
+        """Return the table that ``ssdbench eval`` prints, with its notes."""
+        from ssdbench.metrics.catalog import find_metric
+
         of = "" if self.reference_samples is None else f", {self.reference_samples:,} images"
-        head = f"{self.samples:,} images against {self.reference}{of}, by {self.network}"
-        lines = []
-        for name, value in self.metrics.items():
-            found = self.intervals.get(name)
-            span = f"  {found.low:.6g} to {found.high:.6g} (95 %, {found.method})" if found else ""
-            lines.append(f"{name:<10}  {value:<12.6g}{span}".rstrip())
-        lines += [f"{name:<10}  none: {reason}" for name, reason in self.missing.items()]
-        return "\n".join([head, *lines, *(f"- {note}" for note in self.notes)])
+        rows = [("", "value", "95 % interval", "")]
+        for key, value in self.metrics.items():
+            metric, found = find_metric(key), self.intervals.get(key)
+            digits = metric.decimals + 1
+            span = f"{found.low:.{digits}f} to {found.high:.{digits}f}" if found else ""
+            how = found.method if found else ""
+            rows.append((metric.title_for(self.network), f"{value:.{digits}f}", span, how))
+        for key, reason in self.missing.items():
+            rows.append((find_metric(key).title_for(self.network), "none", "", reason))
+        head = f"{self.name}, {self.samples:,} images, against {self.reference}{of}"
+        notes = [""] if self.notes else []
+        notes += [f"- {note}" for note in self.notes]
+        return "\n".join([head, "", *aligned(rows, right={1}), *notes])

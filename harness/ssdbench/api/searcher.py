@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ssdbench.api.benchmark import Benchmark, place_of
+from ssdbench.api.benchmark import Benchmark
 from ssdbench.api.chooser import Chooser, Goal, chooser_of, make_chooser
 from ssdbench.api.history import Planned
+from ssdbench.api.loading import place_of
 from ssdbench.api.plan import refuse_impossible
 from ssdbench.api.run_result import RunResult
 from ssdbench.api.selection import Selection, yaml_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +24,16 @@ def describe(run: ResolvedRun) -> str:
 def why(reason: Reason) -> str:
     """Return why a run has no present record: the few words and the whole story."""
     return f"{reason.short}: {reason.detail}" if reason.detail else reason.short
+
+
+def aligned(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Return lines of cells as texts whose columns are aligned, those numbered in ``right`` on the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    sides = [str.rjust if place in right else str.ljust for place in range(len(widths))]
+    return [
+        "  ".join(side(cell, width) for side, cell, width in zip(sides, line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
 
 
 def quantity(value: float, unit: str, step: float = 1000.0) -> str:

@@ -21,6 +21,7 @@ from ssdbench.cli.export import export
 from ssdbench.cli.gc import gc
 from ssdbench.cli.grid import grid
 from ssdbench.cli.list_names import list_names
+from ssdbench.cli.options import expanded
 from ssdbench.cli.plan import plan
 from ssdbench.cli.report import report
 from ssdbench.cli.run import run
@@ -70,7 +71,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "doctor": doctor,
 }
 for _name, _verb in _VERBS.items():
-    app.command(_name, cls=Verb, help=flowing(_verb))(_verb)
+    app.command(_name, cls=Verb, help=flowing(_verb))(expanded(_verb))
 
 
 def _version(wanted: bool) -> None:

@@ -20,17 +20,10 @@ def baseline(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="By default results/baselines/SUITE.yaml."),
     ] = None,
-    results: options.Results = options.DEFAULT_RESULTS,
-    upstream: options.Upstream = None,
-    profile: options.Profile = None,
-    only: options.Only = None,
-    overrides: options.Set = None,
-    limit: options.Limit = None,
-    device: options.Device = None,
-    engine: options.EngineName = options.Engine.LOCAL,
-    workers: options.Workers = None,
-    threads: options.Threads = None,
-    ray_address: options.RayAddress = None,
+    *,
+    places: options.Places,
+    rows: options.Rows,
+    machine: options.Machine,
 ) -> None:
     """Run a suite with several seeds and write its baseline: means, and tolerances from their spread.
 
@@ -40,27 +33,15 @@ def baseline(
 
       ssdbench baseline suites/ci-dit-s.yaml --seeds 1,2,3,4,5
     """
-    from functools import partial
+    from ssdbench.api.loading import of_selection
+    from ssdbench.api.regression import baseline_path, make_baseline
+    from ssdbench.cli.common import emit, tell
 
-    from ssdbench.api.benchmark import engine_of
-    from ssdbench.api.selection import Selection
-    from ssdbench.cli.common import emit, open_store
-    from ssdbench.cli.measure import baseline_path, measure, with_seeds
-    from ssdbench.errors import StageFailed
-    from ssdbench.provenance import git_commit
-    from ssdbench.report.baseline import make_baseline
-    from ssdbench.store import now
-
-    chosen = [Selection.of(profile, only, overrides, limit, seed) for seed in _numbers(seeds)]
-    loaded = with_seeds([one.load(suite) for one in chosen])
-    run_graph = partial(engine_of(engine.value, ray_address), workers=workers, device=device, threads=threads)
-    rows, failed = measure(loaded, open_store(results), run_graph, upstream)
-    if failed:
-        raise StageFailed("\n".join(failed))
-    made = make_baseline(
-        rows, suite=loaded.name, profile=loaded.profile, git_commit=git_commit(), created=now()
-    )
-    emit(made.text(), output or baseline_path(loaded))
+    first, *others = (rows.with_seed(seed) for seed in _numbers(seeds))
+    benchmark = places.benchmark([suite], first)
+    further = [of_selection([suite], selection, places.results) for selection in others]
+    made = make_baseline([benchmark, *further], **machine.options(say=tell))
+    emit(made.text(), output or baseline_path(benchmark.suites[0]))
 
 
 def _numbers(seeds: str | None) -> list[int | None]:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from ssdbench.cli import options
-
-
-class LedgerFormat(StrEnum):
-    """Formats of the ledger."""
-
-    MARKDOWN = "markdown"
-    JSON = "json"
 
 
 def claims(
@@ -27,8 +19,8 @@ def claims(
     ] = None,
     results: options.Results = options.DEFAULT_RESULTS,
     form: Annotated[
-        LedgerFormat, typer.Option("--format", help="How to write the ledger.")
-    ] = LedgerFormat.MARKDOWN,
+        Literal["markdown", "json"], typer.Option("--format", help="How to write the ledger.")
+    ] = "markdown",
     json: options.Json = False,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say how many seeds and samples each difference needs instead.")
@@ -65,7 +57,7 @@ def claims(
     findings = judge(listed, recorded_rows(results))
     if plan:
         emit(to_plan(listed, findings, seeds), output)
-    elif json or form is LedgerFormat.JSON:
+    elif json or form == "json":
         emit(to_json(listed, findings), output, form="json")
     else:
         own = "" if file is None else f" {file}"

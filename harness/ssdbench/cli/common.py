@@ -15,26 +15,9 @@ from ssdbench.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ssdbench.plan import Graph
     from ssdbench.store import Store
-    from ssdbench.suite import Suite
 
 MANY_LINES = 1000
-
-
-def tell_suites(suites: Sequence[Suite]) -> None:
-    """Tell on stderr what suites' authors may want to know though it is no mistake."""
-    for suite in suites:
-        for note in suite.notes:
-            tell(note)
-
-
-def tell_notes(graph: Graph) -> None:
-    """Tell on stderr what the runs' authors may want to know."""
-    from ssdbench.api.plan import notes_of
-
-    for note in notes_of(graph):
-        tell(f"note: {note}")
 
 
 def tell(line: str) -> None:
@@ -95,10 +78,9 @@ def print_table(
     One of thousands of lines is aligned and no more: rich takes a millisecond a line.
     """
     if len(lines) > MANY_LINES:
-        columns = zip(headings, *lines, strict=True)
-        widths = [max(map(len, column)) for column in columns]
-        body = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in ([*headings], *lines))
-        emit("\n".join((title, *body)))
+        from ssdbench.api.words import aligned
+
+        emit("\n".join((title, *aligned([headings, *lines]))))
         return
     from rich.table import Table
     from rich.text import Text

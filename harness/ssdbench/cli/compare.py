@@ -13,7 +13,7 @@ from ssdbench.cli import options
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A directory of results, or its URL.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another one, which is judged against A.")],
-    form: options.TableForm = options.TableFormat.MARKDOWN,
+    form: options.TableForm = "markdown",
     output: options.Output = None,
     json: options.Json = False,
 ) -> None:
@@ -43,4 +43,4 @@ def compare(
         return
     names = Path(first).name, Path(second).name
     called = names if names[0] != names[1] else (first, second)
-    emit(WRITERS[form.value](to_table(comparison, *called)), output)
+    emit(WRITERS[form](to_table(comparison, *called)), output)

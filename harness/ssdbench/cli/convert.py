@@ -2,33 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-
-from ssdbench.cli.export import Dtype
-
-
-class Target(StrEnum):
-    """What can be written."""
-
-    ours = "ours"
-    official = "official"
-    diffusers = "diffusers"
-    stable_diffusion = "stable-diffusion"
-    tensors = "tensors"
-
-
-class Origin(StrEnum):
-    """What can be read."""
-
-    auto = "auto"
-    ours = "ours"
-    official = "official"
-    repa = "repa"
-    diffusers = "diffusers"
 
 
 def convert(
@@ -50,18 +27,20 @@ def convert(
         ),
     ],
     to: Annotated[
-        Target,
+        Literal["ours", "official", "diffusers", "stable-diffusion", "tensors"],
         typer.Option("--to", help="Layout to write; tensors: all of a file, without objects beside them."),
     ],
     origin: Annotated[
-        Origin, typer.Option("--from", help="Layout that SOURCE has to have; told by its content by default.")
-    ] = Origin.auto,
+        Literal["auto", "ours", "official", "repa", "diffusers"],
+        typer.Option("--from", help="Layout that SOURCE has to have; told by its content by default."),
+    ] = "auto",
     heads: Annotated[
         int | None,
         typer.Option("--heads", min=1, metavar="N", help="Attention heads, for a file of no published size."),
     ] = None,
     dtype: Annotated[
-        Dtype | None, typer.Option("--dtype", help="Precision of the weights; as stored by default.")
+        Literal["float32", "float16", "bfloat16"] | None,
+        typer.Option("--dtype", help="Precision of the weights; as stored by default."),
     ] = None,
     weights: Annotated[
         str,
@@ -94,71 +73,11 @@ def convert(
 
       ssdbench convert hub:OWNER/NAME -o stable-diffusion-v1-5 --to stable-diffusion
     """
-    from ssdbench.cli.placing import appearing_whole, refuse_to_replace
-    from ssdbench.errors import UsageError
+    from ssdbench.api.convert import convert as convert_checkpoint
+    from ssdbench.cli.common import tell
 
-    refuse_to_replace(output, force)  # before anything is read or downloaded
-    if to in (Target.stable_diffusion, Target.tensors):
-        given = {"--from": origin != Origin.auto, "--heads": heads is not None, "--dtype": dtype is not None}
-        given["--weights"] = bool(weights) and to == Target.tensors
-        if unused := [option for option, is_given in given.items() if is_given]:
-            what = "a pipeline" if to == Target.stable_diffusion else "all tensors"
-            raise UsageError(f"{', '.join(unused)}: not with --to {to.value}, which copies {what}")
-        copy = _stable_diffusion if to == Target.stable_diffusion else _tensors
-        copy(source, output, force, weights)
-        return
-    from ssdbench.models.convert import open_checkpoint, write_checkpoint
-    from ssdbench.models.layouts import Layout
-
-    layout = None if origin == Origin.auto else Layout(origin.value)
-    found = open_checkpoint(source, layout, heads, part=weights)
-    if found.note:
-        typer.echo(f"note: {found.note}", err=True)
-    with appearing_whole(output, force=force) as new:
-        write_checkpoint(found, new, Layout(to.value), dtype and dtype.value)
-    shape = found.shape
-    typer.echo(
-        f"{found.layout.value} to {to.value}: width {shape.width}, depth {shape.depth}, {shape.heads} heads, patch"
-        f" {shape.patch_size}, {shape.input_size}x{shape.input_size}x{shape.in_channels}, {shape.num_classes} classes,"
-        f" sigma {'learned' if shape.learn_sigma else 'fixed'}",
-        err=True,
+    layout = None if origin == "auto" else origin
+    convert_checkpoint(
+        source, output, to, layout, heads=heads, dtype=dtype, weights=weights, force=force, say=tell
     )
-    if to == Target.diffusers:
-        typer.echo(
-            "note: diffusers spaces the frequencies of its timestep embedding otherwise than DiT; set"
-            " downscale_freq_shift to 0 after loading (docs/convert.md)",
-            err=True,
-        )
-    typer.echo(output)
-
-
-def _tensors(source: str, output: Path, force: bool, _: str) -> None:
-    """All tensors of a file without the objects beside them, as safetensors."""
-    from ssdbench.cli.placing import appearing_whole
-    from ssdbench.models.convert import write_tensors
-
-    with appearing_whole(output, force=force) as new:
-        count = write_tensors(source, new)
-    typer.echo(f"{count} tensors, and nothing else that {source} holds", err=True)
-    typer.echo(output)
-
-
-def _stable_diffusion(source: str, output: Path, force: bool, weights: str) -> None:
-    """Stable Diffusion v1.5 from a folder, the hub or one file, as suites read it."""
-    from ssdbench.cli.placing import appearing_whole
-    from ssdbench.models.catalog import MODELS
-    from ssdbench.models.convert import write_pipeline
-    from ssdbench.models.parts import PARTS
-    from ssdbench.models.sd_family import SD_V15
-    from ssdbench.models.unet_shape import UNetShape
-
-    [shape] = MODELS[SD_V15.name].shapes.values()
-    assert isinstance(shape, UNetShape)
-    with appearing_whole(output, force=force) as new:
-        written, note = write_pipeline(source, new, shape, part=weights)
-    if note:
-        typer.echo(f"note: {note}", err=True)
-    lacking = [part for part in PARTS if part not in written]
-    if lacking:
-        typer.echo(f"note: {source} has no {', '.join(lacking)}: put those of the pipeline beside", err=True)
     typer.echo(output)

@@ -14,8 +14,8 @@ _LINE_SECONDS = 10.0
 
 
 @contextmanager
-def counting(title: str) -> Iterator[Callable[[int | None], Callable[[int], None]]]:
-    """Give a function that takes the total, None if it is unknown, and returns what is called with each count."""
+def counting() -> Iterator[Callable[[str, int | None], Callable[[int], None]]]:
+    """Give a function of a title and the total, None if it is unknown, that returns what is called with each count."""
     from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
     screen = console(stderr=True)
@@ -27,7 +27,7 @@ def counting(title: str) -> Iterator[Callable[[int | None], Callable[[int], None
     )
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
 
-        def begin(total: int | None) -> Callable[[int], None]:
+        def begin(title: str, total: int | None) -> Callable[[int], None]:
             task = bar.add_task(title, total=total)
 
             def show(done: int) -> None:

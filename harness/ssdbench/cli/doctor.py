@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
-import typer
-
 from ssdbench.cli import options
 
 
@@ -18,111 +13,12 @@ def doctor(results: options.Results = options.DEFAULT_RESULTS, json: options.Jso
       ssdbench doctor
       ssdbench doctor --results /data/results --json
     """
-    from ssdbench.cli.common import emit_json
+    from ssdbench.api.doctor import examine
+    from ssdbench.api.words import aligned
+    from ssdbench.cli.common import emit, emit_json
 
-    checks = dict(_checks(results))
+    checks = dict(examine(results))
     if json:
         emit_json(checks)
         return
-    width = max(map(len, checks))
-    for name, text in checks.items():
-        typer.echo(f"{name:<{width}}  {text}")
-
-
-def _checks(results: str) -> Iterator[tuple[str, str]]:
-    import platform
-
-    from ssdbench import __version__
-
-    yield "ssdbench", f"{__version__} in {Path(__file__).resolve().parent.parent}"
-    yield "python", platform.python_version()
-    yield "platform", platform.platform()
-    yield from _torch()
-    for module in ("torchvision", "diffusers", "timm", "torch_fidelity"):
-        yield module, _import(module)
-    yield from _inputs()
-    yield from _store(results)
-
-
-def _torch() -> Iterator[tuple[str, str]]:
-    import os
-
-    try:
-        import torch
-    except Exception as error:  # a broken installation fails in many ways
-        yield "torch", f"cannot be imported: {type(error).__name__}: {error}"
-        return
-    yield "torch", str(torch.__version__)
-    yield "threads", f"{torch.get_num_threads()} of {os.cpu_count()} cores"
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    names = [torch.cuda.get_device_name(index) for index in range(count)]
-    yield "device", ", ".join(f"cuda:{index} ({name})" for index, name in enumerate(names)) or "cpu"
-
-
-def _import(module: str) -> str:
-    from importlib import import_module
-
-    try:
-        # As everything here imports it: torchvision beside another build of torch needs a word before.
-        import_module("ssdbench.models.compat").prepare_torchvision()
-        return str(getattr(import_module(module), "__version__", "imports"))
-    except Exception as error:  # a broken installation fails in many ways
-        return f"cannot be imported: {type(error).__name__}: {error}"
-
-
-def _inputs() -> Iterator[tuple[str, str]]:
-    from ssdbench.metrics.networks import available
-    from ssdbench.plan.sources import dataset_files, place
-    from ssdbench.suite import catalog
-
-    for network in catalog.NETWORKS:
-        yield f"network {network}", _found(available, network)
-    for name in catalog.DATASETS:
-        yield f"data {name}", _found(dataset_files, name)
-    for name, model in catalog.MODELS.items():
-        for resolution, text in model.weights.items():
-            if text.startswith("package:"):
-                yield f"model {name} at {resolution}", _found(place, text, model.hint_for(resolution))
-        if model.vae and model.vae.startswith("package:"):
-            yield f"autoencoder of {name}", _found(place, model.vae, model.vae_hint)
-    for name, reference in catalog.REFERENCES.items():
-        for network, text in reference.networks.items():
-            yield f"reference {name}, {network}", _found(place, text, reference.hint)
-
-
-def _found(look: Callable[..., object], *arguments: str) -> str:
-    """Return ``available``, or the problem that ``look`` returns as text or raises."""
-    from ssdbench.errors import SsdbenchError
-
-    try:
-        problem = look(*arguments)
-    except SsdbenchError as error:
-        return str(error)
-    return problem if isinstance(problem, str) else "available"
-
-
-def _store(results: str) -> Iterator[tuple[str, str]]:
-    import os
-    import shutil
-
-    from ssdbench.api.words import quantity
-    from ssdbench.store.object_store import copies_of
-    from ssdbench.store.places import as_directory
-
-    place = as_directory(results)
-    if place is None:
-        yield "results", f"{results} ({_found(_reach, results)})"
-        place = copies_of(results)
-        yield "working copy", str(place)
-    existing = next(parent for parent in (place.absolute(), *place.absolute().parents) if parent.exists())
-    if as_directory(results) is not None:
-        writable = existing.is_dir() and os.access(existing, os.W_OK)
-        yield "results", f"{place.absolute()} ({'writable' if writable else 'NOT writable'})"
-    yield "disk free", quantity(shutil.disk_usage(existing).free, "B")
-
-
-def _reach(url: str) -> None:
-    """Ask a store on a URL for its list of suites; writes nothing."""
-    from ssdbench.store.remote import Remote
-
-    Remote(url).list("suites")
+    emit("\n".join(aligned([*checks.items()])))

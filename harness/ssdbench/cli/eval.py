@@ -67,6 +67,12 @@ def eval_(
     intervals: Annotated[
         bool, typer.Option("--intervals/--no-intervals", help="Give each value a 95 % confidence interval.")
     ] = True,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", min=0, help="Of what is drawn: KID's subsets, and what intervals are found by."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     results: options.Results = options.DEFAULT_RESULTS,
     device: options.Device = None,
@@ -87,30 +93,51 @@ def eval_(
 
       ssdbench eval 3fa9 --export-npz samples.npz
     """
-    from ssdbench.cli.common import emit, emit_json
-    from ssdbench.cli.evaluation import carry_out
-    from ssdbench.cli.request import Request
-    from ssdbench.cli.scores import describe
+    from ssdbench.api.evaluation import load_network, prepare
+    from ssdbench.api.export import save_reference as save
+    from ssdbench.api.export import save_samples
+    from ssdbench.api.images import Against, open_samples
+    from ssdbench.api.lookup import run_samples
+    from ssdbench.api.output import refuse_to_replace
+    from ssdbench.cli.common import emit, emit_json, tell
+    from ssdbench.cli.counting import counting
+    from ssdbench.errors import UsageError
 
-    request = Request(
-        samples=samples,
-        reference=reference,
-        network=network,
-        weights=weights,
-        metrics=None if metrics is None else tuple(name.strip() for name in metrics.split(",")),
-        resolution=resolution,
-        limit=limit,
-        save_reference=save_reference,
-        export_npz=export_npz,
-        intervals=intervals,
-        force=force,
-        results=results,
-        device=device,
+    if samples is None and (reference is None or save_reference is None):
+        raise UsageError("nothing to do: give SAMPLES and --reference, or --reference and --save-reference")
+    if samples is None and export_npz is not None:
+        raise UsageError("--export-npz writes SAMPLES: give them")
+    if reference is None and (save_reference is not None or export_npz is None):
+        raise UsageError("give --reference: what the samples are measured against")
+    for path, suffixes in ((save_reference, (".npz", ".safetensors")), (export_npz, (".npz",))):
+        if path is not None and path.suffix not in suffixes:
+            raise UsageError(f"{path}: expected a name that ends in {' or '.join(suffixes)}")
+        if path is not None:
+            refuse_to_replace(path, force)
+    names = None if metrics is None else [name.strip() for name in metrics.split(",")]
+    images = (
+        None if samples is None else open_samples(run_samples(samples, results) or samples, resolution, limit)
     )
-    result = carry_out(request)
-    if result is None:  # files were all that was wanted
-        return
+    with counting() as progress:
+        against = Against(reference or "", resolution, progress)
+        kept = None if save_reference is None else load_network(network, weights, device, tell)
+        evaluation = None
+        if images is not None and reference is not None:
+            evaluation = prepare(images, against, kept or network, names, weights, device, tell)
+        if images is not None and export_npz is not None:
+            save_samples(images, export_npz, force=force, progress=progress("export", images.count))
+            tell(f"wrote {images.count} samples to {export_npz}")
+        if kept is not None and save_reference is not None:
+            save(against.under(kept), save_reference, against.images(), force=force)
+            tell(f"wrote the reference to {save_reference}")
+        if evaluation is None or images is None:  # files were all that was wanted
+            for note in against.notes:
+                tell(note)
+            return
+        scores = evaluation.measure(
+            intervals=intervals, seed=seed, progress=progress("samples", images.count)
+        )
     if json:
-        emit_json(result)
+        emit_json(scores.as_dict())
     else:
-        emit(describe(result))
+        emit(str(scores))

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ssdbench.api.names import Topic
 from ssdbench.cli import options
-
-
-class Topic(StrEnum):
-    """What there is to list."""
-
-    MODELS = "models"
-    FAMILIES = "families"
-    VARIANTS = "variants"
-    SAMPLERS = "samplers"
-    GRIDS = "grids"
-    DATASETS = "datasets"
-    REFERENCES = "references"
-    METRICS = "metrics"
-    NETWORKS = "networks"
-    PROFILES = "profiles"
-    LAYOUTS = "layouts"
-    SUITES = "suites"
 
 
 def list_names(
@@ -42,53 +24,14 @@ def list_names(
       ssdbench list
       ssdbench list models samplers
     """
-    from ssdbench.cli.common import emit_json
+    from ssdbench.api.names import described
+    from ssdbench.api.words import aligned
+    from ssdbench.cli.common import emit, emit_json
 
-    chosen = {topic.value: _described(topic) for topic in topics or list(Topic)}
+    chosen = {topic.value: described(topic) for topic in topics or list(Topic)}
     if json:
         emit_json(chosen)
         return
     for topic, names in chosen.items():
-        typer.echo(topic)
-        width = max((len(name) for name in names), default=0)
-        for name, description in names.items():
-            typer.echo(f"  {name:<{width}}  {description}".rstrip())
-        typer.echo()
-
-
-def _described(topic: Topic) -> dict[str, str]:
-    from ssdbench.suite import list_profiles, list_suites
-
-    if topic is Topic.SUITES:
-        return {name: _head(path, "title") for name, path in list_suites().items()}
-    if topic is Topic.PROFILES:
-        return {name: _head(path, "description") for name, path in list_profiles().items()}
-    from ssdbench.suite import catalog
-
-    facts = getattr(catalog, topic.value.upper())
-    return {getattr(fact, "usage", name): _described_fact(fact) for name, fact in facts.items()}
-
-
-def _head(path: Path, key: str) -> str:
-    """Return one line of a suite's or profile's own description; one that cannot be read says so."""
-    from ssdbench.errors import UsageError
-    from ssdbench.suite.find import read_document
-    from ssdbench.suite.problems import Problems
-
-    problems = Problems()
-    try:
-        document = read_document(path, problems)
-    except UsageError:
-        return "(cannot be read: 'ssdbench validate' says why)"
-    if len(problems):
-        return "(cannot be read: 'ssdbench validate' says why)"
-    known = isinstance(document.data, dict) and document.data.get(key) is not None
-    return " ".join((document.written([key]) or "").split()) if known else ""
-
-
-def _described_fact(fact: object) -> str:
-    description = str(getattr(fact, "description", "") or getattr(fact, "help", ""))
-    licence = getattr(fact, "licence", None)
-    if licence:
-        description += f" (licence: {licence})"
-    return description
+        lines = aligned([*names.items()]) if names else []
+        emit("\n".join([topic, *(f"  {line}" for line in lines), ""]))

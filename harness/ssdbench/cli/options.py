@@ -1,12 +1,22 @@
-"""Options that several verbs share, each defined once."""
+"""Options that several verbs share, each defined once, and the groups in which verbs take them."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ssdbench.api.benchmark import Benchmark, RunOptions
+    from ssdbench.api.selection import Selection
 
 
 class Kind(StrEnum):
@@ -17,13 +27,6 @@ class Kind(StrEnum):
     SAMPLE = "sample"
     REFERENCE = "reference"
     SCORE = "score"
-
-
-class Engine(StrEnum):
-    """Where stages run."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 SuiteName = Annotated[
@@ -96,7 +99,8 @@ GpusPerStage = Annotated[
     int, typer.Option("--gpus-per-stage", min=1, metavar="N", help="GPUs that one training takes together.")
 ]
 EngineName = Annotated[
-    Engine, typer.Option("--engine", help="Where stages run: this machine, or a Ray cluster.")
+    Literal["local", "ray"],
+    typer.Option("--engine", help="Where stages run: this machine, or a Ray cluster."),
 ]
 RayAddress = Annotated[
     str | None,
@@ -112,14 +116,103 @@ Output = Annotated[
 ]
 
 
-class TableFormat(StrEnum):
-    """Formats of a single table."""
-
-    MARKDOWN = "markdown"
-    TEXT = "text"
-    LATEX = "latex"
-
-
-TableForm = Annotated[TableFormat, typer.Option("--format", help="How to write the table.")]
+TableForm = Annotated[
+    Literal["markdown", "text", "latex"], typer.Option("--format", help="How to write the table.")
+]
 
 DEFAULT_RESULTS = "results"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows, and with what settings, whatever the seed."""
+
+    profile: Profile = None
+    only: Only = None
+    overrides: Set = None
+    limit: Limit = None
+
+    def with_seed(self, seed: int | None) -> Selection:
+        """Return the selection that the options make with a seed."""
+        from ssdbench.api.selection import Selection
+
+        return Selection.of(self.profile, self.only, self.overrides, self.limit, seed)
+
+
+@dataclass(frozen=True)
+class Chosen(Rows):
+    """Which rows, and with what settings."""
+
+    seed: Seed = None
+
+    @property
+    def selection(self) -> Selection:
+        """The selection that the options make."""
+        return self.with_seed(self.seed)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where results are, and where finished ones may be taken from."""
+
+    results: Results = DEFAULT_RESULTS
+    upstream: Upstream = None
+
+    def benchmark(self, suites: list[str], selection: Selection) -> Benchmark:
+        """Return suites under a selection, at these places, once their notes are told."""
+        from ssdbench.api.loading import of_selection
+        from ssdbench.cli.common import tell
+
+        found = of_selection(suites, selection, self.results, self.upstream)
+        for note in found.notes:
+            tell(note)
+        return found
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where stages run, and with how much."""
+
+    device: Device = None
+    engine: EngineName = "local"
+    workers: Workers = None
+    threads: Threads = None
+    ray_address: RayAddress = None
+
+    def options(self, **more: Unpack[RunOptions]) -> RunOptions:
+        """Return them as arguments of ``Benchmark.run``, and others with them."""
+        return {
+            "device": self.device,
+            "engine": self.engine,
+            "workers": self.workers,
+            "threads": self.threads,
+            "ray_address": self.ray_address,
+            **more,
+        }
+
+
+def expanded(verb: Callable[..., None]) -> Callable[..., None]:
+    """Return a verb that takes the options themselves in the place of the groups among its parameters."""
+    hints = get_type_hints(verb, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
+
+    def parameters() -> Iterator[inspect.Parameter]:
+        for name, parameter in inspect.signature(verb).parameters.items():
+            if name not in groups:
+                yield parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[name])
+                continue
+            inner = get_type_hints(groups[name], include_extras=True)
+            for field in fields(groups[name]):
+                kind = parameter.KEYWORD_ONLY
+                yield inspect.Parameter(field.name, kind, default=field.default, annotation=inner[field.name])
+
+    @functools.wraps(verb)
+    def call(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        verb(**given)
+
+    signature = inspect.Signature(list(parameters()))
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    call.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
+    return call

@@ -14,13 +14,6 @@ if TYPE_CHECKING:
 
 def plan(
     suites: options.SuiteNames,
-    results: options.Results = options.DEFAULT_RESULTS,
-    upstream: options.Upstream = None,
-    profile: options.Profile = None,
-    only: options.Only = None,
-    overrides: options.Set = None,
-    limit: options.Limit = None,
-    seed: options.Seed = None,
     fresh: options.Fresh = None,
     json: options.Json = False,
     device_profile: Annotated[
@@ -31,6 +24,9 @@ def plan(
             help="Also estimate the hours of one device: a100, h100, rtx-4090, or the TFLOP/s that yours sustains.",
         ),
     ] = None,
+    *,
+    places: options.Places,
+    chosen: options.Chosen,
 ) -> None:
     """Show which stages a run would execute and why, which are cached, and what it costs. Runs nothing.
 
@@ -44,13 +40,7 @@ def plan(
       ssdbench plan table2 table5 --device-profile a100
       ssdbench plan quick --upstream s3://team/ssdbench
     """
-    from ssdbench.api.benchmark import of_selection
-    from ssdbench.api.selection import Selection
-    from ssdbench.cli.common import tell_suites
-
-    selection = Selection.of(profile, only, overrides, limit, seed)
-    benchmark = of_selection(suites, selection, results, upstream)
-    tell_suites(benchmark.suites)
+    benchmark = places.benchmark(suites, chosen.selection)
     show_plan(benchmark.plan(fresh=fresh or ()), as_json=json, device_profile=device_profile)
 
 

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from ssdbench.cli import options
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ssdbench.report.document import SuiteReport
-
-
-class Format(StrEnum):
-    """Formats of a report."""
-
-    MARKDOWN = "markdown"
-    TEXT = "text"
-    LATEX = "latex"
-    HTML = "html"
-    CSV = "csv"
-    JSON = "json"
 
 
 def report(
@@ -32,7 +15,10 @@ def report(
         list[str] | None,
         typer.Argument(metavar="SUITE", help="Suites to report; all that were run, by default."),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="How to write the tables.")] = Format.MARKDOWN,
+    form: Annotated[
+        Literal["markdown", "text", "latex", "html", "csv", "json"],
+        typer.Option("--format", help="How to write the tables."),
+    ] = "markdown",
     output: options.Output = None,
     columns: Annotated[
         str | None,
@@ -53,12 +39,9 @@ def report(
         typer.Option("--figures", metavar="DIR", help="Only draw the curves, as PNG and SVG, into DIR."),
     ] = None,
     results: options.Results = options.DEFAULT_RESULTS,
-    profile: options.Profile = None,
-    only: options.Only = None,
-    overrides: options.Set = None,
-    limit: options.Limit = None,
-    seed: options.Seed = None,
     json: options.Json = False,
+    *,
+    chosen: options.Chosen,
 ) -> None:
     """Print the tables of what was run; rows without a result say why.
 
@@ -77,37 +60,27 @@ def report(
       ssdbench report figure4 --figures figures
     """
     from ssdbench.api.history import reports_of
-    from ssdbench.api.selection import Selection
-    from ssdbench.cli.common import emit, open_store
+    from ssdbench.cli.common import emit, open_store, tell
     from ssdbench.errors import UsageError
     from ssdbench.report.document import Show, render
 
     if delta and not paper:
         raise UsageError("--delta and --no-paper exclude each other: there is nothing to differ from")
-    chosen = tuple(name.strip() for name in columns.split(",") if name.strip()) if columns else ()
-    selection = Selection.of(profile, only, overrides, limit, seed)
+    names = tuple(name.strip() for name in columns.split(",") if name.strip()) if columns else ()
     store = open_store(results)
-    reports = reports_of(store, suites or [], selection)
+    reports = reports_of(store, suites or [], chosen.selection)
     if figures is not None:
-        draw_figures(reports, figures, paper)
+        from ssdbench.report.figures import draw
+        from ssdbench.suite import EmptySelection
+
+        written = draw(reports, figures, paper=paper)
+        if not written:
+            raise EmptySelection(
+                "no curves: they need measured rows that differ in NFE, lambda, steps or pairs"
+            )
+        for path in written:
+            tell(f"wrote {path}")
         return
-    show = Show(chosen, paper, delta, verdicts)
-    named = Format.JSON.value if json else form.value
+    show = Show(names, paper, delta, verdicts)
+    named = "json" if json else form
     emit(render(reports, named, show, store), output, form=named)
-
-
-def draw_figures(reports: Sequence[SuiteReport], directory: Path, paper: bool) -> None:
-    """Draw the curves of all suites; say what was written.
-
-    Raises:
-        EmptySelection: no suite has rows that make a curve.
-
-    """
-    from ssdbench.report.figures import draw
-    from ssdbench.suite import EmptySelection
-
-    written = draw(reports, directory, paper=paper)
-    if not written:
-        raise EmptySelection("no curves: they need measured rows that differ in NFE, lambda, steps or pairs")
-    for path in written:
-        typer.echo(f"wrote {path}", err=True)

@@ -16,20 +16,8 @@ if TYPE_CHECKING:
 
 def run(
     suites: options.SuiteNames,
-    results: options.Results = options.DEFAULT_RESULTS,
-    upstream: options.Upstream = None,
-    profile: options.Profile = None,
-    only: options.Only = None,
-    overrides: options.Set = None,
-    limit: options.Limit = None,
-    seed: options.Seed = None,
     fresh: options.Fresh = None,
     json: options.Json = False,
-    device: options.Device = None,
-    engine: options.EngineName = options.Engine.LOCAL,
-    workers: options.Workers = None,
-    threads: options.Threads = None,
-    ray_address: options.RayAddress = None,
     gpus_per_stage: options.GpusPerStage = 1,
     tensorboard: Annotated[
         Path | None,
@@ -44,6 +32,10 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and stop, as 'plan' does.")
     ] = False,
+    *,
+    places: options.Places,
+    chosen: options.Chosen,
+    machine: options.Machine,
 ) -> None:
     """Train, sample and score whatever suites ask for and has no result yet; then print their tables.
 
@@ -62,13 +54,9 @@ def run(
       ssdbench run suites/table2.yaml --engine ray --results /shared/results
       ssdbench run suites/table2.yaml --engine ray --ray-address 10.0.0.1:6379 --threads 4
     """
-    from ssdbench.api.benchmark import of_selection
-    from ssdbench.api.selection import Selection
-    from ssdbench.cli.common import emit, tell, tell_suites
+    from ssdbench.cli.common import emit, tell
 
-    selection = Selection.of(profile, only, overrides, limit, seed)
-    benchmark = of_selection(suites, selection, results, upstream)
-    tell_suites(benchmark.suites)
+    benchmark = places.benchmark(suites, chosen.selection)
     kinds = fresh or ()
     if dry_run:
         from ssdbench.cli.plan import show_plan
@@ -76,17 +64,14 @@ def run(
         show_plan(benchmark.plan(fresh=kinds), as_json=json)
         return
     found = benchmark.run(
-        fresh=kinds,
-        engine=engine.value,
-        workers=workers,
-        device=device,
-        threads=threads,
-        gpus_per_stage=gpus_per_stage,
-        ray_address=ray_address,
-        tensorboard=tensorboard,
-        disk_check=disk_check,
-        say=tell,
-        check=False,
+        **machine.options(
+            fresh=kinds,
+            gpus_per_stage=gpus_per_stage,
+            tensorboard=tensorboard,
+            disk_check=disk_check,
+            say=tell,
+            check=False,
+        )
     )
     outcome = found.outcome
     assert outcome is not None
@@ -94,6 +79,7 @@ def run(
     form = "json" if json else "markdown"
     emit(found.render(form), form=form)
     named = " ".join(suites)
+    results = places.results
     where = "" if results == options.DEFAULT_RESULTS else f" --results {results}"
     tables = "table" if len(suites) == 1 else "tables"
     tell(f"results are in {results}; 'ssdbench report {named}{where}' prints the {tables} again")

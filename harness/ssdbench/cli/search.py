@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ssdbench.cli import options
-
-
-class ChooserName(StrEnum):
-    """What chooses the trials."""
-
-    GRID = "grid"
-    TPE = "tpe"
-    RANDOM = "random"
 
 
 def search(
@@ -48,7 +39,7 @@ def search(
         str | None, typer.Option("--maximise", metavar="METRIC", help="The same, where more is better.")
     ] = None,
     chooser: Annotated[
-        ChooserName | None,
+        Literal["grid", "tpe", "random"] | None,
         typer.Option("--chooser", help="By default a grid where it fits into the budget, else tpe."),
     ] = None,
     reference: Annotated[
@@ -67,16 +58,10 @@ def search(
         bool, typer.Option("--dry-run", help="Show what would be searched, and stop.")
     ] = False,
     results: options.Results = options.DEFAULT_RESULTS,
-    profile: options.Profile = None,
-    only: options.Only = None,
-    overrides: options.Set = None,
-    limit: options.Limit = None,
-    device: options.Device = None,
-    engine: options.EngineName = options.Engine.LOCAL,
-    workers: options.Workers = None,
-    threads: options.Threads = None,
-    ray_address: options.RayAddress = None,
     gpus_per_stage: options.GpusPerStage = 1,
+    *,
+    rows: options.Rows,
+    machine: options.Machine,
 ) -> None:
     """Choose settings of a suite's rows, each row on its own and equally hard, and write them to a file.
 
@@ -102,15 +87,15 @@ def search(
     how: dict[str, Any] = {
         "minimise": minimise,
         "maximise": maximise,
-        "chooser": None if chooser is None else chooser.value,
+        "chooser": chooser,
         "seeds": numbers,
         "budget": budget,
         "reference": reference,
         "batch": batch,
-        "profile": profile,
-        "only": only,
-        "set": overrides,
-        "limit": limit,
+        "profile": rows.profile,
+        "only": rows.only,
+        "set": rows.overrides,
+        "limit": rows.limit,
     }
     if dry_run:
         emit(str(prepare(suite, over, **how).plan))
@@ -122,13 +107,7 @@ def search(
         output=output,
         add=add,
         results=results,
-        device=device,
-        engine=engine.value,
-        workers=workers,
-        threads=threads,
-        ray_address=ray_address,
-        gpus_per_stage=gpus_per_stage,
-        say=tell,
+        **machine.options(gpus_per_stage=gpus_per_stage, say=tell),
     )
     if output is None:
         emit(chosen.text())

@@ -19,7 +19,7 @@ from ssdbench.samplers.sampler import Pairs
 from ssdbench.setting import JSON, Setting, Source
 
 if TYPE_CHECKING:
-    from ssdbench.suite.schema import Train
+    from ssdbench.suite.training import Train
 
 SETTINGS = "train.settings"
 """The key under which a suite gives what a method has of settings of its own."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ssdbench.methods.method import Method, OnGrid, Recipe
 
 if TYPE_CHECKING:
-    from ssdbench.suite.schema import Train
+    from ssdbench.suite.training import Train
 
 
 class Progressive(OnGrid):

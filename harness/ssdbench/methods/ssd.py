@@ -8,7 +8,7 @@ from ssdbench.methods.method import Method, OnGrid, Recipe, Trained
 from ssdbench.models.shapes import OUTPUT
 
 if TYPE_CHECKING:
-    from ssdbench.suite.schema import Train
+    from ssdbench.suite.training import Train
 
 _BODY = "ssdbench.methods.ssd_loss:build"
 _READS = ("train.pairs", "train.pair_weights", "train.anchor", "train.nfe", "train.teacher_guidance")

@@ -56,6 +56,7 @@ class Setup:
             that were sampled, in sample order.
         rows: returns all samples' values of a tap, which are gathered for it; to be called at once, and read in
             ``compute``.
+        seed: of what is drawn on the way, as subsets and bootstrap samples; None: the metric's own.
     """
 
     metric: Metric
@@ -64,3 +65,4 @@ class Setup:
     intervals: bool
     given: Mapping[str, Any]
     rows: Callable[[Tap], Rows]
+    seed: int | None = None

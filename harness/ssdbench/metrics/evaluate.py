@@ -65,6 +65,7 @@ def measure(
     given: Mapping[str, Any] | None = None,
     intervals: bool = False,
     progress: Progress | None = None,
+    seed: int | None = None,
 ) -> Evaluation:
     """Measure images with one network or several in one pass over them.
 
@@ -74,10 +75,11 @@ def measure(
         given: what metrics need besides, by role, see ``Metric.given``; those that lack something are missing.
         intervals: whether to give each metric a confidence interval.
         progress: called with the number of images done by the first network.
+        seed: of what metrics draw, as KID's subsets and the samples of a bootstrap; None: each metric's own.
 
     Raises InputError for malformed images or a reference of another network, NotFinite for NaN features.
     """
-    measured = [Measurement(part, given or {}, intervals=intervals) for part in parts]
+    measured = [Measurement(part, given or {}, intervals=intervals, seed=seed) for part in parts]
     for which, batch in taps_of_each(batches, [part.network for part in parts]):
         measured[which].update(batch)
         if progress is not None and which == 0:
@@ -95,10 +97,15 @@ class Measurement:
     """One network's metrics of taps that arrive in sample order."""
 
     def __init__(
-        self, part: Part, given: Mapping[str, Any] | None = None, *, intervals: bool = False
+        self,
+        part: Part,
+        given: Mapping[str, Any] | None = None,
+        *,
+        intervals: bool = False,
+        seed: int | None = None,
     ) -> None:
         part.reference.check(part.network)
-        self.part, self.given, self.intervals = part, given or {}, intervals
+        self.part, self.given, self.intervals, self.seed = part, given or {}, intervals, seed
         self.count = 0
         self._rows: dict[Tap, Rows] = {}
         self._made: dict[tuple[object, ...], Accumulator] = {}
@@ -156,7 +163,13 @@ class Measurement:
         if _shared(metric) in self._made:
             return
         setup = Setup(
-            metric, self.part.network, self.part.reference, self.intervals, self.given, self._rows_of
+            metric,
+            self.part.network,
+            self.part.reference,
+            self.intervals,
+            self.given,
+            self._rows_of,
+            self.seed,
         )
         accumulator: Accumulator = metric.load()(setup)
         self._made[_shared(metric)] = accumulator

@@ -123,7 +123,7 @@ class FrechetDistance:
         self._reference = reference
         width = setup.network.dims.of(self._tap)
         self._moments = MomentStream(width)
-        self._sketch = Chosen(SKETCH, width) if setup.intervals else None
+        self._sketch = Chosen(SKETCH, width, setup.seed or 0) if setup.intervals else None
 
     def update(self, batch: Batch) -> None:
         """Take the taps of the next images."""

@@ -32,11 +32,12 @@ class InceptionScoreStream:
 
     Args:
         bootstrap: whether ``error`` is wanted.
+        seed: of the samples that the bootstrap draws.
     """
 
-    def __init__(self, bootstrap: bool = False) -> None:
+    def __init__(self, bootstrap: bool = False, seed: int | None = None) -> None:
         self._blocks: Blocks[np.float32] = Blocks(_BLOCK)
-        self._bootstrap = bootstrap
+        self._bootstrap, self._seed = bootstrap, seed
         self._chunk: list[_Sums] = []  # of the blocks of the chunk that is not full
         self._scores: list[NDArray[np.float64]] = []  # of each full chunk: its score, and its replicates'
 
@@ -72,7 +73,8 @@ class InceptionScoreStream:
         score = _score_of(sum(block.negentropy for block in blocks) / count, q[None])
         if not self._bootstrap:
             return score
-        generator = np.random.default_rng(len(self._scores))
+        chunk = len(self._scores)
+        generator = np.random.default_rng(chunk if self._seed is None else [self._seed, chunk])
         drawn = generator.multinomial(count, np.full(count, 1 / count), size=REPLICATES)
         p = np.concatenate([block.probabilities for block in blocks])
         negentropies = np.concatenate([block.negentropies for block in blocks])
@@ -85,7 +87,7 @@ class InceptionScore:
 
     def __init__(self, setup: Setup) -> None:
         self._intervals = setup.intervals
-        self._stream = InceptionScoreStream(bootstrap=setup.intervals)
+        self._stream = InceptionScoreStream(bootstrap=setup.intervals, seed=setup.seed)
 
     def update(self, batch: Batch) -> None:
         """Take the logits of the next images."""

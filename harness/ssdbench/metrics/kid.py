@@ -72,12 +72,12 @@ class KernelDistance(Accumulator):
         reference = setup.reference.features
         assert reference is not None  # a metric that needs features is not begun without
         self._reference, self._intervals = reference, setup.intervals
-        self._rows = setup.rows("pooled")
+        self._rows, self._seed = setup.rows("pooled"), _SEED if setup.seed is None else setup.seed
 
     def compute(self) -> Value:
         """Return the distance."""
         samples = self._rows.all()
-        value = kid(samples, self._reference)
+        value = kid(samples, self._reference, seed=self._seed)
         return Value(value, kid_interval(value, samples, self._reference) if self._intervals else None)
 
 

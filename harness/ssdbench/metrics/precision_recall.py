@@ -66,6 +66,7 @@ def precision_recall(
     k: int = NEIGHBOURS,
     device: torch.device | str = "cpu",
     intervals: bool = False,
+    seed: int = 0,
 ) -> PrecisionRecall:
     """Return precision and recall of samples (N, D) against reference features (M, D).
 
@@ -81,6 +82,7 @@ def precision_recall(
         reference_radii: ``neighbour_radii(reference, k)`` where it is known already.
         k: neighbours that set a radius.
         device: where the products are computed, ``cpu`` or a GPU.
+        seed: of the groups that recall's interval leaves out in turn.
         intervals: whether to give intervals. Recall has none where a tenth of the samples cannot be left out: fewer
             than ten, or too few stay for k neighbours.
 
@@ -100,7 +102,7 @@ def precision_recall(
     nearest = nearest_of(generated, k, products)
     generated_balls = _Balls(generated, radii(generated, nearest, k))
     enough = len(samples) >= GROUPS and len(samples) - -(-len(samples) // GROUPS) > k
-    jackknife = RecallJackknife(nearest, k, len(reference)) if intervals and enough else None
+    jackknife = RecallJackknife(nearest, k, len(reference), seed) if intervals and enough else None
     inside, covered = np.zeros(len(samples), dtype=bool), np.zeros(len(reference), dtype=bool)
     for i in generated.blocks():
         for j in real.blocks():
@@ -135,6 +137,7 @@ class SharesInBalls(Accumulator):
             reference_radii=reference.radii,
             device=self._setup.network.device,
             intervals=self._setup.intervals,
+            seed=self._setup.seed or 0,
         )
         few = f"precision and recall against {len(real)} reference images instead of {REFERENCE_IMAGES}"
         stamps = (few,) if len(real) < REFERENCE_IMAGES else ()

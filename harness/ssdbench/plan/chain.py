@@ -20,7 +20,7 @@ from ssdbench.stages.sample import SHARD, Copying, Sampling
 from ssdbench.stages.train import Reconstruct
 from ssdbench.suite import Pretrain, ResolvedRun
 from ssdbench.suite.catalog import DATASETS
-from ssdbench.suite.schema import Train
+from ssdbench.suite.training import Train
 from ssdbench.suite.variant import VariantStep
 
 _SETTINGS = tuple(name for name in TrainSpec.model_fields if name in Train.model_fields)

@@ -21,9 +21,10 @@ from ssdbench.report.statistics import ALPHA, Estimate, holm, paired
 from ssdbench.suite.author import Condition
 from ssdbench.suite.find import read_document
 from ssdbench.suite.problems import INVALID, Problems
-from ssdbench.suite.schema import Frozen, ResolvedRun
+from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.select import matches
 from ssdbench.suite.validate import validate
+from ssdbench.suite.values import Frozen
 
 HOLDS, CONTRADICTED, SAME, OPEN = "holds", "contradicted", "no difference", "open"
 """What is said of a claim."""

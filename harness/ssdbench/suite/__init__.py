@@ -5,18 +5,9 @@ from ssdbench.suite.find import find_suite, list_profiles, list_suites
 from ssdbench.suite.load import Suite, load_suite
 from ssdbench.suite.problems import Mark
 from ssdbench.suite.profiles import Profile, load_profile
-from ssdbench.suite.schema import (
-    Autoencoder,
-    Eval,
-    Guidance,
-    Named,
-    Pretrain,
-    ResolvedRun,
-    Run,
-    Train,
-    run_yaml,
-)
+from ssdbench.suite.schema import Eval, Guidance, Named, ResolvedRun, Run, run_yaml
 from ssdbench.suite.select import EmptySelection, select
+from ssdbench.suite.training import Autoencoder, Pretrain, Train
 from ssdbench.suite.variant import VariantStep, parse_variant
 
 __all__ = [

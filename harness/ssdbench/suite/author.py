@@ -21,7 +21,9 @@ from pydantic_core import PydanticCustomError
 
 from ssdbench.layouts import PLAIN
 from ssdbench.suite.names import LayoutName
-from ssdbench.suite.schema import Autoencoder, Eval, Frozen, Guidance, Pretrain, Run, Seed, Text, Train
+from ssdbench.suite.schema import Eval, Guidance, Run
+from ssdbench.suite.training import Autoencoder, Pretrain, Train
+from ssdbench.suite.values import Frozen, Seed, Text
 
 TUPLE_KEYS = ("model", "variant", "sampler", "nfe", "resolution", "data")
 SECTIONS: dict[str, type[Frozen]] = {

@@ -22,7 +22,7 @@ from ssdbench.suite.checking import (
     visited_by,
 )
 from ssdbench.suite.names import synthetic_steps
-from ssdbench.suite.schema import Train
+from ssdbench.suite.training import Train
 from ssdbench.suite.variant import variant_of
 
 TRAINING = Checks()

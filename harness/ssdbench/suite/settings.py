@@ -16,9 +16,10 @@ from ssdbench.suite.find import read_document, suite_directories, yaml_files
 from ssdbench.suite.layers import DEFAULTS, RIVALS, Layer, Values, document_layer
 from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean, show
 from ssdbench.suite.profiles import override
-from ssdbench.suite.schema import Frozen, Searched
+from ssdbench.suite.schema import Searched
 from ssdbench.suite.select import matches
 from ssdbench.suite.validate import validate
+from ssdbench.suite.values import Frozen
 from ssdbench.suite.variant import variant_of
 
 KEY = "settings"

@@ -1,4 +1,4 @@
-"""Output that appears whole or not at all, and replaces nothing but what it may."""
+"""Files and folders that appear whole or not at all, and replace nothing but what they may."""
 
 from __future__ import annotations
 

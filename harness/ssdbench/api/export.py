@@ -1,0 +1,101 @@
+"""What is written for other programs: the weights that a run trained, samples and references in ADM's form."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ssdbench.api.output import appearing_whole
+from ssdbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from ssdbench.metrics.features import Progress
+    from ssdbench.metrics.reference import Reference
+    from ssdbench.metrics.sources import ImageSource
+    from ssdbench.store import Record, Store
+
+
+def export_weights(
+    record: Record, store: Store, target: Path, part: str = "model", dtype: str | None = None
+) -> None:
+    """Copy the weights that a run samples with, where it trained them, to a new directory ``target``.
+
+    Args:
+        record: of the run.
+        store: where its artifacts lie.
+        target: appears whole or not at all.
+        part: ``model``, or ``vae``, the autoencoder.
+        dtype: store them in this precision; as trained by default.
+
+    Raises:
+        UsageError: the run trained nothing, the weights are gone or damaged, or ``target`` exists or cannot be written.
+
+    """
+    from ssdbench.stages.weights import model_folder
+
+    key = _trained(record, store, part)
+    if problems := store.verify(key):
+        raise UsageError(f"the weights of {record.key[:12]} are damaged: {'; '.join(problems)}")
+    source = store.directory(key)
+    if (source / "model").is_dir():
+        step, manifest = record.run.get("at_step"), store.manifest(key)
+        kept = (
+            step if part == "model" and manifest is not None and manifest.spec.get("steps") != step else None
+        )
+        source = model_folder(source, cast("int | None", kept))
+    with appearing_whole(target) as copy:
+        shutil.copytree(source, copy)
+        if dtype is not None:
+            from ssdbench.models.checkpoint import recast
+
+            recast(copy, dtype)
+
+
+def _trained(record: Record, store: Store, part: str) -> str:
+    """Return the key of the training stage that made the weights (``model`` or ``vae``) that a run samples with."""
+
+    def inputs(key: str) -> dict[str, str]:
+        manifest = store.manifest(key)
+        # A record of an early version does not name its stages' inputs.
+        own = {role: consumed.key for role, consumed in manifest.inputs.items()} if manifest else {}
+        return (record.stages[key].inputs or own) if key in record.stages else own
+
+    # Other samples than those that are scored may be the base model's, as synthetic data are.
+    scored = [
+        key
+        for role, key in inputs(record.key).items()
+        if role.startswith("samples/") and key in record.stages
+    ]
+    if not scored:
+        raise UsageError("the record does not know its samples: it was written after they were dropped")
+    found = next((roles[part] for roles in map(inputs, scored) if part in roles), None)
+    if found is None:
+        raise UsageError(f"this run trained no {part}: it samples with the weights that its model comes with")
+    if store.manifest(found) is None:
+        raise UsageError(f"the weights ({found[:12]}) are no longer in {store.name}; run the suite again")
+    return found
+
+
+def save_samples(
+    samples: ImageSource, target: Path, *, force: bool = False, progress: Progress | None = None
+) -> None:
+    """Write samples as ADM's evaluator reads them, ``.npz``; raises as :func:`ssdbench.api.output.appearing_whole`."""
+    from ssdbench.metrics import adm_write
+
+    with appearing_whole(target, force=force) as new:
+        adm_write.save_samples(samples, new, progress)
+
+
+def save_reference(
+    reference: Reference, target: Path, images: ImageSource | None, *, force: bool = False
+) -> None:
+    """Write a reference: ``.npz`` as ADM has it, with images if there are any, or ``.safetensors``; raises as above."""
+    from ssdbench.metrics import adm_write
+    from ssdbench.metrics import reference as ours
+
+    with appearing_whole(target, force=force) as new:
+        if target.suffix == ".npz":
+            adm_write.save_adm_reference(reference, new, images)
+        else:
+            ours.save_reference(reference, new)

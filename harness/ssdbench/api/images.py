@@ -1,0 +1,223 @@
+"""The images that are measured and what they are measured against, from whatever they are given as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ssdbench.api.arrays import batches_of, first
+from ssdbench.api.run_result import RunResult
+from ssdbench.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from ssdbench.metrics.features import Progress
+    from ssdbench.metrics.metric import Metric
+    from ssdbench.metrics.networks import FeatureNetwork
+    from ssdbench.metrics.reference import Reference
+    from ssdbench.metrics.sources import ImageSource
+    from ssdbench.store import Record, Store
+
+    Counting = Callable[[str, int | None], Progress]
+    """From what is counted and how many there are, None if that is unknown, to what is called with each count."""
+
+
+Images = str | Path | RunResult | Iterable[Any]
+"""A path or the name of a data set, a run, an array uint8 (N, H, W, C), or an iterable of such batches or of images."""
+
+
+def run_images(record: Record, store: Store) -> ImageSource:
+    """Return the images that a run was scored on, as they are in the store.
+
+    Raises:
+        UsageError: they were dropped, or are damaged.
+
+    """
+    from ssdbench.metrics.sources import open_shards
+
+    name = record.key[:12]
+    score = store.manifest(record.key)
+    keys = {} if score is None else {role: consumed.key for role, consumed in score.inputs.items()}
+    shards = [keys[role] for role in sorted(keys) if role.startswith("samples/")]
+    if not shards or any(store.manifest(key) is None for key in shards):
+        raise UsageError(
+            f"the samples of {name} are no longer in {store.name}: run its suite again with 'keep: samples'"
+        )
+    for key in shards:
+        if problems := store.verify(key):
+            raise UsageError(f"the samples of {name} are damaged: {'; '.join(problems)}")
+    files = [store.directory(key) / "samples.safetensors" for key in shards]
+    return open_shards(files, f"run {name}").first(record.samples)
+
+
+def reference_place(
+    name: str, network: str, resolution: int | None, *, images: bool = False
+) -> tuple[str, int | None]:
+    """Return where a reference lies, and the resolution at which it is read, where it is the name of a suite's.
+
+    ``images``: the network reads the images that another network's file holds, where there is none for it.
+
+    Raises:
+        InputError: the named reference is not there for the network.
+
+    """
+    from ssdbench.metrics.reference_set import is_through, known_reference
+
+    if is_through(name):
+        raise InputError(f"reference {name!r}: of a suite's run alone, which has an autoencoder")
+    facts = known_reference(name)
+    if facts is None or Path(name).exists():
+        return name, resolution
+    from ssdbench.plan.sources import place
+
+    held = facts.networks.get(network)
+    if held is None and facts.dataset is not None:
+        return facts.dataset, facts.resolution
+    if held is None and images:
+        held = facts.images_file()
+    if held is not None:
+        return str(place(held, facts.hint)), None
+    known = ", ".join(facts.networks)
+    raise InputError(f"the reference {name!r} is there for {known} alone, not for {network}")
+
+
+def best_device(name: str | None) -> str:
+    """Return the device that was asked for, or the best there is.
+
+    Raises:
+        UsageError: it is unknown, or not there.
+
+    """
+    from ssdbench.runtime.slots import check_request, visible_gpus
+
+    check_request(None, name)
+    gpus = visible_gpus() if name is None or name.startswith("cuda") else []
+    if name is None:
+        return "cuda" if gpus else "cpu"
+    if name.startswith("cuda") and int(name.partition(":")[2] or 0) >= len(gpus):
+        raise UsageError(f"device '{name}' is not available: no such GPU is visible to this installation")
+    return name
+
+
+class Against:
+    """What images are measured against, under one network or several; each reads it once.
+
+    Args:
+        given: as the ``reference`` of :func:`evaluate`.
+        resolution: files are cropped and resized to it; data sets are read at it.
+        counting: tells how far a pass over the images is.
+
+    """
+
+    def __init__(
+        self, given: Images | Reference, resolution: int | None = None, counting: Counting | None = None
+    ) -> None:
+        self.given, self.resolution = given, resolution
+        self.counting = counting or (lambda title, total: lambda done: None)
+        self._notes: dict[str, None] = {}
+        self._found: dict[str, Reference] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the metrics should know of its images."""
+        return tuple(f"the reference: {note}" for note in self._notes)
+
+    def under(self, network: FeatureNetwork, own: Sequence[Metric] | None = None) -> Reference:
+        """Return the reference under a network; ``own``: the metrics that have this network of their own.
+
+        Raises:
+            InputError: it is missing or malformed, or was made with another network.
+
+        """
+        from ssdbench.metrics.evaluate import no_reference
+        from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
+        from ssdbench.metrics.reference import Reference, make_reference
+        from ssdbench.metrics.references import find_reference
+
+        if isinstance(self.given, Reference):
+            return self.given
+        if own and all(metric.reference is None for metric in own):
+            return no_reference(network)
+        if network.name in self._found:
+            return self._found[network.name]
+        progress = self.counting(f"reference, {network.name}" if own else "reference", None)
+        if isinstance(self.given, str | Path):
+            place, side = reference_place(
+                str(self.given), network.name, self.resolution, images=own is not None
+            )
+            tell = self._notes.setdefault if own is None else lambda note: None
+            found = find_reference(place, network, resolution=side, progress=progress, tell=tell)
+        else:
+            source = open_samples(self.given)
+            found = make_reference(
+                source.batches(), network, source.name, keep=REFERENCE_IMAGES, progress=progress
+            )
+        return self._found.setdefault(network.name, found)
+
+    def images(self, network: str | None = None) -> ImageSource | None:
+        """Return the images of a place; ``network``: that a metric has of its own. None: there are statistics alone."""
+        from ssdbench.metrics.references import reference_images
+
+        return reference_images(
+            *reference_place(str(self.given), network or "", self.resolution, images=True)
+        )
+
+    def lack(self, metric: Metric) -> str | None:
+        """Say why a metric with a network of its own cannot be had of it, or None.
+
+        Raises:
+            InputError: it can be read but once.
+
+        """
+        from ssdbench.metrics.reference import Reference
+
+        if metric.reference is None:
+            return None
+        if isinstance(self.given, Iterator):
+            raise InputError(
+                f"reference: {metric.name} reads the images again: give an array or a list, not {type(self.given)}"
+            )
+        if isinstance(self.given, str | Path):
+            images = self.images(metric.network)
+            return _NO_IMAGES if images is None else metric.too_few(None, images.count)
+        return _NO_IMAGES if isinstance(self.given, Reference) else None
+
+
+_NO_IMAGES = "the reference has no images"
+
+
+def open_samples(
+    images: Images | ImageSource, resolution: int | None = None, limit: int | None = None
+) -> ImageSource:
+    """Open images as :func:`evaluate` takes them; of an iterable the count is 0 until it is read.
+
+    Raises:
+        UsageError: a resolution for what is in memory; or the images of a run are gone.
+        InputError: there are none, or they are malformed.
+
+    """
+    from ssdbench.metrics.sources import ImageSource, open_images
+
+    if isinstance(images, ImageSource):
+        found = images
+    elif isinstance(images, RunResult):
+        found = run_images(images.record, images.store)
+    elif isinstance(images, str | Path):
+        found = open_images(str(images), resolution)
+    else:
+        if resolution is not None:
+            raise UsageError("resolution: arrays are measured as they are; files and data sets are resized")
+        labels = getattr(images, "labels", None)  # of a data set, as its pixels
+        pixels: Any = getattr(images, "pixels", images)
+        count = len(pixels) if hasattr(pixels, "shape") else 0
+        name = f"{type(pixels).__name__} of images"
+        found = ImageSource(name, count, partial(batches_of, pixels), labels)
+        if not count:
+            return (
+                found if limit is None else replace(found, batches=lambda: first(batches_of(pixels), limit))
+            )
+    if found.count == 0:
+        raise InputError(f"{found.name}: holds no images")
+    return found if limit is None else found.first(limit)

@@ -1,0 +1,104 @@
+"""The kinds of values that settings take, and what all objects of a suite have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from ssdbench.suite.problems import show
+
+
+class Frozen(BaseModel):
+    """Base of all suite objects: immutable, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+def list_or(*words: str, of: str, fits: Callable[[Sequence[Any]], bool]) -> BeforeValidator:
+    """Refuse what is neither one of ``words`` nor a list that ``fits``, in one sentence, not a union's two."""
+
+    def check(value: Any) -> Any:
+        is_list = isinstance(value, (list, tuple))
+        if (isinstance(value, str) and value in words) or (is_list and len(value) > 0 and fits(value)):
+            return listed(value)
+        expected = ", ".join(f"'{word}'" for word in words)
+        got = f"[{', '.join(show(i) for i in value)}]" if is_list else show(value)
+        text = f"must be {expected} or a list of {of}, not {got}"
+        raise PydanticCustomError("indices", "{text}", {"text": text})
+
+    return BeforeValidator(check)
+
+
+def listed_or(*words: str, of: type[float] = int, called: str = "whole numbers") -> BeforeValidator:
+    """Refuse what is neither one of ``words`` nor a list of distinct numbers that are not negative."""
+
+    def fits(value: Sequence[Any]) -> bool:
+        return all(type(i) in (int, of) and i >= 0 for i in value) and len(set(value)) == len(value)
+
+    return list_or(*words, of=f"distinct {called}", fits=fits)
+
+
+def listed(value: Any) -> Any:
+    """A list as a tuple."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def distinct(value: tuple[int, ...]) -> tuple[int, ...]:
+    """Refuse what is listed twice."""
+    if len(set(value)) < len(value):
+        raise PydanticCustomError("distinct", "must be distinct, and there are two of one")
+    return value
+
+
+Positive = Annotated[int, Field(ge=1, le=10**12)]
+Evaluations = Annotated[int, Field(ge=0, le=10_000)]
+Side = Annotated[int, Field(ge=1, le=16_384)]
+Images = Annotated[int, Field(ge=1, le=10_000_000)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+RateSchedule = Literal["constant", "cosine", "linear"]
+Rate = Annotated[float, Field(gt=0, le=1e30)]
+Index = Annotated[int, Field(ge=0, le=10**12)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Text = Annotated[
+    str,
+    Field(max_length=500),
+    # A number or a truth value is taken as it is written: see ssdbench.suite.validate.
+    WithJsonSchema({"type": ["string", "number", "boolean"], "maxLength": 500}),
+]
+
+SettingName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+
+
+def _setting(value: Any) -> Any:
+    """What a method's own settings may be: a scalar or a list of scalars; lists become tuples."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    for item in items:
+        if not isinstance(item, (bool, int, float, str)) and item is not None:
+            text = f"must be a number, text, true, false, null or a list of these, not {show(item)}"
+            raise PydanticCustomError("setting", "{text}", {"text": text})
+        if isinstance(item, float) and not math.isfinite(item):
+            raise PydanticCustomError("setting", "must be a finite number")
+    return listed(value)
+
+
+_SCALAR = {"type": ["number", "string", "boolean", "null"]}
+SettingValue = Annotated[
+    Any,
+    AfterValidator(_setting),
+    WithJsonSchema({"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}),
+]
