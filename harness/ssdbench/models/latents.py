@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ssdbench.errors import InputError
 from ssdbench.inputs import load_json
@@ -38,6 +40,30 @@ class Latents:
     factor: int
 
 
+_MOST = 1e30  # of a number; JSON can say whole numbers that no float holds
+_Whole = Annotated[int, Field(gt=0)]
+_Number = Annotated[float, Field(gt=-_MOST, lt=_MOST)]
+_WHOLE, _WHOLES, _NAMES = "a positive whole number", "a list of positive whole numbers", "a list of names"
+
+
+class _Config(BaseModel):
+    """What of an AutoencoderKL's config is looked at, with what is expected; its defaults are diffusers' class's."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    in_channels: _Whole = Field(3, description=_WHOLE)
+    out_channels: _Whole = Field(3, description=_WHOLE)
+    layers_per_block: _Whole = Field(1, description=_WHOLE)
+    latent_channels: _Whole = Field(4, description=_WHOLE)
+    block_out_channels: Annotated[list[_Whole], Field(min_length=1)] = Field([64], description=_WHOLES)
+    down_block_types: list[str] = Field([], description=_NAMES)
+    up_block_types: list[str] = Field([], description=_NAMES)
+    scaling_factor: Annotated[_Number, Field(gt=0)] = Field(USUAL_SCALE, description="a positive number")
+    shift_factor: _Number | None = Field(None, description="a number")
+    latents_mean: list[_Number] | None = Field(None, description="a number for each channel")
+    latents_std: list[_Number] | None = Field(None, description="a number for each channel")
+
+
 def read_latents(folder: Path) -> Latents:
     """What ``config.json`` of an AutoencoderKL says; what it leaves out is as diffusers' class has it.
 
@@ -47,51 +73,36 @@ def read_latents(folder: Path) -> Latents:
     config = load_json(folder / CONFIG)
     if config.get("_class_name") != "AutoencoderKL":
         raise InputError(f"{folder}: expected an AutoencoderKL, found {config.get('_class_name')!r}")
-    channels, widths = config.get("latent_channels", 4), config.get("block_out_channels", [64])
-    problems = []
-    if type(channels) is not int or channels < 1:
-        problems.append(f"latent_channels is {channels!r:.100}, expected a positive whole number")
-    if not isinstance(widths, list) or not widths:
-        problems.append(f"block_out_channels is {widths!r:.100}, expected a list of widths")
-    scale, shift = config.get("scaling_factor", USUAL_SCALE), config.get("shift_factor")
-    if not _is_number(scale) or scale <= 0:
-        problems.append(f"scaling_factor is {scale!r:.100}, expected a positive number")
-    if shift is not None and not _is_number(shift):
-        problems.append(f"shift_factor is {shift!r:.100}, expected a number")
-    mean, std = (_numbers(config, name, channels, problems) for name in ("latents_mean", "latents_std"))
-    if any(number <= 0 for number in std):
-        problems.append(f"latents_std is {list(std)!r:.100}, expected positive numbers")
-    given = [name for name in ("latents_mean", "latents_std") if config.get(name) is not None]
-    if len(given) == 1:
-        problems.append(f"{given[0]} is given alone, expected latents_mean and latents_std together")
-    if given and shift is not None:
-        problems.append(f"shift_factor and {given[0]} are both given, expected one of them")
+    try:
+        found = _Config.model_validate(config)
+    except ValidationError as error:
+        names = dict.fromkeys(str(one["loc"][0]) for one in error.errors())
+        problems = [
+            f"{name} is {config[name]!r:.100}, expected {_Config.model_fields[name].description}"
+            for name in names
+        ]
+    else:
+        problems = list(_contradictions(found))
     if problems:
         raise InputError(f"{folder / CONFIG}: " + "\n  ".join(problems))
-    if shift is not None:
-        mean = (float(shift),)
-    return Latents(float(scale), mean, std, channels, 2 ** (len(widths) - 1))
+    mean = found.latents_mean or ([] if found.shift_factor is None else [found.shift_factor])
+    factor = 2 ** (len(found.block_out_channels) - 1)
+    return Latents(
+        found.scaling_factor, tuple(mean), tuple(found.latents_std or ()), found.latent_channels, factor
+    )
 
 
-def _numbers(config: Mapping[str, Any], name: str, channels: Any, problems: list[str]) -> tuple[float, ...]:
-    values = config.get(name)
-    if values is None:
-        return ()
-    if (
-        not isinstance(values, list)
-        or not all(_is_number(value) for value in values)
-        or len(values) != channels
-    ):
-        problems.append(
-            f"{name} is {values!r:.100}, expected a number for each of {channels} latent channels"
-        )
-        return ()
-    return tuple(float(value) for value in values)
-
-
-def _is_number(value: Any) -> bool:
-    # JSON can say whole numbers that no float holds, of which isfinite raises.
-    return isinstance(value, int | float) and not isinstance(value, bool) and -_MOST < value < _MOST
-
-
-_MOST = 1e30
+def _contradictions(config: _Config) -> Iterator[str]:
+    moments = ("latents_mean", "latents_std")
+    given = {name: values for name in moments if (values := getattr(config, name)) is not None}
+    for name, values in given.items():
+        if len(values) != config.latent_channels:
+            yield (
+                f"{name} is {values!r:.100}, expected a number for each of {config.latent_channels} latent channels"
+            )
+    if any(number <= 0 for number in config.latents_std or ()):
+        yield f"latents_std is {config.latents_std!r:.100}, expected positive numbers"
+    if len(given) == 1:
+        yield f"{next(iter(given))} is given alone, expected latents_mean and latents_std together"
+    if given and config.shift_factor is not None:
+        yield f"shift_factor and {next(iter(given))} are both given, expected one of them"
