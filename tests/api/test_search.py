@@ -110,7 +110,7 @@ def test_each_row_is_searched_by_itself_and_equally_hard(toy: Toy) -> None:
     assert chosen.rows[2]["set"]["train"]["fuse"] == "last"
     # Batches of all rows go through one run: 4 trials of 3 rows on 2 seeds at a time.
     assert [len(runs) for runs in toy.calls] == [4 * 3 * 2] * 6
-    assert {run.eval.half for runs in toy.calls for run in runs} == {"search"}
+    assert {(run.eval.half, run.keep) for runs in toy.calls for run in runs} == {("search", "grid")}
     table = chosen.table()
     assert len(table) == 3 * 24
     assert table["fd"].min() == min(row["search"]["value"] for row in chosen.rows)

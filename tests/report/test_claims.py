@@ -180,6 +180,12 @@ def test_only_what_was_measured_alike_is_compared_and_the_most_of_it() -> None:
     assert "lr 0.001" in found.remarks[0]
 
 
+def test_a_test_that_says_too_little_of_its_rows_is_told() -> None:
+    many = [row for i in range(110) for row in rows("issd", 95, [0.0], train={"lr": 1e-4 + i * 1e-6})]
+    both = claim(tests=[{"left": {"variant": "issd"}, "right": {"variant": "issd"}}])
+    assert c.judge(file(both), many)[0].remarks == ("too many rows are meant: say more of them",)
+
+
 def test_trials_of_a_search_are_no_results() -> None:
     searched = {
         "name": "s",

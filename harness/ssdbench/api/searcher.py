@@ -132,6 +132,8 @@ class Searcher:
         """Load the suite, or one row of it, with the seeds of the search and the values of a trial."""
         given: dict[str, Any] = {"seeds": self.seeds, "settings": None}
         given |= {} if self.reference is None else {"eval.reference": self.reference}
+        if not any(text.replace(" ", "").startswith("keep=") for text in self.selection.overrides):
+            given["keep"] = "grid"  # so many images, which nobody looks at
         given |= {"eval.half": "search"} if half else {}
         texts = [f"{key}={yaml_text(key, value)}" for key, value in given.items()]
         tried = [f"{key}={yaml_text(key, value)}" for key, value in (values or {}).items()]

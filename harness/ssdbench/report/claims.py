@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from ssdbench.suite.values import Frozen
 
 HOLDS, CONTRADICTED, SAME, OPEN = "holds", "contradicted", "no difference", "open"
 """What is said of a claim."""
+_MOST_CHOICES = 10_000  # of rows for the sides of a test
 
 Side = Condition | Annotated[list[Condition], Field(min_length=1)]
 
@@ -240,6 +242,8 @@ def _comparable(choices: Sequence[Sequence[Row]], metric: Metric) -> tuple[tuple
             0
         ].samples
 
+    if math.prod(map(len, choices)) > _MOST_CHOICES:
+        return (), "too many rows are meant: say more of them"
     alike = [
         some
         for some in product(*choices)
