@@ -251,6 +251,9 @@ def test_the_ledger_says_it_all() -> None:
     line = next(line for line in page.splitlines() if line.startswith("|  | 5 |"))
     assert [cell.strip() for cell in line.split("|")[2:5]] == ["5", "97.0", "100.0"]
     assert "It was tested." in page
+    # Names are honest: FID is said of its own network alone.
+    assert "| FD(effnet-lite0) ↓: difference |" in page
+    assert "Rows of 2,000 samples against fashion-mnist." in page
     (it, q) = json.loads(to_json(listed, found))
     assert (it["verdict"], q["verdict"]) == (c.HOLDS, c.CONTRADICTED)
     assert it["tests"][0]["n"] == 5

@@ -96,6 +96,8 @@ class Finding:
         verdict: see ``HOLDS``.
         remarks: what is missing, or has to be said of the rows.
         samples: images behind each number.
+        network: the feature network that measured them.
+        reference: what they were measured against.
 
     """
 
@@ -109,6 +111,8 @@ class Finding:
     verdict: str = OPEN
     remarks: tuple[str, ...] = ()
     samples: int | None = None
+    network: str | None = None
+    reference: str | None = None
 
 
 def read_claims(path: Path) -> ClaimsFile:
@@ -224,6 +228,8 @@ def _measured(claim: Claim, test: Test, common: dict[str, Any], known: Sequence[
         right=statistics.fmean(right),
         estimate=paired(_minus(left, right)),
         samples=chosen[0].samples,
+        network=chosen[0].network,
+        reference=chosen[0].reference,
     )
 
 

@@ -25,8 +25,7 @@ What the paper claims that this harness can test, and questions beyond it, with 
   **no difference**: two one-sided tests put it within the margin. **open**: neither, or fewer than {seeds} seeds.
   A claim is as good as the worst of its tests.
 - The paper's figures are FIDs on ImageNet unless it is said otherwise. Ours are what the rows were measured by, and
-  compare with each other alone.
-"""
+  compare with each other alone."""
 
 
 def to_page(claims: ClaimsFile, findings: Sequence[Finding], command: str) -> str:
@@ -49,10 +48,18 @@ def _section(claim: Claim, findings: Sequence[Finding]) -> str:
     lines = [f"### {claim.claim}", f"{claim.text}: **{overall(findings)}**."]
     if claim.paper is not None:
         lines.append(f"The paper: {claim.paper}.")
-    header = f"| at | n | left | right | {column(claim.metric).title}: difference | p | p (Holm) | verdict |"
+    networks = dict.fromkeys(one.network for one in findings if one.network is not None)
+    called = ", ".join(column(claim.metric).header(network, always_name=False) for network in networks)
+    header = (
+        f"| at | n | left | right | {called + ': ' if called else ''}difference | p | p (Holm) | verdict |"
+    )
     rows = [_line(one) for one in findings]
     lines.append("\n".join([header, "|:--|--:|--:|--:|--:|--:|--:|:--|", *rows]))
     lines.append(f"Expected: {claim.expect}{margin}. Family: {claim.family}. Measured by `{claim.run}`.")
+    measured = dict.fromkeys(
+        f"{one.samples:,} samples against {one.reference}" for one in findings if one.samples is not None
+    )
+    lines += [f"Rows of {', '.join(measured)}."] if measured else []
     remarks = dict.fromkeys(
         f"{one.at}: {text}" if one.at else text for one in findings for text in one.remarks
     )
@@ -117,6 +124,8 @@ def _told(one: Finding) -> dict[str, Any]:
         "at": one.at,
         "n": 0 if estimate is None else estimate.n,
         "samples": one.samples,
+        "network": one.network,
+        "reference": one.reference,
         "left": _finite(one.left),
         "right": _finite(one.right),
         "difference": None if estimate is None else _finite(estimate.mean),
