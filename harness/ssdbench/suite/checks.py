@@ -19,6 +19,7 @@ from ssdbench.suite.checking import (
     sampler_of,
     visited_by,
 )
+from ssdbench.suite.checks_sampling import SAMPLING
 from ssdbench.suite.checks_training import TRAINING
 from ssdbench.suite.layers import DEFAULTS, Values
 from ssdbench.suite.method_settings import problems_of_settings
@@ -41,7 +42,7 @@ def impossible(values: Values) -> list[tuple[tuple[str, ...], str]]:
     if settings.get("model", INVALID) is not INVALID:
         settings["prediction"] = prediction(settings["model"])
     own = () if variant is None else (check for method in variant.methods for check in method.checks)
-    for keys, check in (*CHECKS, *TRAINING, *own):
+    for keys, check in (*CHECKS, *TRAINING, *SAMPLING, *own):
         given = [settings.get(key, INVALID) for key in keys]
         if any(value is INVALID for value in given):
             continue

@@ -13,7 +13,7 @@ from ssdbench.collector import collector_paused
 from ssdbench.metrics.catalog import askable, find_metric, lacking_counts
 from ssdbench.samplers import NONE
 from ssdbench.suite.author import SuiteFile
-from ssdbench.suite.checking import evaluated_at, sampler_of, starts_far_from_noise
+from ssdbench.suite.checking import sampler_of, starts_far_from_noise
 from ssdbench.suite.checks import impossible
 from ssdbench.suite.document import Document
 from ssdbench.suite.expand import MAX_RUNS, Row, rows
@@ -30,7 +30,7 @@ from ssdbench.suite.layers import (
 )
 from ssdbench.suite.overrides import check_options, override_layers
 from ssdbench.suite.problems import INVALID, Mark, Problems, describe
-from ssdbench.suite.profiles import MAPPED, Profile, load_profile, override
+from ssdbench.suite.profiles import MAPPED, Profile, evaluated_times, load_profile, map_times, override
 from ssdbench.suite.schema import Named, ResolvedRun, Searched
 from ssdbench.suite.select import select
 from ssdbench.suite.settings import Chooser, refuse_chosen
@@ -210,7 +210,7 @@ class _Resolver:
         special = [row.layer, *self._overrides]
 
         if self._profile is not None:
-            times = _times(values)
+            times = evaluated_times(values)
             self._profile.map_names(values, self._problems, lambda key: origin(layers, [key]) or row.mark)
             # Rules are for what a suite leaves open, and chosen settings do not.
             self._chooser.lay(values, layers, special, row.mark, last=False)
@@ -218,7 +218,7 @@ class _Resolver:
             for layer in self._overrides:
                 override(values, {key: value for key, value in layer.values.items() if key not in MAPPED})
             self._settle_variant(values, row)
-            _map_times(values, times)
+            map_times(values, times)
         taken = self._chooser.lay(values, layers, special, row.mark, last=True)
         if taken is not None:
             layers.insert(len(layers) - len(self._overrides), taken[0])
@@ -299,22 +299,6 @@ class _Resolver:
             self._repeats.append((mark, others[0]))
 
 
-def _times(values: Values) -> tuple[float, ...]:
-    """The timesteps or times at which a run evaluates its model; none where a setting of them is wrong."""
-    given = [(DEFAULTS | values).get(key, INVALID) for key in _WALK]
-    return () if any(value is INVALID for value in given) else evaluated_at(*given)
-
-
-def _map_times(values: Values, before: tuple[float, ...]) -> None:
-    """Put listed timesteps on the grid that a profile leaves, in place: the nearest for each of the suite's own."""
-    listed: Any = values.get("student_at")
-    now = _times(values)
-    if isinstance(listed, tuple) and now and set(listed) <= set(before):
-        nearest = (min(now, key=lambda time, t=t: abs(time - t)) for t in listed)  # type: ignore[misc]
-        values["student_at"] = tuple(dict.fromkeys(nearest))
-
-
-_WALK = ("grid", "nfe", "sampler", "train.pairs", "model", "variant")
 _NAMED: dict[str, Any] = {
     "model": "model",
     "variant": "variant",

@@ -11,6 +11,7 @@ from ssdbench.metrics.reference_set import THROUGH, is_through
 from ssdbench.own import is_own
 from ssdbench.suite import catalog
 from ssdbench.suite.author import NULLABLE, ProfileFile
+from ssdbench.suite.checking import evaluated_at
 from ssdbench.suite.document import Document
 from ssdbench.suite.find import list_profiles, read_document
 from ssdbench.suite.layers import DEFAULTS, Layer, Values, document_layer, overlay
@@ -90,6 +91,24 @@ def override(values: Values, upper: Values) -> None:
     absent = {section for section in NULLABLE if not values.get(section)}
     upper = {key: value for key, value in upper.items() if key.partition(".")[0] not in absent}
     overlay(values, upper)
+
+
+def evaluated_times(values: Values) -> tuple[float, ...]:
+    """The timesteps or times at which a run evaluates its model; none where a setting of them is wrong."""
+    given = [(DEFAULTS | values).get(key, INVALID) for key in _WALK]
+    return () if any(value is INVALID for value in given) else evaluated_at(*given)
+
+
+def map_times(values: Values, before: tuple[float, ...]) -> None:
+    """Put listed timesteps on the grid that a profile leaves, in place: the nearest for each of the suite's own."""
+    listed: Any = values.get("student_at")
+    now = evaluated_times(values)
+    if isinstance(listed, tuple) and now and set(listed) <= set(before):
+        nearest = (min(now, key=lambda time, t=t: abs(time - t)) for t in listed)  # type: ignore[misc]
+        values["student_at"] = tuple(dict.fromkeys(nearest))
+
+
+_WALK = ("grid", "nfe", "sampler", "train.pairs", "model", "variant")
 
 
 def load_profile(name: str, asked: Mark, beside: Path | None, problems: Problems) -> Profile | None:
