@@ -191,6 +191,11 @@ class Machine:
         }
 
 
+@functools.cache
+def _hints_of(group: type) -> dict[str, Any]:
+    return get_type_hints(group, include_extras=True)
+
+
 def expanded(verb: Callable[..., None]) -> Callable[..., None]:
     """Return a verb that takes the options themselves in the place of the groups among its parameters."""
     hints = get_type_hints(verb, include_extras=True)
@@ -201,7 +206,7 @@ def expanded(verb: Callable[..., None]) -> Callable[..., None]:
             if name not in groups:
                 yield parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[name])
                 continue
-            inner = get_type_hints(groups[name], include_extras=True)
+            inner = _hints_of(groups[name])
             for field in fields(groups[name]):
                 kind = parameter.KEYWORD_ONLY
                 yield inspect.Parameter(field.name, kind, default=field.default, annotation=inner[field.name])
