@@ -36,9 +36,7 @@ def test_a_group_becomes_its_options_and_comes_back_as_itself() -> None:
     assert seen == [("x", False, options.Chosen(seed=3), options.Machine(threads=2))]
 
 
-@pytest.mark.parametrize(
-    "option", ["--profile", "--only", "--set", "--limit", "--device", "--threads", "--upstream"]
-)
+@pytest.mark.parametrize("option", ["--profile", "--only", "--set", "--device", "--threads", "--upstream"])
 def test_an_option_says_the_same_of_itself_in_every_verb(option: str) -> None:
     group = typer.main.get_command(app)
     told = {
