@@ -72,6 +72,14 @@ def test_the_images_of_a_shipped_reference_are_passed_through_and_nothing_else_c
         assert through.run.eval.reference == f"fashion-mnist{THROUGH}" == through.run.named.reference
 
 
+def test_training_images_that_are_compared_with_it_go_the_same_way(tmp_path: Path) -> None:
+    graph = graph_of(
+        tmp_path, f"  - {{variant: base, eval: {{reference: {THROUGH_IT}, memorisation: true}}}}\n"
+    )
+    found = {spec.dataset: spec.through for spec in references(graph)}
+    assert found == {"fashion-mnist-reference": True, "fashion-mnist": True}
+
+
 def test_the_autoencoder_is_identity(tmp_path: Path) -> None:
     [spec] = references(graph_of(tmp_path, f"  - {{variant: base, eval: {{reference: {THROUGH_IT}}}}}\n"))
     other = spec.model_copy(update={"vae": Source(digest="e" * 64, path="")})

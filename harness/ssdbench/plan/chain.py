@@ -87,7 +87,7 @@ class Chain:
             inputs |= {"captions": texts["text"]} if texts else {}
         if self.needs.training_data is not None:
             count = min(self.needs.training_data.images, MEMORISED)
-            inputs["training"] = self._reference_stage(self.needs.training_data, count=count)
+            inputs["training"] = self._reference_stage(self.needs.training_data, count=count, vae=through)
         return self.graph.add(
             ScoreSpec(
                 inputs=inputs,
