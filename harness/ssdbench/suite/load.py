@@ -14,7 +14,7 @@ from ssdbench.metrics.catalog import askable, find_metric, lacking_counts
 from ssdbench.samplers import NONE
 from ssdbench.suite.author import SuiteFile
 from ssdbench.suite.checking import sampler_of, starts_far_from_noise
-from ssdbench.suite.checks import impossible
+from ssdbench.suite.checks import Checker
 from ssdbench.suite.document import Document
 from ssdbench.suite.expand import MAX_RUNS, Row, rows
 from ssdbench.suite.find import display, find_suite, read_document
@@ -173,6 +173,7 @@ class _Resolver:
         self._seed = seed
         self._chooser = chooser
         self._problems = problems
+        self._checker = Checker()
         self._seen: dict[tuple[str, int], Mark] = {}
         self._repeats: list[tuple[Mark, Mark]] = []
         self._few: dict[str, None] = {}
@@ -252,7 +253,7 @@ class _Resolver:
         for key in missing:
             self._problems.add(row.mark, key, "missing: neither the run nor the suite's defaults give it")
         broken = bool(missing) or any(value is INVALID for value in values.values())
-        for keys, text in impossible(values):
+        for keys, text in self._checker.impossible(values):
             self._problems.add(origin(layers, keys) or row.mark, keys[0], text)
             broken = True
         return not broken and len(self._problems) == before
