@@ -7,15 +7,7 @@ from functools import reduce
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Discriminator,
-    Field,
-    Tag,
-    TypeAdapter,
-    create_model,
-)
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, TypeAdapter, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 

@@ -12,13 +12,13 @@ from pydantic import Field
 
 from ssdbench.suite.author import Condition, Patch, Seeds
 from ssdbench.suite.document import Document
-from ssdbench.suite.find import read_document, suite_directories, yaml_files
+from ssdbench.suite.find import suite_directories, yaml_files
 from ssdbench.suite.layers import DEFAULTS, RIVALS, Layer, Values, document_layer
 from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean, show
 from ssdbench.suite.profiles import override
 from ssdbench.suite.schema import Searched
 from ssdbench.suite.select import matches
-from ssdbench.suite.validate import validate
+from ssdbench.suite.validate import read_checked
 from ssdbench.suite.values import Frozen
 from ssdbench.suite.variant import variant_of
 
@@ -243,11 +243,7 @@ def read_settings(path: Path, problems: Problems) -> Document:
     Raises:
         UsageError: the file cannot be read.
     """
-    document = read_document(path, problems)
-    if document.data is None:
-        problems.add(document.mark(), "", "the file is empty")
-        document.data = INVALID
-    validate(document, SettingsFile, problems)
+    document = read_checked(path, SettingsFile, problems)
     data = document.data if isinstance(document.data, dict) else {}
     name, rows = data.get("settings"), data.get("chosen")
     if isinstance(name, str) and name != path.stem:
