@@ -20,11 +20,10 @@ from ssdbench.report.identity import names
 from ssdbench.report.rows import Row
 from ssdbench.report.statistics import ALPHA, Estimate, holm, paired
 from ssdbench.suite.author import Condition
-from ssdbench.suite.find import read_document
 from ssdbench.suite.problems import INVALID, Problems
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.select import matches
-from ssdbench.suite.validate import validate
+from ssdbench.suite.validate import read_checked
 from ssdbench.suite.values import Frozen
 
 HOLDS, CONTRADICTED, SAME, OPEN = "holds", "contradicted", "no difference", "open"
@@ -133,8 +132,7 @@ def read_claims(path: Path) -> ClaimsFile:
 
     """
     problems = Problems()
-    document = read_document(path, problems)
-    validate(document, ClaimsFile, problems)
+    document = read_checked(path, ClaimsFile, problems)
     data = document.data if isinstance(document.data, dict) else {}
     listed = data.get("claims")
     seen: set[str] = set()

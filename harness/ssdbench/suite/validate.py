@@ -17,13 +17,15 @@ from ssdbench.suite.problems import INVALID, Problems, describe, did_you_mean, n
 MAX_PROBLEMS = 200  # of a file; each is looked up in it, and nobody reads more
 
 
-def read_checked(path: FilePath, model: type[BaseModel], problems: Problems) -> Document:
-    """Read a YAML file and check it against ``model``; what is wrong with it is added to ``problems``.
+def read_checked(
+    path: FilePath, model: type[BaseModel], problems: Problems, name: str | None = None
+) -> Document:
+    """Read a YAML file, which messages call ``name``, and check it; what is wrong is added to ``problems``.
 
     Raises:
         UsageError: the file cannot be read.
     """
-    document = read_document(path, problems)
+    document = read_document(path, problems, name)
     if document.data is None:
         problems.add(document.mark(), "", "the file is empty")
         document.data = INVALID
