@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.catalog import standard
-from ssdbench.metrics.reference_set import is_through, known_reference
-from ssdbench.models.family import ROUNDED, usual_offset
-from ssdbench.plan.graph import Graph
-from ssdbench.plan.needs import Needs
-from ssdbench.plan.sources import Data
+from ssdbench.metrics.reference_set import is_through
+from ssdbench.models.family import usual_offset
+from ssdbench.plan.links import Links, Weights
 from ssdbench.plan.variants import recipe, sampling
 from ssdbench.samplers.ddim import DDIM
-from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
-from ssdbench.stages.reference import FILE
-from ssdbench.stages.sample import SHARD, Copying, Sampling
-from ssdbench.stages.train import Reconstruct
+from ssdbench.stages import EncodeSpec, ScoreSpec, TrainSpec
+from ssdbench.stages.sample import Copying, Sampling
 from ssdbench.suite import Pretrain, ResolvedRun
 from ssdbench.suite.catalog import DATASETS
 from ssdbench.suite.training import Train
@@ -34,22 +28,8 @@ AS_BASE = {"sampler": DDIM.name, "fused": False, "student_at": "all"}
 """How the base model is sampled for synthetic data and trajectories, however the run samples its own model."""
 
 
-@dataclass(frozen=True)
-class _Weights:
-    """Where a model comes from: files, or the stage that trains it."""
-
-    source: Source | None = None
-    key: str | None = None
-
-    def role(self, name: str) -> dict[str, str]:
-        return {name: self.key} if self.key is not None else {}
-
-
-class Chain:
+class Chain(Links):
     """Adds the stages of a run to a graph; the run's needs must all have been found."""
-
-    def __init__(self, graph: Graph, needs: Needs) -> None:
-        self.graph, self.needs, self.run = graph, needs, needs.run
 
     def score(self) -> str:
         """Add all stages; return the score stage's key."""
@@ -72,7 +52,7 @@ class Chain:
         )
         return self.graph.add(spec)
 
-    def _samples(self, vae: _Weights) -> list[str]:
+    def _samples(self, vae: Weights) -> list[str]:
         """Add the images that are scored, with all trainings behind them; return the keys of their shards."""
         if self.needs.copies:
             assert self.needs.data is not None
@@ -81,14 +61,14 @@ class Chain:
                 data=self.needs.data.source,
                 reconstruct=self.needs.variant.trains_autoencoder,
             )
-            return self._shards(vae if copying.reconstruct else _Weights(), copying=copying)
+            return self._shards(vae if copying.reconstruct else Weights(), copying=copying)
         model, frozen = self._model(vae)
         how = self._sampling(self.run, model, frozen)
         roles = frozen.role("frozen") if how.models == 2 else {}
         roles |= self._texts(self.needs.captions)
         return self._shards(vae, sampling=how, roles={**model.role("model"), **roles})
 
-    def _references(self, vae: _Weights) -> dict[str, str]:
+    def _references(self, vae: Weights) -> dict[str, str]:
         """Add the statistics of the reference's images under each network; those in a file need no stage."""
         through, found = self._through(vae), {}
         if self.needs.reference_data is not None:
@@ -99,11 +79,11 @@ class Chain:
                 found[f"reference/{name}"] = self._reference_stage(measuring.data, network, vae=through)
         return found
 
-    def _through(self, vae: _Weights) -> _Weights | None:
+    def _through(self, vae: Weights) -> Weights | None:
         """Return the autoencoder that the reference's images are passed through; None where they are not."""
         return vae if is_through(self.run.eval.reference) else None
 
-    def _given(self, wanted: Collection[str], vae: _Weights) -> dict[str, str]:
+    def _given(self, wanted: Collection[str], vae: Weights) -> dict[str, str]:
         """Add what some metrics need besides samples and reference: see the roles of :class:`ScoreSpec`."""
         found, settings = {}, self.run.eval
         if settings.trajectory is not None and not self.needs.copies:
@@ -118,7 +98,7 @@ class Chain:
             )
         return found
 
-    def _exact(self, steps: int, vae: _Weights) -> str:
+    def _exact(self, steps: int, vae: Weights) -> str:
         """Samples of the base model by a fine solver, from the noise and labels of the run's first ones."""
         fine = self.run.model_copy(update=AS_BASE | {"nfe": steps})
         model = self._pretrained(vae)
@@ -130,86 +110,7 @@ class Chain:
         )
         return shard
 
-    def _reference_stage(
-        self,
-        data: Data,
-        network: tuple[str, Source] | None = None,
-        count: int | None = None,
-        vae: _Weights | None = None,
-    ) -> str:
-        """Add the statistics of the reference's images, or of ``count``, under a network, by default the run's own.
-
-        With ``vae`` the images are passed through that autoencoder first.
-        """
-        assert self.needs.network is not None
-        name, weights = network or (self.run.eval.network, self.needs.network)
-        half = None
-        if count is None:
-            declared = known_reference(self.run.eval.reference)
-            count = data.images if declared is None or data.name == FILE else declared.images
-            half = self.run.eval.half
-        return self.graph.add(
-            ReferenceSpec(
-                dataset=data.name,
-                data=data.source,
-                resolution=self.run.resolution,
-                count=count,
-                network=name,
-                weights=weights,
-                half=half,
-                inputs={} if vae is None else vae.role("vae"),
-                through=vae is not None,
-                vae=None if vae is None else vae.source,
-                offset=ROUNDED if vae is None else self.needs.model.family.offset,
-            )
-        )
-
-    def _shards(
-        self,
-        vae: _Weights,
-        sampling: Sampling | None = None,
-        copying: Copying | None = None,
-        roles: dict[str, str] | None = None,
-        total: int | None = None,
-        seed: int | None = None,
-    ) -> list[str]:
-        total = total or self.run.eval.samples
-        return [
-            self.graph.add(
-                SampleSpec(
-                    inputs={**(roles or {}), **vae.role("vae")},
-                    sampling=sampling,
-                    copying=copying,
-                    resolution=self.run.resolution,
-                    vae=vae.source,
-                    seed=self.run.seed if seed is None else seed,
-                    start=start,
-                    count=min(SHARD, total - start),
-                    precision=self.run.dtype if sampling is not None else "float32",
-                )
-            )
-            for start in range(0, total, SHARD)
-        ]
-
-    def _autoencoder(self) -> _Weights:
-        """The autoencoder, trained here where the run has a recipe for it."""
-        recipe = self.run.autoencoder
-        if recipe is None:
-            return _Weights(source=self.needs.vae)
-        assert self.needs.data is not None
-        objective = Reconstruct(
-            kind="reconstruct",
-            dataset=self.needs.data.name,
-            data=self.needs.data.source,
-            resolution=self.run.resolution,
-            channels=recipe.channels,
-            latent_channels=recipe.latent_channels,
-            kl_weight=recipe.kl_weight,
-        )
-        settings = recipe.model_dump(exclude={"channels", "latent_channels", "kl_weight"})
-        return _Weights(key=self.graph.add(TrainSpec(objective=objective, seed=self.run.seed, **settings)))
-
-    def _sampling(self, run: ResolvedRun, model: _Weights, frozen: _Weights | None = None) -> Sampling:
+    def _sampling(self, run: ResolvedRun, model: Weights, frozen: Weights | None = None) -> Sampling:
         """How a model is sampled; without what it was distilled from, as the base model."""
         needs, flow = self.needs, self.needs.model.flow
         of_student: dict[str, Any] = {}
@@ -221,7 +122,7 @@ class Chain:
         offset = needs.model.family.offset
         return how if offset == usual_offset(flow) else how.model_copy(update={"offset": offset})
 
-    def _step(self, model: _Weights) -> int | None:
+    def _step(self, model: Weights) -> int | None:
         """After which step of its training a model is sampled; None: after the last, or it was not trained here."""
         step = self.run.at_step
         if step is None or model.key is None:
@@ -234,7 +135,7 @@ class Chain:
             )
         return None if step == training.steps else step
 
-    def _model(self, vae: _Weights) -> tuple[_Weights, _Weights]:
+    def _model(self, vae: Weights) -> tuple[Weights, Weights]:
         """The denoiser after all steps of the variant, and before the last of them."""
         model, done = self._pretrained(vae), Halved()
         before = model
@@ -246,7 +147,7 @@ class Chain:
             done = done if teacher is None else done.then(teacher)
         return model, before
 
-    def _latents(self, vae: _Weights) -> dict[str, str]:
+    def _latents(self, vae: Weights) -> dict[str, str]:
         """What a training reads: encoded images, or samples of the base model."""
         if self.needs.synthetic is not None:
             return {f"data/{i:05d}": key for i, key in enumerate(self._synthetic(self.needs.synthetic, vae))}
@@ -264,22 +165,7 @@ class Chain:
             stages["flipped"] = latents.model_copy(update={"flip": True})
         return {role: self.graph.add(stage) for role, stage in stages.items()}
 
-    def _texts(self, captions: Data | None) -> dict[str, str]:
-        """The embedded captions as an input, of a model that takes texts."""
-        shape = self.needs.shape
-        if captions is None or shape.texts is None:
-            return {}
-        spec = EncodeSpec(
-            dataset=captions.name,
-            data=captions.source,
-            resolution=self.run.resolution,
-            images=captions.images,
-            text=self.needs.text,
-            text_values=prod(shape.texts),
-        )
-        return {"text": self.graph.add(spec)}
-
-    def _synthetic(self, steps: int, vae: _Weights) -> list[str]:
+    def _synthetic(self, steps: int, vae: Weights) -> list[str]:
         """Shards of the base model's samples, guided as the run's, from other noise than what is scored."""
         run, model = self.run, self._pretrained(vae)
         return self._shards(
@@ -299,9 +185,9 @@ class Chain:
         own = DATASETS.known(self.needs.model.dataset)
         return drawn if own is None or not own.images else min(drawn, own.images)
 
-    def _pretrained(self, vae: _Weights) -> _Weights:
+    def _pretrained(self, vae: Weights) -> Weights:
         """The denoiser that the variant starts from, trained here where it says so."""
-        model, variant = _Weights(source=self.needs.weights), self.needs.variant
+        model, variant = Weights(source=self.needs.weights), self.needs.variant
         if not variant.from_nothing:
             return model
         alone = variant.pretrains_alone
@@ -310,13 +196,13 @@ class Chain:
     def _train(
         self,
         step: VariantStep,
-        start: _Weights,
-        vae: _Weights,
+        start: Weights,
+        vae: Weights,
         done: Halved,
         teacher: int | None = None,
         pretrain: Pretrain | None = None,
         last: bool = False,
-    ) -> _Weights:
+    ) -> Weights:
         """Add one training; the ``last`` of a variant keeps its weights after the checkpoints too."""
         train, needs, seed = self.run.train, self.needs, self.run.seed
         settings = {name: getattr(train, name) for name in _SETTINGS} | dict(step.method.pace(train))
@@ -346,4 +232,4 @@ class Chain:
             seed=seed,
             **settings,
         )
-        return _Weights(key=self.graph.add(spec))
+        return Weights(key=self.graph.add(spec))

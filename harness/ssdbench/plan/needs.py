@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS, Plain
@@ -14,19 +13,17 @@ from ssdbench.metrics.catalog import chosen, lacking_counts, metric_files
 from ssdbench.metrics.metric import Metric
 from ssdbench.metrics.networks import NETWORKS
 from ssdbench.metrics.npz import images_in
-from ssdbench.metrics.reference_set import THROUGH, ReferenceSet, is_through, known_reference
+from ssdbench.metrics.reference_set import THROUGH, known_reference
 from ssdbench.models.catalog import code_of, model_of
 from ssdbench.plan.fitting import fitting_autoencoder, trained_shape
 from ssdbench.plan.labels import checked_labels
+from ssdbench.plan.references import References
 from ssdbench.plan.sources import Data, Finder, Unavailable, place
 from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.stages import Source
-from ssdbench.stages.reference import FILE
 from ssdbench.suite import ResolvedRun
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.variant import UNTOUCHED, variant_of
-
-_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class Measuring:
     data: Data | None
 
 
-class Needs:
+class Needs(References):
     """All that one run needs. ``missing`` lists what is not on this machine, and how to get it, or does not fit.
 
     ``notes`` are what the user may want to know: which weights were taken of a file that holds several sets, how
@@ -55,9 +52,7 @@ class Needs:
     """
 
     def __init__(self, run: ResolvedRun, finder: Finder) -> None:
-        self.run, self._finder = run, finder
-        self.missing: list[str] = []
-        self.notes: list[str] = []
+        super().__init__(run, finder)
         self.variant = variant_of(run.variant)
         self.methods = self._own_methods()
         self.model = model_of(run.model, run.resolution)
@@ -103,17 +98,6 @@ class Needs:
         for found in (self.data, self.reference_data, self.training_data):
             if found is not None and found.files is not None:
                 self.notes += [f"{found.source.path}: {note}" for note in found.files.notes]
-
-    def _find(self, source: Callable[[], _Found]) -> _Found | None:
-        """The source, or None and a note of what is missing or cannot be read."""
-        try:
-            return source()
-        except Unavailable:
-            raise
-        except InputError as error:
-            if str(error) not in self.missing:
-                self.missing.append(str(error))
-            return None
 
     def _measurable(self) -> tuple[Metric, ...]:
         """The metrics that the run asks for, but those that compare classes of other data with the samples' labels.
@@ -197,22 +181,6 @@ class Needs:
     def _dataset(self) -> str:
         return self.model.dataset if self.run.data == "original" else self.run.data
 
-    @property
-    def _through(self) -> bool:
-        """Whether the reference's images are passed through the autoencoder."""
-        return is_through(self.run.eval.reference)
-
-    def _reference(self, network: str) -> tuple[Source | None, Data | None]:
-        """The reference under a network: a file, or else images to compute it from; neither where it is missing.
-
-        The images in a file are of the second kind: they go through the network once for all runs.
-        """
-        if self._through or (named := self._named_reference(network)) is None:
-            return None, self._find(self._reference_images)
-        file = self._find(named)
-        count = None if file is None else self._find(lambda: images_in(Path(file.path)))
-        return (None, Data(FILE, file, count)) if file is not None and count else (file, None)
-
     def _add_network(self, name: str) -> None:
         """Find a network that a metric has of its own, and the reference under it."""
         weights = self._find(lambda: self._finder.network_source(name, None))
@@ -230,45 +198,6 @@ class Needs:
         if weights is not None:
             self.measured_by[name] = Measuring(weights, file, data)
 
-    def _serves(self, file: Source, network: str, weights: Source) -> bool:
-        """Whether a file of statistics is of a network that a metric has of its own."""
-        try:
-            self._finder.reference(file, network, weights.digest, None)
-        except InputError:
-            return False
-        return True
-
-    def _named_reference(self, network: str) -> Callable[[], Source] | None:
-        """How to find a file of statistics or images; None where a folder or a data set holds the images."""
-        found = known_reference(self.run.eval.reference)
-        if found is None:
-            path = Path(self.run.eval.reference).expanduser()
-            return (
-                None
-                if path.is_dir()
-                else lambda: self._fitting(self._finder.own_file(path, "reference"), network)
-            )
-        self._of_size(found)
-        held = None if self.run.eval.half else found.networks.get(network)
-        if held is None and found.dataset is None and network != self.run.eval.network:
-            held = found.images_file()  # a metric's own network reads the images
-        if held is None:
-            return None
-        return lambda: self._fitting(self._finder.locate(held, found.hint), network, found.resolution)
-
-    def _of_size(self, found: ReferenceSet) -> None:
-        if found.resolution != self.run.resolution:
-            raise Unavailable(
-                f"reference {self.run.eval.reference!r} holds images of {found.resolution} pixels, the run's have"
-                f" {self.run.resolution}"
-            )
-
-    def _fitting(self, source: Source, network: str, resolution: int | None = None) -> Source:
-        # Whether it fits a network that is missing, which is told already, or one that reads images alone, is not seen.
-        if self.network is None or network != self.run.eval.network:
-            return source
-        return self._finder.reference(source, self.run.eval.network, self.network.digest, resolution)
-
     def _check_counts(self) -> None:
         """Note which metrics so few reference images do not give; of samples the suite itself does.
 
@@ -285,34 +214,6 @@ class Needs:
         if count == 1:
             raise InputError(f"reference {self.run.eval.reference!r}: holds 1 image, at least 2 are needed")
         self.notes += lacking_counts(self.run.eval.network, None, count, self.metrics)
-
-    def _reference_images(self) -> Data:
-        """The images that a reference is computed from: a data set's, a folder's, or a file's."""
-        name = self.run.eval.reference.removesuffix(THROUGH)
-        found = known_reference(name)
-        if found is None:
-            path = Path(name).expanduser()
-            return (
-                self._finder.dataset(name) if path.is_dir() or not path.exists() else self._file_images(path)
-            )
-        self._of_size(found)
-        if found.dataset is not None:
-            return self._finder.dataset(found.dataset)
-        file = found.images_file()
-        if file is None or not self._through:
-            known = ", ".join(found.networks)
-            raise Unavailable(
-                f"reference {name!r} exists for the network {known}, not for {self.run.eval.network!r}"
-            )
-        return self._file_images(place(file, found.hint), found.resolution)
-
-    def _file_images(self, path: Path, resolution: int | None = None) -> Data:
-        """The images of an ``.npz`` that are passed through the autoencoder, without its statistics."""
-        source = self._finder.own_file(path, "reference")
-        count = images_in(path)
-        if count is None:
-            raise InputError(f"{path}: holds no images to pass through the autoencoder, only statistics")
-        return Data(FILE, source, count)
 
     def _weights(self) -> Source:
         run, model = self.run, self.model
