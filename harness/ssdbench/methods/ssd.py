@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from ssdbench.methods.method import Method, OnGrid, Recipe, Trained
+from ssdbench.methods.method import Method, OnGrid, Recipe
+from ssdbench.methods.trained import Trained
 from ssdbench.models.shapes import OUTPUT
 
 if TYPE_CHECKING:

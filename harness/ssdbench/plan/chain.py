@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.catalog import standard
 from ssdbench.metrics.reference_set import is_through
-from ssdbench.models.family import usual_offset
 from ssdbench.plan.links import Links, Weights
 from ssdbench.plan.variants import recipe, sampling
 from ssdbench.samplers.ddim import DDIM
@@ -112,15 +110,10 @@ class Chain(Links):
 
     def _sampling(self, run: ResolvedRun, model: Weights, frozen: Weights | None = None) -> Sampling:
         """How a model is sampled; without what it was distilled from, as the base model."""
-        needs, flow = self.needs, self.needs.model.flow
-        of_student: dict[str, Any] = {}
-        if frozen is not None:
-            of_student = {"own": needs.sampler, "done": needs.variant.distilled, "frozen": frozen.source}
-        how = sampling(run, needs.shape, model.source, flow=flow, own_grid=needs.grid, **of_student)
-        if frozen is not None:
-            how = how.model_copy(update={"step": self._step(model)})
-        offset = needs.model.family.offset
-        return how if offset == usual_offset(flow) else how.model_copy(update={"offset": offset})
+        if frozen is None:
+            return sampling(self.needs, run, model.source, base=True)
+        how = sampling(self.needs, run, model.source, frozen=frozen.source)
+        return how.model_copy(update={"step": self._step(model)})
 
     def _step(self, model: Weights) -> int | None:
         """After which step of its training a model is sampled; None: after the last, or it was not trained here."""
@@ -213,9 +206,7 @@ class Chain(Links):
         if kept and max(kept) > steps:
             raise InputError(f"train.checkpoints: {max(kept):,} is beyond the {steps:,} steps of '{step}'")
         settings["checkpoints"] = tuple(sorted(set(kept) - {steps}))
-        source = needs.methods.get(step.kind)
-        told = recipe(self.run, step, needs.shape, done, needs.model.flow, teacher, source)
-        objective = step.method.objective(told)
+        objective = step.method.objective(recipe(needs, step, done, teacher))
         own_grid = None if objective.result() is None else needs.grid
         anchor = train.anchor if step.method.trained_on == "pairs" else 0.0
         objective = objective.model_copy(update={"own_grid": own_grid, "anchor": anchor})

@@ -6,7 +6,8 @@ from typing import Literal
 
 from ssdbench.methods.method import Recipe, trained_pairs
 from ssdbench.methods.ssd import fused_layers, fusion_weight
-from ssdbench.models.shapes import Shape
+from ssdbench.models.family import usual_offset
+from ssdbench.plan.needs import Needs
 from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.grids import walked_by
 from ssdbench.samplers.walks import flow_grid
@@ -16,20 +17,12 @@ from ssdbench.suite import ResolvedRun
 from ssdbench.suite.variant import Halved, VariantStep, variant_of
 
 
-def recipe(
-    run: ResolvedRun,
-    step: VariantStep,
-    shape: Shape,
-    done: Halved,
-    flow: int | None,
-    teacher: int | None = None,
-    source: Source | None = None,
-) -> Recipe:
+def recipe(needs: Needs, step: VariantStep, done: Halved, teacher: int | None = None) -> Recipe:
     """What a method is told of one training of a model that is ``done`` so far; a halving is of a ``teacher``.
 
     A flow's grid is its sampler's, unless the suite names one of times; what is halved is one of equal steps.
     """
-    train = run.train
+    run, train, flow = needs.run, needs.run.train, needs.model.flow
     # The student is trained where it will be evaluated, unless it is to be measured off its grid.
     visited = teacher or train.nfe or _visited(run, flow)
     grid = run.grid
@@ -40,11 +33,11 @@ def recipe(
         name=step.kind,
         method=step.method,
         train=train,
-        shape=shape,
+        shape=needs.shape,
         grid=grid,
         nfe=visited,
         halvings=done.on(visited) if flow is None else 0,
-        source=source,
+        source=needs.methods.get(step.kind),
     )
 
 
@@ -53,42 +46,39 @@ def _visited(run: ResolvedRun, flow: int | None) -> int:
 
 
 def sampling(
+    needs: Needs,
     run: ResolvedRun,
-    shape: Shape,
     weights: Source | None,
-    own: Source | None = None,
-    done: Halved | None = None,
-    flow: Literal[0, 1] | None = None,
+    *,
+    base: bool = False,
     frozen: Source | None = None,
-    own_grid: Source | None = None,
 ) -> Sampling:
-    """How a model that is ``done`` so far is sampled in this run.
+    """How the model of a run's variant is sampled, or its ``base`` model, for which ``run`` has other settings.
 
     The teacher of Eq. 5 takes pairs and lambda from the training settings, a fused student and the limit of Eq. 6 their
     layers and weight. ``frozen`` is the model that the student was distilled from, where that is not another stage's.
     """
-    sampler = SAMPLERS.named(run.sampler)
+    sampler, shape, flow = SAMPLERS.named(run.sampler), needs.shape, needs.model.flow
     fused = run.fused or sampler.extrapolates
     layers = fused_layers(run.train, shape.depth) if fused else ()
     teacher = sampler.follows_pairs
-    visited = _visited(run, flow)
+    visited, offset = _visited(run, flow), needs.model.family.offset
     lam: float | Literal["eq12"] = "eq12" if run.train.lambda_ is None else run.train.lambda_
     how = Sampling(
         shape=shape,
         sampler=run.sampler,
         grid=run.grid if flow is None else walked_by(run.grid, "v"),
         nfe=run.nfe,
-        halvings=done.on(visited) if done is not None and flow is None else 0,
-        guidance=Guidance(
-            scale=run.guidance.scale, channels=run.guidance.channels, interval=run.guidance.interval
-        ),
+        halvings=needs.variant.distilled.on(visited) if flow is None and not base else 0,
+        guidance=Guidance(**run.guidance.model_dump()),
         flow=flow,
         fused=_fused(run, layers, visited, frozen if run.fused else None) if layers else None,
         weights=weights,
-        own=own,
-        own_grid=own_grid,
+        own=None if base else needs.sampler,
+        own_grid=needs.grid,
         pairs=trained_pairs(run.train.pairs, visited) if teacher else (),
         lam=lam if teacher else None,
+        offset=None if offset == usual_offset(flow) else offset,
     )
     times = student_times(run, how)
     if times is None:

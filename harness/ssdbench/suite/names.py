@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -49,7 +48,6 @@ def synthetic_steps(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-@dataclass(frozen=True, eq=False)
 class Known:
     """Marks a text field as a name out of a catalog, or of the form of one of ``patterns``.
 
@@ -57,9 +55,8 @@ class Known:
     version resolved can still be read.
     """
 
-    kind: str
-    names: Collection[str]
-    patterns: tuple[str, ...] = ()
+    def __init__(self, kind: str, names: Collection[str], *patterns: str) -> None:
+        self.kind, self.names, self.patterns = kind, names, patterns
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Look the name up after it was found to be text."""
@@ -96,10 +93,6 @@ class DataNames(Collection[str]):
         return name == "original" or name in catalog.DATASETS
 
 
-def _known(kind: str, names: Collection[str], *patterns: str) -> Known:
-    return Known(kind, names, patterns)
-
-
 def _variant(text: str, info: ValidationInfo) -> str:
     try:
         if (info.context or {}).get("catalog"):
@@ -121,14 +114,14 @@ def _layout(name: str, info: ValidationInfo) -> str:
 
 _Name = Annotated[str, Field(max_length=500)]
 
-ModelName = Annotated[_Name, _known("model", catalog.MODELS, OWN_PATTERN)]
-SamplerName = Annotated[_Name, _known("sampler", catalog.SAMPLERS, OWN_PATTERN)]
-DataName = Annotated[_Name, _known("data", DataNames(), SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN)]
-GridName = Annotated[_Name, _known("grid", catalog.GRIDS, OWN_PATTERN)]
-NetworkName = Annotated[_Name, _known("network", catalog.NETWORKS, OWN_PATTERN)]
-MetricName = Annotated[_Name, _known("metric", askable(), METRIC_PATTERN)]
+ModelName = Annotated[_Name, Known("model", catalog.MODELS, OWN_PATTERN)]
+SamplerName = Annotated[_Name, Known("sampler", catalog.SAMPLERS, OWN_PATTERN)]
+DataName = Annotated[_Name, Known("data", DataNames(), SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN)]
+GridName = Annotated[_Name, Known("grid", catalog.GRIDS, OWN_PATTERN)]
+NetworkName = Annotated[_Name, Known("network", catalog.NETWORKS, OWN_PATTERN)]
+MetricName = Annotated[_Name, Known("metric", askable(), METRIC_PATTERN)]
 
-_PlainReference = Annotated[_Name, _known("reference", catalog.REFERENCES, OWN_PATTERN, FILE_PATTERN)]
+_PlainReference = Annotated[_Name, Known("reference", catalog.REFERENCES, OWN_PATTERN, FILE_PATTERN)]
 
 
 class ReferenceThrough(Frozen):
@@ -164,7 +157,7 @@ else:
         BeforeValidator(_of_text),
         AfterValidator(lambda found: found if isinstance(found, str) else f"{found.of}{THROUGH}"),
     ]
-LayoutName = Annotated[_Name, _known("layout", catalog.LAYOUTS, OWN_PATTERN), AfterValidator(_layout)]
+LayoutName = Annotated[_Name, Known("layout", catalog.LAYOUTS, OWN_PATTERN), AfterValidator(_layout)]
 VariantText = Annotated[
     _Name,
     AfterValidator(_variant),

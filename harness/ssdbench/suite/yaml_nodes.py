@@ -84,37 +84,32 @@ def parse_yaml(text: str, file: str, problems: Problems) -> Document:
     The data are None, bool, int, float, str, list and dict with keys of type str or int. ``INVALID`` stands
     for a part that was broken, so that the rest can still be checked; an empty document is None.
     """
-    if len(text) > MAX_CHARACTERS:
-        problems.add(
-            Mark(file=file, line=1, column=1), "", f"the file has more than {MAX_CHARACTERS:,} characters"
-        )
+    start = Mark(file=file, line=1, column=1)
+
+    def broken(reason: str, mark: Mark = start) -> Document:
+        problems.add(mark, "", reason)
         return Document(file, None, INVALID)
+
+    if len(text) > MAX_CHARACTERS:
+        return broken(f"the file has more than {MAX_CHARACTERS:,} characters")
     directive = _TAG_DIRECTIVE.search(text)
     if directive is not None:
         line = text.count("\n", 0, directive.start()) + 1
-        problems.add(Mark(file=file, line=line, column=1), "", "not valid here: a %TAG directive")
-        return Document(file, None, INVALID)
+        return broken("not valid here: a %TAG directive", Mark(file=file, line=line, column=1))
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Mark(file=file, line=1, column=1) if mark is None else mark_of(file, mark)
         reason = " ".join(part for part in (error.context, error.problem) if part)
-        problems.add(place, "", f"not valid YAML: {reason}")
-        return Document(file, None, INVALID)
+        return broken(f"not valid YAML: {reason}", start if mark is None else mark_of(file, mark))
     except ReaderError as error:
         character = error.character if isinstance(error.character, int) else ord(error.character)
-        problems.add(_place(file, text, chr(character)), "", f"not valid YAML: {str(error).splitlines()[0]}")
-        return Document(file, None, INVALID)
+        place = _place(file, text, chr(character))
+        return broken(f"not valid YAML: {str(error).splitlines()[0]}", place)
     except UnicodeEncodeError:  # of an option: Python keeps a byte that is not UTF-8 as half a surrogate pair
-        problems.add(
-            Mark(file=file, line=1, column=1), "", "not valid YAML: it holds a byte that is not UTF-8"
-        )
-        return Document(file, None, INVALID)
+        return broken("not valid YAML: it holds a byte that is not UTF-8")
     except yaml.YAMLError as error:
-        reason = str(error).splitlines()[0]
-        problems.add(Mark(file=file, line=1, column=1), "", f"not valid YAML: {reason}")
-        return Document(file, None, INVALID)
+        return broken(f"not valid YAML: {str(error).splitlines()[0]}")
     if root is None:
         return Document(file, None, None, text)
     return Document(file, root, _Builder(file, problems).build(root), text)

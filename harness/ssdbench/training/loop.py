@@ -84,7 +84,7 @@ def optimise(
     sum(_numbers(objective.state_dict()))  # which refuses, before any work, what no checkpoint can hold
     state = _State(scratch, trained, optimiser, average, objective)
     start = state.load(device, settings.checkpoints)
-    ranks.agree(start)
+    ranks.agree(start, f"the processes found different checkpoints: this one goes on from step {start}")
     if ranks.first:
         _cut_log(scratch / LOSSES, start)
     every = max(1, settings.steps // 500)
@@ -141,7 +141,10 @@ def optimise(
         for parameter, mean in zip(trained, average, strict=False):
             parameter.copy_(mean)
     check_parameters(model, settings.steps - 1)
-    ranks.same(sum(_numbers(objective.state_dict())), "the objective's state")
+    ranks.agree(
+        sum(_numbers(objective.state_dict())),
+        "the objective's state differs between the processes: it may not depend on a process's own samples",
+    )
     model.eval()
 
 

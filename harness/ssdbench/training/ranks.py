@@ -63,35 +63,18 @@ class Ranks:
         """Whether the flag is set in any process: all get the same answer."""
         return flag if self.count == 1 else self.sum(torch.tensor(float(flag))) > 0
 
-    def agree(self, step: int) -> None:
-        """Make sure that all processes start at one step.
-
-        Raises:
-            SsdbenchError: they found different checkpoints.
-        """
-        if not self._share(float(step)):
-            raise SsdbenchError(
-                f"the processes found different checkpoints: this one goes on from step {step}"
-            )
-
-    def same(self, value: float, what: str) -> None:
+    def agree(self, value: float, otherwise: str) -> None:
         """Make sure that a number is the same in all processes.
 
         Raises:
-            SsdbenchError: it is not; the message begins with ``what`` it is of.
+            SsdbenchError: it is not, in all processes; with the message ``otherwise``.
         """
-        if not self._share(value):
-            raise SsdbenchError(
-                f"{what} differs between the processes: it may not depend on a process's own samples"
-            )
-
-    def _share(self, value: float) -> bool:
-        """Whether all processes have the same number; all get the same answer."""
         if self.count == 1:
-            return True
+            return
         both = torch.tensor([value, -value], dtype=torch.float64, device=self._device)
         dist.all_reduce(both, dist.ReduceOp.MAX)
-        return float(both[0]) == -float(both[1])
+        if float(both[0]) != -float(both[1]):
+            raise SsdbenchError(otherwise)
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its sum over all processes."""
