@@ -30,6 +30,15 @@ class Checks(list[tuple[tuple[str, ...], Check]]):
         return register
 
 
+def refused(function: Callable[..., object], *arguments: object) -> str | None:
+    """Why a function does not take these arguments, or None."""
+    try:
+        function(*arguments)
+    except InputError as error:
+        return str(error)
+    return None
+
+
 def sampler_of(name: str) -> Sampler:
     """A sampler; one of the user's own that cannot be imported here is taken for a plain function until it is run."""
     return SAMPLERS.known(name) or Sampler(name=name, help="not found", eps=name)

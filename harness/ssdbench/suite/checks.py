@@ -17,6 +17,7 @@ from ssdbench.suite.checking import (
     in_timesteps,
     known_model,
     prediction,
+    refused,
     sampler_of,
     visited_by,
 )
@@ -133,12 +134,7 @@ def _placed(grid: str, model: str, sampler: str, variant: str) -> str | None:
 
 @CHECKS.of("nfe", "sampler", "train.pairs")
 def _evaluations(nfe: int, sampler: str, pairs: str | tuple[int, ...]) -> str | None:
-    try:
-        if nfe:
-            sampler_of(sampler).steps(nfe, pairs)
-    except InputError as error:
-        return str(error)
-    return None
+    return refused(sampler_of(sampler).steps, nfe, pairs) if nfe else None
 
 
 @CHECKS.of("resolution", "model")
@@ -177,13 +173,7 @@ def _trained_grid(trained: int | None, grid: str, variant: str, model: str) -> s
         return None
     if trained < 2 and steps.on_pairs:
         return "must be at least 2: one timestep has no pair to distil"
-    if not in_timesteps(model, grid):
-        return None
-    try:
-        timesteps(grid, trained)
-    except InputError as error:
-        return str(error)
-    return None
+    return refused(timesteps, grid, trained) if in_timesteps(model, grid) else None
 
 
 @CHECKS.of("train.fuse", "model", "variant", "sampler")
@@ -288,10 +278,5 @@ def _synthetic(data: str, grid: str, model: str, variant: str) -> str | None:
         return None
     if not variant_of(variant).sampled or variant_of(variant).from_nothing:
         return f"{data!r} is what the base model makes, and {variant!r} has none"
-    if not in_timesteps(model, grid):
-        return None
-    try:
-        timesteps(grid, steps)
-    except InputError as error:
-        return f"{data!r} cannot be sampled: {error}"
-    return None
+    problem = refused(timesteps, grid, steps) if in_timesteps(model, grid) else None
+    return problem and f"{data!r} cannot be sampled: {problem}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssdbench.errors import InputError
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.samplers.walks import timesteps
 from ssdbench.suite.checking import (
@@ -13,6 +12,7 @@ from ssdbench.suite.checking import (
     in_timesteps,
     known_model,
     prediction,
+    refused,
     sampler_of,
 )
 from ssdbench.suite.variant import variant_of
@@ -113,10 +113,4 @@ def _trajectory(steps: int | None, grid: str, model: str, sampler: str) -> str |
         return None
     if sampler_of(sampler).stochastic:
         return f"compares with a deterministic solver's samples, which {sampler!r} does not come near"
-    if not in_timesteps(model, grid):
-        return None
-    try:
-        timesteps(grid, steps)
-    except InputError as error:
-        return str(error)
-    return None
+    return refused(timesteps, grid, steps) if in_timesteps(model, grid) else None

@@ -71,7 +71,7 @@ def select(
 
 
 def _values(runs: Sequence[ResolvedRun], key: str, given: Mapping[str, str]) -> str:
-    values = list(dict.fromkeys(text for run in runs for text in _texts(run, key)))
+    values = list(dict.fromkeys(_text(value) for run in runs for value in _held(run, key)))
     shown = ", ".join(values[:12]) + (", ..." if len(values) > 12 else "")
     if key in given:
         return f"{key} is {shown}, which '{given[key]}' gives all runs"
@@ -123,10 +123,6 @@ def _is_number(value: object, text: str) -> bool:
         return whole_number(text) == value if isinstance(value, int) else float(text) == value
     except ValueError:
         return False
-
-
-def _texts(run: ResolvedRun, key: str) -> list[str]:
-    return [_text(value) for value in _held(run, key)]
 
 
 def _held(run: ResolvedRun, key: str) -> list[object]:
