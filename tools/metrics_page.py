@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ssdbench.metrics.catalog import BUILTIN
+from ssdbench.metrics.builtin import BUILTIN
 from ssdbench.metrics.metric import Metric
 from ssdbench.metrics.networks import NETWORKS, Network
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ssdbench.errors import InputError, UsageError
-from ssdbench.metrics.catalog import BUILTIN, FD_DINOV2, FID, TRAJECTORY, chosen, find_metric
+from ssdbench.metrics.builtin import BUILTIN, FD_DINOV2, FID, TRAJECTORY
+from ssdbench.metrics.catalog import chosen, find_metric
 from ssdbench.metrics.evaluate import Measurement, Part, measure
 from ssdbench.metrics.metric import Called
 from ssdbench.metrics.networks import NETWORKS, available, load_network, network_digest

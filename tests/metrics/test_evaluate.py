@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from ssdbench.errors import InputError, NotFinite
-from ssdbench.metrics.catalog import IS, KID, PRECISION, RECALL, lacking_counts
+from ssdbench.metrics.builtin import IS, KID, PRECISION, RECALL
+from ssdbench.metrics.catalog import lacking_counts
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
 from ssdbench.metrics.kid import SUBSET
 from ssdbench.metrics.networks import FeatureNetwork, Taps

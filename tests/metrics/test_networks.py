@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ssdbench.errors import InputError, UsageError
-from ssdbench.metrics.catalog import BUILTIN, FID, RECALL, SFID, standard
+from ssdbench.metrics.builtin import BUILTIN, FID, RECALL, SFID
+from ssdbench.metrics.catalog import standard
 from ssdbench.metrics.networks import Dims, FeatureNetwork, Taps, available, load_network, network_digest
 from ssdbench.metrics.weights import INCEPTION_URL
 
