@@ -147,6 +147,7 @@ class _Resolver:
         self._defaults = document_layer(self.document, data.get("defaults"), ("defaults",))
         self._suite_seeds = data.get("seeds", [0])
         self._checker = Checker()
+        self._askable = frozenset(askable())
         self._seen: dict[tuple[str, int], Mark] = {}
         self._repeats: list[tuple[Mark, Mark]] = []
         self._few: dict[str, None] = {}
@@ -259,7 +260,7 @@ class _Resolver:
             return []
         place = origin(layers, ["eval.samples"]) or row.mark
         names = first.eval.metrics
-        known = None if names is None else [find_metric(name) for name in names if name in askable()]
+        known = None if names is None else [find_metric(name) for name in names if name in self._askable]
         for note in lacking_counts(first.eval.network, first.eval.samples, None, known):
             self._few.setdefault(f"{place}: {note}")
         self._note_repeat(values, named, seeds, row.mark)
