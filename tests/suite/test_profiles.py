@@ -36,6 +36,26 @@ def test_names_are_mapped_and_remembered(rows: Write) -> None:
     assert run.eval.samples == 2000
 
 
+def test_evaluations_are_mapped_where_the_model_stands_for_another(write: Write, rows: Write) -> None:
+    counted = OWN.replace("override:", "nfe: {10: 6, 20: 9}\noverride:").replace(
+        "dit-mini}", "dit-mini, dit-mini: dit-mini}"
+    )
+    write(counted, "profiles/own.yaml")
+    path = rows(
+        "{variant: base}",
+        "{variant: base, nfe: 30}",  # not mapped: stays
+        "{variant: base, map_nfe: false}",
+        "{variant: base, model: dit-mini}",  # stands for itself
+        "{variant: pd 20-10}",  # names its counts
+        "{variant: issd, train: {pairs: [9]}}",
+        "{variant: issd, nfe: 20, train: {nfe: 10}, data: synthetic-20}",
+    )
+    runs = load_suite(path, profile="own").runs
+    assert [run.nfe for run in runs] == [6, 30, 10, 10, 10, 10, 9]
+    assert [run.named.nfe for run in runs] == [10, 30, 10, 10, 10, 10, 20]
+    assert (runs[-1].train.nfe, runs[-1].data, runs[-1].named.data) == (6, "synthetic-9", "synthetic-20")
+
+
 def test_mini_leaves_pretraining_its_recipe() -> None:
     own, mini = load_suite("pretrain-mini").runs, load_suite("pretrain-mini", profile="mini").runs
     assert [run.train for run in mini] == [run.train for run in own]

@@ -212,11 +212,12 @@ class _Resolver:
         if self._profile is not None:
             times = evaluated_times(values)
             self._profile.map_names(values, self._problems, lambda key: origin(layers, [key]) or row.mark)
+            self._profile.map_nfe(values, named["model"])
             # Rules are for what a suite leaves open, and chosen settings do not.
             self._chooser.lay(values, layers, special, row.mark, last=False)
             layers[2:2] = self._profile.apply(values)
             for layer in self._overrides:
-                override(values, {key: value for key, value in layer.values.items() if key not in MAPPED})
+                override(values, {key: value for key, value in layer.values.items() if key not in _MAPPED})
             self._settle_variant(values, row)
             map_times(values, times)
         taken = self._chooser.lay(values, layers, special, row.mark, last=True)
@@ -299,6 +300,7 @@ class _Resolver:
             self._repeats.append((mark, others[0]))
 
 
+_MAPPED = {*MAPPED, "nfe", "train.nfe"}
 _NAMED: dict[str, Any] = {
     "model": "model",
     "variant": "variant",

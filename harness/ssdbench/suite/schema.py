@@ -112,6 +112,10 @@ class Run(Frozen):
     )
     sampler: SamplerName = Field(DDIM.name, description="Sampler: a known name or package.module:NAME.")
     nfe: Evaluations = Field(description="Number of function evaluations (of the denoiser) for one sample.")
+    map_nfe: bool = Field(
+        True,
+        description="Whether a profile may put the number of evaluations that stands for it in place of nfe.",
+    )
     resolution: Side = Field(description="Side of the images in pixels.")
     data: DataName = Field(
         "original",
