@@ -15,3 +15,5 @@ search --only "resolution=64,variant=issd" $ISSD --seeds 100 --budget ${BUDGET:-
 search --only "resolution=64,variant=ssd" $SSD --seeds 100 --budget ${BUDGET:-8} "$@"
 search --only "model=sd-mini" $ISSD --seeds 100 --budget ${BUDGET:-8} "$@"
 search --only "model=dit-mini,variant=pd *issd" $ISSD --seeds 100 --budget ${BUDGET:-8} "$@"
+# The choice for the original data is taken for synthetic images too, and dit-mini's for the model of the second seed.
+sed -i 's/resolution: 32, data: original}/resolution: 32}/; s/{model: dit-mini, \(.*\)resolution: 32}/{model: [dit-mini, dit-mini-seed1], \1resolution: 32}/' "$FILE"
