@@ -7,9 +7,9 @@ SSD="--over train.lambda=0.1:1.0 --over train.lr=2e-5:3e-4:log --over train.anch
 FILE=${SETTINGS:-suites/settings/mini.yaml}
 search() { ssdbench search search-mini -o "$FILE" --add "$@"; }
 MAIN="model=dit-mini,resolution=32"
-search --only "$MAIN,variant=issd" $ISSD --seeds 100,101 --budget ${MAIN_BUDGET:-16} "$@"
-search --only "$MAIN,variant=ssd" $SSD --seeds 100,101 --budget ${MAIN_BUDGET:-16} "$@"
-search --only "$MAIN,variant=continual" --over train.lr=2e-5:3e-4:log --seeds 100,101 --budget ${MAIN_BUDGET:-16} "$@"
+search --only "$MAIN,variant=issd" $ISSD --seeds 100 --budget ${BUDGET:-8} "$@"
+search --only "$MAIN,variant=ssd" $SSD --seeds 100 --budget ${BUDGET:-8} "$@"
+search --only "$MAIN,variant=continual" --over train.lr=2e-5:3e-4:log --seeds 100 --budget ${BUDGET:-8} "$@"
 search --only "model=dit-mini-s|dit-mini-b,variant=issd" $ISSD --seeds 100 --budget ${BUDGET:-8} "$@"
 search --only "resolution=64,variant=issd" $ISSD --seeds 100 --budget ${BUDGET:-8} "$@"
 search --only "resolution=64,variant=ssd" $SSD --seeds 100 --budget ${BUDGET:-8} "$@"
