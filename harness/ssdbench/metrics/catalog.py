@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from ssdbench.declaration import Catalog
@@ -278,6 +279,7 @@ def metric_files(name: str) -> tuple[Path, ...]:
     return () if plain in KEYS else METRICS.sources(plain)
 
 
+@cache  # which packages are installed does not change while a process runs
 def askable() -> tuple[str, ...]:
     """Return the names by which ``eval.metrics`` may ask for metrics, of the run's network and of others."""
     asked = [metric for metric in METRICS.values() if not metric.setting]
