@@ -30,14 +30,14 @@ class Mutation(NamedTuple):
     new: str
 
 
-_OBJECTIVES = "training/objectives.py"
+_OBJECTIVES = "methods/ssd_loss.py"
 MUTATIONS = {
     "none": Mutation("unchanged", "", "", ""),
     "sign": Mutation(
         "lambda's sign: Eq. 5's target lies behind s, not between s and t",
         _OBJECTIVES,
-        "target = eps_s + per_sample(self.lam[which], x_s) * (eps_t - eps_s)",
-        "target = eps_s - per_sample(self.lam[which], x_s) * (eps_t - eps_s)",
+        "target = eps_s + per_sample(self.lams[which], x_s) * (eps_t - eps_s)",
+        "target = eps_s - per_sample(self.lams[which], x_s) * (eps_t - eps_s)",
     ),
     "fusion": Mutation(
         "fusion skipped: Eq. 6 without the states from s",

@@ -22,8 +22,9 @@ from ssdbench.methods.ssd_loss import ExplicitSSD, ImplicitSSD, SelfStep
 from ssdbench.models.dit import DiT
 from ssdbench.models.shapes import DiTShape, dit_shape
 from ssdbench.samplers.walks import timesteps
-from ssdbench.training.loop import Optimisation, optimise
+from ssdbench.training.loop import optimise
 from ssdbench.training.objectives import Batch, Shared
+from ssdbench.training.optimisation import Optimisation
 
 CASES = {
     "mini, 16 tokens": (DiTShape(128, 6, 4, input_size=8, num_classes=10, learn_sigma=False), 64),

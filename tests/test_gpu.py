@@ -27,8 +27,9 @@ from ssdbench.models.precision import Precision, computing, round_products
 from ssdbench.models.shapes import DiTShape
 from ssdbench.samplers.ddim import ddim
 from ssdbench.samplers.walks import timesteps
-from ssdbench.training.loop import LOSSES, Optimisation, optimise
+from ssdbench.training.loop import LOSSES, optimise
 from ssdbench.training.objectives import Batch, Shared
+from ssdbench.training.optimisation import Optimisation
 
 pytestmark = [
     pytest.mark.gpu,

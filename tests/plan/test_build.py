@@ -13,12 +13,11 @@ from ssdbench.models.shapes import OUTPUT, DiTShape
 from ssdbench.plan import Graph, build, sources
 from ssdbench.plan.looks import Seen
 from ssdbench.plan.sources import Data
-from ssdbench.plan.variants import Halved, halved_by
 from ssdbench.samplers.walks import timesteps
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.suite import load_suite
 from ssdbench.suite.training import Train
-from ssdbench.suite.variant import parse_variant
+from ssdbench.suite.variant import Halved, variant_of
 
 SHAPE = DiTShape(width=16, depth=4, heads=2, input_size=8, num_classes=10, learn_sigma=False)
 
@@ -582,9 +581,11 @@ def test_a_progressively_distilled_student_off_its_grid(tmp_path: Path) -> None:
 
 
 def test_halvings_are_counted_along_the_whole_variant() -> None:
-    assert halved_by(parse_variant("pd 64-32 + issd + pd 32-16-8")) == Halved(8, 3)
-    assert halved_by(parse_variant("pd 20-10")).on(20) == 0
-    assert halved_by(parse_variant("issd")).on(10) == 0
+    assert variant_of("pd 64-32 + issd + pd 32-16-8").distilled == Halved(8, 3)
+    assert variant_of("pd 20-10").distilled.on(20) == 0
+    assert variant_of("issd").distilled.on(10) == 0
+    # The second teacher takes 20 steps, as the first: it does not go on where the first student ended.
+    assert variant_of("pd 20-10 + pd 20-10").distilled == Halved(10, 1)
 
 
 def test_a_fused_student_knows_the_model_that_it_was_distilled_from(tmp_path: Path) -> None:

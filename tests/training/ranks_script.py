@@ -22,8 +22,9 @@ from ssdbench.methods.denoising_loss import Aligned, Denoise, projector
 from ssdbench.methods.progressive_loss import ProgressiveDistillation
 from ssdbench.methods.ssd_loss import ExplicitSSD, ImplicitSSD
 from ssdbench.samplers.walks import timesteps
-from ssdbench.training.loop import LOSSES, Optimisation, optimise
+from ssdbench.training.loop import LOSSES, optimise
 from ssdbench.training.objectives import Batch, Objective, Shared
+from ssdbench.training.optimisation import Optimisation
 from ssdbench.training.ranks import Ranks, joined
 from tests.training.following import Following
 from tests.training.toy import small_dit

@@ -10,8 +10,9 @@ from ssdbench.diffusion.process import LinearFlow
 from ssdbench.errors import InputError
 from ssdbench.methods.denoising_loss import Aligned, Denoise, projector, similarity
 from ssdbench.training.fusion import block_points, recording
-from ssdbench.training.loop import Optimisation, optimise
+from ssdbench.training.loop import optimise
 from ssdbench.training.objectives import Batch, Shared
+from ssdbench.training.optimisation import Optimisation
 from tests.training.toy import SHAPE, batch_of, small_dit
 
 FLOW, NO_DROP = LinearFlow(1), Shared(label_dropout=0.0)

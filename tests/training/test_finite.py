@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ssdbench.errors import NotFinite
 from ssdbench.training.finite import gradient_norm
-from ssdbench.training.loop import LOSSES, Optimisation, optimise
+from ssdbench.training.loop import LOSSES, optimise
+from ssdbench.training.optimisation import Optimisation
 
 from .test_loop import Watcher
 

@@ -30,9 +30,13 @@ OBJECTIVES: dict[str, Build] = {
     "denoise": lambda frozen, p: Denoise(p, Shared(0.3)),
     "ssd": lambda frozen, p: ExplicitSSD(frozen, p, p.times(8), range(1, 9), Shared(0.3), 0.4),
     "eq10": lambda frozen, p: ExplicitSSD(frozen, p, p.times(8), [8, 3], NO_DROP, 1.0),
-    "eq12": lambda frozen, p: ExplicitSSD(frozen, p, p.times(8), range(2, 8), NO_DROP, None, 2.0),
+    "eq12": lambda frozen, p: ExplicitSSD(
+        frozen, p, p.times(8), range(2, 8), NO_DROP, None, teacher_guidance=2.0
+    ),
     "half": lambda frozen, p: HalfStep(frozen, p, p.times(8), range(2, 8), NO_DROP),
-    "issd": lambda frozen, p: ImplicitSSD(frozen, p, p.times(8), range(1, 9), NO_DROP, [0, 2], 0.3, 2.0),
+    "issd": lambda frozen, p: ImplicitSSD(
+        frozen, p, p.times(8), range(1, 9), NO_DROP, [0, 2], 0.3, teacher_guidance=2.0
+    ),
     "pd": lambda frozen, p: ProgressiveDistillation(frozen, p, p.times(8), NO_DROP, "truncated"),
 }
 
@@ -109,8 +113,8 @@ def test_flow_pairs_at_the_ends_have_no_midpoint(kind: Callable[..., SelfStep]) 
 def test_eq_12_on_a_flow_by_hand() -> None:
     # sigma from 4/5 to 1/2: the middle of log(alpha / sigma) is at sigma = 2/3, 4/9 of the way.
     objective = ExplicitSSD(small_dit(0), REPA, [0.5, 0.8], [1], NO_DROP, None)
-    assert objective.lam.tolist() == pytest.approx([4 / 9])
-    assert ExplicitSSD(small_dit(0), SIT, [0.5, 0.2], [1], NO_DROP, None).lam.tolist() == pytest.approx(
+    assert objective.lams.tolist() == pytest.approx([4 / 9])
+    assert ExplicitSSD(small_dit(0), SIT, [0.5, 0.2], [1], NO_DROP, None).lams.tolist() == pytest.approx(
         [4 / 9]
     )
 

@@ -1,6 +1,5 @@
 import contextlib
 import copy
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,8 @@ from ssdbench.errors import InputError, Interrupted, NotFinite
 from ssdbench.models.dit import DiT
 from ssdbench.models.shapes import DiTShape
 from ssdbench.training.fusion import block_points, fusing, recording
-from ssdbench.training.loop import CHECKPOINT, LOSSES, Optimisation, kept, optimise
+from ssdbench.training.loop import CHECKPOINT, LOSSES, kept, optimise
+from ssdbench.training.optimisation import Optimisation
 
 
 @dataclass
@@ -142,7 +142,7 @@ def test_what_is_kept_after_a_step_is_a_training_of_so_many_steps(tmp_path: Path
     """At a constant rate after the warm-up; interrupted before, at and after the steps that are kept."""
     kept_at = (7, 12, 20)
     plain = Optimisation(steps=30, lr=1e-2, ema=ema, warmup=3)
-    settings = dataclasses.replace(plain, checkpoints=kept_at)
+    settings = plain.model_copy(update={"checkpoints": kept_at})
     for stop in (7, 9, None):
         model, loss_at = problem()
         with contextlib.suppress(Interrupted):
@@ -150,7 +150,7 @@ def test_what_is_kept_after_a_step_is_a_training_of_so_many_steps(tmp_path: Path
     for step in kept_at:
         short, loss_at = problem()
         (tmp_path / str(step)).mkdir()
-        shorter = dataclasses.replace(plain, steps=step)
+        shorter = plain.model_copy(update={"steps": step})
         optimise(short, loss_at, shorter, scratch=tmp_path / str(step), watch=Watcher())
         found = copy.deepcopy(model)
         kept(tmp_path, found, step)
@@ -162,7 +162,7 @@ def test_what_is_kept_after_a_step_is_a_training_of_so_many_steps(tmp_path: Path
 
 
 def test_kept_weights_that_are_gone_are_made_again(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    settings = dataclasses.replace(SETTINGS, checkpoints=(5,))
+    settings = SETTINGS.model_copy(update={"checkpoints": (5,)})
     model, loss_at = problem()
     with pytest.raises(Interrupted):
         optimise(model, loss_at, settings, scratch=tmp_path, watch=Watcher(9))

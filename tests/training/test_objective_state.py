@@ -13,8 +13,9 @@ from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError, Interrupted
 from ssdbench.models.own_denoiser import OwnDenoiser
 from ssdbench.models.own_shape import OwnShape
-from ssdbench.training.loop import CHECKPOINT, LOSSES, Optimisation, optimise
+from ssdbench.training.loop import CHECKPOINT, LOSSES, optimise
 from ssdbench.training.objectives import Batch, Objective
+from ssdbench.training.optimisation import Optimisation
 from ssdbench.training.ranks import ALONE
 from tests.training.following import Following
 from tests.training.ranks_script import Watch, problem, state_of, train

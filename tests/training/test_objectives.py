@@ -156,7 +156,9 @@ def test_teacher_guidance_guides_step_and_target_alone(frozen: DiT, batch: Batch
             frozen(x_s, s, batch.cond)  # the conditional pass alone is fused
         with fusing(block_points(student, [0, 2]), states, w):
             expected = F.mse_loss(student(x_t, t, batch.cond)[:, :4], target)
-    found = ImplicitSSD(frozen, PROCESS, GRID, [3], NO_DROP, [0, 2], w, scale).loss(student, batch)
+    found = ImplicitSSD(frozen, PROCESS, GRID, [3], NO_DROP, [0, 2], w, teacher_guidance=scale).loss(
+        student, batch
+    )
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 

@@ -41,7 +41,9 @@ def batch() -> Batch:
 
 def issd(frozen: UNetDenoiser, w: float, guidance: float = 1.0, dropout: float = 0.0) -> ImplicitSSD:
     shared = Shared(label_dropout=dropout)
-    return ImplicitSSD(frozen, PROCESS, GRID, [1, 2, 3], shared, range(SHAPE.depth), w, guidance)
+    return ImplicitSSD(
+        frozen, PROCESS, GRID, [1, 2, 3], shared, range(SHAPE.depth), w, teacher_guidance=guidance
+    )
 
 
 def test_without_mixing_loss_and_gradient_are_zero() -> None:

@@ -79,7 +79,9 @@ class ProgressiveDistillation(SelfStep):
         end = process.clean if end is None else end
         student_grid(grid, end)  # which refuses odd grids
         path = list(grid) if grid[0] == end else [end, *grid]
-        super().__init__(frozen, process, path, range(2, len(path), 2), shared, teacher_guidance)
+        super().__init__(
+            frozen, process, path, range(2, len(path), 2), shared, teacher_guidance=teacher_guidance
+        )
         after = time_tensor(path[:-2:2])
         s, m, e = process.clock(self.s), process.clock(self.t), process.clock(after)
         self.first_share = (m - s) / (e - s)  # of the step from s to m in the way from s to e

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ssdbench.methods.method import Method, OnGrid, Recipe, Trained
@@ -133,76 +134,55 @@ def _fusion_note(method: Method, trained: Trained) -> str | None:
     return f"{method.label}: {trained.fusion}, pairs {trained.pairs}" if trained.fusion else None
 
 
-SSD = Method(
+_on_pairs_method = partial(Method, body=_BODY, trained_on="pairs", frozen_forwards=2)
+_explicit_method = partial(_on_pairs_method, reads=_READS, specs=(Explicit,), note=_pairs_note)
+
+SSD = _on_pairs_method(
     name="ssd",
     help="explicit self step-distillation (Eq. 5)",
     title="SSD",
     cite="Eq. 5; without a lambda Eq. 12's: the paper's SSD rows are its Eq. 12 rows",
-    body=_BODY,
-    trained_on="pairs",
     reads=("train.lambda", *_READS),
-    frozen_forwards=2,
     specs=(Explicit,),
     objective=lambda recipe: _explicit(recipe, recipe.train.lambda_),
     checks=((_KEYS, _middle_unless_lambda),),
     note=_lambda_note,
 )
 
-SSD_EQ10 = Method(
+SSD_EQ10 = _explicit_method(
     name="ssd-eq10",
     help="explicit form with lambda = 1 (Eq. 10 as the experiments use it)",
     title="SSD (Eq. 10)",
     cite="Eq. 10, Sec. 3.4",
-    body=_BODY,
-    trained_on="pairs",
-    reads=_READS,
-    frozen_forwards=2,
-    specs=(Explicit,),
     objective=lambda recipe: _explicit(recipe, 1.0),
-    note=_pairs_note,
 )
 
-SSD_EQ12 = Method(
+SSD_EQ12 = _explicit_method(
     name="ssd-eq12",
     help="explicit form with the DPM-Solver-2 midpoint's lambda (Eq. 12)",
     title="SSD (Eq. 12)",
     cite="Eq. 12",
-    body=_BODY,
-    trained_on="pairs",
-    reads=_READS,
-    frozen_forwards=2,
-    specs=(Explicit,),
     objective=lambda recipe: _explicit(recipe, None),
     checks=((_KEYS, _middle),),
-    note=_pairs_note,
 )
 
-SSD_HALF_STEP = Method(
+SSD_HALF_STEP = _explicit_method(
     name="ssd-half-step",
     help="explicit form with eps at DPM-Solver-2's midpoint, reached by a real half step",
     title="SSD (half step)",
     cite="Eq. 9 and 10",
-    body=_BODY,
-    trained_on="pairs",
-    reads=_READS,
-    frozen_forwards=2,
-    specs=(Explicit,),
     objective=_half_step,
     checks=((_KEYS, _middle),),
-    note=_pairs_note,
 )
 
-ISSD = Method(
+ISSD = _on_pairs_method(
     name="issd",
     help="implicit self step-distillation by feature fusion (Eq. 6)",
     title="iSSD",
     cite="Eq. 6",
-    body=_BODY,
-    trained_on="pairs",
     trained_end="t",
     fusion=True,
     reads=("train.lambda", "train.share", "train.lambda_weights", "train.fuse", *_READS),
-    frozen_forwards=2,
     specs=(Implicit,),
     objective=_implicit,
     note=_fusion_note,

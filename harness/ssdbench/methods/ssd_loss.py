@@ -5,7 +5,9 @@ In names and equations eps stands for the prediction, which for a flow is v; see
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
@@ -26,14 +28,22 @@ def build(setup: Setup) -> SelfStep:
     """The objective of a :class:`ssdbench.methods.ssd.Explicit` or an ``Implicit``."""
     spec = setup.spec
     assert isinstance(spec, ssd.SelfStep)
-    common = (setup.frozen, setup.process, setup.times, spec.pairs, setup.shared)
-    further = (spec.teacher_guidance, spec.weights)
+    kind: Callable[..., SelfStep]
     if isinstance(spec, ssd.Implicit):
-        return ImplicitSSD(*common, spec.layers, spec.w, *further)
-    assert isinstance(spec, ssd.Explicit)
-    if spec.kind == "half-step":
-        return HalfStep(*common, *further)
-    return ExplicitSSD(*common, None if spec.lam == "eq12" else spec.lam, *further)
+        kind = partial(ImplicitSSD, layers=spec.layers, w=spec.w)
+    else:
+        assert isinstance(spec, ssd.Explicit)
+        lam = None if spec.lam == "eq12" else spec.lam
+        kind = HalfStep if spec.kind == "half-step" else partial(ExplicitSSD, lam=lam)
+    return kind(
+        setup.frozen,
+        setup.process,
+        setup.times,
+        spec.pairs,
+        setup.shared,
+        teacher_guidance=spec.teacher_guidance,
+        weights=spec.weights,
+    )
 
 
 def step_weights(process: Process, s: Tensor, t: Tensor) -> Tensor:
@@ -46,6 +56,7 @@ def step_weights(process: Process, s: Tensor, t: Tensor) -> Tensor:
     return moved / moved.mean()
 
 
+@dataclass(eq=False)
 class SelfStep(Objective):
     """What explicit and implicit self step-distillation share: the pairs, and the frozen model's one step.
 
@@ -64,23 +75,22 @@ class SelfStep(Objective):
             weights than of pairs.
     """
 
-    def __init__(
-        self,
-        frozen: Conditional,
-        process: Process,
-        times: Sequence[float],
-        pairs: Sequence[int],
-        shared: Shared,
-        teacher_guidance: float = 1.0,
-        weights: Sequence[float] | Literal["step"] | None = None,
-    ) -> None:
+    frozen: Conditional
+    process: Process
+    times: Sequence[float]
+    pairs: Sequence[int]
+    shared: Shared
+    teacher_guidance: float = field(default=1.0, kw_only=True)
+    weights: Sequence[float] | Literal["step"] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        times, pairs, process = self.times, self.pairs, self.process
         if not pairs or not all(1 <= i < len(times) for i in pairs):
             raise InputError(
                 f"pairs {list(pairs)}: expected indices within 1..{len(times) - 1}, at least one"
             )
-        self.frozen = frozen.eval().requires_grad_(False)
-        self.teacher: Denoiser = Guided(frozen, frozen.null, teacher_guidance)
-        self.process, self.shared = process, shared
+        self.frozen.eval().requires_grad_(False)
+        self.teacher: Denoiser = Guided(self.frozen, self.frozen.null, self.teacher_guidance)
         self.s = time_tensor([times[i] for i in pairs])
         self.t = time_tensor([times[i - 1] for i in pairs])
         if not bool((process.snr(self.s) < process.snr(self.t)).all()):
@@ -88,12 +98,14 @@ class SelfStep(Objective):
                 f"times {list(times)}: expected the cleanest first, each noisier than the one before"
             )
         self.weight: Tensor | None = None  # of each pair, float64
-        if weights == "step":
+        if self.weights == "step":
             self.weight = step_weights(process, self.s, self.t)
-        elif weights is not None:
-            self.weight = torch.tensor(weights, dtype=torch.float64)
-            if len(weights) != len(pairs):
-                raise InputError(f"{len(weights)} weights: expected {len(pairs)}, one for each trained pair")
+        elif self.weights is not None:
+            self.weight = torch.tensor(self.weights, dtype=torch.float64)
+            if len(self.weight) != len(pairs):
+                raise InputError(
+                    f"{len(self.weight)} weights: expected {len(pairs)}, one for each trained pair"
+                )
 
     def distance(self, prediction: Tensor, target: Tensor, which: Tensor, channels: int) -> Tensor:
         """Mean squared error of the first ``channels``, or as the open settings say, weighted by the pairs."""
@@ -108,15 +120,17 @@ class SelfStep(Objective):
         cond = batch.dropped(self.shared.label_dropout, self.frozen.null)
         return which, s, t, x_s, cond
 
-    def midpoints(self) -> list[float]:
-        """DPM-Solver-2's intermediate time of each pair.
+    def midpoints(self) -> Tensor:
+        """DPM-Solver-2's intermediate time of each pair, float64.
 
         Raises:
             InputError: a pair has none; see :meth:`ssdbench.diffusion.process.Process.midpoint`.
         """
-        return [self.process.midpoint(s, t) for s, t in zip(self.s.tolist(), self.t.tolist(), strict=True)]
+        pairs = zip(self.s.tolist(), self.t.tolist(), strict=True)
+        return torch.tensor([self.process.midpoint(s, t) for s, t in pairs], dtype=torch.float64)
 
 
+@dataclass(eq=False)
 class ExplicitSSD(SelfStep):
     """Eq. 5: target lambda * eps(theta-; x_t, t) + (1 - lambda) * eps(theta-; x_s, s), prediction eps(theta; x_s, s).
 
@@ -124,23 +138,14 @@ class ExplicitSSD(SelfStep):
     u its midpoint.
     """
 
-    def __init__(
-        self,
-        frozen: Conditional,
-        process: Process,
-        times: Sequence[float],
-        pairs: Sequence[int],
-        shared: Shared,
-        lam: float | None,
-        teacher_guidance: float = 1.0,
-        weights: Sequence[float] | Literal["step"] | None = None,
-    ) -> None:
-        super().__init__(frozen, process, times, pairs, shared, teacher_guidance, weights)
-        if lam is None:
-            u = torch.tensor(self.midpoints(), dtype=torch.float64)
-            self.lam = (u - self.s) / (self.t - self.s)
+    lam: float | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lam is None:
+            self.lams = (self.midpoints() - self.s) / (self.t - self.s)
         else:
-            self.lam = torch.full((len(pairs),), lam, dtype=torch.float64)
+            self.lams = torch.full(self.s.shape, self.lam, dtype=torch.float64)
 
     def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """Mean squared distance of the student at (x_s, s) from the mixed target."""
@@ -149,10 +154,11 @@ class ExplicitSSD(SelfStep):
         with torch.no_grad():
             eps_s = self.teacher(x_s, at_s, cond)
             eps_t = self.teacher(self.process.step(x_s, eps_s, s, t), model_time(t, x_s), cond)
-            target = eps_s + per_sample(self.lam[which], x_s) * (eps_t - eps_s)
+            target = eps_s + per_sample(self.lams[which], x_s) * (eps_t - eps_s)
         return self.distance(student(x_s, at_s, cond), target, which, x_s.shape[1])
 
 
+@dataclass(eq=False)
 class HalfStep(SelfStep):
     """Eq. 10 as Eq. 9 defines it: target eps(theta-; x_u, u), prediction eps(theta; x_s, s).
 
@@ -160,18 +166,9 @@ class HalfStep(SelfStep):
     slope itself, of which Eq. 12 is the approximation from (x_s, s) and (x_t, t).
     """
 
-    def __init__(
-        self,
-        frozen: Conditional,
-        process: Process,
-        times: Sequence[float],
-        pairs: Sequence[int],
-        shared: Shared,
-        teacher_guidance: float = 1.0,
-        weights: Sequence[float] | Literal["step"] | None = None,
-    ) -> None:
-        super().__init__(frozen, process, times, pairs, shared, teacher_guidance, weights)
-        self.u = torch.tensor(self.midpoints(), dtype=torch.float64)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.u = self.midpoints()
 
     def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """Mean squared distance of the student at (x_s, s) from the frozen model at (x_u, u)."""
@@ -183,6 +180,7 @@ class HalfStep(SelfStep):
         return self.distance(student(x_s, at_s, cond), target, which, x_s.shape[1])
 
 
+@dataclass(eq=False)
 class ImplicitSSD(SelfStep):
     """Eq. 6: the fused student at (x_t, t) predicts the frozen model's eps(theta-; x_t, t).
 
@@ -190,20 +188,8 @@ class ImplicitSSD(SelfStep):
     ``w`` is the weight of the states from s. With w = 0 and the student equal to the frozen model the loss is zero.
     """
 
-    def __init__(
-        self,
-        frozen: Conditional,
-        process: Process,
-        times: Sequence[float],
-        pairs: Sequence[int],
-        shared: Shared,
-        layers: Sequence[int],
-        w: float,
-        teacher_guidance: float = 1.0,
-        weights: Sequence[float] | Literal["step"] | None = None,
-    ) -> None:
-        super().__init__(frozen, process, times, pairs, shared, teacher_guidance, weights)
-        self.layers, self.w = layers, w
+    layers: Sequence[int]
+    w: float
 
     def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """Mean squared distance of the fused student at (x_t, t) from the frozen model there."""

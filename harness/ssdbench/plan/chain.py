@@ -1,9 +1,11 @@
-"""The stages of one run: from its weights and data over its variant's trainings and its samples to its score."""
+"""The stages of one run: its trainings, its samples, its references and its score."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.catalog import standard
@@ -12,7 +14,7 @@ from ssdbench.models.family import ROUNDED, usual_offset
 from ssdbench.plan.graph import Graph
 from ssdbench.plan.needs import Needs
 from ssdbench.plan.sources import Data
-from ssdbench.plan.variants import Halved, halved_by, recipe, sampling
+from ssdbench.plan.variants import recipe, sampling
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.stages.reference import FILE
@@ -21,18 +23,15 @@ from ssdbench.stages.train import Reconstruct
 from ssdbench.suite import Pretrain, ResolvedRun
 from ssdbench.suite.catalog import DATASETS
 from ssdbench.suite.training import Train
-from ssdbench.suite.variant import VariantStep
+from ssdbench.suite.variant import Halved, VariantStep
 
 _SETTINGS = tuple(name for name in TrainSpec.model_fields if name in Train.model_fields)
 
 MEMORISED = 10_000  # training images that samples are compared with, as many as a reference holds
 SYNTHETIC_SEED = 1_000_000_000  # added to a run's seed for the data it is trained on
-UNTRAINED = {
-    "sampler": DDIM.name,
-    "fused": False,
-    "student_at": "all",
-}  # of the base model's samples, whatever a run does with its own
 TRAJECTORIES = 200  # samples whose distance from the exact ones is measured: fine solvers take long
+AS_BASE = {"sampler": DDIM.name, "fused": False, "student_at": "all"}
+"""How the base model is sampled for synthetic data and trajectories, however the run samples its own model."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,27 @@ class Chain:
 
     def score(self) -> str:
         """Add all stages; return the score stage's key."""
-        run = self.run
-        assert self.needs.network is not None
+        run, needs = self.run, self.needs
+        assert needs.network is not None
         vae = self._autoencoder()
+        inputs = {f"samples/{i:05d}": key for i, key in enumerate(self._samples(vae))}
+        given = {name for metric in needs.metrics for name in metric.given}
+        spec = ScoreSpec(
+            inputs=inputs | self._references(vae) | self._given(given, vae),
+            network=run.eval.network,
+            weights=needs.network,
+            reference=needs.reference,
+            samples=run.eval.samples,
+            metrics=() if needs.metrics == standard() else tuple(one.name for one in needs.metrics),
+            sources=needs.metric_sources,
+            networks={name: one.weights for name, one in needs.measured_by.items()},
+            labels="labels" in given,
+            references={name: one.file for name, one in needs.measured_by.items() if one.file is not None},
+        )
+        return self.graph.add(spec)
+
+    def _samples(self, vae: _Weights) -> list[str]:
+        """Add the images that are scored, with all trainings behind them; return the keys of their shards."""
         if self.needs.copies:
             assert self.needs.data is not None
             copying = Copying(
@@ -64,52 +81,46 @@ class Chain:
                 data=self.needs.data.source,
                 reconstruct=self.needs.variant.trains_autoencoder,
             )
-            shards = self._shards(vae if copying.reconstruct else _Weights(), copying=copying)
-        else:
-            model, frozen = self._model(vae)
-            how = self._sampling(run, model, frozen)
-            roles = frozen.role("frozen") if how.models == 2 else {}
-            roles |= self._texts(self.needs.captions)
-            shards = self._shards(vae, sampling=how, roles={**model.role("model"), **roles})
-        inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
-        through = vae if is_through(run.eval.reference) else None
+            return self._shards(vae if copying.reconstruct else _Weights(), copying=copying)
+        model, frozen = self._model(vae)
+        how = self._sampling(self.run, model, frozen)
+        roles = frozen.role("frozen") if how.models == 2 else {}
+        roles |= self._texts(self.needs.captions)
+        return self._shards(vae, sampling=how, roles={**model.role("model"), **roles})
+
+    def _references(self, vae: _Weights) -> dict[str, str]:
+        """Add the statistics of the reference's images under each network; those in a file need no stage."""
+        through, found = self._through(vae), {}
         if self.needs.reference_data is not None:
-            inputs["reference"] = self._reference_stage(self.needs.reference_data, vae=through)
+            found["reference"] = self._reference_stage(self.needs.reference_data, vae=through)
         for name, measuring in self.needs.measured_by.items():
             if measuring.data is not None:
-                inputs[f"reference/{name}"] = self._reference_stage(
-                    measuring.data, (name, measuring.weights), vae=through
-                )
-        if run.eval.trajectory is not None and not self.needs.copies:
-            inputs["trajectory"] = self._exact(run.eval.trajectory, vae)
-        if any("captions" in metric.given for metric in self.needs.metrics):
+                network = name, measuring.weights
+                found[f"reference/{name}"] = self._reference_stage(measuring.data, network, vae=through)
+        return found
+
+    def _through(self, vae: _Weights) -> _Weights | None:
+        """Return the autoencoder that the reference's images are passed through; None where they are not."""
+        return vae if is_through(self.run.eval.reference) else None
+
+    def _given(self, wanted: Collection[str], vae: _Weights) -> dict[str, str]:
+        """Add what some metrics need besides samples and reference: see the roles of :class:`ScoreSpec`."""
+        found, settings = {}, self.run.eval
+        if settings.trajectory is not None and not self.needs.copies:
+            found["trajectory"] = self._exact(settings.trajectory, vae)
+        if "captions" in wanted:
             texts = self._texts(self.needs.captions)
-            inputs |= {"captions": texts["text"]} if texts else {}
+            found |= {"captions": texts["text"]} if texts else {}
         if self.needs.training_data is not None:
             count = min(self.needs.training_data.images, MEMORISED)
-            inputs["training"] = self._reference_stage(self.needs.training_data, count=count, vae=through)
-        return self.graph.add(
-            ScoreSpec(
-                inputs=inputs,
-                network=run.eval.network,
-                weights=self.needs.network,
-                reference=self.needs.reference,
-                samples=run.eval.samples,
-                metrics=()
-                if self.needs.metrics == standard()
-                else tuple(one.name for one in self.needs.metrics),
-                sources=self.needs.metric_sources,
-                networks={name: one.weights for name, one in self.needs.measured_by.items()},
-                labels=any("labels" in metric.given for metric in self.needs.metrics),
-                references={
-                    name: one.file for name, one in self.needs.measured_by.items() if one.file is not None
-                },
+            found["training"] = self._reference_stage(
+                self.needs.training_data, count=count, vae=self._through(vae)
             )
-        )
+        return found
 
     def _exact(self, steps: int, vae: _Weights) -> str:
         """Samples of the base model by a fine solver, from the noise and labels of the run's first ones."""
-        fine = self.run.model_copy(update=UNTRAINED | {"nfe": steps})
+        fine = self.run.model_copy(update=AS_BASE | {"nfe": steps})
         model = self._pretrained(vae)
         [shard] = self._shards(
             vae,
@@ -200,15 +211,13 @@ class Chain:
 
     def _sampling(self, run: ResolvedRun, model: _Weights, frozen: _Weights | None = None) -> Sampling:
         """How a model is sampled; without what it was distilled from, as the base model."""
-        needs = self.needs
-        flow = needs.model.flow
-        if frozen is None:
-            how = sampling(run, needs.shape, model.source, flow=flow, own_grid=needs.grid)
-        else:
-            done = halved_by(needs.variant.steps)
-            how = sampling(
-                run, needs.shape, model.source, needs.sampler, done, flow, frozen.source, needs.grid
-            ).model_copy(update={"step": self._step(model)})
+        needs, flow = self.needs, self.needs.model.flow
+        of_student: dict[str, Any] = {}
+        if frozen is not None:
+            of_student = {"own": needs.sampler, "done": needs.variant.distilled, "frozen": frozen.source}
+        how = sampling(run, needs.shape, model.source, flow=flow, own_grid=needs.grid, **of_student)
+        if frozen is not None:
+            how = how.model_copy(update={"step": self._step(model)})
         offset = needs.model.family.offset
         return how if offset == usual_offset(flow) else how.model_copy(update={"offset": offset})
 
@@ -275,7 +284,7 @@ class Chain:
         run, model = self.run, self._pretrained(vae)
         return self._shards(
             vae,
-            sampling=self._sampling(run.model_copy(update=UNTRAINED | {"nfe": steps}), model),
+            sampling=self._sampling(run.model_copy(update=AS_BASE | {"nfe": steps}), model),
             roles={**model.role("model"), **self._texts(self.needs.learned)},
             total=run.train.synthetic_images or self._drawn(),
             seed=run.seed + SYNTHETIC_SEED,

@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from ssdbench.methods.method import Recipe, trained_pairs
 from ssdbench.methods.ssd import fused_layers, fusion_weight
 from ssdbench.models.shapes import Shape
 from ssdbench.samplers import SAMPLERS
-from ssdbench.samplers.grids import UNIFORM, walked_by
+from ssdbench.samplers.grids import walked_by
+from ssdbench.samplers.walks import flow_grid
 from ssdbench.stages import Source
 from ssdbench.stages.sample import AlongGrid, Fused, Guidance, Sampling
 from ssdbench.suite import ResolvedRun
-from ssdbench.suite.variant import VariantStep, variant_of
-
-
-@dataclass(frozen=True)
-class Halved:
-    """Progressive distillation so far: ``steps`` are left after ``halvings``; no halving until then."""
-
-    steps: int = 0
-    halvings: int = 0
-
-    def on(self, visited: int) -> int:
-        """The halvings behind a grid of ``visited`` timesteps: none of one that the student was not distilled to."""
-        return self.halvings if visited == self.steps else 0
-
-    def then(self, teacher: int) -> Halved:
-        """After one more halving, of a teacher of so many steps."""
-        return Halved(teacher // 2, self.on(teacher) + 1)
-
-
-def halved_by(steps: Iterable[VariantStep]) -> Halved:
-    """Progressive distillation after these steps of a variant."""
-    done = Halved()
-    for step in steps:
-        for teacher in step.teachers:
-            done = done.then(teacher)
-    return done
+from ssdbench.suite.variant import Halved, VariantStep, variant_of
 
 
 def recipe(
@@ -60,9 +34,8 @@ def recipe(
     visited = teacher or train.nfe or _visited(run, flow)
     grid = run.grid
     if flow is not None:
-        grid = walked_by(grid, "v")
-        if grid == UNIFORM.name and not step.method.halves:
-            grid = SAMPLERS.named(run.sampler).times
+        halves = step.method.halves
+        grid = walked_by(grid, "v") if halves else flow_grid(grid, SAMPLERS.named(run.sampler))
     return Recipe(
         name=step.kind,
         method=step.method,

@@ -15,9 +15,8 @@ from ssdbench.report.columns import column as metric_column
 from ssdbench.report.identity import names
 from ssdbench.report.paired import ratios, undistilled
 from ssdbench.report.rows import Measured, Row
-from ssdbench.suite.find import read_document
 from ssdbench.suite.problems import Problems
-from ssdbench.suite.validate import validate
+from ssdbench.suite.validate import read_checked
 from ssdbench.suite.yaml_nodes import dump_yaml
 
 CONFIDENCE = 0.9995
@@ -103,8 +102,7 @@ def read_baseline(path: Path) -> Baseline:
         raise InputError(f"{path}: no baseline: there is no such file; 'ssdbench baseline' writes one")
     require_file(path)
     problems = Problems(str(path))
-    document = read_document(path, problems, str(path))
-    validate(document, Baseline, problems)
+    document = read_checked(path, Baseline, problems, str(path))
     if len(problems):
         raise InputError("\n".join((f"{path}: it is no baseline:", *map(str, problems))))
     return Baseline.model_validate(document.data)

@@ -20,11 +20,10 @@ from ssdbench.report.identity import names
 from ssdbench.report.rows import Row
 from ssdbench.report.statistics import ALPHA, Estimate, holm, paired
 from ssdbench.suite.author import Condition
-from ssdbench.suite.find import read_document
 from ssdbench.suite.problems import INVALID, Problems
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.select import matches
-from ssdbench.suite.validate import validate
+from ssdbench.suite.validate import read_checked
 from ssdbench.suite.values import Frozen
 
 HOLDS, CONTRADICTED, SAME, OPEN = "holds", "contradicted", "no difference", "open"
@@ -37,48 +36,57 @@ Side = Condition | Annotated[list[Condition], Field(min_length=1)]
 class Contrast(Frozen):
     """A difference of two rows."""
 
-    left: Side = Field(description="The row, or the rows whose mean is taken, by their settings.")
-    right: Side = Field(description="What is subtracted.")
+    left: Side
+    """The row, or the rows whose mean is taken, by their settings."""
+    right: Side
+    """What is subtracted."""
 
 
 class Test(Contrast):
     """One test of a claim."""
 
-    at: str | None = Field(None, description="Where: the evaluations, say.")
-    than: Contrast | None = Field(
-        None,
-        description="A second difference, which is subtracted from the first: whether a gain is greater than another.",
-    )
+    at: str | None = None
+    """Where: the evaluations, say."""
+    than: Contrast | None = None
+    """A second difference, which is subtracted from the first: whether a gain is greater than another."""
 
 
 class Claim(Frozen):
     """What is said, by whom, and the tests of it."""
 
-    claim: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] = Field(description="Short name.")
-    text: str = Field(description="What is said.")
-    paper: str | None = Field(
-        None, description="The paper's figures and where they stand; null: a question beyond it."
-    )
-    family: str = Field(description="Tests that are corrected for their number together.")
-    metric: str = Field("fid", description="What is compared; fid stands for the distance under any network.")
-    expect: Literal["lower", "higher", "not lower", "not higher", "equal"] = Field(
-        description="How the left side is to the right one."
-    )
-    margin: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Within it a difference is none; by the equivalence test."
-    )
-    rows: Condition | None = Field(None, description="Settings of all its rows.")
-    tests: Annotated[list[Test], Field(min_length=1)] = Field(description="All of them have to hold.")
-    run: str = Field(description="The command that measures it.")
-    remark: str | None = Field(None, description="Why it comes out so, as it was tested; by hand.")
+    claim: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    """Short name."""
+    text: str
+    """What is said."""
+    paper: str | None = None
+    """The paper's figures and where they stand; null: a question beyond it."""
+    family: str
+    """Tests that are corrected for their number together."""
+    metric: str = "fid"
+    """What is compared; fid stands for the distance under any network."""
+    expect: Literal["lower", "higher", "not lower", "not higher", "equal"]
+    """How the left side is to the right one."""
+    margin: Annotated[float, Field(gt=0)] | None = None
+    """Within it a difference is none; by the equivalence test."""
+    rows: Condition | None = None
+    """Settings of all its rows."""
+    tests: Annotated[list[Test], Field(min_length=1)]
+    """All of them have to hold."""
+    run: str
+    """The command that measures it."""
+    remark: str | None = None
+    """Why it comes out so, as it was tested; by hand."""
 
 
 class ClaimsFile(Frozen):
     """All claims."""
 
-    seeds: Annotated[int, Field(ge=2)] = Field(5, description="Fewer seeds than these leave a test open.")
-    rows: Condition | None = Field(None, description="Settings of all rows of all claims.")
-    claims: Annotated[list[Claim], Field(min_length=1)] = Field(description="In the ledger's order.")
+    seeds: Annotated[int, Field(ge=2)] = 5
+    """Fewer seeds than these leave a test open."""
+    rows: Condition | None = None
+    """Settings of all rows of all claims."""
+    claims: Annotated[list[Claim], Field(min_length=1)]
+    """In the ledger's order."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +132,7 @@ def read_claims(path: Path) -> ClaimsFile:
 
     """
     problems = Problems()
-    document = read_document(path, problems)
-    validate(document, ClaimsFile, problems)
+    document = read_checked(path, ClaimsFile, problems)
     data = document.data if isinstance(document.data, dict) else {}
     listed = data.get("claims")
     seen: set[str] = set()

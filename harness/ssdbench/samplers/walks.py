@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from ssdbench.diffusion.scheduler import CLEAN, TRAIN_TIMESTEPS, Schedule
 from ssdbench.errors import InputError
-from ssdbench.samplers.grids import GRIDS, Grid, stable_diffusion, trailing
+from ssdbench.samplers.grids import GRIDS, UNIFORM, Grid, stable_diffusion, trailing, walked_by
+from ssdbench.samplers.sampler import Sampler
 
 Time = TypeVar("Time", int, float)
 
@@ -173,6 +174,12 @@ def end_of(name: str, pipeline: Schedule | None = None) -> int:
     if pipeline is None or not grid.of_pipeline:
         return grid.end
     return CLEAN if pipeline.to_clean else 0
+
+
+def flow_grid(name: str, sampler: Sampler) -> str:
+    """The grid of times that a sampler walks for a flow: the suite's, or the sampler's own where the suite has none."""
+    walked_name = walked_by(name, "v")
+    return sampler.times if walked_name == UNIFORM.name else walked_name
 
 
 def flow_times(name: str, n: int, noise_at: int) -> list[float]:

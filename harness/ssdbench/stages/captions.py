@@ -23,7 +23,7 @@ def encode_captions(spec: EncodeSpec, output: Path, runtime: Runtime) -> dict[st
     from ssdbench.data.captions import numbered, read_lines
     from ssdbench.data.datasets import load_images
     from ssdbench.data.texts import save_index, save_texts, shard_name
-    from ssdbench.errors import InputError, Interrupted
+    from ssdbench.errors import InputError
     from ssdbench.models.text import TextEncoder
     from ssdbench.store.files import link_or_copy
 
@@ -47,10 +47,9 @@ def encode_captions(spec: EncodeSpec, output: Path, runtime: Runtime) -> dict[st
             continue
         parts = []
         for i in range(start, stop, BATCH):
-            if runtime.stopping():
-                raise Interrupted(
-                    "stopped while encoding; the next run goes on after the last finished shard"
-                )
+            runtime.raise_if_stopping(
+                "stopped while encoding; the next run goes on after the last finished shard"
+            )
             parts.append(encoder.encode(captions[i : min(i + BATCH, stop)]))
             runtime.report(min(i + BATCH, stop), len(captions), "captions")
         save_texts(runtime.scratch, shard, torch.cat(parts))

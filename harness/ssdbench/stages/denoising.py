@@ -12,7 +12,7 @@ from torch import Tensor
 from ssdbench.diffusion import noise
 from ssdbench.diffusion.denoiser import AlongGrid, Counted, Denoiser
 from ssdbench.diffusion.finite import Finite, check_finite
-from ssdbench.errors import Interrupted, StageFailed
+from ssdbench.errors import StageFailed
 from ssdbench.models.compiled import Compiled
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.family import usual_offset
@@ -104,8 +104,7 @@ class Sampler:
         return models[0] if along is None else AlongGrid(models[0], models[1], along.student_at)
 
     def _denoise(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
-        if self._runtime.stopping():
-            raise Interrupted("stopped while sampling")
+        self._runtime.raise_if_stopping("stopped while sampling")
         return self._inner(x, t, cond, **further)
 
     def _predict(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:

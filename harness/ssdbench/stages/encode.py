@@ -57,7 +57,6 @@ def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runti
 
     from ssdbench.data.datasets import load_images
     from ssdbench.data.latents import save_shard, shard_name
-    from ssdbench.errors import Interrupted
     from ssdbench.models.vae import open_autoencoder
     from ssdbench.store.files import link_or_copy
 
@@ -70,10 +69,9 @@ def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runti
             continue
         moments = []
         for i in range(start, stop, BATCH):
-            if runtime.stopping():
-                raise Interrupted(
-                    "stopped while encoding; the next run goes on after the last finished shard"
-                )
+            runtime.raise_if_stopping(
+                "stopped while encoding; the next run goes on after the last finished shard"
+            )
             indices = range(i, min(i + BATCH, stop))
             pixels = torch.from_numpy(images.pixels[i : indices.stop])  # NHWC
             moments.append(vae.encode(pixels.flip(2) if spec.flip else pixels, indices))

@@ -68,7 +68,6 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
     """Compute; the artifact is ``reference.safetensors``."""
     import torch
 
-    from ssdbench.errors import Interrupted
     from ssdbench.metrics.networks import load_network
     from ssdbench.metrics.reference import make_reference, save_reference
     from ssdbench.metrics.references import adm_reference
@@ -83,8 +82,7 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
     vae = open_autoencoder(vae_folder(spec.vae, inputs), runtime.device) if spec.through else None
 
     def progress(done: int) -> None:
-        if runtime.stopping():
-            raise Interrupted("stopped while computing a reference")
+        runtime.raise_if_stopping("stopped while computing a reference")
         runtime.report(done, count, "images")
 
     def batches() -> Iterator[NDArray[np.uint8]]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ssdbench.errors import Interrupted
+
 
 def _silent(done: int, total: int, unit: str, **values: float | str) -> None:
     pass
@@ -18,7 +20,7 @@ class Runtime:
     ``scratch`` outlives attempts: training keeps its checkpoint there, written every ``checkpoint_seconds`` or, where
     writing takes long, more rarely. ``sample_batch`` images, 100 unless set, are sampled at a time, with ``compile`` by
     a compiled model. ``report(done, total, unit, **values)`` may be called as often as one likes. A body that can stop
-    early asks ``stopping()`` and raises Interrupted.
+    early calls :meth:`raise_if_stopping`, or asks ``stopping()``, between two steps of its work.
 
     Where ``ranks`` processes execute the stage together, this is number ``rank``, ``device`` is its own, and
     ``meeting`` is a file by which they find each other; number 0 writes the output.
@@ -35,3 +37,12 @@ class Runtime:
     rank: int = 0
     ranks: int = 1
     meeting: Path | None = None
+
+    def raise_if_stopping(self, message: str) -> None:
+        """Raise what ends the stage early where that is asked for.
+
+        Raises:
+            Interrupted: with the message.
+        """
+        if self.stopping():
+            raise Interrupted(message)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from ssdbench.models.latents import images_at_once
 from ssdbench.models.shapes import Shape
 from ssdbench.samplers import SAMPLERS
-from ssdbench.samplers.grids import UNIFORM, walked_by
-from ssdbench.samplers.walks import flow_times, walked
+from ssdbench.samplers.walks import flow_grid, flow_times, walked
 from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON, Setting, Source, StageSpec, with_notes
@@ -117,9 +116,7 @@ class Sampling(Setting):
         """The times that the sampler walks, of a flow; ``uniform`` leaves them to the sampler."""
         assert self.flow is not None
         sampler = SAMPLERS.named(self.sampler)
-        grid = walked_by(self.grid, "v")
-        grid = sampler.times if grid == UNIFORM.name else grid
-        return flow_times(grid, sampler.steps(self.nfe, self.pairs), self.flow)
+        return flow_times(flow_grid(self.grid, sampler), sampler.steps(self.nfe, self.pairs), self.flow)
 
 
 class Copying(Setting):

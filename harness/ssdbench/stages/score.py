@@ -71,7 +71,6 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
 
     from ssdbench.data.pictures import save_grid
     from ssdbench.data.texts import read_captions
-    from ssdbench.errors import Interrupted
     from ssdbench.metrics.evaluate import measure
     from ssdbench.metrics.reference import load_reference
     from ssdbench.metrics.sources import open_shards
@@ -81,8 +80,7 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
 
     def batches() -> Iterator[NDArray[np.uint8]]:
         for batch in samples.batches():
-            if runtime.stopping():
-                raise Interrupted("stopped while scoring")
+            runtime.raise_if_stopping("stopped while scoring")
             yield batch
 
     given: dict[str, object] = {}

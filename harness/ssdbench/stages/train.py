@@ -13,6 +13,7 @@ from ssdbench.models.shapes import Shape
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON, Source, StageSpec
 from ssdbench.stages.weights import model_place
+from ssdbench.training.optimisation import Optimisation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,12 +47,13 @@ def _objective(value: Any) -> Any:
     return found.model_validate(value)
 
 
-class TrainSpec(StageSpec):
+class TrainSpec(StageSpec, Optimisation):
     """Roles: ``data`` and ``model``, which training starts from unless ``weights`` names one or none is.
 
     ``text`` are the captions that the data's labels number, of a model that takes texts. ``data`` is a folder of
     latents, and ``flipped`` one of the same images flipped, which half of the samples are taken from. Samples of a
-    model, read as latents, are ``data/00000``, ``data/00001``, ...
+    model, read as latents, are ``data/00000``, ``data/00001``, ... The weights after each of the ``checkpoints`` are
+    in ``step-N`` beside ``model``.
     """
 
     KIND: ClassVar[Literal["train"]] = "train"
@@ -65,15 +67,8 @@ class TrainSpec(StageSpec):
     flow: Literal[0, 1] | None = None
     weights: Source | None = None
     seed: int = 0
-    steps: int
     batch_size: int
     lr: float
-    weight_decay: float = 0.0
-    warmup: int = 0
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
-    ema: float = 0.0
-    grad_clip: float | None = None
-    autocast: Literal["bfloat16"] | None = None
     label_dropout: float = 0.1
     #: train low-rank updates of the attentions instead of all weights, and add them to these at the end
     lora_rank: int | None = None
@@ -81,8 +76,6 @@ class TrainSpec(StageSpec):
     gradient_checkpointing: bool = False
     loss_channels: Literal["eps", "all"] = "eps"
     timestep: Literal["per_sample", "per_batch"] = "per_sample"
-    #: steps after which the weights are kept too, in ``step-N`` beside ``model``
-    checkpoints: tuple[int, ...] = ()
 
     def canonical(self) -> dict[str, JSON]:
         """As of every stage; a seed of 2^32 or more says that all its bits count.
@@ -228,13 +221,12 @@ def _optimise(
 ) -> None:
     import shutil
 
-    from ssdbench.training.loop import LOSSES, Optimisation, optimise
+    from ssdbench.training.loop import LOSSES, optimise
 
-    settings = Optimisation(**{name: getattr(spec, name) for name in Optimisation.__dataclass_fields__})
     optimise(
         model,
         loss_at,
-        settings,
+        spec,
         scratch=runtime.scratch,
         watch=runtime,
         device=runtime.device,

@@ -7,15 +7,7 @@ from functools import reduce
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Discriminator,
-    Field,
-    Tag,
-    TypeAdapter,
-    create_model,
-)
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, TypeAdapter, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -100,7 +92,8 @@ else:
 class Patch(_RunPatch):
     """Any part of a run: what defaults, rows, profiles and overrides give."""
 
-    seeds: Seeds | None = Field(None, description="Seeds to repeat the run with; instead of the suite's.")
+    seeds: Seeds | None = None
+    """Seeds to repeat the run with; instead of the suite's."""
 
 
 def _matrix_model() -> type[Frozen]:
@@ -164,10 +157,8 @@ else:
 class Row(Patch):
     """One run, or with `matrix` many."""
 
-    matrix: Matrix | None = Field(
-        None,
-        description="Lists of values: one run for every combination of them, the first key slowest.",
-    )
+    matrix: Matrix | None = None
+    """Lists of values: one run for every combination of them, the first key slowest."""
 
 
 def _row_form(value: Any) -> str | None:
@@ -202,63 +193,71 @@ else:
 class SuiteFile(Frozen):
     """A suite: which runs make up a table."""
 
-    suite: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
-        description="Short name of the suite: letters, digits, '.', '_' and '-'."
-    )
-    title: Text | None = Field(None, description="Heading of its table.")
-    description: Annotated[str, Field(max_length=4000)] | None = Field(None, description="What it is for.")
-    layout: LayoutName = Field(
-        PLAIN.name, description="Shape of its table: a known name or package.module:NAME."
-    )
-    profile: str | None = Field(None, description="Profile to use where the command line names none.")
-    defaults: Patch | None = Field(
-        None, description="Settings that all runs share unless they say otherwise."
-    )
-    seeds: Seeds = Field([0], description="Seeds to repeat every run with.")
-    runs: Annotated[list[AnyRow], Field(min_length=1)] = Field(description="The runs, in the table's order.")
+    suite: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """Short name of the suite: letters, digits, '.', '_' and '-'."""
+    title: Text | None = None
+    """Heading of its table."""
+    description: Annotated[str, Field(max_length=4000)] | None = None
+    """What it is for."""
+    layout: LayoutName = PLAIN.name
+    """Shape of its table: a known name or package.module:NAME."""
+    profile: str | None = None
+    """Profile to use where the command line names none."""
+    defaults: Patch | None = None
+    """Settings that all runs share unless they say otherwise."""
+    seeds: Seeds = Field(default=[0])
+    """Seeds to repeat every run with."""
+    runs: Annotated[list[AnyRow], Field(min_length=1)]
+    """The runs, in the table's order."""
 
 
 class Limits(Frozen):
     """Upper bounds that hold whatever a suite asks for."""
 
-    samples: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="Largest number of samples of a run."
-    )
+    samples: Annotated[int, Field(ge=2)] | None = None
+    """Largest number of samples of a run."""
 
 
 class Rule(Frozen):
     """Settings for some of the runs; the conditions are matched on names as the profile has mapped them."""
 
-    when: Condition = Field(description="Which runs, by their names after mapping.")
-    set: Patch | None = Field(None, description="Settings for them.")
-    limits: Limits | None = Field(None, description="Upper bounds for them.")
+    when: Condition
+    """Which runs, by their names after mapping."""
+    set: Patch | None = None
+    """Settings for them."""
+    limits: Limits | None = None
+    """Upper bounds for them."""
 
 
 class ProfileFile(Frozen):
     """A profile: how names and settings of one scale read at another."""
 
-    profile: str = Field(description="Name of the profile: that of its file.")
-    description: str = Field("", description="What it is for.")
-    extends: str | None = Field(None, description="A profile that this one adds to.")
-    models: dict[str, str] = Field(default_factory=dict, description="Model names and what they become.")
-    resolutions: dict[int, int] = Field(default_factory=dict, description="Resolutions and what they become.")
-    data: dict[str, str] = Field(default_factory=dict, description="Data names and what they become.")
-    references: dict[str, str] = Field(
-        default_factory=dict, description="Reference names and what they become."
-    )
-    networks: dict[str, str] = Field(
-        default_factory=dict, description="Feature networks and what they become."
-    )
-    samplers: dict[str, str] = Field(default_factory=dict, description="Samplers and what they become.")
-    nfe: dict[Evaluations, Evaluations] = Field(
-        default_factory=dict,
-        description="Numbers of evaluations and what stands for them, for runs whose model stands for another.",
-    )
-    override: Patch | None = Field(None, description="Settings of every run, over the suite's own.")
-    rules: Annotated[list[Rule], Field(max_length=1000)] = Field(
-        default_factory=list, description="Settings of some runs, in order, over `override`."
-    )
-    limits: Limits | None = Field(None, description="Upper bounds for every run.")
+    profile: str
+    """Name of the profile: that of its file."""
+    description: str = ""
+    """What it is for."""
+    extends: str | None = None
+    """A profile that this one adds to."""
+    models: dict[str, str] = Field(default_factory=dict)
+    """Model names and what they become."""
+    resolutions: dict[int, int] = Field(default_factory=dict)
+    """Resolutions and what they become."""
+    data: dict[str, str] = Field(default_factory=dict)
+    """Data names and what they become."""
+    references: dict[str, str] = Field(default_factory=dict)
+    """Reference names and what they become."""
+    networks: dict[str, str] = Field(default_factory=dict)
+    """Feature networks and what they become."""
+    samplers: dict[str, str] = Field(default_factory=dict)
+    """Samplers and what they become."""
+    nfe: dict[Evaluations, Evaluations] = Field(default_factory=dict)
+    """Numbers of evaluations and what stands for them, for runs whose model stands for another."""
+    override: Patch | None = None
+    """Settings of every run, over the suite's own."""
+    rules: Annotated[list[Rule], Field(max_length=1000)] = Field(default_factory=list)
+    """Settings of some runs, in order, over `override`."""
+    limits: Limits | None = None
+    """Upper bounds for every run."""
 
 
 def json_schema() -> dict[str, Any]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from ssdbench.errors import InputError
 from ssdbench.models.family import Model
 from ssdbench.samplers import GRIDS, SAMPLERS, Sampler
-from ssdbench.samplers.grids import UNIFORM, walked_by
 from ssdbench.samplers.sampler import Pairs
-from ssdbench.samplers.walks import far_from_noise, flow_times, walked
+from ssdbench.samplers.walks import far_from_noise, flow_grid, flow_times, walked
 from ssdbench.suite import catalog
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.schema import ResolvedRun
@@ -26,7 +24,7 @@ class Checks(list[tuple[tuple[str, ...], Check]]):
         """Add a check of ``keys``: given their values, it returns what is wrong with the first, or None."""
 
         def register(function: Check) -> Check:
-            self.append((keys, lru_cache(maxsize=4096)(function)))
+            self.append((keys, function))
             return function
 
         return register
@@ -68,9 +66,8 @@ def evaluated_at(
         steps = sampler_of(sampler).steps(nfe, pairs)
         if in_timesteps(model, grid):
             visited = visited_by(nfe, sampler, pairs)
-            return tuple(walked(grid, visited, variant_of(variant).halvings(visited)))
-        name = walked_by(grid, "v")
-        name = sampler_of(sampler).times if name == UNIFORM.name else name
+            return tuple(walked(grid, visited, variant_of(variant).distilled.on(visited)))
+        name = flow_grid(grid, sampler_of(sampler))
         return tuple(flow_times(name, steps, catalog.MODELS[model].flow or 0)[:-1])
     except (InputError, KeyError):
         return ()
@@ -86,7 +83,7 @@ def starts_far_from_noise(run: ResolvedRun) -> list[str]:
         return []
     visited = visited_by(run.nfe, run.sampler, run.train.pairs)
     walks = (
-        ("sampling starts", visited, variant.halvings(visited), sampler_of(run.sampler).to_first),
+        ("sampling starts", visited, variant.distilled.on(visited), sampler_of(run.sampler).to_first),
         (f"sampling the images of {run.data!r} starts", synthetic_steps(run.data), 0, False),
         ("what eval.trajectory compares with starts", run.eval.trajectory, 0, False),
     )

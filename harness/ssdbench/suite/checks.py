@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from ssdbench.errors import InputError
@@ -30,28 +31,39 @@ from ssdbench.suite.variant import UNTOUCHED, variant_of
 CHECKS = Checks()
 
 
-def impossible(values: Values) -> list[tuple[tuple[str, ...], str]]:
-    """All impossible combinations in a run's settings: the keys involved, the blamed one first, and the text.
+class Checker:
+    """Finds impossible combinations in the rows of one suite.
 
-    A check whose keys are missing or ``INVALID`` is passed over: their own problem is reported already.
+    Rows repeat values, so answers are kept. They are kept for this suite alone: what a check looks up, such as a model
+    in the user's own module, may have changed when the next suite is loaded.
     """
-    found: list[tuple[tuple[str, ...], str]] = []
-    settings = DEFAULTS | values
-    steps = settings.get("variant", INVALID)
-    variant = None if steps is INVALID else variant_of(steps)
-    if settings.get("model", INVALID) is not INVALID:
-        settings["prediction"] = prediction(settings["model"])
-    own = () if variant is None else (check for method in variant.methods for check in method.checks)
-    for keys, check in (*CHECKS, *TRAINING, *SAMPLING, *own):
-        given = [settings.get(key, INVALID) for key in keys]
-        if any(value is INVALID for value in given):
-            continue
-        text = check(*given)
-        if text is not None:
-            found.append((keys, text))
-    if variant is not None:
-        found += [((key,), text) for key, text in problems_of_settings(variant, values)]
-    return found
+
+    def __init__(self) -> None:
+        checks = (*CHECKS, *TRAINING, *SAMPLING)
+        self._checks = [(keys, lru_cache(maxsize=4096)(check)) for keys, check in checks]
+
+    def impossible(self, values: Values) -> list[tuple[tuple[str, ...], str]]:
+        """Return the impossible combinations of a run's settings: the keys, the blamed one first, and the text.
+
+        A check is skipped where one of its keys is missing or ``INVALID``: that problem is reported already.
+        """
+        found: list[tuple[tuple[str, ...], str]] = []
+        settings = DEFAULTS | values
+        text = settings.get("variant", INVALID)
+        variant = None if text is INVALID else variant_of(text)
+        if settings.get("model", INVALID) is not INVALID:
+            settings["prediction"] = prediction(settings["model"])
+        own = () if variant is None else (check for method in variant.methods for check in method.checks)
+        for keys, check in (*self._checks, *own):
+            given = [settings.get(key, INVALID) for key in keys]
+            if any(value is INVALID for value in given):
+                continue
+            problem = check(*given)
+            if problem is not None:
+                found.append((keys, problem))
+        if variant is not None:
+            found += [((key,), problem) for key, problem in problems_of_settings(variant, values)]
+        return found
 
 
 @CHECKS.of("nfe", "variant", "train.nfe", "sampler")
@@ -148,7 +160,7 @@ def _grid(
         return None
     if (trained or nfe) == 1 and steps.on_pairs:
         return None  # said of nfe
-    done = steps.halvings(visited)
+    done = steps.distilled.on(visited)
     try:
         first = walked(grid, visited, done)[0]
     except InputError as error:

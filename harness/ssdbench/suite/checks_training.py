@@ -19,7 +19,7 @@ from ssdbench.suite.checking import (
 )
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.training import Train
-from ssdbench.suite.variant import variant_of
+from ssdbench.suite.variant import Halved, variant_of
 
 TRAINING = Checks()
 
@@ -65,14 +65,13 @@ def _progressive_off_its_grid(trained: int | None, variant: str) -> str | None:
 def _teachers(variant: str, grid: str, model: str) -> str | None:
     if not in_timesteps(model, grid):
         return None
-    done = 0
-    for step in variant_of(variant).steps:
-        for teacher in step.teachers:
-            try:
-                walked(grid, teacher, done)
-            except InputError as error:
-                return f"{variant!r} has no grid: {error}"
-            done += 1
+    done = Halved()
+    for teacher in (teacher for step in variant_of(variant).steps for teacher in step.teachers):
+        try:
+            walked(grid, teacher, done.on(teacher))
+        except InputError as error:
+            return f"{variant!r} has no grid: {error}"
+        done = done.then(teacher)
     return None
 
 

@@ -23,7 +23,7 @@ class Row:
     layer: Layer
 
 
-def rows(document: Document, problems: Problems) -> Iterator[Row]:
+def all_rows(document: Document, problems: Problems) -> Iterator[Row]:
     """All runs of a checked suite in order; what is wrong with a matrix is added to ``problems``."""
     listed = document.data.get("runs")
     total = 0

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from ssdbench.collector import collector_paused
 from ssdbench.metrics.catalog import askable, find_metric, lacking_counts
 from ssdbench.samplers import NONE
-from ssdbench.suite.author import SuiteFile
+from ssdbench.suite.author import TUPLE_KEYS, SuiteFile
 from ssdbench.suite.checking import sampler_of, starts_far_from_noise
-from ssdbench.suite.checks import impossible
+from ssdbench.suite.checks import Checker
 from ssdbench.suite.document import Document
-from ssdbench.suite.expand import MAX_RUNS, Row, rows
-from ssdbench.suite.find import display, find_suite, read_document
+from ssdbench.suite.expand import MAX_RUNS, Row, all_rows
+from ssdbench.suite.find import display, find_suite
 from ssdbench.suite.layers import (
     DEFAULTS,
     REQUIRED,
@@ -30,11 +30,19 @@ from ssdbench.suite.layers import (
 )
 from ssdbench.suite.overrides import check_options, override_layers
 from ssdbench.suite.problems import INVALID, Mark, Problems, describe
-from ssdbench.suite.profiles import MAPPED, Profile, evaluated_times, load_profile, map_times, override
+from ssdbench.suite.profiles import (
+    COUNTED,
+    MAPPED,
+    Profile,
+    evaluated_times,
+    load_profile,
+    map_times,
+    override,
+)
 from ssdbench.suite.schema import Named, ResolvedRun, Searched
 from ssdbench.suite.select import select
 from ssdbench.suite.settings import Chooser, refuse_chosen
-from ssdbench.suite.validate import validate
+from ssdbench.suite.validate import read_checked
 from ssdbench.suite.variant import canonical_variant, variant_of
 
 _MAX_PROBLEMS = 500  # after which no more rows are looked at
@@ -55,6 +63,7 @@ class Suite:
     notes: list[str] = field(default_factory=list)
 
 
+@collector_paused()
 def load_suite(
     path_or_name: str | Path,
     *,
@@ -79,29 +88,16 @@ def load_suite(
         EmptySelection: ``only`` matches no run.
     """
     path = find_suite(path_or_name)
-    with collector_paused():
-        return _load(path, profile, overrides, only, limit, seed, rows)
-
-
-def _load(
-    path: Path,
-    profile: str | None,
-    overrides: Sequence[str],
-    only: str | None,
-    limit: int | None,
-    seed: int | None,
-    positions: Collection[int] | None,
-) -> Suite:
     problems = Problems(display(path))
-    document = _parse(path, problems)
+    document = read_checked(path, SuiteFile, problems)
     seed = check_options(only, limit, seed, problems)
     given = override_layers(overrides, seed, problems)
     data = document.data if isinstance(document.data, dict) else {}
     chosen = _profile(profile, document, path, problems)
     resolver = _Resolver(document, chosen, given, limit, seed, Chooser(path.parent, problems), problems)
-    listed = rows(document, problems) if data else ()
-    if positions is not None:
-        listed = (row for position, row in enumerate(listed) if position in positions)
+    listed = all_rows(document, problems) if data else ()
+    if rows is not None:
+        listed = (row for position, row in enumerate(listed) if position in rows)
     runs = resolver.resolve_all(listed)
     problems.raise_any()
     if only is not None:
@@ -133,15 +129,6 @@ def _counted(marks: Sequence[str], text: str) -> str:
     return f"{marks[0]}: {text}" + (f"; so of {more} more row{'s' * (more > 1)}" if more else "")
 
 
-def _parse(path: Path, problems: Problems) -> Document:
-    document = read_document(path, problems)
-    if document.data is None:
-        problems.add(document.mark(), "", "the file is empty")
-        document.data = INVALID
-    validate(document, SuiteFile, problems)
-    return document
-
-
 def _profile(option: str | None, document: Document, path: Path, problems: Problems) -> Profile | None:
     if option is not None:
         return load_profile(option, Mark(file=f"--profile {option}"), path.parent, problems)
@@ -151,28 +138,23 @@ def _profile(option: str | None, document: Document, path: Path, problems: Probl
     return load_profile(own, document.mark(("profile",)), path.parent, problems)
 
 
+@dataclass(eq=False)
 class _Resolver:
     """Turns rows into runs; everything they share is worked out once."""
 
-    def __init__(
-        self,
-        document: Document,
-        profile: Profile | None,
-        overrides: list[Layer],
-        limit: int | None,
-        seed: int | None,
-        chooser: Chooser,
-        problems: Problems,
-    ) -> None:
-        data = document.data if isinstance(document.data, dict) else {}
-        self._defaults = document_layer(document, data.get("defaults"), ("defaults",))
+    document: Document
+    profile: Profile | None
+    overrides: list[Layer]
+    limit: int | None
+    seed: int | None
+    chooser: Chooser
+    problems: Problems
+
+    def __post_init__(self) -> None:
+        data = self.document.data if isinstance(self.document.data, dict) else {}
+        self._defaults = document_layer(self.document, data.get("defaults"), ("defaults",))
         self._suite_seeds = data.get("seeds", [0])
-        self._profile = profile
-        self._overrides = overrides
-        self._limit = limit
-        self._seed = seed
-        self._chooser = chooser
-        self._problems = problems
+        self._checker = Checker()
         self._seen: dict[tuple[str, int], Mark] = {}
         self._repeats: list[tuple[Mark, Mark]] = []
         self._few: dict[str, None] = {}
@@ -193,36 +175,39 @@ class _Resolver:
         for row in listed:
             found += self.resolve(row)
             if len(found) > MAX_RUNS:
-                self._problems.add(row.mark, "seeds", f"more than {MAX_RUNS:,} runs with their seeds")
-            if len(found) > MAX_RUNS or len(self._problems) > _MAX_PROBLEMS:
+                self.problems.add(row.mark, "seeds", f"more than {MAX_RUNS:,} runs with their seeds")
+            if len(found) > MAX_RUNS or len(self.problems) > _MAX_PROBLEMS:
                 break
         return found
 
     def resolve(self, row: Row) -> list[ResolvedRun]:
         """The row's runs, one a seed; none if there is a problem."""
-        layers = [self._defaults, row.layer, *self._overrides]
+        layers = [self._defaults, row.layer, *self.overrides]
         values: Values = dict(self._defaults.values)
         overlay(values, row.layer.values)
-        for layer in self._overrides:
+        for layer in self.overrides:
             override(values, layer.values)
         self._settle_variant(values, row)
-        named = {key: values.get(key, DEFAULTS.get(key, INVALID)) for key in _NAMED}
-        special = [row.layer, *self._overrides]
+        named = {key: values.get(key, DEFAULTS.get(key, INVALID)) for key in (*TUPLE_KEYS, "eval.reference")}
+        special = [row.layer, *self.overrides]
 
-        if self._profile is not None:
+        if self.profile is not None:
             times = evaluated_times(values)
-            self._profile.map_names(values, self._problems, lambda key: origin(layers, [key]) or row.mark)
-            self._profile.map_nfe(values, named["model"])
+            self.profile.map_names(values, self.problems, lambda key: origin(layers, [key]) or row.mark)
+            self.profile.map_nfe(values, named["model"])
             # Rules are for what a suite leaves open, and chosen settings do not.
-            self._chooser.lay(values, layers, special, row.mark, last=False)
-            layers[2:2] = self._profile.apply(values)
-            for layer in self._overrides:
-                override(values, {key: value for key, value in layer.values.items() if key not in _MAPPED})
+            self.chooser.lay(values, layers, special, row.mark, last=False)
+            layers[2:2] = self.profile.apply(values)
+            for layer in self.overrides:
+                override(
+                    values,
+                    {key: value for key, value in layer.values.items() if key not in (*MAPPED, *COUNTED)},
+                )
             self._settle_variant(values, row)
             map_times(values, times)
-        taken = self._chooser.lay(values, layers, special, row.mark, last=True)
+        taken = self.chooser.lay(values, layers, special, row.mark, last=True)
         if taken is not None:
-            layers.insert(len(layers) - len(self._overrides), taken[0])
+            layers.insert(len(layers) - len(self.overrides), taken[0])
         self._cap(values)
 
         if not self._possible(values, layers, row):
@@ -244,37 +229,37 @@ class _Resolver:
 
     def _cap(self, values: Values) -> None:
         samples: Any = values.get("eval.samples", DEFAULTS["eval.samples"])
-        if self._limit is not None and samples is not INVALID:
-            values["eval.samples"] = min(samples, self._limit)
+        if self.limit is not None and samples is not INVALID:
+            values["eval.samples"] = min(samples, self.limit)
 
     def _possible(self, values: Values, layers: list[Layer], row: Row) -> bool:
-        before = len(self._problems)
+        before = len(self.problems)
         missing = [key for key in REQUIRED if key not in values]
         for key in missing:
-            self._problems.add(row.mark, key, "missing: neither the run nor the suite's defaults give it")
+            self.problems.add(row.mark, key, "missing: neither the run nor the suite's defaults give it")
         broken = bool(missing) or any(value is INVALID for value in values.values())
-        for keys, text in impossible(values):
-            self._problems.add(origin(layers, keys) or row.mark, keys[0], text)
+        for keys, text in self._checker.impossible(values):
+            self.problems.add(origin(layers, keys) or row.mark, keys[0], text)
             broken = True
-        return not broken and len(self._problems) == before
+        return not broken and len(self.problems) == before
 
     def _build(
         self, values: Values, named: Values, layers: list[Layer], row: Row, searched: Searched | None
     ) -> list[ResolvedRun]:
         seeds = values.pop("seeds", None) or self._suite_seeds
-        if self._seed is not None:
-            seeds = [self._seed]
+        if self.seed is not None:
+            seeds = [self.seed]
         if seeds is INVALID:
             return []
         if searched is not None:
             place = origin(layers, ["seeds"]) or row.mark
-            place = place if self._seed is None else Mark(file=f"--seed {self._seed}")
-            refuse_chosen(searched, seeds, place, self._problems)
+            place = place if self.seed is None else Mark(file=f"--seed {self.seed}")
+            refuse_chosen(searched, seeds, place, self.problems)
         data = unflatten(values) | {
             "seed": seeds[0],
-            "named": Named(**{_NAMED[key]: value for key, value in named.items()}),
+            "named": Named(**{key.removeprefix("eval."): value for key, value in named.items()}),
             "mark": row.mark,
-            "scale": "paper" if self._profile is None else self._profile.name,
+            "scale": "paper" if self.profile is None else self.profile.name,
             "searched": searched,
         }
         try:
@@ -282,7 +267,7 @@ class _Resolver:
         except ValidationError as failure:
             for error in failure.errors(include_url=False):
                 key = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
-                self._problems.add(origin(layers, [key]) or row.mark, key, describe(error))
+                self.problems.add(origin(layers, [key]) or row.mark, key, describe(error))
             return []
         place = origin(layers, ["eval.samples"]) or row.mark
         names = first.eval.metrics
@@ -298,15 +283,3 @@ class _Resolver:
         others = [first for first in firsts if first is not mark]
         if others:
             self._repeats.append((mark, others[0]))
-
-
-_MAPPED = {*MAPPED, "nfe", "train.nfe"}
-_NAMED: dict[str, Any] = {
-    "model": "model",
-    "variant": "variant",
-    "sampler": "sampler",
-    "nfe": "nfe",
-    "resolution": "resolution",
-    "data": "data",
-    "eval.reference": "reference",
-}

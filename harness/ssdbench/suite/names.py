@@ -11,7 +11,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     GetCoreSchemaHandler,
@@ -30,6 +29,7 @@ from ssdbench.metrics.reference_set import THROUGH, is_through
 from ssdbench.own import PATTERN as OWN_PATTERN
 from ssdbench.suite import catalog
 from ssdbench.suite.problems import INVALID, did_you_mean
+from ssdbench.suite.values import Frozen
 from ssdbench.suite.variant import VARIANT_PATTERN, canonical_variant, parse_variant
 
 SYNTHETIC_PATTERN = r"^synthetic-([1-9][0-9]{0,3})$"
@@ -131,13 +131,13 @@ MetricName = Annotated[_Name, _known("metric", askable(), METRIC_PATTERN)]
 _PlainReference = Annotated[_Name, _known("reference", catalog.REFERENCES, OWN_PATTERN, FILE_PATTERN)]
 
 
-class ReferenceThrough(BaseModel):
+class ReferenceThrough(Frozen):
     """A reference whose images are passed through the model's autoencoder once: encoded to the mean, and decoded."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    of: _PlainReference = Field(description="The reference: a known name, an .npz file or a folder.")
-    through: Literal["autoencoder"] = Field(description="The run's model's autoencoder.")
+    of: _PlainReference
+    """The reference: a known name, an .npz file or a folder."""
+    through: Literal["autoencoder"]
+    """The run's model's autoencoder."""
 
 
 def reference_text(value: Any) -> Any:

@@ -13,12 +13,12 @@ from ssdbench.suite import catalog
 from ssdbench.suite.author import NULLABLE, ProfileFile
 from ssdbench.suite.checking import evaluated_at
 from ssdbench.suite.document import Document
-from ssdbench.suite.find import list_profiles, read_document
+from ssdbench.suite.find import list_profiles
 from ssdbench.suite.layers import DEFAULTS, Layer, Values, document_layer, overlay
 from ssdbench.suite.names import DataNames, synthetic_steps
 from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.select import matches
-from ssdbench.suite.validate import validate
+from ssdbench.suite.validate import read_checked
 from ssdbench.suite.variant import variant_of
 
 # Run key -> the profile's table, and what may stand on its right-hand side (None: anything).
@@ -31,6 +31,7 @@ MAPPED: dict[str, tuple[str, Collection[str] | None]] = {
     "eval.network": ("networks", catalog.NETWORKS),
 }
 _OF_ALL_SCALES = {"sampler"}
+COUNTED = ("nfe", "train.nfe")
 NFE = "nfe"
 """The profile's table of numbers of evaluations, and what stands for them."""
 
@@ -90,7 +91,7 @@ class Profile:
         )
         if kept:
             return
-        for key in ("nfe", "train.nfe"):
+        for key in COUNTED:
             if key in values and not isinstance(values[key], bool):
                 values[key] = counts.get(values[key], values[key])
         data = values.get("data")
@@ -182,11 +183,7 @@ def _text(value: object) -> str:
 
 
 def _read(path: Path, problems: Problems) -> Document:
-    document = read_document(path, problems)
-    if document.data is None:
-        problems.add(document.mark(), "", "the file is empty")
-        return document
-    validate(document, ProfileFile, problems)
+    document = read_checked(path, ProfileFile, problems)
     if not isinstance(document.data, dict):
         return document
     given = document.data.get("profile")

@@ -12,13 +12,13 @@ from pydantic import Field
 
 from ssdbench.suite.author import Condition, Patch, Seeds
 from ssdbench.suite.document import Document
-from ssdbench.suite.find import read_document, suite_directories, yaml_files
+from ssdbench.suite.find import suite_directories, yaml_files
 from ssdbench.suite.layers import DEFAULTS, RIVALS, Layer, Values, document_layer
 from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean, show
 from ssdbench.suite.profiles import override
 from ssdbench.suite.schema import Searched
 from ssdbench.suite.select import matches
-from ssdbench.suite.validate import validate
+from ssdbench.suite.validate import read_checked
 from ssdbench.suite.values import Frozen
 from ssdbench.suite.variant import variant_of
 
@@ -30,53 +30,76 @@ DIRECTORY = "settings"
 class TrialRecord(Frozen):
     """One set of values that was tried."""
 
-    set: dict[str, Any] = Field(description="The values, by dotted key.")
-    values: list[float | None] = Field(description="The metric of each seed; null where the run failed.")
-    mean: float | None = Field(
-        description="Their mean, which trials are compared by; null for a failed trial."
-    )
-    error: str | None = Field(None, description="Why it failed.")
+    set: dict[str, Any]
+    """The values, by dotted key."""
+    values: list[float | None]
+    """The metric of each seed; null where the run failed."""
+    mean: float | None
+    """Their mean, which trials are compared by; null for a failed trial."""
+    error: str | None = None
+    """Why it failed."""
 
 
 class Spent(Frozen):
     """What a search took. Stages that trials share count once."""
 
-    trials: int = Field(description="Trials, all of different values.")
-    runs: int = Field(description="Their runs: one a seed.")
-    stages: int = Field(description="Stages behind these runs.")
-    hours: float = Field(description="The stages' seconds, as hours.")
+    trials: int
+    """Trials, all of different values."""
+    runs: int
+    """Their runs: one a seed."""
+    stages: int
+    """Stages behind these runs."""
+    hours: float
+    """The stages' seconds, as hours."""
 
 
 class SearchRecord(Frozen):
     """How the values of a row were chosen."""
 
-    suite: str = Field(description="The suite whose row was searched.")
-    profile: str | None = Field(None, description="The profile that it was searched under.")
-    over: dict[str, str | list[Any]] = Field(description="What was searched: LOW:HIGH, or a list of values.")
-    chooser: str = Field(description="What chose the trials.")
-    goal: Literal["minimise", "maximise"] = Field(description="Which way is better.")
-    metric: str = Field(description="What trials were compared by.")
-    reference: str = Field(description="What they were measured against.")
-    samples: int = Field(description="Images of a run.")
-    seeds: Seeds = Field(description="Seeds of every trial. Results of these seeds are not reported.")
-    value: float = Field(description="The metric of the values that were chosen.")
-    spent: Spent = Field(description="What the search took.")
-    trials: list[TrialRecord] = Field(description="All trials, in order.")
+    suite: str
+    """The suite whose row was searched."""
+    profile: str | None = None
+    """The profile that it was searched under."""
+    over: dict[str, str | list[Any]]
+    """What was searched: LOW:HIGH, or a list of values."""
+    chooser: str
+    """What chose the trials."""
+    goal: Literal["minimise", "maximise"]
+    """Which way is better."""
+    metric: str
+    """What trials were compared by."""
+    reference: str
+    """What they were measured against."""
+    samples: int
+    """Images of a run."""
+    seeds: Seeds
+    """Seeds of every trial. Results of these seeds are not reported."""
+    value: float
+    """The metric of the values that were chosen."""
+    spent: Spent
+    """What the search took."""
+    trials: list[TrialRecord]
+    """All trials, in order."""
 
 
 class ChosenRow(Frozen):
     """What was chosen for one row."""
 
-    when: Condition = Field(description="The row, by its names after a profile's mapping.")
-    set: Patch = Field(description="The values that were chosen.")
-    search: SearchRecord = Field(description="How.")
+    when: Condition
+    """The row, by its names after a profile's mapping."""
+    set: Patch
+    """The values that were chosen."""
+    search: SearchRecord
+    """How."""
 
 
 class SettingsFile(Frozen):
     """A file of ``ssdbench search``."""
 
-    settings: str = Field(description="Name of the settings: that of its file.")
-    chosen: Annotated[list[ChosenRow], Field(min_length=1)] = Field(description="The rows.")
+    settings: str
+    """Name of the settings: that of its file."""
+    chosen: Annotated[list[ChosenRow], Field(min_length=1)]
+    """The rows."""
 
 
 @dataclass(frozen=True)
@@ -220,11 +243,7 @@ def read_settings(path: Path, problems: Problems) -> Document:
     Raises:
         UsageError: the file cannot be read.
     """
-    document = read_document(path, problems)
-    if document.data is None:
-        problems.add(document.mark(), "", "the file is empty")
-        document.data = INVALID
-    validate(document, SettingsFile, problems)
+    document = read_checked(path, SettingsFile, problems)
     data = document.data if isinstance(document.data, dict) else {}
     name, rows = data.get("settings"), data.get("chosen")
     if isinstance(name, str) and name != path.stem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path as FilePath
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -10,9 +11,26 @@ from pydantic_core import ErrorDetails
 
 from ssdbench.suite.author import TUPLE_KEYS, Patch, key_of, run_keys
 from ssdbench.suite.document import Document, Path, whole_number
+from ssdbench.suite.find import read_document
 from ssdbench.suite.problems import INVALID, Problems, describe, did_you_mean, nearest
 
 MAX_PROBLEMS = 200  # of a file; each is looked up in it, and nobody reads more
+
+
+def read_checked(
+    path: FilePath, model: type[BaseModel], problems: Problems, name: str | None = None
+) -> Document:
+    """Read a YAML file, which messages call ``name``, and check it; what is wrong is added to ``problems``.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    document = read_document(path, problems, name)
+    if document.data is None:
+        problems.add(document.mark(), "", "the file is empty")
+        document.data = INVALID
+    validate(document, model, problems)
+    return document
 
 
 def validate(document: Document, model: type[BaseModel], problems: Problems) -> None:

@@ -6,24 +6,33 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from ssdbench.suite.problems import show
 
 
+def _unwrap(schema: dict[str, Any]) -> None:
+    """Put the descriptions of a model's fields on one line each: docstrings are wrapped."""
+    for field in schema.get("properties", {}).values():
+        if "description" in field:
+            field["description"] = " ".join(field["description"].split())
+
+
 class Frozen(BaseModel):
-    """Base of all suite objects: immutable, no unknown keys, no silent conversions."""
+    """Base of all suite objects: immutable, no unknown keys, no silent conversions.
+
+    The docstring below a field is its description in the JSON Schema.
+    """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        use_attribute_docstrings=True,
+        json_schema_extra=_unwrap,
     )
 
 

@@ -63,6 +63,22 @@ class VariantStep:
 
 
 @dataclass(frozen=True)
+class Halved:
+    """Progressive distillation so far: the model takes ``steps`` steps after ``halvings``; both are 0 at first."""
+
+    steps: int = 0
+    halvings: int = 0
+
+    def on(self, visited: int) -> int:
+        """Return the halvings behind a grid of ``visited`` timesteps; 0 if the model was not distilled to that grid."""
+        return self.halvings if visited == self.steps else 0
+
+    def then(self, teacher: int) -> Halved:
+        """Return the state after one more halving; its teacher takes ``teacher`` steps."""
+        return Halved(teacher // 2, self.on(teacher) + 1)
+
+
+@dataclass(frozen=True)
 class Variant:
     """The steps of a variant in the order in which they are trained, and what their methods say together."""
 
@@ -132,11 +148,13 @@ class Variant:
         """The last step that halves the grid."""
         return next((step for step in reversed(self.steps) if step.steps), None)
 
-    def halvings(self, visited: int) -> int:
-        """How often a grid of ``visited`` timesteps was halved by the whole; 0 for one it was not distilled to."""
-        if self.halved is None or self.halved.steps[-1] != visited:
-            return 0
-        return sum(len(step.teachers) for step in self.steps)
+    @cached_property
+    def distilled(self) -> Halved:
+        """Progressive distillation after the whole variant."""
+        done = Halved()
+        for teacher in (teacher for step in self.steps for teacher in step.teachers):
+            done = done.then(teacher)
+        return done
 
     def before(self) -> str | None:
         """The variant without its last step; None for one that trains nothing on top of a model."""
@@ -170,17 +188,34 @@ def parse_variant(text: str, *, known: bool = True) -> list[VariantStep]:
     return steps
 
 
-@lru_cache(maxsize=4096)
 def variant_of(text: str) -> Variant:
-    """A variant by its text, whose names were checked when its suite was.
+    """A variant by its text; the names were checked when its suite was.
 
     Raises:
         ValueError: as :func:`parse_variant`.
     """
-    return Variant(tuple(parse_variant(text, known=False)))
+    try:
+        return _known_variant(text)
+    except (
+        ValueError,
+        InputError,
+    ):  # an exception is not kept: a method may be found later that is not there now
+        return Variant(tuple(parse_variant(text, known=False)))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
+def _known_variant(text: str) -> Variant:
+    """A variant whose methods are all on this machine.
+
+    Raises:
+        ValueError, InputError: one is not, or the text is no variant.
+    """
+    steps = parse_variant(text)
+    for step in steps:
+        METHODS.named(step.kind)
+    return Variant(tuple(steps))
+
+
 def canonical_variant(text: str) -> str:
     """The one spelling of a variant: ``pd 20 - 10+issd`` becomes ``pd 20-10 + issd``.
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ssdbench.errors import InputError, Interrupted, NotFinite
 from ssdbench.training.finite import check_gradients, check_parameters, explain_loss, gradient_norm
 from ssdbench.training.objectives import Objective
+from ssdbench.training.optimisation import Optimisation
 from ssdbench.training.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -28,36 +29,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT, LOSSES = "checkpoint.pt", "loss.jsonl"
 CHECKPOINT_SHARE = 30  # checkpoints are at least so many times apart as writing one takes
-
-
-@dataclass(frozen=True)
-class Optimisation:
-    """How long and how fast. The defaults are the paper's: constant rate, no warm-up, no decay, no EMA.
-
-    ``warmup``: steps of linear increase; then ``cosine`` and ``linear`` decay to a hundredth of ``lr``. ``ema``: decay
-    of the averaged weights, which are the result when it is not 0; it is ramped up over the first steps.
-    ``checkpoints``: steps after which the result so far is kept; see :func:`kept`.
-    """
-
-    steps: int
-    lr: float = 5e-6
-    weight_decay: float = 0.0
-    warmup: int = 0
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
-    ema: float = 0.0
-    grad_clip: float | None = None
-    autocast: Literal["bfloat16"] | None = None
-    checkpoints: tuple[int, ...] = ()
-
-    def rate(self, step: int) -> float:
-        """The learning rate of ``step``, counted from 0."""
-        if step < self.warmup:
-            return self.lr * (step + 1) / self.warmup
-        if self.schedule == "constant":
-            return self.lr
-        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
-        left = 1 - progress if self.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
-        return self.lr * (0.01 + 0.99 * left)
 
 
 class Watch(Protocol):
