@@ -1,4 +1,4 @@
-"""A store with the base rows of the suite ``quick`` at smoke scale, made by the Python interface itself."""
+"""A store with the base rows of the suite ``quick`` on two seeds at smoke scale, made by the interface itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+SEEDED = {"profile": "smoke", "only": "variant=base", "set": {"seeds": [1, 2]}}
+"""The rows that the store holds."""
 BASE = """\
 suite: mine
 defaults:
@@ -21,15 +23,15 @@ defaults:
 runs:
   - {variant: base}
 """
-INTERRUPTED = """\
+INTERRUPTED = f"""\
 import ssdbench
 def tell(event):
     print(event.kind, flush=True)
-ssdbench.run("quick", profile="smoke", only="variant=base", progress=tell)
+ssdbench.run("quick", progress=tell, **{SEEDED})
 """
-AGAIN = """\
+AGAIN = f"""\
 import ssdbench
-print(ssdbench.run("quick", profile="smoke", only="variant=base").table()["fd"].count())
+print(ssdbench.run("quick", **{SEEDED}).table()["fd"].count())
 """
 
 

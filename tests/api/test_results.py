@@ -13,29 +13,39 @@ from typer.testing import CliRunner
 import ssdbench
 from ssdbench.cli.app import app
 from ssdbench.store import Store
-from tests.api.conftest import BASE
+from tests.api.conftest import BASE, SEEDED
 from tests.cli.conftest import SUITE, fill
 
 
 @pytest.fixture
 def results(workplace: Path) -> ssdbench.Results:
-    return ssdbench.load("quick", profile="smoke", only="variant=base").results()
+    return ssdbench.load("quick", **SEEDED).results()  # type: ignore[arg-type]
 
 
 def test_the_table_has_the_numbers_of_the_records(results: ssdbench.Results) -> None:
     frame, records = results.table(), results.records
-    assert len(frame) == 2  # two seeds of the base, one of Adams-Bashforth
-    assert len(records) == len(results) == 3
-    assert records["seed"].tolist() == [1, 2, 1]
+    assert len(frame) == 2  # the base and Adams-Bashforth, each on two seeds
+    assert len(records) == len(results) == 4
+    assert records["seed"].tolist() == [1, 2, 1, 2]
     assert records["seed"].dtype == "int64"
     for metric in ("fd", "sfd", "is@garments", "precision", "recall", "class_accuracy@garments"):
         values = [run.metrics[metric] for run in results]
         assert records[metric].tolist() == values
-        assert frame[metric].tolist() == pytest.approx([np.mean(values[:2]), values[2]])
-        assert frame[f"{metric}_sd"][0] == pytest.approx(np.std(values[:2], ddof=1))
-    assert frame["seeds"].tolist() == [2, 1]
+        of_rows = np.reshape(values, (2, 2))
+        assert frame[metric].tolist() == pytest.approx(of_rows.mean(axis=1))
+        assert frame[f"{metric}_sd"].tolist() == pytest.approx(of_rows.std(axis=1, ddof=1))
+    assert frame["seeds"].tolist() == [2, 2]
     assert frame["reason"].tolist() == [None, None]
     assert not any("fid" in name for name in frame)
+
+
+def test_one_seed_has_a_value_and_no_deviation(results: ssdbench.Results) -> None:
+    alone = ssdbench.load("quick", profile="smoke", only="variant=base").results().table()
+    assert alone["seeds"].tolist() == [1, 1]
+    assert alone["fd"].tolist() == [
+        results[label, 1].metrics["fd"] for label in ("base", "Adams-Bashforth 2")
+    ]
+    assert not any(name.endswith("_sd") for name in alone)
 
 
 def test_whole_numbers_stay_whole_where_some_are_missing(workplace: Path) -> None:
@@ -51,9 +61,8 @@ def test_whole_numbers_stay_whole_where_some_are_missing(workplace: Path) -> Non
 
 
 def test_shown_as_the_suites_own_table(results: ssdbench.Results) -> None:
-    report = (
-        CliRunner().invoke(app, ["report", "quick", "--profile", "smoke", "--only", "variant=base"]).stdout
-    )
+    arguments = ["--profile", "smoke", "--only", "variant=base", "--set", "seeds=[1,2]"]
+    report = CliRunner().invoke(app, ["report", "quick", *arguments]).stdout
     assert results.render() == report
     text, shown = str(results), results._repr_html_()
     table = results.reports[0].table
@@ -61,7 +70,7 @@ def test_shown_as_the_suites_own_table(results: ssdbench.Results) -> None:
         assert html.escape(piece) in shown
         assert piece.replace("Bold:", "*:") in text
     assert shown.count("<tr>") == 3
-    assert repr(results).startswith("<Results of quick: 3 of 3 runs have one, in ")
+    assert repr(results).startswith("<Results of quick: 4 of 4 runs have one, in ")
     with pytest.raises(ssdbench.UsageError, match="unknown format"):
         results.render("word")
 
@@ -71,7 +80,7 @@ def test_a_runs_names(results: ssdbench.Results) -> None:
     assert first.key is not None
     assert results["base", 1].key == results[first.key].key == results[first.key[:8]].key == first.key
     assert results[-1].label == "Adams-Bashforth 2"
-    assert results["Adams-Bashforth 2"].run.sampler == "ab2"
+    assert results["Adams-Bashforth 2", 2].run.sampler == "ab2"
     with pytest.raises(
         ssdbench.UsageError, match=r"2 runs are called 'base'.*\n  0: .*seed 1\n  1: .*seed 2"
     ):
@@ -81,7 +90,7 @@ def test_a_runs_names(results: ssdbench.Results) -> None:
     with pytest.raises(ssdbench.UsageError, match="no run is called 'base' with seed 3"):
         results["base", 3]
     with pytest.raises(IndexError):
-        results[3]
+        results[4]
 
 
 def test_a_runs_images_are_those_that_were_scored(results: ssdbench.Results) -> None:
@@ -95,19 +104,20 @@ def test_a_runs_images_are_those_that_were_scored(results: ssdbench.Results) -> 
         run.images(17)
 
 
-def test_a_runs_model_makes_its_images_again(results: ssdbench.Results) -> None:
+@pytest.mark.parametrize(("label", "sampler"), [("base", "ddim"), ("Adams-Bashforth 2", "ab2")])
+def test_a_runs_model_makes_its_images_again(results: ssdbench.Results, label: str, sampler: str) -> None:
     """From the same noise and labels, with guidance, the sampler by name gives the images in the store."""
     from ssdbench.diffusion import noise
     from ssdbench.diffusion.denoiser import Guided
 
-    run = results["Adams-Bashforth 2"]
+    run = results[label, 2]
     model = run.model()
     assert not any(parameter.requires_grad for parameter in model.parameters())
     side = model.shape.input_size
     start = noise.normal((4, side, side), run.seed, "sample/noise", range(3))
     labels = torch.from_numpy(run.samples().labels[:3])
     guided = Guided(model, model.null, run.run.guidance.scale, run.run.guidance.channels)
-    latents = ssdbench.sampler("ab2")(guided, start, labels, nfe=10)
+    latents = ssdbench.sampler(sampler)(guided, start, labels, nfe=5)
     made = run.autoencoder().decode(latents).numpy().astype(int)
     assert np.abs(made - run.images(3)).max() <= 1  # of 255: the stage had another batch size
 

@@ -20,9 +20,7 @@ from ssdbench.cli import options
 from ssdbench.cli.app import app
 from ssdbench.store import Store
 from ssdbench.store.gc import verify_all
-from tests.api.conftest import BASE, Made
-
-QUICK = {"profile": "smoke", "only": "variant=base"}
+from tests.api.conftest import BASE, SEEDED, Made
 
 
 def test_ctrl_c_raises_and_leaves_a_store_that_goes_on(made: Made) -> None:
@@ -57,11 +55,11 @@ def test_the_options_of_the_command_are_those_of_the_interface() -> None:
 
 def test_a_second_run_does_nothing_and_tells_so(workplace: Path) -> None:
     events: list[ssdbench.Event] = []
-    results = ssdbench.run("quick", progress=events.append, **QUICK)
+    results = ssdbench.run("quick", progress=events.append, **SEEDED)
     assert events == []
     assert results.outcome is not None
     assert results.outcome.done == []
-    assert [run.reason for run in results] == [None] * 3
+    assert [run.reason for run in results] == [None] * 4
 
 
 def test_events_tell_of_every_stage(made: Made, workplace: Path) -> None:
@@ -81,7 +79,7 @@ def test_events_tell_of_every_stage(made: Made, workplace: Path) -> None:
     [started] = [event for event in events if event.kind == "started"]
     [finished] = [event for event in events if event.kind == "finished"]
     assert started.key == finished.key == results[0].key
-    assert started.title == finished.title == "score 16 images, effnet-lite0"
+    assert started.title == finished.title == "score 16 images, effnet-lite0, garments"
     assert {event.unit for event in events if event.kind == "progress"} == {"images"}
 
 
@@ -90,7 +88,7 @@ def test_what_a_listener_raises_ends_the_run(workplace: Path) -> None:
         if event.kind == "started":
             raise ZeroDivisionError
 
-    bench = ssdbench.load("quick", results="results", **QUICK)
+    bench = ssdbench.load("quick", results="results", **SEEDED)
     with pytest.raises(ZeroDivisionError):
         bench.run(progress=listener)
     assert all(Store("results").holder(key) is None for key in bench.graph.nodes)
@@ -122,7 +120,7 @@ def test_plans_are_those_of_the_command(workplace: Path) -> None:
     assert plan.remarks()[-1] in str(plan)
     html = plan._repr_html_()
     assert html.count("<tr") == len(plan.stages) + 1
-    assert "<Plan of quick: 4 runs" in repr(plan)
+    assert "<Plan of quick: 3 runs" in repr(plan)
 
 
 def test_nothing_runs_while_something_is_missing(workplace: Path) -> None:
@@ -156,7 +154,7 @@ def test_errors_are_located_as_the_command_locates_them(
 
 
 def test_wrong_arguments_of_a_run_are_told_before_any_work(workplace: Path) -> None:
-    bench = ssdbench.load("quick", results="results", **QUICK)
+    bench = ssdbench.load("quick", results="results", **SEEDED)
     for arguments, message in (
         ({"engine": "slurm"}, "unknown engine 'slurm'"),
         ({"fresh": ["scores"]}, "fresh: unknown kind 'scores'"),
@@ -188,7 +186,7 @@ def test_settings_of_python_are_those_of_the_command() -> None:
     assert runs(set="keep=grid") == runs(set=["keep=grid"])
     [label] = {run.label for run in ssdbench.load("quick", set={"label": "null"}).suites[0].runs}
     assert label == "null"  # a text, not nothing
-    assert runs(only=["variant=ssd", "nfe=10"]) == runs(only={"variant": "ssd", "nfe": 10})
+    assert runs(only=["variant=ssd", "nfe=5"]) == runs(only={"variant": "ssd", "nfe": 5})
     assert runs(only={"fused": False}) == runs()
 
 

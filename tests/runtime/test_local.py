@@ -22,6 +22,7 @@ from ssdbench.runtime.events import Event, Listener, ignore
 from ssdbench.runtime.local import run_graph
 from ssdbench.runtime.outcome import Failure, Outcome
 from ssdbench.runtime.stage import StageThread
+from ssdbench.runtime.states import StageStates
 from ssdbench.store import InputDigest, Provenance, Store, files
 
 
@@ -175,6 +176,28 @@ def test_longest_path_in_flops_goes_first(store: Store) -> None:
     )
     order = [graph.nodes[key].spec.title for what, key in view.events if what == "start"]
     assert order == ["head of the longest chain", "tail", "long", "middle", "short"]
+
+
+def test_rows_are_finished_one_after_the_other(store: Store) -> None:
+    built = two_rows()
+    view = Recording()
+    decisions = {key: Decision("run", "test") for key in built.graph.nodes}
+    run_graph(built.graph, decisions, store, workers=1, device="cpu", listener=view, command=COMMAND)
+    order = [key for what, key in view.events if what == "start"]
+    first = min(built.graph.targets, key=order.index)
+    assert set(order[: order.index(first) + 1]) == set(built.graph.chain(first))
+
+
+def test_a_path_that_bounds_the_run_goes_before_rows(store: Store) -> None:
+    graph = Graph()
+    long = graph.add(FakeTrain(name="long", work=9e9))
+    for i, (model, work) in enumerate(((None, 1e9), (None, 1e9), (long, 1e9))):
+        inputs = {} if model is None else {"model": model}
+        sample = graph.add(FakeSample(name=f"sample {i}", inputs=inputs, work=work))
+        score = graph.add(FakeScore(name=f"score {i}", inputs={"samples": sample}, work=1e8))
+        graph.runs.append(PlannedRun(resolved_run(seed=i), target=score))
+    states = StageStates(graph, {key: Decision("run", "test") for key in graph.nodes}, store)
+    assert [graph.nodes[states.ready(workers)[0]].spec.title for workers in (1, 2)] == ["sample 0", "long"]
 
 
 def test_record_tells_metrics_chain_and_provenance(finished: Store) -> None:

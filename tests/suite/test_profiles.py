@@ -27,13 +27,34 @@ rules:
 
 def test_names_are_mapped_and_remembered(rows: Write) -> None:
     (run,) = load_suite(rows("{variant: issd, data: synthetic-20}"), profile="mini").runs
-    assert (run.model, run.resolution, run.data) == ("dit-mini", 32, "synthetic-20")
+    assert (run.model, run.resolution, run.nfe, run.data) == ("dit-mini", 32, 5, "synthetic-10")
     assert (run.eval.reference, run.eval.network) == ("fashion-mnist", "effnet-lite0")
     named = run.named
     assert (named.model, named.resolution, named.reference) == ("DiT-XL/2", 256, "imagenet-256")
+    assert (named.nfe, named.data) == (10, "synthetic-20")
     assert run.scale == "mini"
-    assert (run.train.steps, run.train.lr, run.train.batch_size) == (200, 1e-4, 128)
+    assert (run.train.steps, run.train.batch_size, run.settings) == (200, 128, "mini")
     assert run.eval.samples == 2000
+
+
+def test_evaluations_are_mapped_where_the_model_stands_for_another(write: Write, rows: Write) -> None:
+    counted = OWN.replace("override:", "nfe: {10: 6, 20: 9}\noverride:").replace(
+        "dit-mini}", "dit-mini, dit-mini: dit-mini}"
+    )
+    write(counted, "profiles/own.yaml")
+    path = rows(
+        "{variant: base}",
+        "{variant: base, nfe: 30}",  # not mapped: stays
+        "{variant: base, map_nfe: false}",
+        "{variant: base, model: dit-mini}",  # stands for itself
+        "{variant: pd 20-10}",  # names its counts
+        "{variant: issd, train: {pairs: [9]}}",
+        "{variant: issd, nfe: 20, train: {nfe: 10}, data: synthetic-20}",
+    )
+    runs = load_suite(path, profile="own").runs
+    assert [run.nfe for run in runs] == [6, 30, 10, 10, 10, 10, 9]
+    assert [run.named.nfe for run in runs] == [10, 30, 10, 10, 10, 10, 20]
+    assert (runs[-1].train.nfe, runs[-1].data, runs[-1].named.data) == (6, "synthetic-9", "synthetic-20")
 
 
 def test_mini_leaves_pretraining_its_recipe() -> None:
@@ -44,7 +65,9 @@ def test_mini_leaves_pretraining_its_recipe() -> None:
 
 @pytest.mark.parametrize("variant", ["continual", "ssd-eq10", "issd", "continual + issd"])
 def test_mini_trains_everything_else_briefly(variant: str, rows: Write) -> None:
-    (run,) = load_suite(rows(f"{{variant: {variant}}}"), profile="mini").runs
+    (run,) = load_suite(
+        rows(f"{{variant: {variant}, nfe: 30}}"), profile="mini"
+    ).runs  # of which nothing was searched
     assert (run.train.steps, run.train.lr) == (200, 1e-4)
 
 
@@ -80,22 +103,14 @@ def test_every_suite_loads_at_every_scale() -> None:
             assert load_suite(name, profile=profile).runs
 
 
-def test_mini_draws_fewer_images_at_250_evaluations(rows: Write) -> None:
-    path = rows("{variant: base, nfe: 250}", "{variant: base, nfe: 250, eval: {samples: 100}}")
-    assert [run.eval.samples for run in load_suite(path, profile="mini").runs] == [500, 500]
-    assert [
-        run.eval.samples for run in load_suite(path, profile="mini", overrides=["eval.samples=900"]).runs
-    ] == [
-        900,
-        900,
-    ]
+def test_fewer_evaluations_stand_for_the_papers(rows: Write) -> None:
+    path = rows(*(f"{{variant: base, nfe: {nfe}}}" for nfe in (250, 50, 20, 10)))
+    assert [run.nfe for run in load_suite(path, profile="mini").runs] == [50, 20, 10, 5]
 
 
 def test_smoke_is_mini_cut_down(rows: Write) -> None:
-    first, second = load_suite(rows("{variant: issd}", "{variant: base, nfe: 250}"), profile="smoke").runs
-    assert (first.model, first.train.steps, first.eval.samples) == ("dit-mini", 2, 16)
-    assert first.train.lr == 1e-4
-    assert second.eval.samples == 16  # mini's rule for 250 evaluations does not raise it again
+    (run,) = load_suite(rows("{variant: issd}"), profile="smoke").runs
+    assert (run.model, run.train.steps, run.eval.samples) == ("dit-mini", 2, 16)
 
 
 @pytest.mark.parametrize("name", ["mini", "smoke"])

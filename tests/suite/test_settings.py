@@ -92,7 +92,7 @@ def test_what_a_row_or_an_option_gives_stays(write: Write) -> None:
 
 def test_a_profile_fills_in_nothing_that_they_give(write: Write) -> None:
     (run, _) = runs(write, "{variant: issd}", profile="mini")
-    assert (run.train.lambda_, run.train.fuse) == (0.4, "last")  # the profile's rules would say 0.6
+    assert (run.train.lambda_, run.train.fuse) == (0.4, "last")  # the profile would name others
 
 
 def test_a_profile_can_name_them(write: Write) -> None:
@@ -101,7 +101,7 @@ def test_a_profile_can_name_them(write: Write) -> None:
     write(own, "profiles/own.yaml")
     path = write(SUITE.replace("  settings: tuned\n", "") + "  - {variant: issd}\n  - {variant: ssd}\n")
     issd, _, ssd, _ = load_suite(path, profile="own").runs
-    assert (issd.train.lambda_, ssd.settings) == (0.4, None)
+    assert (issd.train.lambda_, ssd.settings) == (0.4, "mini")  # which is what mini says itself
 
 
 def test_they_are_found_by_a_path_and_through_an_option(write: Write) -> None:

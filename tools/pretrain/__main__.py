@@ -10,7 +10,7 @@ and captions; it needs the whole data set. ``train`` needs nothing but that file
 
 1. the autoencoder, on 32 and 64 pixels, and a classifier of the images;
 2. with its encoder frozen: the denoisers on its latents, and the decoder once more, against a discriminator;
-3. distances at several numbers of evaluations, with which the card of the models is written.
+``measure`` takes distances at several numbers of evaluations; ``card`` prints them as the tables of the models' card.
 
 ``--start FOLDER`` skips the first part and trains the weights of FOLDER on, at half the rate; ``--only`` names some.
 """
@@ -31,7 +31,7 @@ from drawing import Images, draw, encode, prepare
 from job import run
 from losses import autoencoder_job, classifier_job, decoder_job, denoiser_job
 from quality import Scale, card, decode, grid, samples
-from torch import Tensor, nn
+from torch import nn
 
 from ssdbench.data.datasets import load_images
 from ssdbench.diffusion.noise import normal
@@ -43,7 +43,6 @@ from ssdbench.models.checkpoint import recast
 from ssdbench.models.load import load_denoiser, save_denoiser
 from ssdbench.models.vae import Autoencoder, build_vae, latent_scale, to_uint8
 
-NFES = (4, 5, 8, 10, 20, 50)
 DENOISERS = {  # file: model, resolution, seed, share of the steps
     "dit-mini-32": ("dit-mini", 32, 0, 1.0),
     "dit-mini-32-seed1": ("dit-mini", 32, 1, 1.0),
@@ -74,7 +73,6 @@ def train(args: argparse.Namespace) -> None:
     )
     captions = torch.from_numpy(arrays["captions"]).long().to(device)
     texts = torch.from_numpy(arrays["texts"]).to(device)
-    quality: dict[str, Any] = {}
 
     def generator(seed: int) -> torch.Generator:
         return torch.Generator(device).manual_seed(seed)
@@ -96,10 +94,8 @@ def train(args: argparse.Namespace) -> None:
         vae.register_to_config(scaling_factor=latent_scale(vae.eval(), padded, args.device))
         save_classifier(classifier, out)
     else:
-        from safetensors.torch import load_file
-
         vae = Autoencoder(args.start / "vae-mini", args.device).model.to(memory_format=torch.channels_last)
-        classifier.load_state_dict(load_file(args.start / "garments.safetensors"), strict=False)
+        classifier = load_classifier(args.start).to(device)
     vae.eval().requires_grad_(False)
     classifier.eval().requires_grad_(False)
     scale = float(vae.config["scaling_factor"])
@@ -139,102 +135,115 @@ def train(args: argparse.Namespace) -> None:
         models[name] = (model, facts, resolution)
     for job in jobs:
         job.warmup = warmup if job.name != "decoder" else job.warmup
-    times = run(jobs, 60 * args.minutes[1], out / "second.json", "second", probe)
+    run(jobs, 60 * args.minutes[1], out / "second.json", "second", probe)
     for name, (model, facts, _) in models.items():
         model.eval().requires_grad_(False)
         save_denoiser(model, out / name, prediction=facts.prediction)
         recast(out / name, "float16")
     save_vae(vae, out / "vae-plain")
     save_vae(tuned.eval().requires_grad_(False), out / "vae-tuned")
-    (out / "TRAINED").write_text("")
+    (out / "steps.json").write_text(json.dumps({job.name: job.steps for job in jobs}, indent=1))
     print(f"trained after {time.monotonic() - began:.0f} s", flush=True)
-    measure(
-        args, quality, data=(captions, texts), models=models, decoders={"plain": vae, "tuned": tuned},
-        classifier=classifier, scale=scale,
-    )  # fmt: skip
-    quality["seconds"] = {"second": times["seconds"], "all": time.monotonic() - began}
-    if device.type == "cuda":
-        quality["device"] = torch.cuda.get_device_name()
-    (out / "quality.json").write_text(json.dumps(quality, indent=1))
-    (out / "DONE").write_text("")
-    print(f"all done in {time.monotonic() - began:.0f} s", flush=True)
 
 
 @torch.no_grad()
-def measure(
-    args: argparse.Namespace, quality: dict[str, Any], *, data: tuple[Tensor, Tensor], models: dict[str, Any],
-    decoders: dict[str, Any], classifier: nn.Module, scale: float,
-) -> None:  # fmt: skip
-    """The classifier's accuracy, distances of both decoders, and of all denoisers with the better decoder."""
+def measure(args: argparse.Namespace) -> None:
+    """The classifier's accuracy, distances of each decoder in the folder, and of all denoisers with the best decoder.
+
+    Writes ``quality.json`` into the folder, and pictures beside it.
+    """
     device = torch.device(args.device)
-    captions, texts = data
-    count = 64 if args.tiny else 10_000
+    folder: Path = args.folder
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
     def held(name: str) -> Images:
         images = load_images(name, 28)
         return Images(
-            torch.from_numpy(images.pixels[:count, ..., 0].copy()).to(device),
-            torch.from_numpy(images.labels[:count]).to(device),
+            torch.from_numpy(images.pixels[: args.images, ..., 0].copy()).to(device),
+            torch.from_numpy(images.labels[: args.images]).to(device),
         )
 
     test, reference = held("fashion-mnist"), held("fashion-mnist-reference")
-    rows = test.at(slice(None), 32).split(1000)
-    right = torch.cat([classifier(part).argmax(1) for part in rows]) == test.labels
-    quality["classifier accuracy on the test split"] = right.float().mean().item()
+    quality: dict[str, Any] = {"test images": len(test.labels), "reference images": len(reference.labels)}
+    quality["device"] = torch.cuda.get_device_name() if device.type == "cuda" else args.device
+    classifier = load_classifier(folder).to(device)
+    guesses = [classifier(part).argmax(1) for part in test.at(slice(None), 32).split(1000)]
+    quality["classifier accuracy on the test split"] = (
+        (torch.cat(guesses) == test.labels).float().mean().item()
+    )
     meter = Scale(device)
+    decoders = {path.name: Autoencoder(path, args.device) for path in sorted(folder.glob("vae-*"))}
     references: dict[tuple[int, str], Gaussian] = {}
-    quality["test images"] = quality["reference images"] = count
     quality["real images, raw reference"] = {}
-    for resolution in (32, 64):
+    for resolution in args.resolutions:
         references[resolution, "raw"] = meter.gaussian(to_uint8(reference.at(slice(None), resolution)))
         real = meter.gaussian(to_uint8(test.at(slice(None), resolution)))
         quality["real images, raw reference"][str(resolution)] = round(
             frechet_distance(real, references[resolution, "raw"]), 1
         )
+    every = {}
     for which, vae in decoders.items():
-        quality[f"reconstructions, {which}"] = found = {}
-        for resolution in (32, 64):
-            references[resolution, which] = meter.gaussian(
-                decode(vae, encode(vae, reference, resolution, scale).mean, scale)
-            )
-            again = decode(vae, encode(vae, test, resolution, scale).mean, scale)
-            grid(again[:40], args.out / f"reconstructed-{which}-{resolution}.png")
-            moments = meter.gaussian(again)
+        every[which] = found = {}
+        for resolution in args.resolutions:
+            both = [
+                decode(vae.model, encode(vae.model, images, resolution, vae.scale, 250).mean, vae.scale)
+                for images in (reference, test)
+            ]
+            grid(both[1][:40], folder / f"reconstructed-{which}-{resolution}.png")
+            references[resolution, which], moments = (meter.gaussian(images) for images in both)
             found[str(resolution)] = {
                 "raw": round(frechet_distance(moments, references[resolution, "raw"]), 1),
                 "through": round(frechet_distance(moments, references[resolution, which]), 1),
             }
         print(which, json.dumps(found), flush=True)
-    better = min(decoders, key=lambda which: quality[f"reconstructions, {which}"]["32"]["raw"])
-    quality["shipped"], vae = better, decoders[better]
-    quality["reconstructions"] = quality[f"reconstructions, {better}"]
-    quality["samples"], quality["models"] = (64 if args.tiny else args.samples), {}
-    for name, (model, facts, resolution) in models.items():
+    best = min(every, key=lambda which: every[which][str(args.resolutions[0])]["raw"])
+    vae = decoders[best]
+    quality |= {"decoder": best, "reconstructions": every[best], "other decoders": every}
+    quality |= {"seed": 100, "samples": args.samples, "models": {}}
+    with lzma.open(args.file) as file:
+        arrays = dict(np.load(file))
+    texts = torch.from_numpy(arrays["texts"]).to(device)
+    index = draw(args.samples, len(arrays["captions"]), torch.Generator().manual_seed(9))
+    captions = texts[torch.from_numpy(arrays["captions"]).long()[index].to(device)]
+    for name in args.only:
+        known, resolution, _, _ = DENOISERS[name]
+        if resolution not in args.resolutions or not (folder / name).is_dir():
+            continue
+        facts = MODELS[known]
         text = facts.text is not None
-        labels = torch.arange(quality["samples"], device=device) % 10
-        index = draw(quality["samples"], len(captions), torch.Generator(device).manual_seed(9))
-        cond = texts[captions[index]] if text else labels
+        model = load_denoiser(folder / name, facts.shapes[resolution], texts[-1:].cpu() if text else None)
+        model.to(device).eval().requires_grad_(False)
+        cond = captions if text else torch.arange(args.samples, device=device) % 10
         shape = (4, resolution // 4, resolution // 4)
-        noise = normal(shape, 100, "pretrain/quality", range(quality["samples"])).to(device)
+        noise = normal(shape, 100, "pretrain/quality", range(args.samples)).to(device)
         guidance, channels = (2.0, None) if text else (1.5, None if facts.flow == 1 else 3)
         row = quality["models"].setdefault(name, {})
-        for nfe in NFES[:1] if args.tiny else NFES:
-            images = decode(vae, samples(model, nfe, cond, guidance, channels, facts.flow, noise), scale)
+        for nfe in args.nfe:
+            latents = samples(model, nfe, cond, guidance, channels, facts.flow, noise)
+            images = decode(vae.model, latents, vae.scale)
+            grid(images[:40], folder / f"{name}-{nfe}.png")
             moments = meter.gaussian(images)
             row[f"{guidance} {nfe}"] = {
                 "raw": round(frechet_distance(moments, references[resolution, "raw"]), 1),
-                "through": round(frechet_distance(moments, references[resolution, better]), 1),
+                "through": round(frechet_distance(moments, references[resolution, best]), 1),
             }
-            if nfe in (10, 50):
-                grid(images[:40], args.out / f"{name}-{nfe}.png")
-        (args.out / "quality.json").write_text(json.dumps(quality, indent=1))
         print(name, json.dumps(row), flush=True)
+    (folder / "quality.json").write_text(json.dumps(quality, indent=1))
 
 
 def save_vae(vae: Any, folder: Path) -> None:
     """In diffusers' layout, float16."""
     vae.save_pretrained(folder, safe_serialization=True)
     recast(folder, "float16")
+
+
+def load_classifier(folder: Path) -> GarmentClassifier:
+    """The classifier that :func:`save_classifier` wrote, float32."""
+    from safetensors.torch import load_file
+
+    network = GarmentClassifier()
+    network.load_state_dict(load_file(folder / "garments.safetensors"), strict=False)
+    return network.eval().requires_grad_(False)
 
 
 def save_classifier(network: nn.Module, out: Path) -> None:
@@ -269,14 +278,24 @@ def main() -> None:
     on.add_argument(
         "--minutes", type=float, nargs=2, default=(4.0, 12.0), help="of the first and second part"
     )
-    on.add_argument("--samples", type=int, default=5000, help="of a distance")
     on.add_argument("--tiny", action="store_true", help="64 images, to try the script")
+    meter = verbs.add_parser("measure", help="write FOLDER/quality.json")
+    meter.add_argument("file", type=Path, help="what prepare wrote: its captions are used")
+    meter.add_argument("folder", type=Path)
+    meter.add_argument("--only", nargs="*", choices=DENOISERS, default=list(DENOISERS))
+    meter.add_argument("--resolutions", type=int, nargs="+", default=[32, 64])
+    meter.add_argument("--nfe", type=int, nargs="+", default=[4, 5, 6, 8, 10, 16, 20, 50, 100])
+    meter.add_argument("--samples", type=int, default=5000, help="of a model's distance")
+    meter.add_argument("--images", type=int, default=10_000, help="of the test split and of the reference")
+    meter.add_argument("--device", default="cuda")
     verbs.add_parser("card", help="print the tables of FOLDER/quality.json").add_argument("folder", type=Path)
     args = parser.parse_args()
     if args.verb == "prepare":
         prepare(args.file)
     elif args.verb == "card":
         print(card(args.folder))
+    elif args.verb == "measure":
+        measure(args)
     else:
         train(args)
 

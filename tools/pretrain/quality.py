@@ -90,12 +90,9 @@ def card(folder: Path) -> str:
     nfes = list(next(iter(guided.values())))
     parts = [tabulate(images, heads, tablefmt="github")]
     for which in ("through", "raw"):
-        table = [
-            [f"`{name}`", found["steps"][name], *(rows[n][which] for n in nfes)]
-            for name, rows in guided.items()
-        ]
+        table = [[f"`{name}`", *(rows[n][which] for n in nfes)] for name, rows in guided.items()]
         parts.append(f"Against the reference {which if which == 'raw' else 'through the autoencoder'}:")
-        parts.append(tabulate(table, ["FD, guided", "steps", *nfes], tablefmt="github"))
+        parts.append(tabulate(table, ["FD, guided", *nfes], tablefmt="github"))
     return "\n\n".join(parts)
 
 

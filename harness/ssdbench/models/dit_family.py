@@ -144,6 +144,13 @@ def _grown(model: Model) -> Model:
 
 MODELS = (
     DIT_MINI,
+    replace(
+        DIT_MINI,
+        name="dit-mini-seed1",
+        help="dit-mini pretrained from another seed: whether what is found hangs on the one",
+        shapes={32: _MINI},
+        weights={32: "package:weights/dit-mini-seed1-32"},
+    ),
     _mini("s", width=64, depth=4, heads=2),
     replace(
         DIT_MINI,

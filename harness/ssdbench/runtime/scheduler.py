@@ -122,7 +122,7 @@ class Scheduler:
             return
         now = time.monotonic()
         reserved = False  # what is free, for a stage that waits for several GPUs and goes before those below
-        for key in self._states.ready():
+        for key in self._states.ready(len(self._running) + 1):
             spec = self._graph.nodes[key].spec
             lacking = self._pool.lacking()
             if lacking is not None:

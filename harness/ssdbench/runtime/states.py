@@ -33,6 +33,7 @@ class StageStates:
         self.replaces: dict[str, str] = {}
         self._waiting: dict[str, None] = {}
         self._rank: dict[str, float] = {}
+        self._costs: dict[str, float] = {}
         self._reopened: set[str] = set()
         self._users: dict[str, list[str]] = {key: [] for key in graph.nodes}
         for key, node in graph.nodes.items():
@@ -44,15 +45,31 @@ class StageStates:
             for source in set(node.inputs.values()):
                 self._users[source].append(key)
         self._rank |= self._ranks() if self._waiting else {}
+        self._row = self._rows(graph) if self._waiting else {}
         for key in list(self._waiting):
             self._open_inputs(key)
+
+    def _rows(self, graph: Graph) -> dict[str, int]:
+        """The place of the first row that needs each stage, the row with the least work first."""
+        chains = [[key for key in graph.chain(target) if key in self._waiting] for target in graph.targets]
+        chains.sort(key=lambda chain: sum(map(self._cost, chain)))
+        place: dict[str, int] = {}
+        for i, chain in enumerate(chains):
+            for key in chain:
+                place.setdefault(key, i)
+        return place
+
+    def _cost(self, key: str) -> float:
+        """FLOPs of a stage; the one keeps chains of stages of unknown cost in order of their depth."""
+        if key not in self._costs:
+            self._costs[key] = 1.0 + self._nodes[key].spec.flops()
+        return self._costs[key]
 
     def _ranks(self) -> dict[str, float]:
         """Length of the longest path from each stage to the end of the graph, in FLOPs."""
         rank: dict[str, float] = {}
         for key in reversed(list(self._nodes)):
-            # The one keeps chains of stages of unknown cost in order of their depth.
-            own = 1.0 + self._nodes[key].spec.flops() if key in self._waiting else 0.0
+            own = self._cost(key) if key in self._waiting else 0.0
             rank[key] = own + max((rank[user] for user in self._users[key]), default=0.0)
         return rank
 
@@ -78,15 +95,26 @@ class StageStates:
         over = (State.CACHED, State.DONE, State.UNNEEDED)
         return any(self.state[user] not in over for user in self._users[key])
 
-    def ready(self) -> list[str]:
-        """Stages whose inputs are all there, the head of the longest remaining path first."""
+    def ready(self, at_once: int = 1) -> list[str]:
+        """Stages whose inputs are all there, in the order in which to start them on ``at_once`` workers.
+
+        Rows are finished one after the other, so that a run that is ended early has a table. Before them goes the head
+        of a path that is longer than a worker's share of all that remains: the run cannot end before that path does.
+        """
         usable = (State.CACHED, State.DONE)
         found = [
             key
             for key in self._waiting
             if all(self.state[source] in usable for source in self._nodes[key].inputs.values())
         ]
-        return sorted(found, key=lambda key: -self._rank[key])
+        share = sum(map(self._cost, self._waiting)) / at_once
+        last = len(self._row)
+
+        def order(key: str) -> tuple[bool, int, float]:
+            urgent = self._rank[key] > share
+            return not urgent, 0 if urgent else self._row.get(key, last), -self._rank[key]
+
+        return sorted(found, key=order)
 
     def start(self, key: str) -> None:
         """Note that the stage runs."""

@@ -15,7 +15,7 @@ from ssdbench.layouts import PLAIN
 from ssdbench.suite.names import LayoutName
 from ssdbench.suite.schema import Eval, Guidance, Run
 from ssdbench.suite.training import Autoencoder, Pretrain, Train
-from ssdbench.suite.values import Frozen, Seed, Text
+from ssdbench.suite.values import Evaluations, Frozen, Seed, Text
 
 TUPLE_KEYS = ("model", "variant", "sampler", "nfe", "resolution", "data")
 SECTIONS: dict[str, type[Frozen]] = {
@@ -250,6 +250,8 @@ class ProfileFile(Frozen):
     """Feature networks and what they become."""
     samplers: dict[str, str] = Field(default_factory=dict)
     """Samplers and what they become."""
+    nfe: dict[Evaluations, Evaluations] = Field(default_factory=dict)
+    """Numbers of evaluations and what stands for them, for runs whose model stands for another."""
     override: Patch | None = None
     """Settings of every run, over the suite's own."""
     rules: Annotated[list[Rule], Field(max_length=1000)] = Field(default_factory=list)

@@ -30,7 +30,15 @@ from ssdbench.suite.layers import (
 )
 from ssdbench.suite.overrides import check_options, override_layers
 from ssdbench.suite.problems import INVALID, Mark, Problems, describe
-from ssdbench.suite.profiles import MAPPED, Profile, evaluated_times, load_profile, map_times, override
+from ssdbench.suite.profiles import (
+    COUNTED,
+    MAPPED,
+    Profile,
+    evaluated_times,
+    load_profile,
+    map_times,
+    override,
+)
 from ssdbench.suite.schema import Named, ResolvedRun, Searched
 from ssdbench.suite.select import select
 from ssdbench.suite.settings import Chooser, refuse_chosen
@@ -187,11 +195,15 @@ class _Resolver:
         if self.profile is not None:
             times = evaluated_times(values)
             self.profile.map_names(values, self.problems, lambda key: origin(layers, [key]) or row.mark)
+            self.profile.map_nfe(values, named["model"])
             # Rules are for what a suite leaves open, and chosen settings do not.
             self.chooser.lay(values, layers, special, row.mark, last=False)
             layers[2:2] = self.profile.apply(values)
             for layer in self.overrides:
-                override(values, {key: value for key, value in layer.values.items() if key not in MAPPED})
+                override(
+                    values,
+                    {key: value for key, value in layer.values.items() if key not in (*MAPPED, *COUNTED)},
+                )
             self._settle_variant(values, row)
             map_times(values, times)
         taken = self.chooser.lay(values, layers, special, row.mark, last=True)

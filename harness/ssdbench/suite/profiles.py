@@ -19,6 +19,7 @@ from ssdbench.suite.names import DataNames, synthetic_steps
 from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.select import matches
 from ssdbench.suite.validate import read_checked
+from ssdbench.suite.variant import variant_of
 
 # Run key -> the profile's table, and what may stand on its right-hand side (None: anything).
 MAPPED: dict[str, tuple[str, Collection[str] | None]] = {
@@ -30,6 +31,9 @@ MAPPED: dict[str, tuple[str, Collection[str] | None]] = {
     "eval.network": ("networks", catalog.NETWORKS),
 }
 _OF_ALL_SCALES = {"sampler"}
+COUNTED = ("nfe", "train.nfe")
+NFE = "nfe"
+"""The profile's table of numbers of evaluations, and what stands for them."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,31 @@ class Profile:
             hint = did_you_mean(str(value), list(names)) if isinstance(value, str) else ""
             unmapped.add(mark(key), key, f"profile {self.name!r} ({self.file}) does not map {value!r}{hint}")
             values[key] = INVALID
+
+    def map_nfe(self, values: Values, model: Any) -> None:
+        """Put what stands for them in place of the numbers of evaluations of a run, whose suite names ``model``.
+
+        A run keeps its numbers where they mean themselves: it says ``map_nfe: false``, its model stands for itself, its
+        variant names step counts, or its pairs are listed by their place in the grid.
+        """
+        counts = self.tables[NFE]
+        variant = values.get("variant")
+        kept = (
+            not counts
+            or values.get("map_nfe") is False
+            or values.get("model") == model
+            or isinstance(values.get("train.pairs"), tuple)
+            or (isinstance(variant, str) and any(step.steps for step in variant_of(variant).steps))
+        )
+        if kept:
+            return
+        for key in COUNTED:
+            if key in values and not isinstance(values[key], bool):
+                values[key] = counts.get(values[key], values[key])
+        data = values.get("data")
+        steps = synthetic_steps(data) if isinstance(data, str) else None
+        if steps is not None:
+            values["data"] = f"synthetic-{counts.get(steps, steps)}"
 
     def apply(self, values: Values) -> list[Layer]:
         """Put the profile's settings over mapped ``values``, in place; returns the layers that took part."""
@@ -143,7 +172,7 @@ def load_profile(name: str, asked: Mark, beside: Path | None, problems: Problems
     own = documents[0].data
     tables = {
         table: {k: v for document in reversed(documents) for k, v in _table(document, table).items()}
-        for table, _ in MAPPED.values()
+        for table in (*(table for table, _ in MAPPED.values()), NFE)
     }
     rules = [rule for document in reversed(documents) for rule in _rules(document)]
     return Profile(name, documents[0].file, _text(own.get("description")), tables, rules)

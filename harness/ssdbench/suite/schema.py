@@ -97,6 +97,8 @@ class Run(Frozen):
     """Sampler: a known name or package.module:NAME."""
     nfe: Evaluations
     """Number of function evaluations (of the denoiser) for one sample."""
+    map_nfe: bool = True
+    """Whether a profile may put the number of evaluations that stands for it in place of nfe."""
     resolution: Side
     """Side of the images in pixels."""
     data: DataName = "original"
