@@ -125,7 +125,7 @@ DINOV2 = Network(
 GARMENTS = Network(
     name="garments",
     help="a small classifier of Fashion-MNIST, comes with the installation: IS and class accuracy at mini scale",
-    cite="trained by tools/pretrain.py on 50,000 images; 93.9 % of Fashion-MNIST's test split right",
+    cite="trained by tools/pretrain on 50,000 images; 93.9 % of Fashion-MNIST's test split right",
     body="ssdbench.metrics.garments:load_garments",
     dims=Dims(pooled=128, logits=10),
     input="small images; the mean of the channels, bilinear to 32, x / 127.5 - 1",
