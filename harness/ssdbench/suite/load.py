@@ -161,7 +161,7 @@ class _Resolver:
         self._few: dict[str, None] = {}
 
     def notes(self) -> list[str]:
-        """What the author may want to know though it is no mistake."""
+        """Return remarks for the author, on what is unusual but no mistake."""
         few = list(self._few)
         if not self._repeats:
             return few
@@ -171,7 +171,7 @@ class _Resolver:
         return [*few, f"{again}: the same run as {first}{more}"]
 
     def resolve_all(self, listed: Iterable[Row]) -> list[ResolvedRun]:
-        """All rows' runs; what is beyond ``MAX_RUNS``, or comes after too many problems, is left."""
+        """Resolve all rows; stop beyond ``MAX_RUNS`` runs, or after too many problems."""
         found: list[ResolvedRun] = []
         for row in listed:
             found += self.resolve(row)
@@ -182,7 +182,8 @@ class _Resolver:
         return found
 
     def resolve(self, row: Row) -> list[ResolvedRun]:
-        """The row's runs, one a seed; none if there is a problem."""
+        """Resolve a row to its runs, one a seed; to none if there is a problem."""
+        # What the values below come from, for messages: from the general to the special, the options on top.
         layers = [self._defaults, row.layer, *self.overrides]
         values: Values = dict(self._defaults.values)
         overlay(values, row.layer.values)
@@ -216,7 +217,11 @@ class _Resolver:
         return self._build(values, named, layers, row, None if taken is None else taken[1])
 
     def _settle_variant(self, values: Values, row: Row) -> None:
-        """Spell the variant in its one way; what samples nothing has no sampler unless the row insists."""
+        """Spell the variant in its one way, and fill in the sampler and NFE of variants and samplers that fix them.
+
+        A variant that samples nothing has no sampler, and an adaptive sampler no NFE. What the row itself gives stays,
+        so that checks can tell of it.
+        """
         variant = values.get("variant")
         if not isinstance(variant, str):
             return

@@ -127,8 +127,8 @@ class _File:
 class Chooser:
     """Lays chosen settings over rows; each file is read once.
 
-    They lie over a suite's defaults and a profile, below what options give, and below the row's own where it does not
-    name them itself; a row that both names them and gives one of their keys is a problem.
+    They lie over a suite's defaults and a profile, and below what options give. Where defaults or a profile name them,
+    the row's own values lie over them. A row that both names them and gives one of their keys is a problem.
     """
 
     def __init__(self, beside: Path, problems: Problems) -> None:
@@ -145,7 +145,7 @@ class Chooser:
             layers: that made them, from the general to the special.
             special: those of ``layers`` that are the row's own, and options.
             row: its place.
-            last: that no setting is there is a problem; before the profile's rules have been applied it is none yet.
+            last: whether the profile's rules have been applied, so that settings that are not found are a problem.
 
         Returns:
             The layer of what was taken and where it comes from; None where there is nothing to take.
