@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from ssdbench.collector import collector_paused
+from ssdbench.gc_pause import gc_paused
 from ssdbench.plan.graph import Graph
 from ssdbench.store import Manifest, StoreReader
 
@@ -32,7 +32,7 @@ class Decision:
     upstream: bool = False
 
 
-@collector_paused()
+@gc_paused()
 def decide(
     graph: Graph, store: StoreReader, fresh: Collection[str] = (), outdated: Mapping[str, str] | None = None
 ) -> dict[str, Decision]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ssdbench.collector import collector_paused
+from ssdbench.gc_pause import gc_paused
 from ssdbench.plan import decide
 from ssdbench.plan.decide import ABSENT
 from ssdbench.report.rows import NOT_RUN, Reason, Result
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ssdbench.plan import Decision, Graph, PlannedRun
 
 
-@collector_paused()
+@gc_paused()
 def collect(graph: Graph, store: Store, failed: Mapping[str, Reason] | None = None) -> list[Result]:
     """Return the results of all runs of ``graph`` in the suite's order.
 

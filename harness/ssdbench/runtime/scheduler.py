@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
-from ssdbench.collector import collector_paused
+from ssdbench.gc_pause import gc_paused
 from ssdbench.plan.decide import Decision
 from ssdbench.plan.graph import Graph
 from ssdbench.runtime.events import Event, Listener, describe_counts, format_seconds
@@ -76,7 +76,7 @@ class Scheduler:
         Raises:
             UsageError: there is nowhere to run anything, or the store's file system cannot commit a result.
         """
-        with collector_paused():  # reads a record a run
+        with gc_paused():  # reads a record a run
             for target in self._graph.targets:
                 if self._states.state[target] is State.CACHED:
                     self._targets.settle(target, anew=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ssdbench.collector import collector_paused
+from ssdbench.gc_pause import gc_paused
 from ssdbench.metrics.catalog import askable, find_metric, lacking_counts
 from ssdbench.samplers import NONE
 from ssdbench.suite.author import TUPLE_KEYS, SuiteFile
@@ -63,7 +63,7 @@ class Suite:
     notes: list[str] = field(default_factory=list)
 
 
-@collector_paused()
+@gc_paused()
 def load_suite(
     path_or_name: str | Path,
     *,
@@ -77,10 +77,16 @@ def load_suite(
     """Load, check and resolve a suite.
 
     Settings are laid over each other in this order: the schema's defaults, the suite's ``defaults``, the row,
-    its matrix, the profile's settings, those that a search chose (``settings``), and ``overrides`` (``a.b=c``, the
-    value being YAML). Names that an override gives are mapped by the profile like the suite's own. ``limit`` caps
-    ``eval.samples`` of every run; ``seed`` replaces all seeds; ``only`` keeps the runs that match (see :func:`select`);
-    ``rows`` are the only ones that are looked at, by their positions once matrices are multiplied out.
+    its matrix, the profile's settings, those that a search chose (``settings``), and ``overrides``.
+
+    Args:
+        path_or_name: the suite's file, or the name of one that can be found.
+        profile: maps the suite's names to another scale; by default the suite's own profile, if it names one.
+        overrides: ``a.b=c``, the value being YAML. The profile maps names in them like the suite's own.
+        only: keeps the runs that match, see :func:`ssdbench.suite.select.select`.
+        limit: caps ``eval.samples`` of every run.
+        seed: replaces all seeds.
+        rows: the positions of the rows to resolve, counted after matrices are multiplied out; None: all.
 
     Raises:
         UsageError: there is no such suite.

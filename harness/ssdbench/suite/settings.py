@@ -14,11 +14,11 @@ from ssdbench.suite.author import Condition, Patch, Seeds
 from ssdbench.suite.document import Document
 from ssdbench.suite.find import suite_directories, yaml_files
 from ssdbench.suite.layers import DEFAULTS, RIVALS, Layer, Values, document_layer
-from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean, show
+from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.profiles import override
 from ssdbench.suite.schema import Searched
 from ssdbench.suite.select import matches
-from ssdbench.suite.validate import read_checked
+from ssdbench.suite.validate import check_name, read_checked
 from ssdbench.suite.values import Frozen
 from ssdbench.suite.variant import variant_of
 
@@ -244,11 +244,8 @@ def read_settings(path: Path, problems: Problems) -> Document:
         UsageError: the file cannot be read.
     """
     document = read_checked(path, SettingsFile, problems)
-    data = document.data if isinstance(document.data, dict) else {}
-    name, rows = data.get("settings"), data.get("chosen")
-    if isinstance(name, str) and name != path.stem:
-        text = f"must be the file's name {path.stem!r}, not {show(name)}"
-        problems.add(document.mark(("settings",)), "settings", text)
+    check_name(document, "settings", path, problems)
+    rows = document.data.get("chosen") if isinstance(document.data, dict) else None
     for i, row in enumerate(rows if isinstance(rows, list) else []):
         given = row.get("set") if isinstance(row, dict) else None
         for key in (KEY, "seeds"):
