@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def collect(graph: Graph, store: Store, failed: Mapping[str, Reason] | None = None) -> list[Result]:
     """Return the results of all runs of ``graph`` in the suite's order.
 
-    A record that does not belong to the present artifacts comes with the reason why. ``failed`` maps the keys of stages
-    that failed just now to the reasons. Stages that an earlier execution left unfinished are found by their logs.
+    A record of other artifacts than the present ones comes with the reason. ``failed`` maps the keys of stages that
+    failed just now to their reasons. Stages that an earlier execution left unfinished are found by their logs.
     """
     decisions = decide(graph, store)
     return [_result(planned, graph, store, failed or {}, decisions) for planned in graph.runs]

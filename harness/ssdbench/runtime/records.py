@@ -1,4 +1,4 @@
-"""What finished score stages mean: a run's record is written, images that nothing needs any more are dropped."""
+"""What follows a finished score: the run's record is written, and images that nothing needs any more are dropped."""
 
 from __future__ import annotations
 
