@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 
 import pytest
 from grimp import build_graph
@@ -18,3 +21,24 @@ def test_no_module_imports_itself_through_others() -> None:
         TopologicalSorter(imports).prepare()
     except CycleError as error:
         pytest.fail("a circle of imports: " + " <- ".join(error.args[1]))
+
+
+def test_the_page_of_the_architecture_shows_the_house_as_it_is() -> None:
+    root = Path(__file__).resolve().parents[1]
+    page = (root / "docs/architecture.md").read_text()
+    drawn = page.partition("```text")[2].partition("```")[0]
+    contracts = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    packages = {path.parent.name for path in (root / "harness/ssdbench").glob("*/__init__.py")}
+    shown = {match[1]: match.start() for match in re.finditer(r"\| (\w+)  +", drawn)}
+    assert packages <= shown.keys()
+    tops = [name for layer in layers if (name := layer.split(" : ")[0]) in packages]
+    assert tops == sorted(tops, key=lambda name: shown[name])
+    modules = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", page))
+    missing = [
+        name
+        for name in modules
+        if not any((root / base / name).is_file() for base in (".", "harness/ssdbench"))
+    ]
+    assert not missing
+    assert len(modules) > 30

@@ -1,4 +1,4 @@
-"""What a machine can refuse, in words for its user: room on a disk, leave to write, memory."""
+"""Errors of the operating system in words for the user: a full disk, no permission, no memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What readers of users' files look at before they read: whether it is a file, its size, where a name leads."""
+"""Safe reading of users' files: plain files only, of a limited size, in UTF-8, with errors that name the place."""
 
 from __future__ import annotations
 

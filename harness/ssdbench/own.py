@@ -1,4 +1,4 @@
-"""What users bring along: functions named ``package.module:function`` in a suite. Torch-free until one is loaded."""
+"""Things of the user's own, named ``package.module:name`` in a suite. Free of torch until one is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which code made an artifact: a digest of the science sources, and the checkout's commit."""
+"""Which code made an artifact: a digest of the sources that decide results, and the checkout's commit."""
 
 from __future__ import annotations
 

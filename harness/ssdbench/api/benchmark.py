@@ -177,22 +177,18 @@ class Benchmark:
             from ssdbench.provenance import digest_sources, package_directory
 
             sources = digest_sources(package_directory())
-        if self.upstream is not None:
-            from ssdbench.runtime.pull import pull_finished
-            from ssdbench.store.places import open_upstream
-
-            upstream = open_upstream(self.upstream)
-            pull_finished(graph, store, upstream, fresh=kinds, sources=sources, say=tell)
+        self._pull(graph, store, kinds, sources, tell)
         plan = Plan.of(self.suites, graph, store, kinds, sources)
         if disk_check and not (engine == "ray" and store.url is not None):
-            plan.check_room()  # of what nodes send to a URL next to nothing comes here
+            plan.check_room()  # with Ray and a URL, the nodes send their results there, not to this disk
         if tensorboard is not None:
             from ssdbench.runtime.tensorboard import TensorBoard
 
             listener = both(listener, TensorBoard(Path(tensorboard)))
-        work = any(decision.status == "run" for decision in plan.decisions.values())
-        for suite in self.suites if self.remembered else ():
-            self._remember(suite, store, needed=work, say=tell)
+        if self.remembered:
+            work = any(decision.status == "run" for decision in plan.decisions.values())
+            for suite in self.suites:
+                self._remember(suite, store, needed=work, say=tell)
         how = {"workers": workers, "device": device, "threads": threads}
         outcome = run_graph(graph, plan.decisions, store, listener=listener, **how)
         if present and (outcome.done or outcome.adopted) and not outcome.failed and not outcome.interrupted:
@@ -209,6 +205,17 @@ class Benchmark:
     def _results(self, graph: Graph, store: Store, outcome: Outcome | None) -> Results:
         failed = None if outcome is None else reasons(graph, outcome)
         return Results(tuple(one.report(store, failed) for one in self.planned), graph, store, outcome)
+
+    def _pull(
+        self, graph: Graph, store: Store, fresh: Collection[str], sources: str | None, say: Say
+    ) -> None:
+        """Copy into the store what ``upstream`` has of the stages."""
+        if self.upstream is None:
+            return
+        from ssdbench.runtime.pull import pull_finished
+        from ssdbench.store.places import open_upstream
+
+        pull_finished(graph, store, open_upstream(self.upstream), fresh=fresh, sources=sources, say=say)
 
     def _layered(self, graph: Graph) -> StoreReader:
         """Return the store, and behind it what ``upstream`` has of the stages; for looking at, not for writing."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ssdbench.api.benchmark import Benchmark
 from ssdbench.api.history import Planned
 from ssdbench.api.loading import RESULTS
-from ssdbench.plan.present import row_keys
+from ssdbench.plan.outdated import row_keys
 from ssdbench.report.rows import Row, gather
 from ssdbench.suite import EmptySelection, Suite
 

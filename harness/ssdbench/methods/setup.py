@@ -1,4 +1,4 @@
-"""What a method's body is given to build its objective of: models, process, grid and settings of one training."""
+"""What a method builds its objective from: the models, process, grid and settings of one training."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Setup:
 
     Args:
         spec: the objective's specification.
-        settings: of a method with settings of its own, those, as an instance of its class; else None.
+        settings: an instance of the method's own settings class; None for a method that declares none.
         student: the model that is trained, with the weights that it starts from, on ``device``.
         process: what the model predicts, and how it steps.
-        shared: label dropout, compared channels and draws of timesteps, which the suite gives every training.
+        shared: label dropout, compared channels and the draws of timesteps, which all methods share.
         device: such as ``cpu`` or ``cuda:0``.
         load: reads the model that the training starts from once more.
         features: width of the features of a batch; 0 where it has none.
@@ -51,11 +51,11 @@ class Setup:
 
     @cached_property
     def frozen(self) -> Conditional:
-        """The model that the training starts from, in evaluation mode and without gradients; one for all who ask."""
+        """The model that the training starts from, in evaluation mode and without gradients; always the same object."""
         return self.copy()
 
     def copy(self) -> Conditional:
-        """Another such model, the caller's own: for a target that follows the student."""
+        """Load the model once more, for the caller alone: for a target that follows the student."""
         return self.load().to(self.device).eval().requires_grad_(False)
 
     @cached_property
@@ -76,7 +76,7 @@ class Setup:
 
     @cached_property
     def sampled_times(self) -> Sequence[float]:
-        """Where the result is evaluated on the grid that it is for, the cleanest first; of one for every grid, 10."""
+        """Where the result is evaluated on its grid, the cleanest first; on 10 steps if it is for every grid."""
         flow = isinstance(self.process, LinearFlow)
         return self._times(*(self.spec.result() or (UNIFORM.name if flow else EVEN.name, 10, 0)))
 
@@ -102,7 +102,7 @@ class Setup:
 
     @property
     def untrained(self) -> list[float]:
-        """Those of the times at which no pair trains the student; none of a method that trains no pairs."""
+        """The times at which no pair trains the student; empty for a method that trains no pairs."""
         trained = method_of(self.spec).trained_at(self.pairs)
         return [time for i, time in enumerate(self.times) if i not in trained] if trained else []
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ssdbench.collector import collector_paused
 from ssdbench.errors import InputError
+from ssdbench.gc_pause import gc_paused
 from ssdbench.plan.chain import Chain
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.plan.needs import Needs
@@ -11,7 +11,7 @@ from ssdbench.plan.sources import Finder, Unavailable
 from ssdbench.suite import Suite
 
 
-@collector_paused()
+@gc_paused()
 def build(suite: Suite) -> Graph:
     """The graph of all runs of a suite. A run that cannot run here has no target, and says why."""
     graph = Graph()

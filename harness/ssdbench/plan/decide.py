@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from ssdbench.collector import collector_paused
+from ssdbench.gc_pause import gc_paused
 from ssdbench.plan.graph import Graph
 from ssdbench.store import Manifest, StoreReader
 
 ABSENT = "no artifact yet"
-"""The one reason to run that says nothing against what was made from a stage's artifact."""
+"""A reason to run that does not make the stages after it run again: the artifact may have been dropped after use."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """``cached``: its artifact serves; ``run``: it has to run; ``unneeded``: what it would be for is there already.
+    """What to do with a stage.
 
-    ``replaces`` names the attempt whose artifact stands but is to be made again. ``upstream``: cached there alone.
+    Args:
+        status: ``cached``, its artifact is used; ``run``, it has to run; ``unneeded``, all that needs it is finished.
+        reason: why, for people.
+        replaces: the attempt whose artifact stands but is to be made again.
+        upstream: whether the artifact is in the upstream store only.
     """
 
     status: Literal["cached", "run", "unneeded"]
@@ -28,16 +32,16 @@ class Decision:
     upstream: bool = False
 
 
-@collector_paused()
+@gc_paused()
 def decide(
     graph: Graph, store: StoreReader, fresh: Collection[str] = (), outdated: Mapping[str, str] | None = None
 ) -> dict[str, Decision]:
-    """A decision for every stage of the graph.
+    """Decide for every stage of the graph.
 
-    An artifact serves when it is committed, everything it was made from is as it was then, neither its kind nor
-    that of anything before it is in ``fresh``, and neither its key nor one before it in ``outdated``, which says why.
-    What only feeds finished stages is not needed, so that samples that were dropped after scoring are not made again;
-    one that was set aside is no such.
+    An artifact is used when it is committed and everything that it was made from is as it was then. A stage whose kind
+    is in ``fresh``, or whose key is in ``outdated`` (which maps it to the reason), is made again, and so is everything
+    after it. A stage that only finished stages need does not run: samples that were dropped after scoring are not made
+    again. An artifact that was set aside as damaged is made again, with what was made from it.
     """
     manifest = cache(store.manifest)  # each is looked at by all that was made from it
     obstacle: dict[str, str | None] = {}

@@ -1,6 +1,6 @@
-"""What is looked at in weights and references before any work: their headers and configs, and that they are numbers.
+"""Inspection of weights and references before any work: their headers, their configs, and that they are numbers.
 
-Free of torch. What was found right once is not looked at again as long as the content is the same.
+Free of torch. What was found right is not inspected again while its content is the same.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _VERSION = 1  # raised when something is looked at that was not before
 
 
 class Seen(NamedTuple):
-    """Which set of weights of a file that holds several is taken (for a key), and what to tell the user of it."""
+    """The result of an inspection: which of a file's several sets of weights is taken (part of the key), and a note."""
 
     part: str = ""
     note: str = ""
 
 
 def look(what: str, source: Source, at: Callable[[Path], Seen]) -> Seen:
-    """Look at what lies at a source's path, or remember how it was found right.
+    """Inspect the file at a source's path, or return what an earlier inspection of the same content found.
 
     Raises:
         InputError: something is wrong with it; all that is, with the file's name.

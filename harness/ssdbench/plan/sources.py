@@ -1,4 +1,4 @@
-"""Weights, data and references outside the graph: where they are on this machine, their digests, how to get them."""
+"""Files that runs need: where weights, data and references are on this machine, their digests, how to get them."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Unavailable(InputError):
 
 @dataclass(frozen=True)
 class Data:
-    """A data set as stages know it; all folders of images have one name, and their digest tells them apart.
+    """A data set as stages know it. All folders of images have one name; their digests tell them apart.
 
-    What is not known before it is read is 0 or None: ``images``, ``classes`` and whether it has ``captions``. ``files``
-    are those of a folder.
+    ``images``, ``classes`` and ``captions`` are 0 or None where they are not known before the data is read. ``files``
+    is the listing of a folder.
     """
 
     name: str
@@ -55,11 +55,11 @@ class Data:
 
 
 def place(text: str, hint: str) -> Path:
-    """The path of ``package:PATH`` (shipped), ``file:NAME`` (the user's, under weights) or ``path:PATH`` (as it is).
+    """Return the path of ``package:PATH`` (shipped), ``file:NAME`` (in the user's weights) or ``path:PATH`` (as it is).
 
     Raises:
-        Missing: there is nothing.
-        Unavailable: there is nothing, and it is not the user who should have put it there.
+        Missing: the file is not there, and the user can put it there.
+        Unavailable: a file of the package is not there.
     """
     scheme, _, name = text.partition(":")
     if scheme == "path":
@@ -80,10 +80,10 @@ def locate(text: str, hint: str) -> Source:
 
 
 def declared(code: tuple[Path, ...], files: Iterable[Path] = (), what: str = "", weights: str = "") -> Source:
-    """The user's code of a thing and the ``files`` that it reads, whose digest stands for it.
+    """Return a thing of the user's own: its digest is that of its code and of the ``files`` and ``weights`` it reads.
 
-    It is imported by its name, not a path; the path is that of its ``weights``, if it has any. ``what`` is the thing's
-    name in messages.
+    Its path is that of the ``weights``, if it has any: the code is imported by name. ``what`` is the thing's name in
+    messages.
 
     Raises:
         Missing: a file is not there.
@@ -186,9 +186,9 @@ def network_source(name: str, weights: str | None) -> Source:
 
 
 class Finder:
-    """Finds what runs need, everything once: many rows share weights and data, which are read to be digested.
+    """Finds what runs need. It finds each thing once, because many rows share weights and data, and digests take time.
 
-    Its methods are the functions of this module, and :mod:`ssdbench.plan.looks` at what they find.
+    Its methods are the functions of this module; they also inspect what they find, see :mod:`ssdbench.plan.looks`.
     """
 
     def __init__(self) -> None:
@@ -233,7 +233,7 @@ class Finder:
 
 
 def _once(function: Callable[..., _R]) -> Callable[..., _R]:
-    """The function, which finds, or complains of, everything once."""
+    """Return the function with its results and its errors kept, so that it works once for each set of arguments."""
 
     @cache
     def tried(*arguments: Any) -> tuple[Any, InputError | None]:

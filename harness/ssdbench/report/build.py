@@ -1,4 +1,4 @@
-"""Rows and a layout become a table: lines, sides, honest headers, best values, footnotes."""
+"""From rows and a layout to a table: lines, sides, headers, best values and footnotes."""
 
 from __future__ import annotations
 
@@ -33,12 +33,16 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Shape:
-    """A layout as a table's rows fill it.
+    """A layout with what the rows of one table need of it.
 
-    Each of the ``sides`` (None: there is but one) has the ``fields`` under their headers, and a column for each of the
-    ``metrics`` and networks. ``best`` holds (row, metric) of the best values. ``verdicts`` say by row how it is to
-    its base; a column of theirs is there where there are any. ``remarks``: a last column says why rows
-    have no result.
+    Args:
+        layout: as it is declared.
+        sides: the halves of the table; one None where there is a single half. Each has all fields and metrics.
+        fields: the fields that are shown, with their headers.
+        metrics: the metrics that are shown, each with the network that measured it.
+        best: (id of the row, metric) of the best values.
+        verdicts: by id of the row, how it compares with its base; a column is there if there is any.
+        remarks: whether a last column says why rows have no result.
     """
 
     layout: Layout
@@ -80,8 +84,8 @@ def build(
 ) -> Table:
     """Return the table of ``rows`` in the shape of ``layout``.
 
-    ``delta``: measured minus published will be shown. ``verdicts``: a column says how each row is to what it was
-    distilled from.
+    With ``delta``, measured minus published will be shown. With ``verdicts``, a column compares each row with the one
+    that it was distilled from.
     """
     rows = _arranged(rows, layout)
     sides = [_side(row, layout) for row in rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ssdbench.collector import collector_paused
+from ssdbench.gc_pause import gc_paused
 from ssdbench.plan import decide
 from ssdbench.plan.decide import ABSENT
 from ssdbench.report.rows import NOT_RUN, Reason, Result
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from ssdbench.plan import Decision, Graph, PlannedRun
 
 
-@collector_paused()
+@gc_paused()
 def collect(graph: Graph, store: Store, failed: Mapping[str, Reason] | None = None) -> list[Result]:
     """Return the results of all runs of ``graph`` in the suite's order.
 
-    A record that does not belong to the present artifacts comes with the reason why. ``failed`` maps the keys of stages
-    that failed just now to the reasons. Stages that an earlier execution left unfinished are found by their logs.
+    A record of other artifacts than the present ones comes with the reason. ``failed`` maps the keys of stages that
+    failed just now to their reasons. Stages that an earlier execution left unfinished are found by their logs.
     """
     decisions = decide(graph, store)
     return [_result(planned, graph, store, failed or {}, decisions) for planned in graph.runs]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ssdbench.collector import collector_paused
 from ssdbench.errors import UsageError
+from ssdbench.gc_pause import gc_paused
 from ssdbench.layouts import LAYOUTS
 from ssdbench.report.build import build
 from ssdbench.report.columns import choose_columns
@@ -93,7 +93,7 @@ class SuiteReport:
         return gather(self.results, self.paper if show.paper else None)
 
 
-@collector_paused()
+@gc_paused()
 def render(
     reports: Sequence[SuiteReport], form: str, show: Show | None = None, results: Store | Path | None = None
 ) -> str:

@@ -1,4 +1,4 @@
-"""The local engine: worker processes on this machine, one a stage, as many at once as there are slots."""
+"""The local engine: one worker process a stage on this machine, as many at a time as there are slots."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def run_graph(
 
     Args:
         graph: stages and runs.
-        decisions: what to do with each stage; one that is done all the same is run only where it is stale or
-            the decision says which attempt it ``replaces``: another process may have done it meanwhile.
+        decisions: what to do with each stage. Another process may have done one meanwhile: it is run again only if
+            its artifact is stale, or if it is the attempt that the decision ``replaces``.
         store: where artifacts and records lie.
         workers: see ``slots``.
         device: see ``slots``.
@@ -79,7 +79,7 @@ class LocalPool(Pool):
         return not self._free or not self._left
 
     def take(self, shared: bool) -> Slot | None:
-        """Take a free slot, or as many as a stage that GPUs can share is to have."""
+        """Take a free slot; for a ``shared`` stage, one made of ``gpus_per_stage`` free GPUs."""
         chosen = choose(self._free, self._gpus_per_stage if shared else 1)
         if not chosen:
             return None

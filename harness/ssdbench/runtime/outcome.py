@@ -1,4 +1,4 @@
-"""What an engine gives back, and what one stage gives the engine."""
+"""The outcome of a run of an engine, and the result of one stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one engine has to be, for the scheduler that all share: slots, and a way to start workers on them."""
+"""The interface between the scheduler and an engine: slots, and a way to start workers on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What finished score stages mean: a run's record is written, images that nothing needs any more are dropped."""
+"""What follows a finished score: the run's record is written, and images that nothing needs any more are dropped."""
 
 from __future__ import annotations
 
@@ -30,15 +30,13 @@ class Scores(BaseModel):
     network: str
     network_digest: str
     samples: int
-    reference: str | None = None
     reference_samples: int | None = None
     stamps: list[str] = []
     missing: dict[str, str] = {}
-    nfe: int | None = None
 
 
 class _Fusion(BaseModel):
-    """The part of an objective that fuses which a report states; a key leaves defaults out."""
+    """What reports state of an objective that fuses. Defaults are those of the objective, which keys leave out."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -88,10 +86,10 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
         metrics=scores.metrics,
         network=scores.network,
         network_digest=scores.network_digest,
-        reference=scores.reference or run.eval.measured_against,
+        reference=run.eval.measured_against,
         samples=scores.samples,
         reference_samples=scores.reference_samples,
-        nfe=scores.nfe if scores.nfe is not None else _counted_nfe(score, manifests, run.nfe),
+        nfe=_counted_nfe(score, manifests, run.nfe),
         seed=run.seed,
         fuse=fuse,
         w=w,

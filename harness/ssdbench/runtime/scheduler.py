@@ -1,4 +1,4 @@
-"""The scheduler of every engine: what is ready starts where there is a slot, and each result is acted upon."""
+"""The scheduler of every engine: it starts what is ready where there is a slot, and acts on each result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
-from ssdbench.collector import collector_paused
+from ssdbench.gc_pause import gc_paused
 from ssdbench.plan.decide import Decision
 from ssdbench.plan.graph import Graph
 from ssdbench.runtime.events import Event, Listener, describe_counts, format_seconds
@@ -42,9 +42,9 @@ _RETRY_SECONDS = 1.0
 
 
 class Scheduler:
-    """One run of an engine: a thread a running stage, all choices made on the caller's.
+    """One run of an engine. Each running stage has a thread; all decisions are made on the caller's thread.
 
-    ``open_pool`` is called only where something is to run: a look for GPUs or for a cluster takes its time.
+    ``open_pool`` is called only if something has to run, because looking for GPUs or for a cluster takes time.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class Scheduler:
         self._targets = Targets(graph, self._states, store, self._say, self._outcome)
 
     def run(self) -> Outcome:
-        """Do it all.
+        """Run everything that was decided to run, and write the records.
 
         Raises:
             UsageError: there is nowhere to run anything, or the store's file system cannot commit a result.
         """
-        with collector_paused():  # reads a record a run
+        with gc_paused():  # reads a record a run
             for target in self._graph.targets:
                 if self._states.state[target] is State.CACHED:
                     self._targets.settle(target, anew=False)
@@ -157,7 +157,7 @@ class Scheduler:
         self._tell("started", key, slot.name)  # may raise: a listener's error
 
     def _held_elsewhere(self, key: str, now: float) -> bool:
-        """Whether another process works on the stage; the wait for it is told once."""
+        """Whether another process works on the stage; the listener is told of the wait once."""
         holder = self._store.holder(key)
         if holder is None:
             self._not_before.pop(key, None)
@@ -168,9 +168,9 @@ class Scheduler:
         return True
 
     def _overtaken(self, key: str) -> bool:
-        """Whether another process has meanwhile finished all that the stage is for, and perhaps dropped its images."""
+        """Whether another process has meanwhile finished all that needs the stage; it may have dropped its images."""
         users = self._states.users(key)
-        # What was to run although all that uses it was cached from the start is to run for a reason of its own.
+        # A stage that was to run although all its users were cached from the start has a reason of its own to run.
         meanwhile = any(self._states.state[user] in (State.WAITING, State.DONE) for user in users)
         if not meanwhile or self._store.manifest(key) is not None or not all(map(self._states.serves, users)):
             return False

@@ -1,4 +1,4 @@
-"""How many stages may run at once and on what, found out without importing torch."""
+"""How many stages may run at a time, and on which devices; found out without torch."""
 
 from __future__ import annotations
 

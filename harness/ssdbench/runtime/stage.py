@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What a worker has told, and how it ended."""
+class _Ending:
+    """How a worker ended: its last message, its exit code, and what it uploaded."""
 
     answer: Finished | Failed | None
     code: int
@@ -36,9 +36,16 @@ class _Told:
 
 
 class StageThread(threading.Thread):
-    """Runs one stage on a slot of the pool and hands its result to ``finished``; ``told`` gets what the worker tells.
+    """Runs one stage on a slot of the pool.
 
-    Both are called on this thread. ``replaces`` names an attempt that is to be made anew.
+    Args:
+        node: the stage.
+        store: where its inputs are and its artifact goes.
+        pool: starts the worker.
+        slot: where the worker runs.
+        replaces: the attempt whose artifact is to be made anew; None: there is none.
+        told: called with each message of the worker, on this thread.
+        finished: called once with the result, on this thread.
     """
 
     def __init__(
@@ -170,13 +177,13 @@ class StageThread(threading.Thread):
         sender = store.keep_safe(attempt.key) if transfer is None else None
         code = None
         try:
-            told = self._watch(self._pool.start(job_path, log_path, self.slot, transfer))
-            code = told.code
+            ending = self._watch(self._pool.start(job_path, log_path, self.slot, transfer))
+            code = ending.code
         finally:
             if sender is not None:
                 sender.close(send=code != EXIT_OK and not self._lease_lost, until=lambda: self._killed)
-        if code == EXIT_OK and isinstance(told.answer, Finished):
-            return self._commit(attempt, inputs, sources, told.answer, told.uploaded)
+        if code == EXIT_OK and isinstance(ending.answer, Finished):
+            return self._commit(attempt, inputs, sources, ending.answer, ending.uploaded)
         elsewhere = store.manifest(attempt.key)
         if elsewhere is not None:
             return Committed(elsewhere, here=False)
@@ -186,7 +193,7 @@ class StageThread(threading.Thread):
         if self._lease_lost or lease.lost():
             return Elsewhere(str(store.holder(attempt.key) or "another process"))
         # Another run, which keeps no images, may have dropped what the worker was reading.
-        suspect = isinstance(told.answer, Failed) and told.answer.type == BadInputs.__name__
+        suspect = isinstance(ending.answer, Failed) and ending.answer.type == BadInputs.__name__
         checked = self._check_inputs(suspect=suspect)
         if isinstance(checked, BadInput):
             return checked
@@ -194,7 +201,7 @@ class StageThread(threading.Thread):
             for role, consumed in inputs.items():
                 if checked[role] != consumed:
                     return BadInput(consumed.key, "another machine has made it again meanwhile")
-        return Failure(_message(told.answer, told.code, self.node.spec.LOWER), log_path)
+        return Failure(_message(ending.answer, ending.code, self.node.spec.LOWER), log_path)
 
     def _job(self, inputs: Mapping[str, Path], output: Path, scratch: Path) -> Job:
         return Job(
@@ -209,7 +216,7 @@ class StageThread(threading.Thread):
             ranks=self.slot.ranks,
         )
 
-    def _watch(self, worker: Worker) -> _Told:
+    def _watch(self, worker: Worker) -> _Ending:
         answer: Finished | Failed | None = None
         uploaded: Uploaded | None = None
         self._worker = worker
@@ -229,7 +236,7 @@ class StageThread(threading.Thread):
             raise
         finally:
             code = worker.wait()
-        return _Told(answer, code, uploaded)
+        return _Ending(answer, code, uploaded)
 
     def _commit(
         self,

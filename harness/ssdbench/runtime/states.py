@@ -1,4 +1,4 @@
-"""Where every stage of a run stands, what may start next, and what a result means for the others."""
+"""The states of all stages: which may start next, and how a result changes the others."""
 
 from __future__ import annotations
 

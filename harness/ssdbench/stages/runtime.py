@@ -1,4 +1,4 @@
-"""What a stage's body is given besides its specification: where it runs and whom it tells."""
+"""How a stage's body is run: device, threads, scratch directory, and where it reports its progress."""
 
 from __future__ import annotations
 
@@ -15,15 +15,21 @@ def _silent(done: int, total: int, unit: str, **values: float | str) -> None:
 
 @dataclass(frozen=True)
 class Runtime:
-    """EngineSettings of an execution; none of them changes the result.
+    """How one execution of a stage runs. Nothing here changes the result.
 
-    ``scratch`` outlives attempts: training keeps its checkpoint there, written every ``checkpoint_seconds`` or, where
-    writing takes long, more rarely. ``sample_batch`` images, 100 unless set, are sampled at a time, with ``compile`` by
-    a compiled model. ``report(done, total, unit, **values)`` may be called as often as one likes. A body that can stop
-    early calls :meth:`raise_if_stopping`, or asks ``stopping()``, between two steps of its work.
-
-    Where ``ranks`` processes execute the stage together, this is number ``rank``, ``device`` is its own, and
-    ``meeting`` is a file by which they find each other; number 0 writes the output.
+    Args:
+        scratch: a directory that outlives attempts; a training keeps its checkpoint there.
+        device: such as ``cpu`` or ``cuda:0``; each rank has its own.
+        threads: CPU threads.
+        checkpoint_seconds: between two checkpoints; more where writing one takes long.
+        sample_batch: images that are sampled at a time; None for the default of the stage.
+        compile: whether models are compiled before they sample.
+        report: ``report(done, total, unit, **values)`` tells the progress; a body may call it as often as it likes.
+        stopping: whether the user has asked to stop. A body that can stop early calls :meth:`raise_if_stopping` between
+            two steps of its work.
+        rank: the number of this process among the ``ranks`` that execute the stage together; 0 writes the output.
+        ranks: how many these are.
+        meeting: the file by which they find each other.
     """
 
     scratch: Path
@@ -39,7 +45,7 @@ class Runtime:
     meeting: Path | None = None
 
     def raise_if_stopping(self, message: str) -> None:
-        """Raise what ends the stage early where that is asked for.
+        """End the stage early if the user has asked to stop.
 
         Raises:
             Interrupted: with the message.

@@ -1,4 +1,4 @@
-"""The ``sample`` stage: images of a range of indices, from a model or (to measure a ceiling) from the data itself."""
+"""The ``sample`` stage: images of a range of indices, from a model or, to measure a ceiling, from a data set."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ class Guidance(Setting):
 
 
 class Fused(Setting):
-    """The student is sampled as it is trained, through its fusion points; ``frozen`` unless a role names the model.
+    """The student is sampled as it is trained, through its fusion points.
 
-    A sampler that extrapolates (``issd-limit``) takes the layer, the weight and the pairs, and no frozen model.
     ``pairs`` are the indices i of the trained pairs (g[i], g[i-1]): only the evaluations at their g[i-1] are fused.
+    ``frozen`` is the model whose states are fused in, unless the role ``frozen`` names it. A sampler that extrapolates
+    (``issd-limit``) takes the layer, the weight and the pairs, and no frozen model.
     """
 
     layers: tuple[int, ...]
@@ -47,9 +48,9 @@ class Fused(Setting):
 
 
 class AlongGrid(Setting):
-    """The student is evaluated at ``student_at``, and the model that it was distilled from elsewhere.
+    """Two models along the grid: the student at the times ``student_at``, its base at all others.
 
-    That one is ``base`` unless the role ``frozen`` names it.
+    ``base`` is the model that the student was distilled from, unless the role ``frozen`` names it.
     """
 
     student_at: tuple[float, ...]
@@ -83,18 +84,18 @@ class Sampling(Setting):
     offset: float | None = None
 
     def timesteps(self) -> list[int]:
-        """The timesteps that the sampler walks, of a model that predicts eps."""
+        """Return the timesteps that the sampler walks with a model that predicts eps."""
         visited = SAMPLERS.named(self.sampler).timesteps(self.nfe, self.pairs)
         return walked(self.grid, visited, self.halvings, self.shape.pipeline)
 
     @property
     def evaluated(self) -> list[float]:
-        """The times at which the denoiser is evaluated by a sampler with one evaluation a step, the cleanest first."""
+        """The times at which a sampler with one evaluation a step evaluates the denoiser, the cleanest first."""
         return [*self.timesteps()] if self.flow is None else self.times()[-2::-1]
 
     @property
     def models(self) -> int:
-        """How many models are held: a fused student and two models along the grid need what was distilled too."""
+        """How many models are held: two for a fused student, and for two models along the grid."""
         fused = self.fused is not None and not SAMPLERS.named(self.sampler).extrapolates
         return 2 if fused or self.along_grid is not None else 1
 
@@ -107,13 +108,13 @@ class Sampling(Setting):
 
     @property
     def passes(self) -> int:
-        """The denoiser's forward passes for a sample, of one branch; of an adaptive sampler roughly."""
+        """The denoiser's forward passes for one sample, without guidance's; an estimate for an adaptive sampler."""
         sampler = SAMPLERS.named(self.sampler)
         fused = self.fused is not None and not sampler.extrapolates
         return (sampler.adaptive or self.nfe) * (2 if fused else 1)
 
     def times(self) -> list[float]:
-        """The times that the sampler walks, of a flow; ``uniform`` leaves them to the sampler."""
+        """Return the times that the sampler walks with a flow, the noise first."""
         assert self.flow is not None
         sampler = SAMPLERS.named(self.sampler)
         return flow_times(flow_grid(self.grid, sampler), sampler.steps(self.nfe, self.pairs), self.flow)
@@ -128,9 +129,10 @@ class Copying(Setting):
 
 
 class SampleSpec(StageSpec):
-    """Roles: ``model``, ``frozen`` (of a fused student) and ``vae``, where the sources do not name them.
+    """Images of the indices from ``start`` on, ``count`` of them.
 
-    ``text`` are the captions to sample, of a model that takes texts.
+    Roles of the inputs, where no source names the files: ``model``; ``frozen``, the model that the student was
+    distilled from; ``vae``. For a model that takes texts, ``text`` are the captions to sample.
     """
 
     KIND: ClassVar[Literal["sample"]] = "sample"
@@ -176,9 +178,9 @@ class SampleSpec(StageSpec):
         return float(self.count * (self.resolution**2 * 3 + latent))
 
     def memory_bytes(self, batch: int = BATCH) -> float:
-        """What the stage's process needs for ``batch`` images at a time, roughly; the user's own models not counted.
+        """Estimate the memory of the stage's process for ``batch`` images at a time, without models of the user's own.
 
-        While weights are loaded, their file is in memory too. The autoencoder is taken to be Stable Diffusion's.
+        While weights are loaded, their file is in memory too. The estimate assumes Stable Diffusion's autoencoder.
         """
         pixels = self.resolution**2
         decoding = images_at_once(pixels) * pixels * DECODED
@@ -213,7 +215,7 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
 
 
 class _Copier:
-    """``copier(indices)`` takes images of a data set, and passes them through the autoencoder where it is asked to."""
+    """``copier(indices)`` takes images of a data set; ``reconstruct`` passes them through the autoencoder."""
 
     def __init__(self, spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime) -> None:
         from ssdbench.data.datasets import load_images
@@ -239,5 +241,5 @@ class _Copier:
 
     @property
     def facts(self) -> dict[str, JSON]:
-        """What is to be told of the images."""
+        """Notes on the images."""
         return with_notes({}, self._images.notes())

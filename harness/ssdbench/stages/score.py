@@ -22,12 +22,16 @@ GRID_ROWS, GRID_COLUMNS = 8, 16
 
 
 class ScoreSpec(StageSpec):
-    """Roles: ``samples/00000``, ``samples/00001``, ... in order, and ``reference`` unless the source names one.
+    """Metrics of the samples of one run.
 
-    A metric with a network of its own has the role ``reference/<network>``, unless ``references`` names its source, or
-    no metric of that network needs a reference. Some metrics hang on further roles, which they name as ``given``:
-    ``trajectory``, samples of the same first indices by a fine solver; ``training``, the statistics of the training
-    images; and ``captions``, those that were sampled.
+    Roles of the inputs:
+
+    - ``samples/00000``, ``samples/00001``, ...: the images, in order.
+    - ``reference``: statistics under the run's network, unless ``reference`` is a file.
+    - ``reference/<network>``: the same under a metric's own network, unless ``references`` has a file of it, or its
+      metrics need no reference.
+    - what metrics name as ``given``: ``trajectory``, samples of the same first indices by a fine solver; ``training``,
+      statistics of the training images; ``captions``, the captions that were sampled.
     """
 
     KIND: ClassVar[Literal["score"]] = "score"
@@ -120,7 +124,7 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
 def _parts(
     spec: ScoreSpec, inputs: dict[str, Path], device: str, given: Collection[str]
 ) -> tuple[list[Part], dict[str, str]]:
-    """What each network measures, the run's own first; and why a metric has no reference under its network."""
+    """Return what each network measures, the run's own first; and the metrics that cannot be measured, with why."""
     from ssdbench.metrics.catalog import METRICS, chosen
     from ssdbench.metrics.evaluate import Part, no_reference
     from ssdbench.metrics.networks import load_network

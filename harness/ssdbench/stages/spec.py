@@ -18,7 +18,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=F
 
 
 NOTES = "notes"
-"""Of a stage's facts: what a reader of its results should know, a list of texts; left out where there is nothing."""
+"""The fact that lists what a reader of the stage's results should know; absent where there is nothing."""
 
 
 def with_notes(facts: dict[str, JSON], notes: Sequence[str]) -> dict[str, JSON]:
@@ -33,7 +33,7 @@ def notes_of(facts: Mapping[str, JSON]) -> list[str]:
 
 
 class StageSpec(Setting):
-    """A unit of work. Subclasses say what kind it is and add their settings.
+    """A unit of work. Subclasses name their kind and add settings.
 
     ``inputs`` maps a role to the spec key of the stage whose artifact plays it. VERSION rises when a change of the
     code changes results for the same settings.
@@ -41,7 +41,7 @@ class StageSpec(Setting):
 
     KIND: ClassVar[Literal["train", "encode", "sample", "reference", "score"]]
     VERSION: ClassVar[int]
-    LOWER: ClassVar[str] = ""  # what of a user's makes the stage take less memory
+    LOWER: ClassVar[str] = ""  # the setting to lower where memory runs out
     SHARED: ClassVar[bool] = False  # whether several GPUs can run it together
 
     inputs: dict[str, str] = Field(default_factory=dict)
@@ -60,7 +60,7 @@ class StageSpec(Setting):
         return 0.0
 
     def scratch_bytes(self) -> float:
-        """What the stage needs on disk beside its artifact while it runs, roughly."""
+        """Size of what the stage keeps on disk while it runs, besides its artifact, roughly."""
         return 0.0
 
     def canonical(self) -> dict[str, JSON]:

@@ -1,4 +1,4 @@
-"""The ``train`` stage: pretraining, distilling, continuing, fitting an autoencoder differ in their objective alone."""
+"""The ``train`` stage: one loop for all trainings, which differ only in their objective."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Reconstruct(ObjectiveSpec):
 
 
 def _objective(value: Any) -> Any:
-    """Of a dump, an instance of the class that its kind has."""
+    """Rebuild an objective from a dump, as an instance of the class of its kind."""
     if not isinstance(value, dict):
         return value
     kind = value.get("kind")
@@ -48,12 +48,17 @@ def _objective(value: Any) -> Any:
 
 
 class TrainSpec(StageSpec, Optimisation):
-    """Roles: ``data`` and ``model``, which training starts from unless ``weights`` names one or none is.
+    """One training.
 
-    ``text`` are the captions that the data's labels number, of a model that takes texts. ``data`` is a folder of
-    latents, and ``flipped`` one of the same images flipped, which half of the samples are taken from. Samples of a
-    model, read as latents, are ``data/00000``, ``data/00001``, ... The weights after each of the ``checkpoints`` are
-    in ``step-N`` beside ``model``.
+    Roles of the inputs:
+
+    - ``model``: the model that the training starts from. Without it, ``weights`` names the model's file; without
+      both, training starts from random weights.
+    - ``data``: a folder of latents, and ``flipped``, the same images flipped, from which half of the samples come. Or
+      ``data/00000``, ``data/00001``, ...: samples of a model, read as latents.
+    - ``text``: captions, which the labels of the data number, for a model that takes texts.
+
+    The artifact has the weights after each of the ``checkpoints`` in ``step-N``, beside ``model``.
     """
 
     KIND: ClassVar[Literal["train"]] = "train"
@@ -78,9 +83,9 @@ class TrainSpec(StageSpec, Optimisation):
     timestep: Literal["per_sample", "per_batch"] = "per_sample"
 
     def canonical(self) -> dict[str, JSON]:
-        """As of every stage; a seed of 2^32 or more says that all its bits count.
+        """Return the settings of the key, and for a seed of 2^32 or more the number of bits that are used.
 
-        Before, initial weights took the lower 32 alone: what was trained then is another result.
+        Earlier versions drew initial weights from the lower 32 bits only: their result is another one.
         """
         return super().canonical() | ({"seed_bits": 63} if self.seed >= 2**32 else {})
 
@@ -92,14 +97,14 @@ class TrainSpec(StageSpec, Optimisation):
         return f"train {name} {self.steps} steps, seed {self.seed}"
 
     def flops(self) -> float:
-        """Frozen passes and the student's, whose backward pass costs twice its forward pass."""
+        """Count the frozen and the student's passes; a backward pass costs twice a forward pass."""
         if self.shape is None:
             return self.steps * self.batch_size * 3 * 0.4e9  # an autoencoder of the embedded size
         frozen, student = self.forwards()
         return (frozen + 3 * student) * self.shape.forward_flops()
 
     def forwards(self) -> tuple[int, int]:
-        """Forward passes of single samples in the whole training: the frozen model's, and those with gradients."""
+        """Return the forward passes of the whole training, one a sample: the frozen model's, and the student's."""
         method, drawn = method_of(self.objective), self.steps * self.batch_size
         anchored = math.floor(drawn * self.objective.anchor)  # one frozen and one student pass each
         others = drawn - anchored
@@ -110,9 +115,9 @@ class TrainSpec(StageSpec, Optimisation):
         return (1 + len(self.checkpoints)) * self._weight_bytes()
 
     def scratch_bytes(self) -> float:
-        """Two states, while one replaces the other: weights, AdamW's two moments, and the average if any.
+        """Count two states, because a new one is written before the old one goes, and the weights of each checkpoint.
 
-        And the weights after each checkpoint.
+        A state holds the weights, AdamW's two moments, and the moving average if there is one.
         """
         return (2 * (4 if self.ema else 3) + len(self.checkpoints)) * self._weight_bytes()
 

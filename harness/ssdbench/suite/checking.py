@@ -1,4 +1,4 @@
-"""How checks of combined settings are written down, and what they share."""
+"""What checks of combined settings share: how they are listed, and what they look up."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def refused(function: Callable[..., object], *arguments: object) -> str | None:
 
 
 def sampler_of(name: str) -> Sampler:
-    """A sampler; one of the user's own that cannot be imported here is taken for a plain function until it is run."""
+    """Return a sampler. One of the user's own that cannot be imported here is taken for a plain function."""
     return SAMPLERS.known(name) or Sampler(name=name, help="not found", eps=name)
 
 
@@ -50,13 +50,13 @@ def evaluations(run: ResolvedRun) -> str:
 
 
 def in_timesteps(model: str, grid: str) -> bool:
-    """Whether a model walks the timesteps of a grid: not a flow, and not where the grid is found to be none for it."""
+    """Whether a model walks the timesteps of a grid: it predicts eps, and the grid is found and is one of timesteps."""
     walks = GRIDS.known(grid)
     return prediction(model) == "eps" and walks is not None and walks.prediction == "eps"
 
 
 def visited_by(nfe: int, sampler: str, pairs: Pairs) -> int:
-    """Timesteps that a sampler visits with so many evaluations; 0 where that is impossible, or not known before."""
+    """Return how many timesteps a sampler visits with ``nfe`` evaluations; 0 if none or unknown."""
     try:
         if sampler_of(sampler).adaptive:
             return 0
@@ -68,7 +68,7 @@ def visited_by(nfe: int, sampler: str, pairs: Pairs) -> int:
 def evaluated_at(
     grid: str, nfe: int, sampler: str, pairs: Pairs, model: str, variant: str
 ) -> tuple[float, ...]:
-    """The timesteps or times at which a run evaluates its model once a step; none where that cannot be told."""
+    """Return the timesteps or times at which a run's steps evaluate the model; none where they are not known."""
     if sampler_of(sampler).adaptive:
         return ()
     try:
@@ -83,9 +83,9 @@ def evaluated_at(
 
 
 def starts_far_from_noise(run: ResolvedRun) -> list[str]:
-    """What is to be told of a run whose sampling starts from pure noise far below the timestep where it belongs.
+    """Return warnings of sampling that starts from pure noise at a timestep far below the one where noise belongs.
 
-    So of its own samples, of the synthetic images that it is trained on, and of what ``eval.trajectory`` compares with.
+    They are about the run's samples, the synthetic images that it is trained on, and those of ``eval.trajectory``.
     """
     variant = variant_of(run.variant)
     if prediction(run.model) != "eps" or not variant.sampled:
@@ -110,13 +110,13 @@ def starts_far_from_noise(run: ResolvedRun) -> list[str]:
 
 
 def known_model(name: str) -> Model | None:
-    """A model; None where nothing is known of it yet: a function of the user's own, or one that is not found here."""
+    """Return a model; None for a function of the user's own, of which nothing is known yet, or one not found here."""
     found = catalog.MODELS.known(name)
     return None if found is None or found.at is not None else found
 
 
 def prediction(model: str) -> str:
-    """What a model predicts: eps or v; a function of the user's own predicts eps."""
+    """Return what a model predicts: eps or v; eps for a function of the user's own."""
     found = catalog.MODELS.known(model)
     return "eps" if found is None else found.prediction
 

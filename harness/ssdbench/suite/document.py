@@ -10,7 +10,8 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ssdbench.suite.problems import Mark
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
+"""The keys, and the positions in lists, that lead to a value."""
 MERGE = "tag:yaml.org,2002:merge"
 _Entry = tuple[Node, Node]
 

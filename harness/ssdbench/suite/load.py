@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ssdbench.collector import collector_paused
+from ssdbench.gc_pause import gc_paused
 from ssdbench.metrics.catalog import askable, find_metric, lacking_counts
 from ssdbench.samplers import NONE
 from ssdbench.suite.author import TUPLE_KEYS, SuiteFile
@@ -63,7 +63,7 @@ class Suite:
     notes: list[str] = field(default_factory=list)
 
 
-@collector_paused()
+@gc_paused()
 def load_suite(
     path_or_name: str | Path,
     *,
@@ -77,10 +77,16 @@ def load_suite(
     """Load, check and resolve a suite.
 
     Settings are laid over each other in this order: the schema's defaults, the suite's ``defaults``, the row,
-    its matrix, the profile's settings, those that a search chose (``settings``), and ``overrides`` (``a.b=c``, the
-    value being YAML). Names that an override gives are mapped by the profile like the suite's own. ``limit`` caps
-    ``eval.samples`` of every run; ``seed`` replaces all seeds; ``only`` keeps the runs that match (see :func:`select`);
-    ``rows`` are the only ones that are looked at, by their positions once matrices are multiplied out.
+    its matrix, the profile's settings, those that a search chose (``settings``), and ``overrides``.
+
+    Args:
+        path_or_name: the suite's file, or the name of one that can be found.
+        profile: maps the suite's names to another scale; by default the suite's own profile, if it names one.
+        overrides: ``a.b=c``, the value being YAML. The profile maps names in them like the suite's own.
+        only: keeps the runs that match, see :func:`ssdbench.suite.select.select`.
+        limit: caps ``eval.samples`` of every run.
+        seed: replaces all seeds.
+        rows: the positions of the rows to resolve, counted after matrices are multiplied out; None: all.
 
     Raises:
         UsageError: there is no such suite.
@@ -161,7 +167,7 @@ class _Resolver:
         self._few: dict[str, None] = {}
 
     def notes(self) -> list[str]:
-        """What the author may want to know though it is no mistake."""
+        """Return remarks for the author, on what is unusual but no mistake."""
         few = list(self._few)
         if not self._repeats:
             return few
@@ -171,7 +177,7 @@ class _Resolver:
         return [*few, f"{again}: the same run as {first}{more}"]
 
     def resolve_all(self, listed: Iterable[Row]) -> list[ResolvedRun]:
-        """All rows' runs; what is beyond ``MAX_RUNS``, or comes after too many problems, is left."""
+        """Resolve all rows; stop beyond ``MAX_RUNS`` runs, or after too many problems."""
         found: list[ResolvedRun] = []
         for row in listed:
             found += self.resolve(row)
@@ -182,7 +188,8 @@ class _Resolver:
         return found
 
     def resolve(self, row: Row) -> list[ResolvedRun]:
-        """The row's runs, one a seed; none if there is a problem."""
+        """Resolve a row to its runs, one a seed; to none if there is a problem."""
+        # What the values below come from, for messages: from the general to the special, the options on top.
         layers = [self._defaults, row.layer, *self.overrides]
         values: Values = dict(self._defaults.values)
         overlay(values, row.layer.values)
@@ -216,7 +223,11 @@ class _Resolver:
         return self._build(values, named, layers, row, None if taken is None else taken[1])
 
     def _settle_variant(self, values: Values, row: Row) -> None:
-        """Spell the variant in its one way; what samples nothing has no sampler unless the row insists."""
+        """Spell the variant in its one way, and fill in the sampler and NFE of variants and samplers that fix them.
+
+        A variant that samples nothing has no sampler, and an adaptive sampler no NFE. What the row itself gives stays,
+        so that checks can tell of it.
+        """
         variant = values.get("variant")
         if not isinstance(variant, str):
             return

@@ -18,7 +18,7 @@ from ssdbench.suite.layers import DEFAULTS, Layer, Values, document_layer, overl
 from ssdbench.suite.names import DataNames, synthetic_steps
 from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.select import matches
-from ssdbench.suite.validate import read_checked
+from ssdbench.suite.validate import check_name, read_checked
 from ssdbench.suite.variant import variant_of
 
 # Run key -> the profile's table, and what may stand on its right-hand side (None: anything).
@@ -186,11 +186,7 @@ def _read(path: Path, problems: Problems) -> Document:
     document = read_checked(path, ProfileFile, problems)
     if not isinstance(document.data, dict):
         return document
-    given = document.data.get("profile")
-    if isinstance(given, str) and given != path.stem:
-        problems.add(
-            document.mark(("profile",)), "profile", f"must be the file's name {path.stem!r}, not {given!r}"
-        )
+    check_name(document, "profile", path, problems)
     for table, known in MAPPED.values():
         for name, target in _table(document, table).items():
             if known is None or target is INVALID or target in known or is_own(target):

@@ -14,11 +14,11 @@ from ssdbench.suite.author import Condition, Patch, Seeds
 from ssdbench.suite.document import Document
 from ssdbench.suite.find import suite_directories, yaml_files
 from ssdbench.suite.layers import DEFAULTS, RIVALS, Layer, Values, document_layer
-from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean, show
+from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.profiles import override
 from ssdbench.suite.schema import Searched
 from ssdbench.suite.select import matches
-from ssdbench.suite.validate import read_checked
+from ssdbench.suite.validate import check_name, read_checked
 from ssdbench.suite.values import Frozen
 from ssdbench.suite.variant import variant_of
 
@@ -127,8 +127,8 @@ class _File:
 class Chooser:
     """Lays chosen settings over rows; each file is read once.
 
-    They lie over a suite's defaults and a profile, below what options give, and below the row's own where it does not
-    name them itself; a row that both names them and gives one of their keys is a problem.
+    They lie over a suite's defaults and a profile, and below what options give. Where defaults or a profile name them,
+    the row's own values lie over them. A row that both names them and gives one of their keys is a problem.
     """
 
     def __init__(self, beside: Path, problems: Problems) -> None:
@@ -145,7 +145,7 @@ class Chooser:
             layers: that made them, from the general to the special.
             special: those of ``layers`` that are the row's own, and options.
             row: its place.
-            last: that no setting is there is a problem; before the profile's rules have been applied it is none yet.
+            last: whether the profile's rules have been applied, so that settings that are not found are a problem.
 
         Returns:
             The layer of what was taken and where it comes from; None where there is nothing to take.
@@ -244,11 +244,8 @@ def read_settings(path: Path, problems: Problems) -> Document:
         UsageError: the file cannot be read.
     """
     document = read_checked(path, SettingsFile, problems)
-    data = document.data if isinstance(document.data, dict) else {}
-    name, rows = data.get("settings"), data.get("chosen")
-    if isinstance(name, str) and name != path.stem:
-        text = f"must be the file's name {path.stem!r}, not {show(name)}"
-        problems.add(document.mark(("settings",)), "settings", text)
+    check_name(document, "settings", path, problems)
+    rows = document.data.get("chosen") if isinstance(document.data, dict) else None
     for i, row in enumerate(rows if isinstance(rows, list) else []):
         given = row.get("set") if isinstance(row, dict) else None
         for key in (KEY, "seeds"):

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ssdbench.suite.author import TUPLE_KEYS, Patch, key_of, run_keys
-from ssdbench.suite.document import Document, Path, whole_number
+from ssdbench.suite.document import Document, KeyPath, whole_number
 from ssdbench.suite.find import read_document
-from ssdbench.suite.problems import INVALID, Problems, describe, did_you_mean, nearest
+from ssdbench.suite.problems import INVALID, Problems, describe, did_you_mean, nearest, show
 
 MAX_PROBLEMS = 200  # of a file; each is looked up in it, and nobody reads more
 
 
-def read_checked(
-    path: FilePath, model: type[BaseModel], problems: Problems, name: str | None = None
-) -> Document:
-    """Read a YAML file, which messages call ``name``, and check it; what is wrong is added to ``problems``.
+def read_checked(path: Path, model: type[BaseModel], problems: Problems, name: str | None = None) -> Document:
+    """Read a YAML file, which messages call ``name``, and check it against ``model``: see :func:`validate`.
 
     Raises:
         UsageError: the file cannot be read.
@@ -31,6 +29,14 @@ def read_checked(
         document.data = INVALID
     validate(document, model, problems)
     return document
+
+
+def check_name(document: Document, key: str, path: Path, problems: Problems) -> None:
+    """Add a problem where the name that a file gives itself under ``key`` is not that of the file."""
+    given = document.data.get(key) if isinstance(document.data, dict) else None
+    if isinstance(given, str) and given != path.stem:
+        text = f"must be the file's name {path.stem!r}, not {show(given)}"
+        problems.add(document.mark((key,)), key, text)
 
 
 def validate(document: Document, model: type[BaseModel], problems: Problems) -> None:
@@ -46,7 +52,7 @@ def validate(document: Document, model: type[BaseModel], problems: Problems) -> 
     restated = [error for error in errors if _restate(document, error)]
     if restated:
         errors = _errors(document, model)
-    seen: set[Path] = set()
+    seen: set[KeyPath] = set()
     for error in errors:
         if len(seen) >= MAX_PROBLEMS:
             problems.add(document.mark(), "", f"and {len(errors) - MAX_PROBLEMS:,} more problems like these")
@@ -94,7 +100,7 @@ def _restate(document: Document, error: ErrorDetails) -> bool:
 
 
 def _report(
-    document: Document, model: type[BaseModel], path: Path, error: ErrorDetails, problems: Problems
+    document: Document, model: type[BaseModel], path: KeyPath, error: ErrorDetails, problems: Problems
 ) -> None:
     if error["type"] in {"extra_forbidden", "invalid_key"}:
         parent = _at(document.data, path[:-1])
@@ -123,7 +129,7 @@ def _unknown_key(model: type[BaseModel] | None, name: str) -> tuple[str, str | N
     return f"unknown key{did_you_mean(name, known)}", match
 
 
-def _data_path(data: Any, error: ErrorDetails) -> Path:
+def _data_path(data: Any, error: ErrorDetails) -> KeyPath:
     """The error's location without the names of union members, which are no part of the data."""
     path: list[str | int] = []
     location = [part for part in error["loc"] if part != "[key]"]
@@ -167,7 +173,7 @@ def _holds_invalid(value: Any) -> bool:
     return value is INVALID
 
 
-def _dotted(path: Path) -> str:
+def _dotted(path: KeyPath) -> str:
     """The key as the author thinks of it: relative to the run, without positions in lists."""
     match path:
         case ("runs", int(), int() as position, *_):

@@ -1,4 +1,4 @@
-"""The grammar of variants: ``issd``, ``pd 20-10-5``, methods of one's own, and chains such as ``pd 20-10 + issd``."""
+"""The grammar of variants: ``issd``, ``pd 20-10-5``, methods of the user's own, chains such as ``pd 20-10 + issd``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class VariantStep:
         return self.named(self.kind)
 
     def named(self, name: str) -> str:
-        """The step, its method called so."""
+        """Return the step's text with ``name`` for its method."""
         return f"{name} {'-'.join(map(str, self.steps))}" if self.steps else name
 
     @property
@@ -44,7 +44,7 @@ class VariantStep:
 
     @cached_property
     def method(self) -> Method:
-        """The method; of one that is not on this machine, whose results are, no more than its name is known."""
+        """The method. Where only its results are on this machine, no more than its name is known."""
         try:
             found = METHODS.find(self.kind)
         except InputError:
@@ -58,7 +58,7 @@ class VariantStep:
 
     @property
     def trainings(self) -> int:
-        """How many trainings it is."""
+        """How many trainings the step takes."""
         return len(self.teachers) if self.steps else int(self.method.trains)
 
 
@@ -89,12 +89,12 @@ class Variant:
 
     @cached_property
     def methods(self) -> tuple[Method, ...]:
-        """Of each step."""
+        """The method of each step."""
         return tuple(step.method for step in self.steps)
 
     @cached_property
     def sampled(self) -> bool:
-        """Whether anything is sampled; else images of a data set are scored."""
+        """Whether a model is sampled; if not, images of a data set are scored."""
         return all(method.sampled for method in self.methods)
 
     @cached_property
@@ -109,7 +109,7 @@ class Variant:
 
     @cached_property
     def pretrains_alone(self) -> bool:
-        """Whether the base model is trained, and nothing is done with it."""
+        """Whether the base model is trained, and nothing on top of it."""
         return self.from_nothing and len(self.steps) == 1
 
     @cached_property
@@ -138,7 +138,7 @@ class Variant:
         return any(method.autoencoder for method in self.methods)
 
     def predicts(self, prediction: str) -> str:
-        """What the result predicts, of a model that predicts this."""
+        """Return what the result predicts if the base model predicts ``prediction``."""
         for method in self.methods:
             prediction = method.predicts or prediction
         return prediction
