@@ -14,12 +14,9 @@ from safetensors.torch import load_file, save_file
 import ssdbench
 from ssdbench.data.datasets import load_images
 from ssdbench.errors import InputError, UsageError
+from ssdbench.metrics.builtin import CLASS_ACCURACY, FID, IS, PRECISION
 from ssdbench.metrics.catalog import (
-    CLASS_ACCURACY,
-    FID,
-    IS,
     METRICS,
-    PRECISION,
     askable,
     chosen,
     find_metric,
