@@ -117,7 +117,7 @@ class Page:
         """Return what is said of a claim."""
         if not self._verdicts:
             claims = read_claims(find_claims())
-            findings = judge(claims, recorded_rows(self.results))
+            findings = judge(claims, recorded_rows(self.results, remembered=True))
             self._verdicts = {
                 one.claim: overall(finding for finding in findings if finding.claim is one)
                 for one in claims.claims

@@ -65,8 +65,11 @@ def run_samples(text: str, results: str | Path) -> ImageSource | None:
     return run_images(find_record(store, text), store)
 
 
-def recorded_rows(results: str | Path) -> list[Row]:
+def recorded_rows(results: str | Path, *, remembered: bool = False) -> list[Row]:
     """Return all that was recorded in a directory of results, seeds gathered.
+
+    A record has the names of the suite that made it. With ``remembered``, it is returned under those of all other suites
+    that were run there and share its stages too.
 
     Raises:
         UsageError: there is no such directory.
@@ -74,6 +77,8 @@ def recorded_rows(results: str | Path) -> list[Row]:
         InputError: a record's run is none that this version knows.
 
     """
+    from ssdbench.api.history import reports_of
+    from ssdbench.api.selection import Selection
     from ssdbench.report.rows import Result, gather, run_of
     from ssdbench.store.places import as_directory, open_store
     from ssdbench.suite import EmptySelection
@@ -81,8 +86,12 @@ def recorded_rows(results: str | Path) -> list[Row]:
     directory = as_directory(results)
     if directory is not None and not directory.is_dir():
         raise UsageError(f"{results}: there is no such directory of results")
-    records = sorted(open_store(results).records(), key=lambda record: record.created)
+    store = open_store(results)
+    records = sorted(store.records(), key=lambda record: record.created)
     found = [Result(run_of(record, f"{results}/"), record) for record in records]
+    if remembered and store.history():
+        reports = reports_of(store, (), Selection())
+        found += [result for report in reports for result in report.results if result.record is not None]
     if not found:
         raise EmptySelection(f"{results} holds no record; 'ssdbench run' makes them")
     return gather(found)

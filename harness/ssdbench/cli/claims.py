@@ -54,7 +54,7 @@ def claims(
         raise UsageError("--seeds goes with --plan")
     path = file or find_claims()
     listed = read_claims(path)
-    findings = judge(listed, recorded_rows(results))
+    findings = judge(listed, recorded_rows(results, remembered=True))
     if plan:
         emit(to_plan(listed, findings, seeds), output)
     elif json or form == "json":
