@@ -68,8 +68,8 @@ def run_samples(text: str, results: str | Path) -> ImageSource | None:
 def recorded_rows(results: str | Path, *, remembered: bool = False) -> list[Row]:
     """Return all that was recorded in a directory of results, seeds gathered.
 
-    A record has the names of the suite that made it. With ``remembered``, it is returned under those of all other suites
-    that were run there and share its stages too.
+    A record has the names of the suite that made it. With ``remembered``, it is returned under the names of all other
+    suites that were run there and share its stages too.
 
     Raises:
         UsageError: there is no such directory.

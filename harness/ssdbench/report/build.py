@@ -102,17 +102,23 @@ def build(
     )
     footnotes = Footnotes()
     usual, deviations = protocol(rows, sides)
-    different = {id(rows[index]): texts for index, texts in deviations.items()}
+    told = {id(row): row_notes(row) for row in rows}
+    measured = [told[id(row)] for row in rows if row.records]
+    shared = [text for text in measured[0] if all(text in one for one in measured)] if measured[1:] else []
+    texts = {
+        id(row): [*deviations.get(i, ()), *(text for text in told[id(row)] if text not in shared)]
+        for i, row in enumerate(rows)
+    }
     others = _reported_after(rows, paper)
     sections = []
     for heading, members in _sections(rows, layout):
         lines: list[tuple[Cell, ...]] = []
         for line in _lines(members, shape):
-            lines.append(_cells(line, shape, different, footnotes))
+            lines.append(_cells(line, shape, texts, footnotes))
             for row in line.sides.values():
                 lines += [_reported(other, shape, footnotes) for other in others.get(id(row), ())]
         sections.append(Section(heading, tuple(lines)))
-    notes = [usual, *table_notes(rows, paper, delta=delta)]
+    notes = [usual, *(f"All rows: {text}." for text in shared), *table_notes(rows, paper, delta=delta)]
     if shape.verdicts:
         notes.append(AGAINST)
     if shape.best:
@@ -212,7 +218,7 @@ def _labels(rows: Sequence[Row], shape: _Shape) -> list[str]:
 
 
 def _cells(
-    line: _Line, shape: _Shape, different: Mapping[int, Sequence[str]], footnotes: Footnotes
+    line: _Line, shape: _Shape, texts: Mapping[int, Sequence[str]], footnotes: Footnotes
 ) -> tuple[Cell, ...]:
     cells = [Cell(line.label)]
     for side in shape.sides:
@@ -225,8 +231,7 @@ def _cells(
         own += [_value(row, metric, network, shape.best).of(keys) for metric, network in shape.metrics]
         cells[0] = cells[0].of(keys)
         marked = cells if side is None else own
-        texts = (*different.get(id(row), ()), *row_notes(row))
-        marked[0] = marked[0].marked(tuple(map(footnotes.mark, texts)))
+        marked[0] = marked[0].marked(tuple(map(footnotes.mark, texts[id(row)])))
         cells += own
     if shape.verdicts:
         said = {
