@@ -14,10 +14,11 @@ import ssdbench
 from ssdbench.diffusion.denoiser import Guided, Prediction
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError
-from ssdbench.models.checkpoint import load_dit, save_dit
+from ssdbench.models.checkpoint import load_dit, recast, save_dit
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.convert import write_checkpoint
 from ssdbench.models.diffusers_dit import use_official_timesteps
+from ssdbench.models.dit import sincos_2d
 from ssdbench.models.dit_files import read_checkpoint
 from ssdbench.models.layouts import Layout
 from ssdbench.models.shapes import DiTShape
@@ -214,17 +215,10 @@ EMBEDDED = sorted(path.name for path in ASSETS.iterdir() if "it-mini" in path.na
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
-def test_embedded_models_are_the_same_in_diffusers_and_come_back_in_their_precision(
-    tmp_path: Path, name: str
-) -> None:
-    found = read_checkpoint(ASSETS / name)
-    write_checkpoint(found, tmp_path / "theirs", Layout.diffusers)
-    theirs = DiTTransformer2DModel.from_pretrained(tmp_path / "theirs", torch_dtype=torch.float32)
-    use_official_timesteps(theirs)
-    ours = load_dit(ASSETS / name)
-    assert difference(ours, theirs, *inputs(ours.shape, 16)) < PRECISION
+def test_embedded_models_come_back_in_their_precision(tmp_path: Path, name: str) -> None:
+    found, ours = read_checkpoint(ASSETS / name), load_dit(ASSETS / name)
     assert {value.dtype for value in found.state.values()} == {torch.float16}
-    for layout in (Layout.ours, Layout.official, Layout.diffusers):
+    for layout in (Layout.ours, Layout.official):
         there = tmp_path / f"{layout.value}.pt"
         write_checkpoint(found, there, layout)
         write_checkpoint(
@@ -232,6 +226,27 @@ def test_embedded_models_are_the_same_in_diffusers_and_come_back_in_their_precis
         )
         assert same(read_checkpoint(tmp_path / f"back-{layout}").state, found.state)
         assert same(load_dit(tmp_path / f"back-{layout}").state_dict(), ours.state_dict())
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_embedded_models_are_the_same_in_diffusers_with_the_fixed_table(tmp_path: Path, name: str) -> None:
+    # Their own position tables were trained too, which diffusers' class cannot hold.
+    with pytest.raises(InputError, match="has a position embedding of its own"):
+        write_checkpoint(read_checkpoint(ASSETS / name), tmp_path / "theirs", Layout.diffusers)
+    fixed = load_dit(ASSETS / name)
+    with torch.no_grad():
+        fixed.pos_embed.copy_(sincos_2d(fixed.shape.width, fixed.shape.input_size // fixed.shape.patch_size))
+    save_dit(fixed, tmp_path / "fixed")
+    recast(tmp_path / "fixed", "float16")
+    found = read_checkpoint(tmp_path / "fixed")
+    write_checkpoint(found, tmp_path / "theirs", Layout.diffusers)
+    theirs = DiTTransformer2DModel.from_pretrained(tmp_path / "theirs", torch_dtype=torch.float32)
+    use_official_timesteps(theirs)
+    ours = load_dit(tmp_path / "fixed")
+    assert difference(ours, theirs, *inputs(ours.shape, 16)) < PRECISION
+    write_checkpoint(read_checkpoint(tmp_path / "theirs"), tmp_path / "back", Layout.ours)
+    assert same(read_checkpoint(tmp_path / "back").state, found.state)
+    assert same(load_dit(tmp_path / "back").state_dict(), ours.state_dict())
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -124,7 +124,7 @@ def train(args: argparse.Namespace) -> None:
         align = None
         if known == "repa-mini":
             align = (features, projector(128, features.shape[-1], 256).to(device))
-        model.train().requires_grad_(True)
+        model.train()
         jobs.append(
             denoiser_job(
                 name, model, latents[resolution], captions if text else data.labels, texts[:-1] if text else None,
