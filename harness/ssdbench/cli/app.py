@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Annotated
 
@@ -21,7 +20,7 @@ from ssdbench.cli.export import export
 from ssdbench.cli.gc import gc
 from ssdbench.cli.grid import grid
 from ssdbench.cli.list_names import list_names
-from ssdbench.cli.options import expanded
+from ssdbench.cli.options import expanded, split_doc
 from ssdbench.cli.plan import plan
 from ssdbench.cli.report import report
 from ssdbench.cli.run import run
@@ -45,7 +44,7 @@ app = typer.Typer(
 
 def flowing(function: Callable[..., None]) -> str:
     """Return a docstring with the lines of each paragraph joined; indented paragraphs, the examples, stay."""
-    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+    paragraphs = split_doc(function)[0].split("\n\n")
     return "\n\n".join(text if text.startswith(" ") else " ".join(text.split("\n")) for text in paragraphs)
 
 

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from ssdbench.cli import options
 
 
 def baseline(
-    suite: options.SuiteName,
-    seeds: Annotated[
-        str | None,
-        typer.Option("--seeds", metavar="N,...", help="Instead of the suite's; at least two, better five."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="By default results/baselines/SUITE.yaml."),
-    ] = None,
+    suite: str,
+    /,
+    seeds: str | None = None,
+    output: Path | None = None,
     *,
     places: options.Places,
     rows: options.Rows,
@@ -32,6 +24,10 @@ def baseline(
     [bold]Examples[/bold]
 
       ssdbench baseline suites/ci-dit-s.yaml --seeds 1,2,3,4,5
+
+    Options:
+        seeds (N,...): Instead of the suite's; at least two, better five.
+        output (FILE): By default results/baselines/SUITE.yaml.
     """
     from ssdbench.api.loading import of_selection
     from ssdbench.api.regression import baseline_path, make_baseline

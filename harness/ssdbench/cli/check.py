@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from ssdbench.cli import options
 
 
 def check(
-    suite: options.SuiteName,
-    baseline: Annotated[
-        Path | None,
-        typer.Option("--baseline", metavar="FILE", help="By default results/baselines/SUITE.yaml."),
-    ] = None,
-    junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Also write the verdicts as JUnit XML.")
-    ] = None,
+    suite: str,
+    /,
+    baseline: Path | None = None,
+    junit: Path | None = None,
     form: options.TableForm = "markdown",
     *,
     places: options.Places,
@@ -35,6 +28,10 @@ def check(
 
       ssdbench check suites/ci-dit-s.yaml
       ssdbench check quick --baseline baseline.yaml --junit check.xml --seed 7
+
+    Options:
+        baseline (FILE): By default results/baselines/SUITE.yaml.
+        junit (FILE): Also write the verdicts as JUnit XML.
     """
     from ssdbench.api.regression import check as check_suite
     from ssdbench.cli.common import emit, tell

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-import typer
+from typing import Literal
 
 from ssdbench.cli import options
 
 
 def claims(
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="FILE", help="The claims; those of the paper that come with ssdbench, by default."
-        ),
-    ] = None,
-    results: options.Results = options.DEFAULT_RESULTS,
-    form: Annotated[
-        Literal["markdown", "json"], typer.Option("--format", help="How to write the ledger.")
-    ] = "markdown",
-    json: options.Json = False,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Say how many seeds and samples each difference needs instead.")
-    ] = False,
-    seeds: Annotated[
-        int | None, typer.Option("--seeds", min=2, metavar="N", help="With --plan: for so many seeds.")
-    ] = None,
-    output: options.Output = None,
+    file: Path | None = None,
+    /,
+    results: str = options.DEFAULT_RESULTS,
+    form: Literal["markdown", "json"] = "markdown",
+    json: bool = False,
+    plan: bool = False,
+    seeds: options.AtLeastTwo = None,
+    output: Path | None = None,
 ) -> None:
     """Judge claims by the records of a directory of results: a paired t test for each, with a verdict.
 
@@ -42,6 +30,12 @@ def claims(
       ssdbench claims --results results/mini -o docs/claims.md
       ssdbench claims --plan --seeds 5
       ssdbench claims mine.yaml --format json
+
+    Options:
+        file (FILE): The claims; those of the paper that come with ssdbench, by default.
+        form: How to write the ledger.
+        plan: Say how many seeds and samples each difference needs instead.
+        seeds (N): With --plan: for so many seeds.
     """
     from ssdbench.api.lookup import recorded_rows
     from ssdbench.cli.common import emit

@@ -25,6 +25,19 @@ def tell(line: str) -> None:
     typer.echo(line, err=True)
 
 
+def whole_numbers(option: str, text: str) -> list[int]:
+    """Return the numbers that an option lists.
+
+    Raises:
+        UsageError: there is something else in it.
+
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} {text}: expected whole numbers with commas between them") from None
+
+
 def open_store(results: str | Path) -> Store:
     """Return the store in a directory or on a URL; it is created at the first write, not here.
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from ssdbench.cli import options
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="A directory of results, or its URL.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another one, which is judged against A.")],
+    first: str,
+    second: str,
+    /,
     form: options.TableForm = "markdown",
-    output: options.Output = None,
-    json: options.Json = False,
+    output: Path | None = None,
+    json: bool = False,
 ) -> None:
     """Compare two directories of results: rows of the same settings, metric by metric, with a verdict.
 
@@ -27,6 +25,10 @@ def compare(
 
       ssdbench compare results /tmp/results-of-main
       ssdbench compare before after --json
+
+    Options:
+        first (A): A directory of results, or its URL.
+        second (B): Another one, which is judged against A.
     """
     import json as json_module
     from dataclasses import asdict

@@ -3,55 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 
+from ssdbench.cli import options
+
 
 def convert(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="A .pt or safetensors file of DiT, SiT or REPA; a folder of ours, of diffusers'"
-            " DiTTransformer2DModel, of a DiTPipeline or a StableDiffusionPipeline; or hub:OWNER/NAME.",
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="OUT",
-            help="Folder to create; a file with --to official and --to tensors.",
-        ),
-    ],
-    to: Annotated[
-        Literal["ours", "official", "diffusers", "stable-diffusion", "tensors"],
-        typer.Option("--to", help="Layout to write; tensors: all of a file, without objects beside them."),
-    ],
-    origin: Annotated[
-        Literal["auto", "ours", "official", "repa", "diffusers"],
-        typer.Option("--from", help="Layout that SOURCE has to have; told by its content by default."),
-    ] = "auto",
-    heads: Annotated[
-        int | None,
-        typer.Option("--heads", min=1, metavar="N", help="Attention heads, for a file of no published size."),
-    ] = None,
-    dtype: Annotated[
-        Literal["float32", "float16", "bfloat16"] | None,
-        typer.Option("--dtype", help="Precision of the weights; as stored by default."),
-    ] = None,
-    weights: Annotated[
-        str,
-        typer.Option(
-            "--weights",
-            metavar="NAME",
-            help="Which weights of a file that holds several sets, such as ema, model or model_ema; the moving average"
-            " by default.",
-        ),
-    ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is a file or a model.")] = False,
+    source: str,
+    /,
+    output: Path,
+    to: Literal["ours", "official", "diffusers", "stable-diffusion", "tensors"],
+    origin: Literal["auto", "ours", "official", "repa", "diffusers"] = "auto",
+    heads: options.SomeCount = None,
+    dtype: options.Precision | None = None,
+    weights: str = "",
+    force: bool = False,
 ) -> None:
     """Convert the checkpoint of a DiT, SiT or REPA model between the layouts in which they are kept.
 
@@ -72,6 +40,18 @@ def convert(
       ssdbench convert training.ckpt -o training.safetensors --to tensors
 
       ssdbench convert hub:OWNER/NAME -o stable-diffusion-v1-5 --to stable-diffusion
+
+    Options:
+        source (SOURCE): A .pt or safetensors file of DiT, SiT or REPA; a folder of ours, of diffusers'
+            DiTTransformer2DModel, of a DiTPipeline or a StableDiffusionPipeline; or hub:OWNER/NAME.
+        output (OUT): Folder to create; a file with --to official and --to tensors.
+        to: Layout to write; tensors: all of a file, without objects beside them.
+        origin: Layout that SOURCE has to have; told by its content by default.
+        heads (N): Attention heads, for a file of no published size.
+        dtype: Precision of the weights; as stored by default.
+        weights (NAME): Which weights of a file that holds several sets, such as ema, model or model_ema; the moving
+            average by default.
+        force: Replace OUT if it is a file or a model.
     """
     from ssdbench.api.convert import convert as convert_checkpoint
     from ssdbench.cli.common import tell

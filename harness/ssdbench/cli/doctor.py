@@ -5,7 +5,7 @@ from __future__ import annotations
 from ssdbench.cli import options
 
 
-def doctor(results: options.Results = options.DEFAULT_RESULTS, json: options.Json = False) -> None:
+def doctor(results: str = options.DEFAULT_RESULTS, json: bool = False) -> None:
     """Check Python, torch, devices, weights, data sets and references (whether they are there), and the store.
 
     [bold]Examples[/bold]

@@ -3,80 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from ssdbench.cli import options
 
 
 def eval_(
-    samples: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SAMPLES",
-            help="A .npz (arr_0), a folder of images, a .tar or a folder of them, our shards, a data set's name,"
-            " or the key of a run.",
-        ),
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            "--reference",
-            metavar="REF",
-            help="ADM's .npz, a saved reference, images in any of the forms of SAMPLES, or a suite's reference.",
-        ),
-    ] = None,
-    network: Annotated[
-        str,
-        typer.Option(
-            "--network", metavar="NAME", help="A name of 'ssdbench list networks' or package.module:NAME."
-        ),
-    ] = "inception",
-    weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="The network's weights.")
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            "--metrics",
-            metavar="NAME,...",
-            help="Names of 'ssdbench list metrics' or package.module:NAME; fid, sfid, is, precision, recall by"
-            " default (fd, sfd under another network).",
-        ),
-    ] = None,
-    resolution: Annotated[
-        int | None,
-        typer.Option(
-            "--resolution", min=1, metavar="N", help="Crop and resize files to N; read data sets at N."
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N samples.")
-    ] = None,
-    save_reference: Annotated[
-        Path | None,
-        typer.Option(
-            "--save-reference", metavar="OUT", help="Write the reference: .npz as ADM's, or .safetensors."
-        ),
-    ] = None,
-    export_npz: Annotated[
-        Path | None,
-        typer.Option("--export-npz", metavar="OUT", help="Write the samples as ADM's evaluator reads them."),
-    ] = None,
-    intervals: Annotated[
-        bool, typer.Option("--intervals/--no-intervals", help="Give each value a 95 % confidence interval.")
-    ] = True,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed", min=0, help="Of what is drawn: KID's subsets, and what intervals are found by."
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-    results: options.Results = options.DEFAULT_RESULTS,
-    device: options.Device = None,
-    json: options.Json = False,
+    samples: str | None = None,
+    /,
+    reference: str | None = None,
+    network: str = "inception",
+    weights: Path | None = None,
+    metrics: str | None = None,
+    resolution: options.SomeCount = None,
+    limit: options.SomeCount = None,
+    save_reference: Path | None = None,
+    export_npz: Path | None = None,
+    intervals: bool = True,
+    seed: options.SeedNumber = None,
+    force: bool = False,
+    results: str = options.DEFAULT_RESULTS,
+    device: str | None = None,
+    json: bool = False,
 ) -> None:
     """Measure samples against a reference: FID, sFID, IS, precision and recall as ADM's evaluator defines them.
 
@@ -92,6 +39,22 @@ def eval_(
       ssdbench eval --reference photos/ --save-reference photos.npz
 
       ssdbench eval 3fa9 --export-npz samples.npz
+
+    Options:
+        samples (SAMPLES): A .npz (arr_0), a folder of images, a .tar or a folder of them, our shards, a data set's
+            name, or the key of a run.
+        reference (REF): ADM's .npz, a saved reference, images in any of the forms of SAMPLES, or a suite's reference.
+        network (NAME): A name of 'ssdbench list networks' or package.module:NAME.
+        weights (FILE): The network's weights.
+        metrics (NAME,...): Names of 'ssdbench list metrics' or package.module:NAME; fid, sfid, is, precision, recall
+            by default (fd, sfd under another network).
+        resolution (N): Crop and resize files to N; read data sets at N.
+        limit (N): Only the first N samples.
+        save_reference (OUT): Write the reference: .npz as ADM's, or .safetensors.
+        export_npz (OUT): Write the samples as ADM's evaluator reads them.
+        intervals: Give each value a 95 % confidence interval.
+        seed: Of what is drawn: KID's subsets, and what intervals are found by.
+        force: Replace files that exist.
     """
     from ssdbench.api.evaluation import load_network, prepare
     from ssdbench.api.export import save_reference as save

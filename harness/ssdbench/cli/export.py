@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 
@@ -11,27 +11,14 @@ from ssdbench.cli import options
 
 
 def export(
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o", "--output", metavar="DIR", help="Directory to create with the weights, or of records."
-        ),
-    ],
-    run: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="A run's key, or the beginning of one.")
-    ] = None,
-    part: Annotated[
-        Literal["model", "vae"],
-        typer.Option("--part", help="The denoiser, or the autoencoder where the run trained one."),
-    ] = "model",
-    dtype: Annotated[
-        Literal["float32", "float16", "bfloat16"] | None,
-        typer.Option("--dtype", help="Store the weights in this precision; as trained by default."),
-    ] = None,
-    records: Annotated[
-        bool, typer.Option("--records", help="Copy the records of all runs instead, or of RUN alone.")
-    ] = False,
-    results: options.Results = options.DEFAULT_RESULTS,
+    run: str | None = None,
+    /,
+    *,
+    output: Path,
+    part: Literal["model", "vae"] = "model",
+    dtype: options.Precision | None = None,
+    records: bool = False,
+    results: str = options.DEFAULT_RESULTS,
 ) -> None:
     """Copy the weights that a run trained, in the layout of diffusers' save_pretrained, to a new directory.
 
@@ -46,6 +33,13 @@ def export(
       ssdbench export 3fa9 -o vae-mini --part vae --dtype float16
 
       ssdbench export --records -o results/mini
+
+    Options:
+        run (RUN): A run's key, or the beginning of one.
+        output (DIR): Directory to create with the weights, or of records.
+        part: The denoiser, or the autoencoder where the run trained one.
+        dtype: Store the weights in this precision; as trained by default.
+        records: Copy the records of all runs instead, or of RUN alone.
     """
     from ssdbench.api.export import export_weights
     from ssdbench.api.lookup import find_record

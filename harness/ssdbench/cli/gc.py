@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from ssdbench.cli import options
 
 
 def gc(
-    results: options.Results = options.DEFAULT_RESULTS,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
-    verify: Annotated[
-        bool,
-        typer.Option("--verify", help="Remove nothing; check every file of every artifact."),
-    ] = False,
-    set_aside: Annotated[
-        bool,
-        typer.Option(
-            "--set-aside", help="With --verify: take damaged artifacts back, for the next run to make."
-        ),
-    ] = False,
+    results: str = options.DEFAULT_RESULTS,
+    dry_run: bool = False,
+    verify: bool = False,
+    set_aside: bool = False,
 ) -> None:
     """Remove what dead or finished work left behind; artifacts, records and running work stay.
 
@@ -34,6 +24,11 @@ def gc(
       ssdbench gc --dry-run
       ssdbench gc --verify --results /data/results
       ssdbench gc --verify --set-aside
+
+    Options:
+        dry_run: Only say what would be removed.
+        verify: Remove nothing; check every file of every artifact.
+        set_aside: With --verify: take damaged artifacts back, for the next run to make.
     """
     from ssdbench.api.words import quantity
     from ssdbench.cli.common import open_store

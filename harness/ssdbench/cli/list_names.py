@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from ssdbench.api.names import Topic
-from ssdbench.cli import options
 
 
-def list_names(
-    topics: Annotated[
-        list[Topic] | None,
-        typer.Argument(metavar="TOPIC", help=", ".join(topic.value for topic in Topic)),
-    ] = None,
-    json: options.Json = False,
-) -> None:
+def list_names(topics: list[Topic] | None = None, /, json: bool = False) -> None:
     """Name what a suite can use: models, their families, variants, samplers, grids, data sets, references, ...
 
     [bold]Examples[/bold]
 
       ssdbench list
       ssdbench list models samplers
+
+    Options:
+        topics (TOPIC): models, families, variants, samplers, grids, datasets, references, metrics, networks, profiles,
+            layouts, suites
     """
     from ssdbench.api.names import described
     from ssdbench.api.words import aligned

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from ssdbench.cli import options
 
@@ -13,17 +11,11 @@ if TYPE_CHECKING:
 
 
 def plan(
-    suites: options.SuiteNames,
-    fresh: options.Fresh = None,
-    json: options.Json = False,
-    device_profile: Annotated[
-        str | None,
-        typer.Option(
-            "--device-profile",
-            metavar="NAME",
-            help="Also estimate the hours of one device: a100, h100, rtx-4090, or the TFLOP/s that yours sustains.",
-        ),
-    ] = None,
+    suites: list[str],
+    /,
+    fresh: list[options.Kind] | None = None,
+    json: bool = False,
+    device_profile: str | None = None,
     *,
     places: options.Places,
     chosen: options.Chosen,
@@ -39,6 +31,10 @@ def plan(
       ssdbench plan quick --fresh train --json
       ssdbench plan table2 table5 --device-profile a100
       ssdbench plan quick --upstream s3://team/ssdbench
+
+    Options:
+        device_profile (NAME): Also estimate the hours of one device: a100, h100, rtx-4090, or the TFLOP/s that yours
+            sustains.
     """
     benchmark = places.benchmark(suites, chosen.selection)
     show_plan(benchmark.plan(fresh=fresh or ()), as_json=json, device_profile=device_profile)

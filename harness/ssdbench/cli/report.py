@@ -3,43 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-import typer
+from typing import Literal
 
 from ssdbench.cli import options
 
 
 def report(
-    suites: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="SUITE", help="Suites to report; all that were run, by default."),
-    ] = None,
-    form: Annotated[
-        Literal["markdown", "text", "latex", "html", "csv", "json"],
-        typer.Option("--format", help="How to write the tables."),
-    ] = "markdown",
-    output: options.Output = None,
-    columns: Annotated[
-        str | None,
-        typer.Option("--columns", metavar="NAME,...", help="These columns alone, such as 'nfe,fd,is'."),
-    ] = None,
-    paper: Annotated[
-        bool, typer.Option("--paper/--no-paper", help="The published figures beside the measured ones.")
-    ] = True,
-    delta: Annotated[bool, typer.Option("--delta", help="Also measured minus published.")] = False,
-    verdicts: Annotated[
-        bool,
-        typer.Option(
-            "--verdicts", help="Also how each row is to the one it was distilled from, by the seeds."
-        ),
-    ] = False,
-    figures: Annotated[
-        Path | None,
-        typer.Option("--figures", metavar="DIR", help="Only draw the curves, as PNG and SVG, into DIR."),
-    ] = None,
-    results: options.Results = options.DEFAULT_RESULTS,
-    json: options.Json = False,
+    suites: list[str] | None = None,
+    /,
+    form: Literal["markdown", "text", "latex", "html", "csv", "json"] = "markdown",
+    output: Path | None = None,
+    columns: str | None = None,
+    paper: bool = True,
+    delta: bool = False,
+    verdicts: bool = False,
+    figures: Path | None = None,
+    results: str = options.DEFAULT_RESULTS,
+    json: bool = False,
     *,
     chosen: options.Chosen,
 ) -> None:
@@ -58,6 +38,15 @@ def report(
       ssdbench report table2 --verdicts
       ssdbench report --format html -o report.html
       ssdbench report figure4 --figures figures
+
+    Options:
+        suites (SUITE): Suites to report; all that were run, by default.
+        form: How to write the tables.
+        columns (NAME,...): These columns alone, such as 'nfe,fd,is'.
+        paper: The published figures beside the measured ones.
+        delta: Also measured minus published.
+        verdicts: Also how each row is to the one it was distilled from, by the seeds.
+        figures (DIR): Only draw the curves, as PNG and SVG, into DIR.
     """
     from ssdbench.api.history import reports_of
     from ssdbench.cli.common import emit, open_store, tell

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,23 +15,14 @@ if TYPE_CHECKING:
 
 
 def run(
-    suites: options.SuiteNames,
-    fresh: options.Fresh = None,
-    json: options.Json = False,
-    gpus_per_stage: options.GpusPerStage = 1,
-    tensorboard: Annotated[
-        Path | None,
-        typer.Option("--tensorboard", metavar="DIR", help="Also log the losses for TensorBoard, into DIR."),
-    ] = None,
-    disk_check: Annotated[
-        bool,
-        typer.Option(
-            "--disk-check/--no-disk-check", help="Refuse to start where the results will not fit on the disk."
-        ),
-    ] = True,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan and stop, as 'plan' does.")
-    ] = False,
+    suites: list[str],
+    /,
+    fresh: list[options.Kind] | None = None,
+    json: bool = False,
+    gpus_per_stage: options.Count = 1,
+    tensorboard: Path | None = None,
+    disk_check: bool = True,
+    dry_run: bool = False,
     *,
     places: options.Places,
     chosen: options.Chosen,
@@ -53,6 +44,11 @@ def run(
       ssdbench run quick --upstream s3://team/ssdbench
       ssdbench run suites/table2.yaml --engine ray --results /shared/results
       ssdbench run suites/table2.yaml --engine ray --ray-address 10.0.0.1:6379 --threads 4
+
+    Options:
+        tensorboard (DIR): Also log the losses for TensorBoard, into DIR.
+        disk_check: Refuse to start where the results will not fit on the disk.
+        dry_run: Show the plan and stop, as 'plan' does.
     """
     from ssdbench.cli.common import emit, tell
 

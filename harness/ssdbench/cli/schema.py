@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 
-def schema(
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write here instead of to stdout.")
-    ] = None,
-) -> None:
+def schema(output: Path | None = None) -> None:
     """Print the JSON Schema of suite files; editors complete and check with it.
 
     [bold]Examples[/bold]

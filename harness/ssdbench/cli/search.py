@@ -3,62 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import typer
+from typing import Any, Literal
 
 from ssdbench.cli import options
 
 
 def search(
-    suite: options.SuiteName,
-    over: Annotated[
-        list[str],
-        typer.Option(
-            "--over",
-            metavar="KEY=VALUES",
-            help="A setting and its values: LOW:HIGH, LOW:HIGH:STEP, LOW:HIGH:log or A,B,C. Repeatable.",
-        ),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="The settings to write: settings/NAME.yaml."),
-    ] = None,
-    seeds: Annotated[
-        str,
-        typer.Option("--seeds", metavar="A,B,...", help="Seeds of every trial; none that the suite reports."),
-    ] = "100,101",
-    budget: Annotated[int, typer.Option("--budget", min=1, metavar="N", help="Trials of each row.")] = 20,
-    minimise: Annotated[
-        str | None,
-        typer.Option(
-            "--minimise", metavar="METRIC", help="What trials are compared by; FID (FD) by default."
-        ),
-    ] = None,
-    maximise: Annotated[
-        str | None, typer.Option("--maximise", metavar="METRIC", help="The same, where more is better.")
-    ] = None,
-    chooser: Annotated[
-        Literal["grid", "tpe", "random"] | None,
-        typer.Option("--chooser", help="By default a grid where it fits into the budget, else tpe."),
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            "--reference",
-            metavar="NAME",
-            help="What samples are measured against; by default one half of the suite's own reference.",
-        ),
-    ] = None,
-    batch: Annotated[
-        int, typer.Option("--batch", min=1, metavar="N", help="Trials of a row that run side by side.")
-    ] = 4,
-    add: Annotated[bool, typer.Option("--add", help="Keep the other rows of a FILE that is there.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be searched, and stop.")
-    ] = False,
-    results: options.Results = options.DEFAULT_RESULTS,
-    gpus_per_stage: options.GpusPerStage = 1,
+    suite: str,
+    /,
+    over: list[str],
+    output: Path | None = None,
+    seeds: str = "100,101",
+    budget: options.Count = 20,
+    minimise: str | None = None,
+    maximise: str | None = None,
+    chooser: Literal["grid", "tpe", "random"] | None = None,
+    reference: str | None = None,
+    batch: options.Count = 4,
+    add: bool = False,
+    dry_run: bool = False,
+    results: str = options.DEFAULT_RESULTS,
+    gpus_per_stage: options.Count = 1,
     *,
     rows: options.Rows,
     machine: options.Machine,
@@ -75,20 +40,28 @@ def search(
       ssdbench search quick --over train.lambda=0.2:0.8:0.2 --over train.fuse=last,all -o settings/fusion.yaml
       ssdbench search table2 --profile mini --over train.lr=1e-5:1e-3:log --only 'variant=ssd|issd' --dry-run
       ssdbench search quick --over sampler=ddim,ab2 --only variant=base --maximise recall -o settings/solver.yaml
+
+    Options:
+        over (KEY=VALUES): A setting and its values: LOW:HIGH, LOW:HIGH:STEP, LOW:HIGH:log or A,B,C. Repeatable.
+        output (FILE): The settings to write: settings/NAME.yaml.
+        seeds (A,B,...): Seeds of every trial; none that the suite reports.
+        budget (N): Trials of each row.
+        minimise (METRIC): What trials are compared by; FID (FD) by default.
+        maximise (METRIC): The same, where more is better.
+        chooser: By default a grid where it fits into the budget, else tpe.
+        reference (NAME): What samples are measured against; by default one half of the suite's own reference.
+        batch (N): Trials of a row that run side by side.
+        add: Keep the other rows of a FILE that is there.
+        dry_run: Show what would be searched, and stop.
     """
     from ssdbench.api.search import prepare, search
-    from ssdbench.cli.common import emit, tell
-    from ssdbench.errors import UsageError
+    from ssdbench.cli.common import emit, tell, whole_numbers
 
-    try:
-        numbers = [int(part) for part in seeds.split(",")]
-    except ValueError:
-        raise UsageError(f"--seeds {seeds}: expected whole numbers with commas between them") from None
     how: dict[str, Any] = {
         "minimise": minimise,
         "maximise": maximise,
         "chooser": chooser,
-        "seeds": numbers,
+        "seeds": whole_numbers("--seeds", seeds),
         "budget": budget,
         "reference": reference,
         "batch": batch,

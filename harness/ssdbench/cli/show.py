@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from ssdbench.cli import options
 
 
 def show(
-    key: Annotated[
-        str, typer.Argument(metavar="KEY", help="A run's or a stage's key, or the beginning of one.")
-    ],
-    results: options.Results = options.DEFAULT_RESULTS,
-    manifest: Annotated[
-        bool, typer.Option("--manifest", help="The artifact's manifest even where the key has a record.")
-    ] = False,
-    json: options.Json = False,
+    key: str,
+    /,
+    results: str = options.DEFAULT_RESULTS,
+    manifest: bool = False,
+    json: bool = False,
 ) -> None:
     """Print a run's record, or a stage's manifest, as YAML.
 
@@ -25,6 +18,10 @@ def show(
 
       ssdbench show 3fa9
       ssdbench show 3fa9 --manifest --json
+
+    Options:
+        key (KEY): A run's or a stage's key, or the beginning of one.
+        manifest: The artifact's manifest even where the key has a record.
     """
     from ssdbench.api.lookup import find_key
     from ssdbench.cli.common import emit, emit_json, open_store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -10,12 +10,10 @@ from ssdbench.cli import options
 
 
 def status(
-    suites: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="SUITE", help="Suites to state; all that were run, by default."),
-    ] = None,
-    results: options.Results = options.DEFAULT_RESULTS,
-    json: options.Json = False,
+    suites: list[str] | None = None,
+    /,
+    results: str = options.DEFAULT_RESULTS,
+    json: bool = False,
     *,
     chosen: options.Chosen,
 ) -> None:
@@ -25,6 +23,9 @@ def status(
 
       ssdbench status
       ssdbench status quick --json
+
+    Options:
+        suites (SUITE): Suites to state; all that were run, by default.
     """
     from ssdbench.api.history import reports_of, stage_seconds, state_of
     from ssdbench.cli.common import emit_json, open_store

@@ -8,8 +8,9 @@ from ssdbench.cli import options
 
 
 def validate(
-    suites: options.SuiteNames,
-    json: options.Json = False,
+    suites: list[str],
+    /,
+    json: bool = False,
     *,
     chosen: options.Chosen,
 ) -> None:
