@@ -16,87 +16,55 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ssdbench.api.benchmark import Benchmark
-    from ssdbench.api.chosen import Chosen
-    from ssdbench.api.evaluation import evaluate
-    from ssdbench.api.loading import load, run
-    from ssdbench.api.plan import Plan
-    from ssdbench.api.results import Results
-    from ssdbench.api.run_result import RunResult
-    from ssdbench.api.scores import Scores
-    from ssdbench.api.search import search
-    from ssdbench.api.things import dataset, grid, network, sampler
-    from ssdbench.errors import (
-        InputError,
-        NotFinite,
-        Regression,
-        SsdbenchError,
-        StageFailed,
-        SuiteError,
-        UsageError,
-    )
-    from ssdbench.runtime.events import Event
-    from ssdbench.suite import EmptySelection
+    from ssdbench.api.benchmark import Benchmark as Benchmark
+    from ssdbench.api.chosen import Chosen as Chosen
+    from ssdbench.api.evaluation import evaluate as evaluate
+    from ssdbench.api.loading import load as load
+    from ssdbench.api.loading import run as run
+    from ssdbench.api.plan import Plan as Plan
+    from ssdbench.api.results import Results as Results
+    from ssdbench.api.run_result import RunResult as RunResult
+    from ssdbench.api.scores import Scores as Scores
+    from ssdbench.api.search import search as search
+    from ssdbench.api.things import dataset as dataset
+    from ssdbench.api.things import grid as grid
+    from ssdbench.api.things import network as network
+    from ssdbench.api.things import sampler as sampler
+    from ssdbench.errors import InputError as InputError
+    from ssdbench.errors import NotFinite as NotFinite
+    from ssdbench.errors import Regression as Regression
+    from ssdbench.errors import SsdbenchError as SsdbenchError
+    from ssdbench.errors import StageFailed as StageFailed
+    from ssdbench.errors import SuiteError as SuiteError
+    from ssdbench.errors import UsageError as UsageError
+    from ssdbench.runtime.events import Event as Event
+    from ssdbench.suite import EmptySelection as EmptySelection
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Benchmark",
-    "Chosen",
-    "EmptySelection",
-    "Event",
-    "InputError",
-    "NotFinite",
-    "Plan",
-    "Regression",
-    "Results",
-    "RunResult",
-    "Scores",
-    "SsdbenchError",
-    "StageFailed",
-    "SuiteError",
-    "UsageError",
-    "__version__",
-    "dataset",
-    "evaluate",
-    "grid",
-    "load",
-    "network",
-    "run",
-    "sampler",
-    "search",
-]
-
 _HOMES = {
-    "Benchmark": "api.benchmark",
-    "load": "api.loading",
-    "run": "api.loading",
-    "Chosen": "api.chosen",
-    "search": "api.search",
-    "Scores": "api.scores",
-    "evaluate": "api.evaluation",
-    "Event": "runtime.events",
-    "Plan": "api.plan",
-    "Results": "api.results",
-    "RunResult": "api.run_result",
-    "dataset": "api.things",
-    "grid": "api.things",
-    "network": "api.things",
-    "sampler": "api.things",
-    "EmptySelection": "suite",
-    "InputError": "errors",
-    "NotFinite": "errors",
-    "Regression": "errors",
-    "SsdbenchError": "errors",
-    "StageFailed": "errors",
-    "SuiteError": "errors",
-    "UsageError": "errors",
+    "api.benchmark": "Benchmark",
+    "api.chosen": "Chosen",
+    "api.evaluation": "evaluate",
+    "api.loading": "load run",
+    "api.plan": "Plan",
+    "api.results": "Results",
+    "api.run_result": "RunResult",
+    "api.scores": "Scores",
+    "api.search": "search",
+    "api.things": "dataset grid network sampler",
+    "errors": "InputError NotFinite Regression SsdbenchError StageFailed SuiteError UsageError",
+    "runtime.events": "Event",
+    "suite": "EmptySelection",
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = ["__version__", *_HOME_OF]
 
 
 def __getattr__(name: str) -> Any:
     """Import a name of the interface when it is first used (PEP 562)."""
-    home = _HOMES.get(name)
+    home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(f"{__name__}.{home}"), name)

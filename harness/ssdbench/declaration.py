@@ -8,7 +8,6 @@ the entry-point group ``ssdbench``. All of them are found by :meth:`Catalog.find
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -18,6 +17,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from ssdbench import own
 from ssdbench.errors import InputError
+
+_imported = cache(own.imported)
 
 GROUP = "ssdbench"
 """The entry-point group in which an installed package offers its things: ``name = "package.module:DECLARATION"``."""
@@ -83,20 +84,18 @@ class Catalog(Mapping[str, D], Generic[D]):
         return {point.name: point for point in entry_points(group=GROUP) if point.name not in self.builtin}
 
     def __iter__(self) -> Iterator[str]:
-        return iter([*self.builtin, *(name for name in self.offered if self._from_package(name) is not None)])
+        return iter([*self.builtin, *filter(self._from_package, self.offered)])
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
-        if name in self.builtin:
-            return True
-        return isinstance(name, str) and name in self.offered and self._from_package(name) is not None
+        return name in self.builtin or (isinstance(name, str) and self._from_package(name) is not None)
 
     def __getitem__(self, name: str) -> D:
         if name in self.builtin:
             return self.builtin[name]
-        found = self._from_package(name) if name in self.offered else None
+        found = self._from_package(name)
         if found is None:
             raise KeyError(name)
         return found
@@ -107,7 +106,7 @@ class Catalog(Mapping[str, D], Generic[D]):
         Raises:
             InputError: ``name`` reads ``package.module:name``, and there is no thing of this kind; says what is there.
         """
-        return _imported(self, name) if own.is_own(name) else self.get(name)
+        return self._imported(name) if own.is_own(name) else self.get(name)
 
     def named(self, name: str) -> D:
         """As :meth:`find`, where there must be one.
@@ -161,28 +160,16 @@ class Catalog(Mapping[str, D], Generic[D]):
         return tuple(dict.fromkeys((declared, body)))
 
     def _from_package(self, name: str) -> D | None:
-        found = _loaded(self.offered[name].value)
+        found = _imported(self.offered[name].value) if name in self.offered else None
         return replace(found, name=name) if isinstance(found, self.kind) else None
 
-
-@cache
-def _loaded(place: str) -> Any:
-    """The object at ``package.module:name``, of any type."""
-    own.source_file(place)
-    module, _, attribute = place.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute, None)
-    except Exception as error:  # a user's module may fail in any way
-        raise InputError(f"{place}: importing {module!r} failed: {type(error).__name__}: {error}") from error
-
-
-def _imported(catalog: Catalog[D], name: str) -> D:
-    found = _loaded(name)
-    if isinstance(found, catalog.kind):
-        return found
-    if catalog.wrap is not None and callable(found):
-        return catalog.wrap(name, found)
-    kind = catalog.kind
-    module, _, attribute = name.partition(":")
-    is_ = f"is {type(found).__name__}" if found is not None else f"is not in the module {module!r}"
-    raise InputError(f"{name}: {attribute!r} {is_}, expected a {kind.__module__}.{kind.__name__}")
+    def _imported(self, name: str) -> D:
+        found = _imported(name)
+        if isinstance(found, self.kind):
+            return found
+        if self.wrap is not None and callable(found):
+            return self.wrap(name, found)
+        module, _, attribute = name.partition(":")
+        is_ = f"is {type(found).__name__}" if found is not None else f"is not in the module {module!r}"
+        expected = f"{self.kind.__module__}.{self.kind.__name__}"
+        raise InputError(f"{name}: {attribute!r} {is_}, expected a {expected}")

@@ -43,19 +43,29 @@ def source_file(name: str) -> Path:
     return Path(spec.origin)
 
 
+def imported(name: str) -> Any:
+    """Import the object of any type at ``package.module:name``; None where its module has none of that name.
+
+    Raises:
+        InputError: the module cannot be found or fails to import.
+    """
+    source_file(name)
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute, None)
+    except Exception as error:  # a user's module may fail in any way
+        raise InputError(f"{name}: importing {module!r} failed: {type(error).__name__}: {error}") from error
+
+
 def load(name: str) -> Callable[..., Any]:
     """Import the function.
 
     Raises:
-        InputError: the module cannot be found or fails to import, or has no such function.
+        InputError: as :func:`imported`, or there is no such function.
     """
-    source_file(name)
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), function, None)
-    except Exception as error:  # a user's module may fail in any way
-        raise InputError(f"{name}: importing {module!r} failed: {type(error).__name__}: {error}") from error
+    found = imported(name)
     if not callable(found):
+        module, _, function = name.partition(":")
         raise InputError(f"{name}: the module {module!r} has no function {function!r}")
     return found  # type: ignore[no-any-return]
 

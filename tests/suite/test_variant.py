@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssdbench.methods import METHODS
-from ssdbench.suite import VariantStep, parse_variant
-from ssdbench.suite.variant import VARIANT_PATTERN, canonical_variant, variant_of
+from ssdbench.suite.variant import VARIANT_PATTERN, VariantStep, canonical_variant, parse_variant, variant_of
 
 
 def test_every_kind_alone() -> None:

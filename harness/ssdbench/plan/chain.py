@@ -12,9 +12,9 @@ from ssdbench.plan.variants import recipe, sampling
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.stages import EncodeSpec, ScoreSpec, TrainSpec
 from ssdbench.stages.sample import Copying, Sampling
-from ssdbench.suite import Pretrain, ResolvedRun
+from ssdbench.suite import ResolvedRun
 from ssdbench.suite.catalog import DATASETS
-from ssdbench.suite.training import Train
+from ssdbench.suite.training import Pretrain, Train
 from ssdbench.suite.variant import Halved, VariantStep
 
 _SETTINGS = tuple(name for name in TrainSpec.model_fields if name in Train.model_fields)
