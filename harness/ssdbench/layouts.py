@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from ssdbench import own
 from ssdbench.declaration import Catalog, Declaration
@@ -176,43 +176,41 @@ DIAGNOSTICS = replace(
     optional=(*PLAIN.optional, "frozen", "trained", "seconds"),
 )
 
-TABLE1 = Layout(
-    name="table1",
+
+def _of_paper(number: int, **given: Any) -> Layout:
+    """The layout of one of the paper's tables, whose figures belong beside the measured ones."""
+    table = f"table{number}"
+    return Layout(name=table, cite=f"Table {number}", paper=table, **{"heading": "Model"} | given)
+
+
+TABLE1 = _of_paper(
+    1,
     help="IS, FID and sFID by sampler and NFE, under the headings that the rows give as `group`",
-    cite="Table 1",
-    paper="table1",
     fields=("sampler", "evaluations"),
     metrics=("is", "fid", "sfid"),
     sections="group",
     order="suite",
     compare=("sampler", "evaluations"),
-    heading="Model",
 )
 
-TABLE2 = Layout(
-    name="table2",
+TABLE2 = _of_paper(
+    2,
     help="methods and NFE in rows, resolutions side by side",
-    cite="Table 2",
-    paper="table2",
     fields=("nfe", "train"),
     sides="resolution",
+    heading="Method",
 )
 
-TABLE3 = Layout(
-    name="table3",
+TABLE3 = _of_paper(
+    3,
     help="methods by NFE, under the headings that the rows give as `group`",
-    cite="Table 3",
-    paper="table3",
     fields=("nfe", "train"),
     sections="group",
-    heading="Model",
 )
 
-TABLE4 = Layout(
-    name="table4",
+TABLE4 = _of_paper(
+    4,
     help="FID by NFE, samplers side by side, under the data sets whose captions are sampled",
-    cite="Table 4",
-    paper="table4",
     fields=(),
     metrics=("fid",),
     sides="solver",
@@ -223,44 +221,34 @@ TABLE4 = Layout(
     heading="NFE",
 )
 
-TABLE5 = Layout(
-    name="table5",
+TABLE5 = _of_paper(
+    5,
     help="rows in the suite's order with their NFE",
-    cite="Table 5",
-    paper="table5",
     fields=("nfe",),
     order="suite",
-    heading="Model",
 )
 
-TABLE6 = replace(
-    TABLE5,
-    name="table6",
+TABLE6 = _of_paper(
+    6,
     help="methods of one NFE, with those that the paper only reports",
-    cite="Table 6",
-    paper="table6",
     fields=(),
+    order="suite",
 )
 
-TABLE7 = Layout(
-    name="table7",
+TABLE7 = _of_paper(
+    7,
     help="IS and FID with NFE and length of training",
-    cite="Table 7",
-    paper="table7",
     fields=("nfe", "train"),
     metrics=("is", "fid"),
     order="suite",
     compare=("model", "nfe"),
-    heading="Model",
 )
 
-TABLE8 = replace(
-    TABLE5,
-    name="table8",
+TABLE8 = _of_paper(
+    8,
     help="methods of one NFE by the data that they are trained on",
-    cite="Table 8",
-    paper="table8",
     fields=("data",),
+    order="suite",
 )
 
 FIGURE4 = Layout(

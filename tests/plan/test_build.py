@@ -11,7 +11,7 @@ from ssdbench.methods.method import trained_pairs
 from ssdbench.methods.ssd import SelfStep, fused_layers, fusion_weight
 from ssdbench.models.shapes import OUTPUT, DiTShape
 from ssdbench.plan import Graph, build, sources
-from ssdbench.plan.looks import Seen
+from ssdbench.plan.inspection import Inspected
 from ssdbench.plan.sources import Data
 from ssdbench.samplers.walks import timesteps
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
@@ -40,7 +40,7 @@ runs:
 def found_without_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights and references count as found without their files."""
     monkeypatch.setattr("ssdbench.plan.sources.locate", lambda text, hint: Source(digest=text, path="/x"))
-    monkeypatch.setattr("ssdbench.plan.sources.look", lambda *_: Seen())
+    monkeypatch.setattr("ssdbench.plan.sources.inspected", lambda *_: Inspected())
 
 
 def graph_of(tmp_path: Path, rows: str) -> Graph:

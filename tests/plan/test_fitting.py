@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from ssdbench.models.shapes import DiTShape
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.plan import Graph, build, sources
-from ssdbench.plan.looks import Seen
+from ssdbench.plan.inspection import Inspected
 from ssdbench.plan.sources import Data
 from ssdbench.stages import SampleSpec, Source, TrainSpec
 from ssdbench.suite import catalog, load_suite
@@ -58,7 +58,9 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(
         "ssdbench.plan.sources.network_source", lambda name, weights: Source(digest=name, path="")
     )
-    monkeypatch.setattr("ssdbench.plan.sources.look", lambda *_: Seen())  # of weights there are only configs
+    monkeypatch.setattr(
+        "ssdbench.plan.sources.inspected", lambda *_: Inspected()
+    )  # of weights there are only configs
     data = Data("folder", Source(digest="d", path="/x"), 100)
     monkeypatch.setattr("ssdbench.plan.sources.dataset", lambda name: data)
     monkeypatch.setattr("ssdbench.plan.sources.captions", lambda name: data)

@@ -7,7 +7,7 @@ from itertools import groupby
 import pytest
 
 from ssdbench.plan import build
-from ssdbench.plan.looks import Seen
+from ssdbench.plan.inspection import Inspected
 from ssdbench.samplers.walks import timesteps
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun, catalog, list_suites, load_suite
@@ -127,7 +127,7 @@ def test_both_readings_of_lambda_sweep_the_same_weights() -> None:
 
 def test_what_a_row_is_called_is_in_no_key(rows: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ssdbench.plan.sources.locate", lambda text, hint: Source(digest=text, path="/x"))
-    monkeypatch.setattr("ssdbench.plan.sources.look", lambda *_: Seen())
+    monkeypatch.setattr("ssdbench.plan.sources.inspected", lambda *_: Inspected())
     plain = "model: dit-mini, resolution: 32, eval: {reference: fashion-mnist, network: effnet-lite0}"
     path = rows(
         f"{{variant: issd, {plain}}}",
@@ -140,7 +140,7 @@ def test_what_a_row_is_called_is_in_no_key(rows: Write, monkeypatch: pytest.Monk
 
 def test_a_fused_student_is_never_sampled_as_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ssdbench.plan.sources.locate", lambda text, hint: Source(digest=text, path="/x"))
-    monkeypatch.setattr("ssdbench.plan.sources.look", lambda *_: Seen())
+    monkeypatch.setattr("ssdbench.plan.sources.inspected", lambda *_: Inspected())
     graph = build(load_suite("figure4", profile="mini"))
     fused = {run.target for run in graph.runs if run.run.fused} - {None}
     plain = {run.target for run in graph.runs if not run.run.fused}

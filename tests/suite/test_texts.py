@@ -4,7 +4,7 @@ import pytest
 
 from ssdbench.errors import SuiteError
 from ssdbench.plan import build
-from ssdbench.plan.looks import Seen
+from ssdbench.plan.inspection import Inspected
 from ssdbench.stages import EncodeSpec, SampleSpec, Source, TrainSpec
 from ssdbench.suite import load_suite
 
@@ -42,7 +42,7 @@ def test_what_does_not_go_together_is_said(rows: Write, row: str, message: str) 
 
 def test_stages_of_a_text_model_are_given_its_captions(rows: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ssdbench.plan.sources.locate", lambda text, hint: Source(digest=text, path="/x"))
-    monkeypatch.setattr("ssdbench.plan.sources.look", lambda *_: Seen())
+    monkeypatch.setattr("ssdbench.plan.sources.inspected", lambda *_: Inspected())
     path = rows(
         f"{{{TEXT}, samples: 20}}, variant: issd}}",
         f"{{{TEXT}, samples: 20}}, variant: issd, data: synthetic-4}}",

@@ -21,22 +21,13 @@ if TYPE_CHECKING:
     from ssdbench.api.selection import Selection
 
 
-class Kind(StrEnum):
-    """Kinds of stages."""
-
-    TRAIN = "train"
-    ENCODE = "encode"
-    SAMPLE = "sample"
-    REFERENCE = "reference"
-    SCORE = "score"
-
-
 DEFAULT_RESULTS = "results"
 
 Count = Annotated[int, Ge(1)]
 SomeCount = Annotated[int | None, Ge(1)]
 AtLeastTwo = Annotated[int | None, Ge(2)]
 SeedNumber = Annotated[int | None, Ge(0)]
+StageKind = StrEnum("StageKind", "TRAIN ENCODE SAMPLE REFERENCE SCORE")
 TableForm = Literal["markdown", "text", "latex"]
 Precision = Literal["float32", "float16", "bfloat16"]
 

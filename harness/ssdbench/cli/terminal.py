@@ -9,30 +9,16 @@ import sys
 
 _ERRORS, _ASCII = "ssdbench-plain", "ssdbench-ascii"
 # One character for one where that can be read, so that columns stay aligned.
-_PLAIN = {
-    "↑": "^",
-    "↓": "v",
+_PLAIN = dict(zip("↑↓–—−·•≈‘’“”\u00a0\u2009", "^v---.*~''\"\"  ", strict=True)) | {
     "←": "<-",
     "→": "->",
     "±": "+/-",
-    "–": "-",
-    "—": "-",
-    "−": "-",
     "×": "x",
-    "·": ".",
-    "•": "*",
     "…": "...",
     "λ": "lambda",
     "≤": "<=",
     "≥": ">=",
-    "≈": "~",
     "°": " deg",
-    "‘": "'",
-    "’": "'",
-    "“": '"',
-    "”": '"',
-    "\u00a0": " ",
-    "\u2009": " ",
 }
 
 
@@ -83,15 +69,7 @@ def _find(name: str) -> codecs.CodecInfo | None:
     if name.replace("_", "-") != _ASCII:
         return None
     found = codecs.lookup("ascii")
-    return codecs.CodecInfo(
-        name=_ASCII,
-        encode=found.encode,
-        decode=found.decode,
-        incrementalencoder=found.incrementalencoder,
-        incrementaldecoder=found.incrementaldecoder,
-        streamwriter=found.streamwriter,
-        streamreader=found.streamreader,
-    )
+    return codecs.CodecInfo(*found, found.incrementalencoder, found.incrementaldecoder, name=_ASCII)
 
 
 codecs.register(_find)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ssdbench.errors import UsageError
@@ -22,10 +23,9 @@ def device_hours(flops: float, profile: str) -> float:
     Raises:
         UsageError: it is neither.
     """
-    try:
-        rate = SUSTAINED[profile] if profile in SUSTAINED else float(profile) * 1e12
-    except ValueError:
-        rate = 0.0
+    rate = SUSTAINED.get(profile, 0.0)
+    with suppress(ValueError):
+        rate = rate or float(profile) * 1e12
     if not 0 < rate < math.inf:
         known = ", ".join(SUSTAINED)
         raise UsageError(
@@ -77,17 +77,11 @@ def _peak(graph: Graph, decisions: Mapping[str, Decision]) -> float:
     """
     running = {key: graph.nodes[key].spec for key, one in decisions.items() if one.status == "run"}
     samples = {key for key, spec in running.items() if isinstance(spec, SampleSpec)}
-    chains = {
-        run.target: set(graph.chain(run.target)) & samples for run in graph.runs if run.target is not None
-    }
-    kept = {
-        key for run in graph.runs if run.target and run.run.keep == "samples" for key in chains[run.target]
-    }
-    dropped = samples - kept
-    passing = (sum(running[key].disk_bytes() for key in chain & dropped) for chain in chains.values())
+    chains = [
+        (run.run.keep, samples.intersection(graph.chain(run.target))) for run in graph.runs if run.target
+    ]
+    dropped = samples.difference(*(chain for keep, chain in chains if keep == "samples"))
+    passing = (sum(running[key].disk_bytes() for key in chain & dropped) for _, chain in chains)
+    scratch = (spec.scratch_bytes() for spec in running.values())
     stays = sum(spec.disk_bytes() for key, spec in running.items() if key not in dropped)
-    return (
-        stays
-        + max(passing, default=0.0)
-        + max((spec.scratch_bytes() for spec in running.values()), default=0.0)
-    )
+    return stays + max(passing, default=0.0) + max(scratch, default=0.0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
 from ssdbench.gc_pause import gc_paused
 from ssdbench.plan.graph import Graph
-from ssdbench.store import Manifest, StoreReader
+from ssdbench.store import StoreReader
 
 ABSENT = "no artifact yet"
 """A reason to run that does not make the stages after it run again: the artifact may have been dropped after use."""
@@ -44,9 +44,24 @@ def decide(
     again. An artifact that was set aside as damaged is made again, with what was made from it.
     """
     manifest = cache(store.manifest)  # each is looked at by all that was made from it
+    outdated = outdated or {}
     obstacle: dict[str, str | None] = {}
+
+    def why_not(key: str) -> str | None:
+        """Why the artifact of a stage does not serve, or None."""
+        node = graph.nodes[key]
+        if node.spec.KIND in fresh:
+            return f"--fresh {node.spec.KIND}"
+        for source in node.inputs.values():
+            if obstacle[source] not in (None, ABSENT):
+                return f"made from a stage that runs again ({graph.nodes[source].spec.KIND})"
+        if manifest(key) is None:
+            aside = store.aside_reason(key)
+            return f"its artifact was set aside: {aside}" if aside else ABSENT
+        return store.stale(key, manifest) or outdated.get(key)
+
     for key in graph.nodes:
-        obstacle[key] = _obstacle(graph, store, manifest, fresh, outdated or {}, key, obstacle)
+        obstacle[key] = why_not(key)
     unneeded = Decision("unneeded", "everything made from it is in the store")
     decisions = {
         key: _cached(store.upstream_of(key)) if obstacle[key] is None else unneeded for key in graph.nodes
@@ -63,28 +78,4 @@ def decide(
 
 
 def _cached(upstream: str | None) -> Decision:
-    if upstream is None:
-        return Decision("cached", "its artifact is in the store")
-    return Decision("cached", f"its artifact is in {upstream}", upstream=True)
-
-
-def _obstacle(
-    graph: Graph,
-    store: StoreReader,
-    manifest: Callable[[str], Manifest | None],
-    fresh: Collection[str],
-    outdated: Mapping[str, str],
-    key: str,
-    before: dict[str, str | None],
-) -> str | None:
-    """Why the artifact of a stage does not serve, or None."""
-    node = graph.nodes[key]
-    if node.spec.KIND in fresh:
-        return f"--fresh {node.spec.KIND}"
-    for source in node.inputs.values():
-        if before[source] not in (None, ABSENT):
-            return f"made from a stage that runs again ({graph.nodes[source].spec.KIND})"
-    if manifest(key) is None:
-        aside = store.aside_reason(key)
-        return f"its artifact was set aside: {aside}" if aside else ABSENT
-    return store.stale(key, manifest) or outdated.get(key)
+    return Decision("cached", f"its artifact is in {upstream or 'the store'}", upstream=upstream is not None)

@@ -15,7 +15,9 @@ from ssdbench.metrics.networks import NETWORKS
 from ssdbench.metrics.npz import images_in
 from ssdbench.metrics.reference_set import THROUGH, known_reference
 from ssdbench.models.catalog import code_of, model_of
+from ssdbench.models.inspection import find_text, find_vae
 from ssdbench.plan.fitting import fitting_autoencoder, trained_shape
+from ssdbench.plan.inspection import denoiser
 from ssdbench.plan.labels import checked_labels
 from ssdbench.plan.references import References
 from ssdbench.plan.sources import Data, Finder, Unavailable, place
@@ -80,11 +82,11 @@ class Needs(References):
         self.weights = self._find(self._weights) if self._needs_weights else None
         if (weights := self.weights) is not None:
             self.shape = self._find(lambda: trained_shape(run, self.model, weights)) or self.shape
-            self.weights = self._find(lambda: self._seen(weights)) or weights
+            self.weights = self._find(lambda: self._inspected(weights)) or weights
         self.vae = self._find(self._vae) if self._needs_vae else None
         if (vae := self.vae) is not None:
             self._find(lambda: fitting_autoencoder(vae, self.shape, run.resolution))
-            self._find(lambda: self._finder.check_autoencoder(vae))
+            self._find(lambda: self._finder.inspected(find_vae, vae))
         self.data = self._find(lambda: self._finder.dataset(dataset)) if self._needs_data else None
         self.text = self._find(self._text) if self.model.text is not None and not self.copies else None
         self.captions, self.learned = self._captions()
@@ -232,18 +234,18 @@ class Needs(References):
         reads = tuple(map(Path, model.reads))
         return self._finder.declared(self._code, reads, run.model, str(path))
 
-    def _seen(self, weights: Source) -> Source:
+    def _inspected(self, weights: Source) -> Source:
         """The weights with the set of them that is taken, once they are found to fit."""
         if not weights.path:
             return weights
-        seen = self._finder.seen_weights(weights, self.shape, self.run.weights or "")
-        self.notes += filter(None, [seen.note])
-        return weights.model_copy(update={"part": seen.part})
+        told = self._finder.inspected(denoiser, weights, self.shape, self.run.weights or "")
+        self.notes += filter(None, [told.note])
+        return weights.model_copy(update={"part": told.part})
 
     def _text(self) -> Source:
-        assert self.model.text is not None
-        assert self.shape.texts is not None
-        return self._finder.text_encoder(self.model.text, self.model.vae_hint, *self.shape.texts)
+        source = self._finder.text_encoder(self.model.text, self.model.vae_hint)
+        self._finder.inspected(find_text, source, *(self.shape.texts or ()))
+        return source
 
     def _captions(self) -> tuple[Data | None, Data | None]:
         """The captions that are sampled, and those that a training reads; None for a model that takes none."""

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.npz import images_in
+from ssdbench.metrics.reference_file import check_reference
 from ssdbench.metrics.reference_set import THROUGH, ReferenceSet, is_through, known_reference
 from ssdbench.plan.sources import Data, Finder, Unavailable, place
 from ssdbench.stages import Source
@@ -59,7 +60,7 @@ class References:
     def _serves(self, file: Source, network: str, weights: Source) -> bool:
         """Whether a file of statistics is of a network that a metric has of its own."""
         try:
-            self._finder.reference(file, network, weights.digest, None)
+            self._finder.inspected(check_reference, file, network, weights.digest)
         except InputError:
             return False
         return True
@@ -93,7 +94,8 @@ class References:
         # Whether it fits a network that is missing, which is told already, or one that reads images alone, is not seen.
         if self.network is None or network != self.run.eval.network:
             return source
-        return self._finder.reference(source, self.run.eval.network, self.network.digest, resolution)
+        self._finder.inspected(check_reference, source, network, self.network.digest, resolution)
+        return source
 
     def _reference_images(self) -> Data:
         """The images that a reference is computed from: a data set's, a folder's, or a file's."""

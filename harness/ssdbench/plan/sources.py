@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from ssdbench.data.captions import files_beside, read_lines
 from ssdbench.data.datasets import DATASETS, DataSet, data_set
@@ -15,18 +15,14 @@ from ssdbench.data.places import ASSETS, data_root, filled
 from ssdbench.errors import InputError
 from ssdbench.metrics.networks import available, network_digest, weights_file
 from ssdbench.models.parts import ENCODER, TOKENIZER
-from ssdbench.models.shapes import Shape
-from ssdbench.plan import looks
 from ssdbench.plan.digests import as_read, digest, digest_images
-from ssdbench.plan.looks import Seen, look
+from ssdbench.plan.inspection import inspected, network
 from ssdbench.stages import Source
 from ssdbench.stages.captions import FILE
 
 _R = TypeVar("_R")
 
 CAPTION_FILE = ".txt"  # what names of files of captions end in
-
-
 _REINSTALL = "`pip install --force-reinstall ssdbench`"
 
 
@@ -70,7 +66,11 @@ def place(text: str, hint: str) -> Path:
         return path
     if scheme == "package":
         raise Unavailable(f"{name} is not part of this installation: {filled(hint) or _REINSTALL}")
-    raise Missing(f"{path} is missing" + (f": {filled(hint)}" if hint else ""))
+    raise _missing(f"{path} is missing", hint)
+
+
+def _missing(what: str, hint: str) -> Missing:
+    return Missing(f"{what}: {filled(hint)}" if hint else what)
 
 
 def locate(text: str, hint: str) -> Source:
@@ -112,7 +112,7 @@ def dataset_files(name: str) -> list[Path]:
     files = found.files()
     missing = [str(path) for path in files if not path.exists()]
     if missing:
-        raise Missing(f"data set {name!r}: {', '.join(missing)} missing: {filled(found.hint)}")
+        raise _missing(f"data set {name!r}: {', '.join(missing)} missing", found.hint)
     return files
 
 
@@ -172,7 +172,7 @@ def text_encoder(text: str, hint: str) -> Source:
     parts = [root / part for part in (TOKENIZER, ENCODER)]
     missing = [str(part) for part in parts if not part.is_dir()]
     if missing:
-        raise Missing(f"{' and '.join(missing)} missing" + (f": {filled(hint)}" if hint else ""))
+        raise _missing(f"{' and '.join(missing)} missing", hint)
     return Source(digest=digest(parts), path=str(root))
 
 
@@ -186,66 +186,44 @@ def network_source(name: str, weights: str | None) -> Source:
 
 
 class Finder:
-    """Finds what runs need. It finds each thing once, because many rows share weights and data, and digests take time.
+    """Finds and inspects what runs need, each thing once: many rows share weights and data, and digests take time.
 
-    Its methods are the functions of this module; they also inspect what they find, see :mod:`ssdbench.plan.looks`.
+    Its methods are the functions of the same names.
     """
 
     def __init__(self) -> None:
         self.captions = _once(captions)
         self.dataset = _once(dataset)
         self.declared = _once(declared)
+        self.inspected = _once(inspected)
         self.locate = _once(locate)
         self.own_file = _once(own_file)
+        self.text_encoder = _once(text_encoder)
         self._network_source = _once(network_source)
-        self._text_encoder = _once(text_encoder)
-        self._look = _once(self._look_at)
-
-    def seen_weights(self, source: Source, shape: Shape, part: str) -> Seen:
-        """Look at a denoiser's weights, which have to fit its shape; ``part`` is which of several sets in a file."""
-        return self._look(looks.denoiser, source, shape, part)
-
-    def check_autoencoder(self, source: Source) -> None:
-        """Look at an autoencoder."""
-        self._look(looks.autoencoder, source)
-
-    def text_encoder(self, text: str, hint: str, length: int, width: int) -> Source:
-        """A text encoder for a model of texts (``length``, ``width``)."""
-        source = self._text_encoder(text, hint)
-        self._look(looks.text_encoder, source, length, width)
-        return source
 
     def network_source(self, name: str, weights: str | None) -> Source:
-        """The weights of a feature network."""
+        """The weights of a feature network, inspected."""
         source = self._network_source(name, weights)
         file = weights_file(name, weights)
         if file is not None:
-            self._look(looks.network, source.model_copy(update={"path": str(file)}), name)
+            self.inspected(network, source.model_copy(update={"path": str(file)}), name)
         return source
-
-    def reference(self, source: Source, network: str, digest: str, resolution: int | None) -> Source:
-        """A file of images or statistics, for a feature network with weights of this digest."""
-        self._look(looks.reference, source, network, digest, resolution)
-        return source
-
-    def _look_at(self, at: Callable[..., Seen], source: Source, *how: Any) -> Seen:
-        return look(f"{at.__name__} {how}", source, lambda path: at(path, *how))
 
 
 def _once(function: Callable[..., _R]) -> Callable[..., _R]:
     """Return the function with its results and its errors kept, so that it works once for each set of arguments."""
 
     @cache
-    def tried(*arguments: Any) -> tuple[Any, InputError | None]:
+    def tried(*arguments: Any) -> _R | InputError:
         try:
-            return function(*arguments), None
+            return function(*arguments)
         except InputError as error:
-            return None, error
+            return error
 
     def found(*arguments: Any) -> _R:
-        result, error = tried(*arguments)
-        if error is not None:
-            raise error
-        return cast(_R, result)
+        result = tried(*arguments)
+        if isinstance(result, InputError):
+            raise result
+        return result
 
     return found

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from typer.testing import CliRunner
 from ssdbench.cli.app import app
 from ssdbench.models.checkpoint import save_dit
 from ssdbench.models.vae import build_vae
-from ssdbench.plan import build, digests, sources
+from ssdbench.plan import build, digests, needs
 from ssdbench.suite import load_suite
 from ssdbench.suite.catalog import MODELS
 
@@ -262,13 +261,13 @@ def test_what_was_found_right_is_not_looked_at_again(machine: Path, monkeypatch:
     """Nor what is shared by rows, right or wrong."""
     monkeypatch.setattr(digests, "_SMALL_BYTES", 0)
     looked: list[str] = []
-    real = sources.looks.denoiser
+    real = needs.denoiser
 
     def denoiser(path: Path, *how: Any) -> Any:
         looked.append(path.name)
         return real(path, *how)
 
-    monkeypatch.setattr(sources.looks, "denoiser", denoiser)
+    monkeypatch.setattr(needs, "denoiser", denoiser)
     keys()
     assert looked == ["DiT-XL-2-256x256.pt"]
     keys()
@@ -347,22 +346,23 @@ def test_of_a_pipeline_each_part_is_looked_at(tmp_path: Path, what: str) -> None
     from tests.models.sd_toy import SHAPE as UNET
 
     from ssdbench.errors import InputError
-    from ssdbench.plan.looks import denoiser, text_encoder
+    from ssdbench.models.inspection import find_text
+    from ssdbench.plan.inspection import denoiser, inspected
+    from ssdbench.stages import Source
+
+    def at(inspection: Callable[..., Any], path: Path, *expected: object) -> object:
+        return inspected(inspection, Source(digest="", path=str(path)), *expected)
 
     folder = write_pipeline(tmp_path / "sd")
     for name in ("vocab.json", "merges.txt"):
         (folder / "tokenizer" / name).unlink(missing_ok=True)
-    text_encoder(folder, *UNET.texts)
-    denoiser(folder / "unet", UNET, "")
+    at(find_text, folder, *UNET.texts)
+    at(denoiser, folder / "unet", UNET, "")
     where, spoil, message = TEXT_FAULTS[what]
     spoil(folder / where)
-    at = (
-        partial(denoiser, folder / "unet", UNET, "")
-        if "unet" in what
-        else partial(text_encoder, folder, *UNET.texts)
-    )
+    of_unet = (denoiser, folder / "unet", UNET, "")
     with pytest.raises(InputError) as caught:
-        at()
+        at(*(of_unet if "unet" in what else (find_text, folder, *UNET.texts)))
     assert message in str(caught.value)
     assert str(folder / Path(where).parent) in str(caught.value)
 
