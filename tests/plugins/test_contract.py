@@ -58,6 +58,12 @@ def test_a_declaration_is_complete(catalog: Catalog[Declaration], declaration: D
 
 
 @pytest.mark.parametrize("catalog", CATALOGS, ids=lambda catalog: catalog.kind.KIND)
+def test_no_two_are_called_the_same_in_tables(catalog: Catalog[Declaration]) -> None:
+    labels = [declaration.label for declaration in catalog.builtin.values()]
+    assert sorted(set(labels)) == sorted(labels)
+
+
+@pytest.mark.parametrize("catalog", CATALOGS, ids=lambda catalog: catalog.kind.KIND)
 def test_a_name_that_is_not_there(catalog: Catalog[Declaration]) -> None:
     assert catalog.find("no such thing") is None
     assert catalog.known("no_such_module:X") is None

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import JsonValue
@@ -110,6 +111,26 @@ def test_runs_last_first_one_a_suite_and_profile(store: Store) -> None:
         "quick.mini.json",
         "table8.json",
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "options", "noted"),
+    [
+        (None, "nfe=10", {}, None),
+        ("nfe=10", None, {}, None),
+        ("nfe=10", "nfe=20", {}, None),
+        ("nfe=10", "nfe=10", {}, "nfe=10"),
+        (None, "nfe=10", {"overrides": ["seeds=[1,2]"]}, "nfe=10"),
+        (None, "nfe=10", {"limit": 16}, "nfe=10"),
+        (None, "nfe=10", {"profile": "mini"}, "nfe=10"),
+    ],
+)
+def test_rows_run_before_with_the_same_options_are_not_forgotten(
+    store: Store, first: str | None, then: str | None, options: dict[str, Any], noted: str | None
+) -> None:
+    store.remember(a_run("quick", "2026-01-01").model_copy(update={"only": first}))
+    store.remember(a_run("quick", "2026-01-02").model_copy(update={"only": then} | options))
+    assert store.history()[0].only == noted
 
 
 @pytest.mark.parametrize("name", ["../../escape", "/etc/x", "..", ".", "", "a\0b", "x" * 300])

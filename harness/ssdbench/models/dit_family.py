@@ -147,6 +147,7 @@ MODELS = (
     replace(
         DIT_MINI,
         name="dit-mini-seed1",
+        title="DiT-mini (seed 1)",
         help="dit-mini pretrained from another seed: whether what is found hangs on the one",
         shapes={32: _MINI},
         weights={32: "package:weights/dit-mini-seed1-32"},

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
@@ -195,7 +195,18 @@ class Records:
         return sorted(history, key=lambda run: run.run_at, reverse=True)
 
     def remember(self, run: SuiteRun) -> Path:
-        """Note what is being run, in place of the same suite's and profile's last run."""
+        """Note what is being run, in place of the same suite's and profile's last run.
+
+        Where that run had the same options but selected other rows, the whole suite is noted, so that a report of it
+        keeps the rows of both.
+        """
         path = history_path(Path("suites"), run.suite, run.profile)
+        if any(last.only != run.only and _kin(last) == _kin(run) for last in self.history()):
+            run = run.model_copy(update={"only": None})
         self._backend.write(path.as_posix(), run.model_dump_json(indent=2).encode())
         return self._backend.root / path
+
+
+def _kin(run: SuiteRun) -> dict[str, Any]:
+    """What runs of the same suite, of whichever rows, have in common."""
+    return run.model_dump(exclude={"path", "text", "only", "run_at"})
