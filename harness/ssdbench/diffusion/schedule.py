@@ -97,17 +97,24 @@ def midpoint(alphas: Tensor, s: int, t: int) -> tuple[float, float]:
 
     u is where log(alpha / sigma), taken to be linear between timesteps, is the mean of its values at s and t.
     """
+    half_log_snr = 0.5 * (alphas.log() - (1.0 - alphas).log())
+    return timestep_at(alphas, float(0.5 * (half_log_snr[s] + half_log_snr[t])))
+
+
+def timestep_at(alphas: Tensor, level: float) -> tuple[float, float]:
+    """The fractional timestep at which log(alpha / sigma) is ``level``, and alphas_cumprod there.
+
+    Between timesteps log(alpha / sigma) is taken to be linear; the level must lie within the schedule's.
+    """
     import torch
 
     half_log_snr = 0.5 * (alphas.log() - (1.0 - alphas).log())  # decreasing in the timestep
-    middle = 0.5 * (half_log_snr[s] + half_log_snr[t])
     # searchsorted wants an increasing sequence: walk from the noisy end.
-    flipped = half_log_snr.flip(0)
-    right = int(torch.searchsorted(flipped, middle))
-    high = len(alphas) - 1 - right  # the timestep at or just below u
+    right = max(1, int(torch.searchsorted(half_log_snr.flip(0), level)))
+    high = len(alphas) - 1 - right  # the timestep at or just below it
     low_snr, high_snr = half_log_snr[high + 1], half_log_snr[high]
-    u = high + float((high_snr - middle) / (high_snr - low_snr))
-    return u, float((2.0 * middle).sigmoid())
+    u = high + float((high_snr - level) / (high_snr - low_snr))
+    return u, float(torch.tensor(2.0 * level, dtype=torch.float64).sigmoid())
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:

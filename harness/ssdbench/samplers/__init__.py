@@ -6,7 +6,19 @@ A new sampler is a function and its declaration in a family's module, listed in 
 from __future__ import annotations
 
 from ssdbench.declaration import Catalog
-from ssdbench.samplers import ddim, dopri5, dpm_solver, heun, multistep, sde, teacher
+from ssdbench.samplers import (
+    analytic_first,
+    ddim,
+    deis,
+    dopri5,
+    dpm_solver,
+    edm,
+    exponential,
+    heun,
+    multistep,
+    sde,
+    teacher,
+)
 from ssdbench.samplers.grids import GRIDS, Grid
 from ssdbench.samplers.sampler import NONE, Sampler, of_function
 
@@ -15,7 +27,11 @@ BUILTIN = (
     *sde.SAMPLERS,
     *multistep.SAMPLERS,
     *dpm_solver.SAMPLERS,
+    *exponential.SAMPLERS,
+    *deis.SAMPLERS,
+    *analytic_first.SAMPLERS,
     *heun.SAMPLERS,
+    *edm.SAMPLERS,
     *dopri5.SAMPLERS,
     *teacher.SAMPLERS,
     NONE,

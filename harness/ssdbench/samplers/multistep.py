@@ -47,6 +47,7 @@ def plms(
     end: int = CLEAN,
     *,
     warmup: Literal["orders", "heun", "prk"] = "orders",
+    order: int = 4,
 ) -> Tensor:
     """PLMS: fourth-order Adams-Bashforth in the timestep, with DDIM's transfer (Liu et al., 2022, Eq. 9 and 12).
 
@@ -56,7 +57,8 @@ def plms(
 
     How the first steps are taken, with N timesteps:
 
-    - ``orders``: with orders 1, 2, 3. N evaluations.
+    - ``orders``: with orders 1, 2, 3. N evaluations. This is iPNDM (Zhang and Chen, 2023), which is there of every
+      ``order`` to 4: of the first DDIM, of the second :func:`ab2`.
     - ``heun``: the first with the mean of eps at both its ends, then orders 2, 3. N + 1 evaluations, N at least 2;
       Stable Diffusion's own.
     - ``prk``: three steps of the pseudo Runge-Kutta method (Eq. 13) at four evaluations each, the middle ones at the
@@ -75,7 +77,7 @@ def plms(
     seen: list[tuple[int, Tensor]] = []
     for i, (t, alpha, t_next, alpha_next) in enumerate(steps(grid, alphas_cumprod, end)):
         eps = denoiser(x, at(t, x), cond)
-        seen = [*seen[-3:], (t, eps)]
+        seen = [*seen, (t, eps)][-order:]
         if warmup == "heun" and i == 0:
             ahead = denoiser(ddim_step(x, eps, alpha, alpha_next), at(t_next, x), cond)
             slope = (eps + ahead) / 2
@@ -145,4 +147,13 @@ PLMS_PRK = replace(
     fewest=_FEWEST["prk"],
     from_pure_noise=False,
 )
-SAMPLERS = (AB2, PLMS, PLMS_HEUN, PLMS_PRK)
+IPNDM_3 = replace(
+    PLMS,
+    name="ipndm-3",
+    title="iPNDM-3",
+    help="Adams-Bashforth of third order in the timestep; orders 1, 2 and 4 are ddim, ab2 and plms",
+    cite="Zhang & Chen, 2023, Fast Sampling of Diffusion Models with Exponential Integrator",
+    options={"order": 3},
+    order=None,
+)
+SAMPLERS = (AB2, PLMS, PLMS_HEUN, PLMS_PRK, IPNDM_3)
