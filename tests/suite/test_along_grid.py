@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from ssdbench.plan import build
+from ssdbench.samplers import SAMPLERS
 from ssdbench.stages import SampleSpec
 from ssdbench.stages.sample import Sampling
 from ssdbench.suite import load_suite
 
 from .conftest import HEAD, ProblemsOf, Write
+
+OF_EPS = [name for name, sampler in SAMPLERS.items() if "eps" in sampler.predictions]
 
 MINI = """\
 suite: x
@@ -167,7 +170,7 @@ WRONG = {
     "an adaptive sampler of timesteps": (
         "{variant: base, sampler: dopri5}",
         "8:30: sampler: 'dopri5' is not for model 'DiT-XL/2', which predicts eps (there are ddim, sde, ab2, plms,"
-        " plms-heun, plms-prk, dpm-solver-1, dpm-solver-2, ssd-teacher, issd-limit)",
+        f" {', '.join(OF_EPS[4:])})",
     ),
     "a student of a grid that is not walked": (
         "{model: SiT-XL/2, variant: issd, sampler: dopri5, train: {nfe: 10}}",

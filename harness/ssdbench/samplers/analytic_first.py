@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -33,13 +34,13 @@ def analytic_first(
     At the noisiest timestep x is all but noise, and E[eps | x] = sigma x if the data were normal (Dockhorn et al.,
     2022, GENIE: the analytic first step). Arguments and result as for :func:`ssdbench.samplers.ddim.ddim`.
     """
-    sigma = (1.0 - float(alphas_cumprod[grid[-1]])) ** 0.5
+    sigma = math.sqrt(1.0 - float(alphas_cumprod[grid[-1]]))
     first = True
 
-    def answer(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+    def answer(x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
         nonlocal first
         if not first:
-            return denoiser(x, t, cond)
+            return denoiser(x, t, cond, **further)
         first = False
         return sigma * x
 
