@@ -8,7 +8,7 @@ import pytest
 
 from ssdbench.errors import SuiteError
 from ssdbench.suite import catalog, load_suite
-from ssdbench.suite.checking import starts_far_from_noise
+from ssdbench.suite.facts import starts_far_from_noise
 
 from .conftest import ProblemsOf, Write
 

@@ -43,7 +43,7 @@ def sample_grid(
     from ssdbench.data.pictures import labelled_grid
     from ssdbench.report.rows import run_of
     from ssdbench.report.samples import by_label, by_prompt, by_run, read_samples
-    from ssdbench.suite.checking import starts_far_from_noise
+    from ssdbench.suite.facts import starts_far_from_noise
 
     found: list[tuple[str, Samples]] = []
     for text in runs:

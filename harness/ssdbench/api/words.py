@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def describe(run: ResolvedRun) -> str:
     """Return a run in one line: ``DiT-XL/2, issd, ddim, 10 NFE, 256x256, original data, seed 0``."""
-    from ssdbench.suite.checking import evaluations
+    from ssdbench.suite.facts import evaluations
 
     side = run.named.resolution
     return (

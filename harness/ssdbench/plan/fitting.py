@@ -80,7 +80,7 @@ def _problems(run: ResolvedRun, shape: Shape) -> Iterator[str]:
 
     where = f"rescale_betas_zero_snr is true, so that timestep {last} of the grid {run.grid!r} is pure noise, where"
     variant = variant_of(run.variant)
-    if run.train.vb_loss and any("train.vb_loss" in method.reads for method in variant.methods):
+    if run.train.vb_loss and variant.reads("train.vb_loss"):
         yield (
             f"rescale_betas_zero_snr is true, so that timestep {last} is pure noise, where the variational bound is"
             " infinite: leave out train.vb_loss"

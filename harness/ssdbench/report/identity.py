@@ -8,7 +8,7 @@ from typing import Any
 
 from ssdbench.report.fields import name_of
 from ssdbench.report.frame import dotted
-from ssdbench.suite.checking import evaluations
+from ssdbench.suite.facts import evaluations
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import variant_of
 

@@ -17,7 +17,7 @@ from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.samplers.grids import walked_by
 from ssdbench.stages.spec import notes_of
 from ssdbench.suite.catalog import MODELS
-from ssdbench.suite.checking import starts_far_from_noise
+from ssdbench.suite.facts import starts_far_from_noise
 from ssdbench.suite.training import Pretrain, Train
 from ssdbench.suite.variant import variant_of
 

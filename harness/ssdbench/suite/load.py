@@ -13,10 +13,9 @@ from ssdbench.gc_pause import gc_paused
 from ssdbench.metrics.catalog import askable, find_metric, lacking_counts
 from ssdbench.samplers import NONE
 from ssdbench.suite.author import TUPLE_KEYS, SuiteFile
-from ssdbench.suite.checking import sampler_of, starts_far_from_noise
-from ssdbench.suite.checks import Checker
 from ssdbench.suite.document import Document
 from ssdbench.suite.expand import MAX_RUNS, Row, all_rows
+from ssdbench.suite.facts import sampler_of, starts_far_from_noise
 from ssdbench.suite.find import display, find_suite
 from ssdbench.suite.layers import (
     DEFAULTS,
@@ -39,6 +38,7 @@ from ssdbench.suite.profiles import (
     map_times,
     override,
 )
+from ssdbench.suite.rules import Checker
 from ssdbench.suite.schema import Named, ResolvedRun, Searched
 from ssdbench.suite.select import select
 from ssdbench.suite.settings import Chooser, refuse_chosen

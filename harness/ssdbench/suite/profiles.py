@@ -11,8 +11,8 @@ from ssdbench.metrics.reference_set import THROUGH, is_through
 from ssdbench.own import is_own
 from ssdbench.suite import catalog
 from ssdbench.suite.author import NULLABLE, ProfileFile
-from ssdbench.suite.checking import evaluated_at
 from ssdbench.suite.document import Document
+from ssdbench.suite.facts import WALK, Facts
 from ssdbench.suite.find import list_profiles
 from ssdbench.suite.layers import DEFAULTS, Layer, Values, document_layer, overlay
 from ssdbench.suite.names import DataNames, synthetic_steps
@@ -124,8 +124,8 @@ def override(values: Values, upper: Values) -> None:
 
 def evaluated_times(values: Values) -> tuple[float, ...]:
     """The timesteps or times at which a run evaluates its model; none where a setting of them is wrong."""
-    given = [(DEFAULTS | values).get(key, INVALID) for key in _WALK]
-    return () if any(value is INVALID for value in given) else evaluated_at(*given)
+    given = {key: (DEFAULTS | values).get(key, INVALID) for key in WALK}
+    return () if INVALID in given.values() else Facts(given).evaluated
 
 
 def map_times(values: Values, before: tuple[float, ...]) -> None:
@@ -135,9 +135,6 @@ def map_times(values: Values, before: tuple[float, ...]) -> None:
     if isinstance(listed, tuple) and now and set(listed) <= set(before):
         nearest = (min(now, key=lambda time, t=t: abs(time - t)) for t in listed)  # type: ignore[misc]
         values["student_at"] = tuple(dict.fromkeys(nearest))
-
-
-_WALK = ("grid", "nfe", "sampler", "train.pairs", "model", "variant")
 
 
 def load_profile(name: str, asked: Mark, beside: Path | None, problems: Problems) -> Profile | None:

@@ -137,6 +137,10 @@ class Variant:
         """Whether it works on the autoencoder itself."""
         return any(method.autoencoder for method in self.methods)
 
+    def reads(self, key: str) -> bool:
+        """Whether one of its methods heeds a key of a run that is not for every training."""
+        return any(key in method.reads for method in self.methods)
+
     def predicts(self, prediction: str) -> str:
         """Return what the result predicts if the base model predicts ``prediction``."""
         for method in self.methods:

@@ -1,0 +1,263 @@
+"""Settings that are right one by one and impossible together: the rules, and how they are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from ssdbench.errors import InputError
+from ssdbench.methods import METHODS
+from ssdbench.metrics.reference_set import holds_images, is_through, known_reference
+from ssdbench.samplers import GRIDS, NONE, SAMPLERS
+from ssdbench.samplers.grids import UNIFORM
+from ssdbench.samplers.walks import LAST_CLEAN, timesteps, walked
+from ssdbench.suite.facts import Facts, Rule, Rules, refused
+from ssdbench.suite.layers import DEFAULTS, Values
+from ssdbench.suite.method_settings import problems_of_settings
+from ssdbench.suite.names import synthetic_steps
+from ssdbench.suite.problems import INVALID
+from ssdbench.suite.rules_sampling import SAMPLING
+from ssdbench.suite.rules_training import TRAINING
+from ssdbench.suite.variant import UNTOUCHED, variant_of
+
+RULES = Rules()
+
+
+class Checker:
+    """Finds impossible combinations in the rows of one suite.
+
+    Rows repeat values, so answers are kept. They are kept for this suite alone: what a rule looks up, such as a model
+    in the user's own module, may have changed when the next suite is loaded.
+    """
+
+    def __init__(self) -> None:
+        rules = (*RULES, *TRAINING, *SAMPLING)
+        self._checks = [(keys, lru_cache(maxsize=4096)(_of_values(keys, rule))) for keys, rule in rules]
+
+    def impossible(self, values: Values) -> list[tuple[tuple[str, ...], str]]:
+        """Return the impossible combinations of a run's settings: the keys, the blamed one first, and the text.
+
+        A rule is skipped where one of its keys is missing or ``INVALID``: that problem is reported already.
+        """
+        found: list[tuple[tuple[str, ...], str]] = []
+        settings = DEFAULTS | values
+        text = settings.get("variant", INVALID)
+        variant = None if text is INVALID else variant_of(text)
+        if settings.get("model", INVALID) is not INVALID:
+            settings["prediction"] = Facts(settings).prediction
+        own = () if variant is None else (check for method in variant.methods for check in method.checks)
+        for keys, check in (*self._checks, *own):
+            given = [settings.get(key, INVALID) for key in keys]
+            if any(value is INVALID for value in given):
+                continue
+            problem = check(*given)
+            if problem is not None:
+                found.append((keys, problem))
+        if variant is not None:
+            found += [((key,), problem) for key, problem in problems_of_settings(variant, values)]
+        return found
+
+
+def _of_values(keys: tuple[str, ...], rule: Rule) -> Callable[..., str | None]:
+    return lambda *given: rule(Facts(dict(zip(keys, given, strict=True))))
+
+
+@RULES.of("nfe", "variant", "train.nfe", "sampler")
+def _nfe(run: Facts) -> str | None:
+    nfe, variant = run["nfe"], run["variant"]
+    if not run.variant.sampled:
+        return None if nfe == 0 else f"variant {variant!r} samples nothing, so nfe must be 0, not {nfe}"
+    if nfe == 0 and not run.sampler.adaptive:
+        return f"must be at least 1 for the sampled variant {variant!r}, not 0"
+    if (run["train.nfe"] or nfe) == 1 and run.variant.on_pairs:
+        return f"must be at least 2 for {variant!r}: one timestep has no pair to distil"
+    return None
+
+
+@RULES.of("sampler", "variant")
+def _sampler(run: Facts) -> str | None:
+    sampled, samples = run.variant.sampled, bool(run.sampler.predictions)
+    if sampled == samples:
+        return None
+    if sampled:
+        return f"{run['sampler']!r} samples nothing, but variant {run['variant']!r} is sampled"
+    must = f"the sampler must be {NONE.name!r}, not {run['sampler']!r}"
+    return f"variant {run['variant']!r} samples nothing, so {must}"
+
+
+@RULES.of("sampler", "model", "variant")
+def _predicted(run: Facts) -> str | None:
+    sampler, variant = run["sampler"], run["variant"]
+    fitting = run.variant.methods[-1].samplers
+    if fitting:
+        there = ", ".join(fitting)
+        return None if sampler in fitting else f"{sampler!r} does not fit {variant!r} (there are {there})"
+    predicted = run.variant.predicts(run.prediction)
+    if not run.sampler.predictions or predicted in run.sampler.predictions:
+        return None
+    there = ", ".join(name for name, other in SAMPLERS.items() if predicted in other.predictions) or "none"
+    what = f"model {run['model']!r}" if predicted == run.prediction else f"{variant!r}"
+    return f"{sampler!r} is not for {what}, which predicts {predicted} (there are {there})"
+
+
+@RULES.of("grid", "model", "sampler", "variant")
+def _placed(run: Facts) -> str | None:
+    grid, predicted = run["grid"], run.prediction
+    try:
+        placed = GRIDS.named(grid)
+    except InputError as error:
+        return str(error)
+    # Flows pass over a built-in grid of timesteps: `even` is what a suite has that names none.
+    if placed.prediction != predicted and (predicted == "eps" or grid not in GRIDS.builtin):
+        fitting = ", ".join(name for name, other in GRIDS.items() if predicted == other.prediction)
+        its = f"model {run['model']!r} predicts {predicted}"
+        return f"{grid!r} is for models that predict {placed.prediction}, and {its} (there are {fitting})"
+    if predicted == "eps" or placed.prediction == "eps":
+        return None
+    times = run.sampler.times
+    if placed is UNIFORM and times != grid:
+        walks = f"sampler {run['sampler']!r} walks the grid {times!r} of a flow"
+        return f"{walks}: leave out {grid!r}, or name another sampler"
+    if placed is not UNIFORM and run.variant.halved:
+        return f"{run['variant']!r} of a flow halves equal steps, which {grid!r} does not give"
+    return None
+
+
+@RULES.of("nfe", "sampler", "train.pairs")
+def _evaluations(run: Facts) -> str | None:
+    return refused(run.sampler.steps, run["nfe"], run["train.pairs"]) if run["nfe"] else None
+
+
+@RULES.of("resolution", "model")
+def _resolution(run: Facts) -> str | None:
+    if run.model is None or not run.model.resolutions or run["resolution"] in run.model.resolutions:
+        return None
+    have = " or ".join(map(str, run.model.resolutions))
+    return f"model {run['model']!r} exists for {have}, not {run['resolution']}"
+
+
+@RULES.of("grid", "nfe", "sampler", "train.pairs", "model", "variant", "train.nfe")
+def _grid(run: Facts) -> str | None:
+    if run.visited < 1 or not run.variant.sampled or not run.in_timesteps:
+        return None
+    if (run["train.nfe"] or run["nfe"]) == 1 and run.variant.on_pairs:
+        return None  # said of nfe
+    done = run.variant.distilled.on(run.visited)
+    try:
+        first = walked(run["grid"], run.visited, done)[0]
+    except InputError as error:
+        return None if done else str(error)  # of a teacher: that is said of the variant
+    if run.sampler.to_first and first > LAST_CLEAN:
+        ends = f"sampler {run['sampler']!r} ends at the first timestep"
+        return f"{ends}, and {first} of grid {run['grid']!r} is noisy"
+    return None
+
+
+@RULES.of("train.nfe", "grid", "variant", "model")
+def _trained_grid(run: Facts) -> str | None:
+    trained = run["train.nfe"]
+    if trained is None or not run.variant.on_grid:
+        return None
+    if trained < 2 and run.variant.on_pairs:
+        return "must be at least 2: one timestep has no pair to distil"
+    return refused(timesteps, run["grid"], trained) if run.in_timesteps else None
+
+
+@RULES.of("train.fuse", "model", "variant", "sampler")
+def _fuse(run: Facts) -> str | None:
+    fuses = run.variant.fuses or run.sampler.extrapolates
+    if isinstance(run["train.fuse"], str) or run.model is None or not run.model.depth or not fuses:
+        return None
+    beyond = ", ".join(str(i) for i in run["train.fuse"] if i >= run.model.depth)
+    return f"{beyond} is beyond the {run.blocks}" if beyond else None
+
+
+@RULES.of("fused", "variant")
+def _fused(run: Facts) -> str | None:
+    if not run["fused"] or run.variant.methods[-1].fusion:
+        return None
+    fusing = " or ".join(repr(name) for name, method in METHODS.builtin.items() if method.fusion)
+    only = f"only the student of a variant that ends in {fusing} has fused features"
+    return f"{only}, not that of {run['variant']!r}"
+
+
+@RULES.of("train.pairs", "nfe", "train.nfe", "sampler", "variant")
+def _pairs(run: Facts) -> str | None:
+    pairs = run["train.pairs"]
+    grids = {run["train.nfe"] or run.visited} if run.variant.on_pairs else set()
+    if run.sampler.follows_pairs or run.sampler.extrapolates:
+        grids.add(run.visited)  # it takes the pairs from the grid that it samples on
+    for visited in sorted(grids):
+        if visited < 2:
+            continue
+        if pairs == "skip_last" and visited == 2:
+            return f"'skip_last' leaves none of the pairs of {visited} timesteps"
+        beyond = [] if isinstance(pairs, str) else [str(i) for i in pairs if not 1 <= i < visited]
+        if beyond:
+            return f"{', '.join(beyond)} is no pair of {visited} timesteps (1 to {visited - 1})"
+    return None
+
+
+@RULES.of("guidance.channels", "model", "resolution")
+def _channels(run: Facts) -> str | None:
+    channels = run["guidance.channels"]
+    shape = None if run.model is None else run.model.shapes.get(run["resolution"])
+    if channels is None or shape is None or channels <= shape.in_channels:
+        return None
+    return f"model {run['model']!r} has {shape.in_channels} channels, not {channels}"
+
+
+@RULES.of("data", "eval.reference", "variant", "model")
+def _overlap(run: Facts) -> str | None:
+    data, reference = run["data"], known_reference(run["eval.reference"])
+    if data == "original" and run.model is not None:
+        data = run.model.dataset
+    if reference is None or data not in reference.held_by or str(run.variant) == UNTOUCHED:
+        return None
+    held = f"{data!r} holds the images of the reference {run['eval.reference']!r}"
+    return f"{held}: train on others than it is scored against"
+
+
+@RULES.of("eval.half", "eval.reference")
+def _half(run: Facts) -> str | None:
+    reference = run["eval.reference"]
+    if run["eval.half"] is None or holds_images(reference):
+        return None
+    return f"the reference {reference!r} is a file: only images of a data set or a folder have halves"
+
+
+@RULES.of("autoencoder", "variant")
+def _autoencoder(run: Facts) -> str | None:
+    if run["autoencoder"] is None or run.variant.trains_autoencoder:
+        return None
+    able = " and ".join(repr(name) for name, method in METHODS.builtin.items() if method.autoencoder)
+    return f"only the variants {able} train an autoencoder, not {run['variant']!r}"
+
+
+@RULES.of("eval.reference", "model", "variant")
+def _through(run: Facts) -> str | None:
+    if not is_through(run["eval.reference"]) or run.model is None or run.model.vae is not None:
+        return None
+    if run.variant.trains_autoencoder:
+        return None
+    lacks = f"model {run['model']!r} has none: it denoises pixels"
+    return f"is passed through the model's autoencoder, and {lacks}"
+
+
+@RULES.of("pretrain", "variant")
+def _pretrain(run: Facts) -> str | None:
+    if run["pretrain"] is None or run.variant.from_nothing:
+        return None
+    able = " or ".join(repr(name) for name, method in METHODS.builtin.items() if method.starts == "nothing")
+    return f"only variants that begin with {able} train the base model, not {run['variant']!r}"
+
+
+@RULES.of("data", "grid", "model", "variant")
+def _synthetic(run: Facts) -> str | None:
+    data, steps = run["data"], synthetic_steps(run["data"])
+    if steps is None:
+        return None
+    if not run.variant.sampled or run.variant.from_nothing:
+        return f"{data!r} is what the base model makes, and {run['variant']!r} has none"
+    problem = refused(timesteps, run["grid"], steps) if run.in_timesteps else None
+    return problem and f"{data!r} cannot be sampled: {problem}"

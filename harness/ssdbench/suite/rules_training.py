@@ -1,0 +1,200 @@
+"""Training and diagnostics: settings that are right one by one and impossible together."""
+
+from __future__ import annotations
+
+from ssdbench.errors import InputError
+from ssdbench.methods.method import trained_pairs
+from ssdbench.metrics.reference_set import THROUGH, known_reference
+from ssdbench.samplers.walks import walked
+from ssdbench.suite import catalog
+from ssdbench.suite.facts import Facts, Rules
+from ssdbench.suite.names import synthetic_steps
+from ssdbench.suite.training import Train
+from ssdbench.suite.variant import Halved
+
+TRAINING = Rules()
+
+
+@TRAINING.of("nfe", "variant", "train.nfe", "sampler", "train.pairs", "model")
+def _progressive(run: Facts) -> str | None:
+    nfe, last = run["nfe"], run.variant.halved
+    if nfe < 1 or run["train.nfe"] is not None or last is None:
+        return None
+    visited = run.visited if run.prediction == "eps" else nfe
+    if visited in (0, last.steps[-1]):
+        return None
+    if visited == nfe:
+        return f"must be {last.steps[-1]}, where '{last}' ends, not {nfe}"
+    return f"makes {run['sampler']!r} visit {visited} timesteps, where '{last}' ends at {last.steps[-1]}"
+
+
+@TRAINING.of("variant", "model")
+def _trainable(run: Facts) -> str | None:
+    predicted = run.prediction
+    for step in run.variant.steps:
+        method = step.method
+        if method.trains and predicted not in method.predictions:
+            able = " or ".join(method.predictions)
+            return f"{step.kind!r} trains models that predict {able}, and what it would start from predicts {predicted}"
+        if method.fusion and run.model is not None and not run.model.depth:
+            return f"{step.kind!r} needs fusion points, which model {run['model']!r} does not have"
+        predicted = method.predicts or predicted
+    return None
+
+
+@TRAINING.of("train.nfe", "variant")
+def _progressive_off_its_grid(run: Facts) -> str | None:
+    trained, last = run["train.nfe"], run.variant.halved
+    if trained is not None and last is not None and last.steps[-1] != trained:
+        return f"must be {last.steps[-1]}, where '{last}' ends, not {trained}"
+    return None
+
+
+@TRAINING.of("variant", "grid", "model")
+def _teachers(run: Facts) -> str | None:
+    if not run.in_timesteps:
+        return None
+    done = Halved()
+    for teacher in (teacher for step in run.variant.steps for teacher in step.teachers):
+        try:
+            walked(run["grid"], teacher, done.on(teacher))
+        except InputError as error:
+            return f"{run['variant']!r} has no grid: {error}"
+        done = done.then(teacher)
+    return None
+
+
+@TRAINING.of("sampler", "variant", "model")
+def _distilled_for(run: Facts) -> str | None:
+    on_grid = run.variant.on_grid or run.variant.halved
+    if run.prediction != "v" or not on_grid or run.sampler.nfe(2) == 2:
+        return None
+    takes = f"{run['sampler']!r} takes {run.sampler.cost}"
+    return f"{takes}, and {run['variant']!r} is distilled for one evaluation a step"
+
+
+@TRAINING.of("train.pair_weights", "train.pairs", "nfe", "train.nfe", "sampler", "variant")
+def _pair_weights(run: Facts) -> str | None:
+    weights = run["train.pair_weights"]
+    if isinstance(weights, str) or not run.variant.on_pairs:
+        return None
+    visited = run["train.nfe"] or run.visited
+    count = len(trained_pairs(run["train.pairs"], visited)) if visited else len(weights)
+    return None if len(weights) == count else f"has {len(weights)} numbers for {count} trained pairs"
+
+
+@TRAINING.of("train.checkpoints", "train.steps", "train.pd_steps", "variant")
+def _checkpoints(run: Facts) -> str | None:
+    last = _last_step(run)
+    beyond = [f"{step:,}" for step in run["train.checkpoints"] if last is not None and step > last]
+    return f"{', '.join(beyond)} is beyond the training's {last:,} steps" if beyond else None
+
+
+@TRAINING.of("at_step", "train.checkpoints", "train.steps", "train.pd_steps", "variant")
+def _at_step(run: Facts) -> str | None:
+    step, kept, last = run["at_step"], run["train.checkpoints"], _last_step(run)
+    if step is None or last is None or step in (*kept, last):
+        return None
+    if not kept:
+        return f"{step:,} is not kept: list it in train.checkpoints"
+    return f"must be one of train.checkpoints ({', '.join(f'{k:,}' for k in kept)}) or {last:,}, not {step:,}"
+
+
+def _last_step(run: Facts) -> int | None:
+    """Steps of a variant's last training; None where its method or the base model's recipe says how many."""
+    method = run.variant.methods[-1]
+    steps: int = run["train.steps"]
+    if method.halves:
+        return run["train.pd_steps"] or steps
+    own = "steps" in method.pace(Train.model_validate({}))
+    return steps if method.trains and method.starts == "model" and not own else None
+
+
+@TRAINING.of("train.flip", "data", "variant")
+def _flip(run: Facts) -> str | None:
+    if not run["train.flip"] or synthetic_steps(run["data"]) is None or not run.variant.trains:
+        return None
+    return f"flips images before they are encoded, and {run['data']!r} are latents"
+
+
+@TRAINING.of("train.vb_loss", "model", "variant", "resolution")
+def _learned_sigma(run: Facts) -> str | None:
+    if not run["train.vb_loss"] or not run.variant.reads("train.vb_loss"):
+        return None
+    shape = None if run.model is None else run.model.shapes.get(run["resolution"])
+    if shape is not None and shape.learn_sigma and run.prediction == "eps":
+        return None
+    return f"trains the learned sigma of an eps model, and model {run['model']!r} has none"
+
+
+@TRAINING.of("train.align", "variant", "train.align_layer", "model", "resolution")
+def _aligned(run: Facts) -> str | None:
+    layer, model = run["train.align_layer"], run.model
+    if run["train.align"] is None:
+        return None
+    if not run.variant.reads("train.align"):
+        return f"aligns while pretraining, and {run['variant']!r} does not pretrain"
+    if model is None or not model.family.tokens:
+        return f"aligns a transformer's blocks, which model {run['model']!r} is not known to have"
+    if layer is not None and layer >= model.depth:
+        return f"aligns block {layer}, beyond the {run.blocks}"
+    return None
+
+
+@TRAINING.of("train.lora_rank", "train.gradient_checkpointing", "model")
+def _of_unets(run: Facts) -> str | None:
+    asked = run["train.lora_rank"] is not None or run["train.gradient_checkpointing"]
+    if not asked or (run.model is not None and run.model.family.adapts):
+        return None
+    return f"is a setting of UNets, which model {run['model']!r} is not"
+
+
+@TRAINING.of("data", "model", "variant")
+def _captioned(run: Facts) -> str | None:
+    data, model = catalog.DATASETS.known(run["data"]), run.model
+    if data is None or model is None or not run.variant.trains:
+        return None
+    if run.takes_texts and data.captions is False:
+        return f"model {run['model']!r} takes texts, and {run['data']!r} has no captions"
+    if data.captions and not run.takes_texts:
+        return f"model {run['model']!r} takes classes, and the labels of {run['data']!r} are captions"
+    shape = next(iter(model.shapes.values()))
+    if data.classes is None or shape.texts is not None or data.classes == shape.num_classes:
+        return None
+    return (
+        f"model {run['model']!r} has {shape.num_classes:,} classes, and {run['data']!r} has {data.classes:,}"
+    )
+
+
+@TRAINING.of("eval.captions", "model", "eval.reference", "variant")
+def _captions(run: Facts) -> str | None:
+    captions, reference = run["eval.captions"], run["eval.reference"]
+    if not run.variant.sampled:
+        return None
+    if not run.takes_texts:
+        return None if captions is None else f"model {run['model']!r} takes no captions"
+    if captions is not None:
+        named = catalog.DATASETS.known(captions)
+        if captions.endswith(".txt") or "/" in captions or (named is not None and named.captions):
+            return None
+        return f"{captions!r} is no captioned data set, no folder (with a /) and no .txt file"
+    of = known_reference(reference)
+    data = None if of is None or of.dataset is None else catalog.DATASETS.known(of.dataset)
+    known = of is not None and (data is None or not data.captions)
+    if known or reference.removesuffix(THROUGH).endswith(".npz"):
+        lacks = f"the reference {reference!r} has no captions"
+        return f"must be given: model {run['model']!r} takes texts, and {lacks}"
+    return None
+
+
+@TRAINING.of("eval.memorisation", "model", "eval.reference")
+def _memorisation(run: Facts) -> str | None:
+    if not run["eval.memorisation"]:
+        return None
+    if run.model is None:
+        return f"needs a known training set, and model {run['model']!r} is your own"
+    reference = known_reference(run["eval.reference"])
+    if reference is None or not reference.held_by:
+        known = "a reference that is known to hold no training image"
+        return f"needs {known}, and {run['eval.reference']!r} is not"
+    return None
