@@ -32,10 +32,10 @@ def appearing_whole(target: Path, *, force: bool = False) -> Iterator[Path]:
     """
     import tempfile
 
-    from ssdbench.store.files import give_plain_mode, walk_files
+    from ssdbench.store.files import give_plain_mode, walk_files, writing
 
     refuse_to_replace(target, force)
-    try:
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as directory:
             new = Path(directory) / "new"
@@ -48,8 +48,6 @@ def appearing_whole(target: Path, *, force: bool = False) -> Iterator[Path]:
             if target.is_dir() or (target.exists() and new.is_dir()):
                 target.rename(Path(directory) / "old")
             new.replace(target)
-    except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
 
 
 def refuse_to_replace(target: Path, force: bool) -> None:

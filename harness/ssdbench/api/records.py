@@ -27,6 +27,7 @@ def export_records(store: Store, target: Path, run: str | None = None) -> int:
         UsageError: there is nothing to copy, or ``target`` is the store itself or cannot be written.
 
     """
+    from ssdbench.store.files import writing
     from ssdbench.store.places import open_store
 
     if store.url is None and target.resolve() == store.root.resolve():
@@ -35,13 +36,11 @@ def export_records(store: Store, target: Path, run: str | None = None) -> int:
     if not records:
         raise UsageError(f"{store.name} holds no record; 'ssdbench run' makes them")
     other = open_store(target)
-    try:
+    with writing(target):
         for record in records:
             other.write_record(_placeless(record), store.thumbnail(record))
         for one in store.history() if run is None else ():
             other.remember(one.model_copy(update={"path": f"suites/{Path(one.path).name}"}))
-    except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror or error}") from error
     return len(records)
 
 

@@ -1,13 +1,16 @@
-"""What a search runs over: settings with the values that they may take."""
+"""What a search runs over, settings with the values that they may take, and what chooses the next ones to try."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ssdbench.errors import UsageError
 from ssdbench.suite.author import SECTIONS, TUPLE_KEYS, holds, run_keys
@@ -85,13 +88,9 @@ def axes_of(over: Over) -> list[Axis]:
     if not items:
         raise UsageError("--over names nothing to search, such as train.lambda=0.1:0.9")
     axes = [_axis(key, value, place) for key, value, place in items]
-    twice = [
-        one.key
-        for one, other in itertools.pairwise(sorted(axes, key=lambda a: a.key))
-        if one.key == other.key
-    ]
-    if twice:
-        raise UsageError(f"--over names {twice[0]} twice")
+    for key, times in Counter(axis.key for axis in axes).items():
+        if times > 1:
+            raise UsageError(f"--over names {key} twice")
     return axes
 
 
@@ -134,14 +133,15 @@ def _range(key: str, found: re.Match[str], whole: bool, place: str) -> Axis:
     low, high = float(found[1]), float(found[2])
     log = found[3] == "log"
     step = None if log or found[3] is None else float(found[3])
-    if not low < high:
-        raise UsageError(f"{place}: the first end must be below the second")
-    if log and low <= 0:
-        raise UsageError(f"{place}: a logarithmic range begins above 0")
-    if step is not None and not 0 < step <= high - low:
-        raise UsageError(f"{place}: the step must be above 0 and within the range")
-    if whole and not all(value.is_integer() for value in (low, high, step or 1.0)):
-        raise UsageError(f"{place}: {key} takes whole numbers")
+    broken = {
+        "the first end must be below the second": not low < high,
+        "a logarithmic range begins above 0": log and low <= 0,
+        "the step must be above 0 and within the range": step is not None and not 0 < step <= high - low,
+        f"{key} takes whole numbers": whole and not all(map(float.is_integer, (low, high, step or 1.0))),
+    }
+    for rule, is_broken in broken.items():
+        if is_broken:
+            raise UsageError(f"{place}: {rule}")
     return Axis(key, low=low, high=high, step=step, log=log, whole=whole)
 
 
@@ -160,3 +160,126 @@ def corners(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
             for value in axis.ends:
                 if value != base[axis.key]:
                     yield base | {axis.key: value}
+
+
+# ---- the choosers
+
+Goal = Literal["minimise", "maximise"]
+CHOOSERS = ("grid", "tpe", "random")
+_SEED = 0
+_AGAIN = 100
+"""How often a chooser that repeats itself is asked again."""
+
+
+class Grid:
+    """All points, the first axis slowest."""
+
+    def __init__(self, axes: Sequence[Axis]) -> None:
+        self.name = "grid"
+        keys = [axis.key for axis in axes]
+        points = itertools.product(*(axis.points or () for axis in axes))
+        self._points = [dict(zip(keys, point, strict=True)) for point in points]
+        self.left = len(self._points)
+
+    def ask(self) -> tuple[int, dict[str, Any]] | None:
+        """Return the next point."""
+        number = len(self._points) - self.left
+        self.left -= self.left > 0
+        return (number, self._points[number]) if number < len(self._points) else None
+
+    def tell(self, number: int, value: float | None) -> None:
+        """Learn nothing."""
+
+
+class Optuna:
+    """The library's TPE, or values at random."""
+
+    def __init__(self, name: str, axes: Sequence[Axis], goal: Goal, budget: int) -> None:
+        import optuna
+        from optuna.distributions import BaseDistribution as Space
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+        from optuna.samplers import RandomSampler, TPESampler
+
+        self.name = name
+        size = grid_size(axes)
+        self.left = budget if size is None else min(budget, size)
+        self._axes = {axis.key: axis for axis in axes}
+        self._spaces: dict[str, Space] = {
+            axis.key: CategoricalDistribution(range(len(axis.choices)))  # its choices cannot be lists
+            if axis.choices
+            else IntDistribution(int(axis.low), int(axis.high), log=axis.log, step=int(axis.step or 1))
+            if axis.whole
+            else FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
+            for axis in axes
+        }
+        startup, several = max(2, min(10, budget // 3)), len(axes) > 1
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._study = optuna.create_study(
+            sampler=RandomSampler(seed=_SEED)
+            if name == "random"
+            else TPESampler(seed=_SEED, n_startup_trials=startup, multivariate=several, constant_liar=True),
+            direction="minimize" if goal == "minimise" else "maximize",
+        )
+        self._seen: set[str] = set()
+
+    def ask(self) -> tuple[int, dict[str, Any]] | None:
+        """Return what the sampler draws, unless it was drawn before."""
+        for _ in range(_AGAIN if self.left else 0):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                trial = self._study.ask(self._spaces)
+            values = {key: self._value(key, given) for key, given in trial.params.items()}
+            text = json.dumps(values, sort_keys=True)
+            if text not in self._seen:
+                self._seen.add(text)
+                self.left -= 1
+                return trial.number, values
+            self.tell(trial.number, None)
+        self.left = 0
+        return None
+
+    def tell(self, number: int, value: float | None) -> None:
+        """Take the value of a trial; None where it failed."""
+        from optuna.trial import TrialState
+
+        self._study.tell(number, value, state=TrialState.FAIL if value is None else None)
+
+    def _value(self, key: str, given: Any) -> Any:
+        axis = self._axes[key]
+        return axis.choices[given] if axis.choices else axis.rounded(given)
+
+
+Chooser = Grid | Optuna
+"""Chooses values for one row. Equal answers give equal questions, so that a search that is run again resumes.
+
+``left`` is how many trials there still are, ``ask`` gives the number and the values of one that differs from all
+before, None when there are no more, and ``tell`` takes its value, None where it failed.
+"""
+
+
+def chooser_of(name: str | None, axes: Sequence[Axis], goal: Goal, budget: int) -> Chooser:
+    """Return the chooser that is meant: without a name a grid where it fits into the budget, else TPE.
+
+    Raises:
+        UsageError: there is none of that name; a grid that has no end or more points than the budget; or Optuna's
+            choosers without Optuna, with how to get it.
+
+    """
+    size = grid_size(axes)
+    if name is None:
+        name = "grid" if size is not None and size <= budget else "tpe"
+    if name not in CHOOSERS:
+        raise UsageError(f"unknown chooser {name!r} (known: {', '.join(CHOOSERS)})")
+    if name == "grid":
+        if size is None:
+            endless = next(axis.key for axis in axes if axis.points is None)
+            raise UsageError(f"a grid needs steps: write {endless}=LOW:HIGH:STEP, or a list of values")
+        if size > budget:
+            raise UsageError(f"the grid has {size} points, --budget is {budget}")
+        return Grid(axes)
+    try:
+        return Optuna(name, axes, goal, budget)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "optuna":
+            raise
+        raise UsageError(f"the chooser {name} is Optuna's: pip install 'ssdbench[search]'") from None

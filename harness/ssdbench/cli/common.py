@@ -60,13 +60,9 @@ def emit(text: str, output: Path | None = None, *, form: str = "") -> None:
             text = ascii_json(text)
         typer.echo(text, nl=not text.endswith("\n"))
         return
-    from ssdbench.store.files import write_atomically
+    from ssdbench.store.files import write_text
 
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(output, text.encode(errors="backslashreplace"))
-    except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror or error}") from error
+    write_text(output, text)
     typer.echo(f"wrote {output}", err=True)
 
 

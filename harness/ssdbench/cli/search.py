@@ -54,7 +54,8 @@ def search(
         add: Keep the other rows of a FILE that is there.
         dry_run: Show what would be searched, and stop.
     """
-    from ssdbench.api.search import prepare, search
+    from ssdbench.api.search import search
+    from ssdbench.api.searcher import Searcher
     from ssdbench.cli.common import emit, tell, whole_numbers
 
     how: dict[str, Any] = {
@@ -71,7 +72,7 @@ def search(
         "limit": rows.limit,
     }
     if dry_run:
-        emit(str(prepare(suite, over, **how).plan))
+        emit(Searcher(suite, over, **how).plan)
         return
     chosen = search(
         suite,

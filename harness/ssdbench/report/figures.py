@@ -12,6 +12,7 @@ from ssdbench.layouts import LAYOUTS
 from ssdbench.metrics.catalog import plain_name
 from ssdbench.report.columns import column
 from ssdbench.report.curves import Chart, Series, charts
+from ssdbench.store.files import writing
 
 if TYPE_CHECKING:
     from ssdbench.report.document import SuiteReport
@@ -63,14 +64,12 @@ def _unique(report: SuiteReport, reports: Sequence[SuiteReport]) -> str:
 
 def _write(figure: Any, directory: Path, name: str) -> list[Path]:
     paths = [directory / f"{name}.{form}" for form in ("png", "svg")]
-    try:
+    with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
         for path in paths:
             # Without a date the same results make the same file.
             metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
             figure.savefig(path, dpi=160, bbox_inches="tight", metadata=metadata)
-    except OSError as error:
-        raise UsageError(f"cannot write {directory}: {error.strerror or error}") from error
     return paths
 
 

@@ -77,6 +77,32 @@ def is_temporary(path: Path) -> bool:
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say what cannot be written, and why, where the system refuses.
+
+    Raises:
+        UsageError: something within could not be written.
+
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write what the user asked for, whole or not at all, in a directory that is made where it is missing.
+
+    Raises:
+        UsageError: it cannot be written.
+
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode(errors="backslashreplace"))
+
+
+@contextmanager
 def _written_beside(path: Path, data: bytes, *, flush: bool = True) -> Iterator[Path]:
     """A temporary file with the whole content, which is gone afterwards unless it was given another name."""
     temporary = temporary_beside(path)
