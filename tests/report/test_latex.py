@@ -20,7 +20,7 @@ TABLE = Table(
     title="50% of {all} & more_of #1",
     columns=(Column("Method"), Column("FID ↓", "256", True), Column("FID ↓", "512", True)),
     sections=(
-        Section("(a) first", ((Cell("base", marks=(1, 2)), Cell("2.14", "2.20", delta="-0.06"), Cell("–")),)),
+        Section("(a) first", ((Cell("base", marks=(1, 2)), Cell("2.14", "2.20, -0.06"), Cell("–")),)),
         Section(None, ((Cell("+ [x]"), Cell("1.0 ± 0.1", best=True), Cell("[3]")),)),
     ),
     footnotes=("lr 5e-06", r"a\b~c^d"),
@@ -48,7 +48,7 @@ def test_bold_marks_and_what_the_paper_prints() -> None:
     text = to_latex(TABLE)
     assert r"\textbf{1.0 $\pm$ 0.1}" in text
     assert r"base\textsuperscript{1,2} & 2.14 (2.20) & -- \\" in text
-    assert "2.14 (2.20, $-$0.06)" in to_latex(TABLE, delta=True)
+    assert "2.14 (2.20, $-$0.06)" in to_latex(TABLE)
 
 
 def test_nothing_of_the_text_is_taken_for_a_command() -> None:
@@ -69,7 +69,7 @@ def test_latex_compiles_it(tmp_path: Path) -> None:
     ]  # fmt: skip
     results = tuple(Result(run, make_record(run, fid=5.0, sfid=1.0, precision=0.5)) for run in runs)
     report = SuiteReport("table2", "All & more", "table2", results)
-    body = render([report], "latex", Show(delta=True)) + to_latex(TABLE, delta=True)
+    body = render([report], "latex", Show(delta=True)) + to_latex(TABLE)
     document = f"\\documentclass{{article}}\\usepackage{{booktabs,graphicx}}\\begin{{document}}{body}\\end{{document}}"
     (tmp_path / "t.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]

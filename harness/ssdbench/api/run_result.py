@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ssdbench.api.words import describe, why
 from ssdbench.errors import UsageError
 from ssdbench.plan import Graph
-from ssdbench.report.rows import NOT_RUN, Result
+from ssdbench.report.rows import Result
 from ssdbench.store import Record, Store
 from ssdbench.suite import ResolvedRun
 
@@ -65,8 +65,7 @@ class RunResult:
     @property
     def reason(self) -> str | None:
         """Why there is no record of the present artifacts; None where there is one."""
-        reason = self.result.reason or (None if self.result.record else NOT_RUN)
-        return None if reason is None else why(reason)
+        return None if self.result.why is None else why(self.result.why)
 
     @property
     def record(self) -> Record:

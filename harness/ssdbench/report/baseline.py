@@ -158,7 +158,7 @@ _Likes = tuple[str, str, str, int]
 
 def _likes(metric: str, row: Row) -> _Likes:
     """What metrics must share for their relative spreads to be alike."""
-    return (metric, row.network, row.reference, row.samples)
+    return (metric, *row.measured_by)
 
 
 def _pooled(rows: Sequence[tuple[Row, Mapping[str, Measured]]]) -> dict[_Likes, tuple[float, int]]:

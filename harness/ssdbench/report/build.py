@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
-from ssdbench.layouts import Field, Layout, field_of
+from ssdbench.layouts import Layout, field_of
 from ssdbench.metrics.metric import Metric
 from ssdbench.metrics.networks import says_fid
 from ssdbench.report.columns import column, shown_fields, shown_metrics
@@ -22,54 +21,8 @@ from ssdbench.suite.variant import variant_of
 
 REPORTED = "as the paper reports it from another publication; nothing of it runs here"
 
-
-@dataclass
-class _Line:
-    """Rows that share a line: one for each side of the table."""
-
-    label: str
-    sides: dict[str | None, Row] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """A layout with what the rows of one table need of it.
-
-    Args:
-        layout: as it is declared.
-        sides: the halves of the table; one None where there is a single half. Each has all fields and metrics.
-        fields: the fields that are shown, with their headers.
-        metrics: the metrics that are shown, each with the network that measured it.
-        best: (id of the row, metric) of the best values.
-        verdicts: by id of the row, how it compares with its base; a column is there if there is any.
-        remarks: whether a last column says why rows have no result.
-    """
-
-    layout: Layout
-    sides: Sequence[str | None]
-    fields: Sequence[tuple[str, Field]]
-    metrics: Sequence[tuple[Metric, str]]
-    best: set[tuple[int, str]]
-    verdicts: Mapping[int, str]
-    remarks: bool
-
-    def side(self, row: Row) -> str | None:
-        """The side that a row stands on."""
-        return _side(row, self.layout) if len(self.sides) > 1 else None
-
-    def columns(self) -> Iterator[Column]:
-        """The columns in order."""
-        yield Column(self.layout.heading)
-        several = len({network for _, network in self.metrics}) > 1
-        for side in self.sides:
-            for header, shown in self.fields:
-                yield Column(header, side, shown.numeric)
-            for metric, network in self.metrics:
-                yield Column(metric.header(network, always_name=several), side, numeric=True)
-        if self.verdicts:
-            yield Column("Against its base")
-        if self.remarks:
-            yield Column("Remarks")
+Sides = Mapping[str | None, Row]
+"""The rows that share a line: one for each side of the table."""
 
 
 def build(
@@ -84,52 +37,14 @@ def build(
 ) -> Table:
     """Return the table of ``rows`` in the shape of ``layout``.
 
-    With ``delta``, measured minus published will be shown. With ``verdicts``, a column compares each row with the one
-    that it was distilled from.
+    With ``delta``, measured minus published stands behind the published figures. With ``verdicts``, a column compares
+    each row with the one that it was distilled from.
     """
     rows = _arranged(rows, layout)
-    sides = [_side(row, layout) for row in rows]
-    networks = list(dict.fromkeys(row.network for row in rows))
-    names = shown_metrics(layout, rows)
-    shape = _Shape(
-        layout,
-        list(dict.fromkeys(sides)) if len(set(sides)) > 1 else [None],
-        shown_fields(layout, rows),
-        [(column(metric), network) for network in networks for metric in names],
-        _best(rows, layout, names),
-        against_bases(rows) if verdicts else {},
-        remarks=any(row.reasons and not row.records for row in rows),
-    )
-    footnotes = Footnotes()
-    usual, deviations = protocol(rows, sides)
-    told = {id(row): row_notes(row) for row in rows}
-    measured = [told[id(row)] for row in rows if row.records]
-    shared = [text for text in measured[0] if all(text in one for one in measured)] if measured[1:] else []
-    texts = {
-        id(row): [*deviations.get(i, ()), *(text for text in told[id(row)] if text not in shared)]
-        for i, row in enumerate(rows)
-    }
-    others = _reported_after(rows, paper)
-    sections = []
-    for heading, members in _sections(rows, layout):
-        lines: list[tuple[Cell, ...]] = []
-        for line in _lines(members, shape):
-            lines.append(_cells(line, shape, texts, footnotes))
-            for row in line.sides.values():
-                lines += [_reported(other, shape, footnotes) for other in others.get(id(row), ())]
-        sections.append(Section(heading, tuple(lines)))
-    notes = [usual, *(f"All rows: {text}." for text in shared), *table_notes(rows, paper, delta=delta)]
-    if shape.verdicts:
-        notes.append(AGAINST)
-    if shape.best:
-        notes.insert(1, "Bold: the best of the measured rows that can be compared.")
+    making = _Builder(rows, layout, delta, verdicts)
+    texts, notes = making.footnotes_and_notes(paper)
     return Table(
-        name=name,
-        title=title,
-        columns=tuple(shape.columns()),
-        sections=tuple(sections),
-        footnotes=footnotes.texts,
-        notes=tuple(notes) if rows else (),
+        name, title, tuple(making.columns()), making.sections(texts, paper), making.footnotes.texts, notes
     )
 
 
@@ -149,96 +64,182 @@ def _arranged(rows: Sequence[Row], layout: Layout) -> list[Row]:
     )
 
 
-def _side(row: Row, layout: Layout) -> str | None:
-    return field_of(layout.sides).text(row) if layout.sides else None
+class _Builder:
+    """What the lines of one table have in common.
 
-
-def _sections(rows: Sequence[Row], layout: Layout) -> list[tuple[str | None, list[Row]]]:
-    groups: dict[str | None, list[Row]] = {} if layout.sections else {None: []}
-    for row in rows:
-        heading = field_of(layout.sections).text(row) if layout.sections else None
-        groups.setdefault(heading or None, []).append(row)
-    return list(groups.items())
-
-
-def _lines(rows: Sequence[Row], shape: _Shape) -> list[_Line]:
-    """Put each row on the first line with its label and NFE whose side is still free, else on a new one."""
-    lines: list[_Line] = []
-    alike: dict[tuple[str, ...], list[_Line]] = defaultdict(list)
-    filled: Counter[tuple[tuple[str, ...], str | None]] = Counter()
-    for row, label in zip(rows, _labels(rows, shape), strict=True):
-        side = shape.side(row)
-        key = (label, row.run.named.model, str(row.run.named.nfe))
-        # A side is filled from the first line on, so that as many lines have it as rows of it came before.
-        place = filled[key, side]
-        filled[key, side] += 1
-        if place == len(alike[key]):
-            alike[key].append(_Line(label))
-            lines.append(alike[key][-1])
-        alike[key][place].sides[side] = row
-    return lines
-
-
-def _labels(rows: Sequence[Row], shape: _Shape) -> list[str]:
-    """Name each row, and tell rows of one name apart by the settings in which they differ.
-
-    Below its base a row is ``+ iSSD``; where no base is above, the model's name comes first. A chain is named by what
-    it adds, if the last row that was named with the model is the rest of the chain.
+    ``sides`` are the halves of the table, one None where there is a single half. Each has all ``fields``, with their
+    headers, and all ``metrics``, each with the network that measured it. ``best`` are (id of the row, metric) of the
+    best values. ``verdicts`` say by id of the row how it compares with its base. With ``remarks``, a last column says
+    why rows have no result.
     """
-    labels: list[str] = []
-    base: tuple[str, str, int] | None = None
-    above: tuple[tuple[str, str, int], str] | None = None
-    for row in rows:
-        model, rest = method(row.run)
-        place = (row.run.named.model, model, row.run.named.nfe)
-        if not rest:
-            base = place if base is None or base[0::2] != place[0::2] else base
-        if row.run.label is not None:
-            label = row.run.label
-        elif not rest:
-            label = model
-        elif base == place:
-            label = rest
-        elif above is not None and above[0] == place and rest.startswith(f"{above[1]} + "):
-            label = rest.removeprefix(f"{above[1]} ")
-        else:
-            label, above = f"{model} {rest}", (place, rest)
-        labels.append(label)
-    shown = [
-        (
-            label,
-            row.run.named.model,
-            shape.side(row),
-            *(one.text(row) for _, one in shape.fields if not one.cost),
+
+    def __init__(self, rows: Sequence[Row], layout: Layout, delta: bool, verdicts: bool) -> None:
+        self.rows, self.layout, self.delta = rows, layout, delta
+        self.all_sides = [field_of(layout.sides).text(row) if layout.sides else None for row in rows]
+        several = len(set(self.all_sides)) > 1
+        self.sides = list(dict.fromkeys(self.all_sides)) if several else [None]
+        self.side_of = dict(zip(map(id, rows), self.all_sides, strict=True)) if several else {}
+        self.fields = shown_fields(layout, rows)
+        networks, names = dict.fromkeys(row.network for row in rows), shown_metrics(layout, rows)
+        self.metrics = [(column(name), network) for network in networks for name in names]
+        self.best = _best(rows, layout, names)
+        self.verdicts = against_bases(rows) if verdicts else {}
+        self.remarks = any(row.reasons and not row.records for row in rows)
+        self.footnotes = Footnotes()
+
+    def columns(self) -> Iterator[Column]:
+        """The columns in order."""
+        yield Column(self.layout.heading)
+        several = len({network for _, network in self.metrics}) > 1
+        for side in self.sides:
+            for header, shown in self.fields:
+                yield Column(header, side, shown.numeric)
+            for metric, network in self.metrics:
+                yield Column(metric.header(network, always_name=several), side, numeric=True)
+        if self.verdicts:
+            yield Column("Against its base")
+        if self.remarks:
+            yield Column("Remarks")
+
+    def footnotes_and_notes(self, paper: PaperTable | None) -> tuple[dict[int, list[str]], tuple[str, ...]]:
+        """Return what is said of single rows, by their ``id``, and of the whole table."""
+        usual, deviations = protocol(self.rows, self.all_sides)
+        told = [row_notes(row) for row in self.rows]
+        measured = [texts for row, texts in zip(self.rows, told, strict=True) if row.records]
+        shared = (
+            [text for text in measured[0] if all(text in one for one in measured)] if measured[1:] else []
         )
-        for row, label in zip(rows, labels, strict=True)
-    ]
-    told = distinctions([row.run for row in rows], shown)
-    return [f"{label} ({one})" if one else label for label, one in zip(labels, told, strict=True)]
-
-
-def _cells(
-    line: _Line, shape: _Shape, texts: Mapping[int, Sequence[str]], footnotes: Footnotes
-) -> tuple[Cell, ...]:
-    cells = [Cell(line.label)]
-    for side in shape.sides:
-        row = line.sides.get(side)
-        if row is None:
-            cells += [Cell()] * (len(shape.fields) + len(shape.metrics))
-            continue
-        keys = tuple(record.key for record in row.records)
-        own = [Cell(shown.text(row)) for _, shown in shape.fields]
-        own += [_value(row, metric, network, shape.best).of(keys) for metric, network in shape.metrics]
-        cells[0] = cells[0].of(keys)
-        marked = cells if side is None else own
-        marked[0] = marked[0].marked(tuple(map(footnotes.mark, texts[id(row)])))
-        cells += own
-    if shape.verdicts:
-        said = {
-            side: shape.verdicts[id(row)] for side, row in line.sides.items() if id(row) in shape.verdicts
+        texts = {
+            id(row): [*deviations.get(i, ()), *(text for text in told[i] if text not in shared)]
+            for i, row in enumerate(self.rows)
         }
-        cells.append(Cell("; ".join(f"{side}: {text}" if side else text for side, text in said.items())))
-    return (*cells, _remark(line, footnotes)) if shape.remarks else tuple(cells)
+        notes = [usual]
+        notes += ["Bold: the best of the measured rows that can be compared."] if self.best else []
+        notes += [f"All rows: {text}." for text in shared]
+        notes += table_notes(self.rows, paper, delta=self.delta)
+        notes += [AGAINST] if self.verdicts else []
+        return texts, tuple(notes) if self.rows else ()
+
+    def sections(self, texts: Mapping[int, Sequence[str]], paper: PaperTable | None) -> tuple[Section, ...]:
+        """The lines under their headings, with those that the paper only reports; ``texts`` are the rows' footnotes."""
+        others = _reported_after(self.rows, paper)
+        groups: dict[str | None, list[Row]] = {} if self.layout.sections else {None: []}
+        for row in self.rows:
+            heading = field_of(self.layout.sections).text(row) if self.layout.sections else None
+            groups.setdefault(heading or None, []).append(row)
+        sections = []
+        for heading, members in groups.items():
+            lines: list[tuple[Cell, ...]] = []
+            for label, line in self._lines(members):
+                lines.append(self._cells(label, line, texts))
+                lines += [self._reported(other) for row in line.values() for other in others.get(id(row), ())]
+            sections.append(Section(heading, tuple(lines)))
+        return tuple(sections)
+
+    def _lines(self, rows: Sequence[Row]) -> list[tuple[str, Sides]]:
+        """Put each row on the first line with its label and NFE whose side is still free, else on a new one."""
+        lines: dict[tuple[str, ...], dict[str | None, Row]] = {}
+        filled: Counter[tuple[tuple[str, ...], str | None]] = Counter()
+        for row, label in zip(rows, self._labels(rows), strict=True):
+            side = self.side_of.get(id(row))
+            key = (label, row.run.named.model, str(row.run.named.nfe))
+            # A side is filled from the first line on, so that as many lines have it as rows of it came before.
+            lines.setdefault((*key, str(filled[key, side])), {})[side] = row
+            filled[key, side] += 1
+        return [(label, line) for (label, *_), line in lines.items()]
+
+    def _labels(self, rows: Sequence[Row]) -> list[str]:
+        """Name each row, and tell rows of one name apart by the settings in which they differ.
+
+        Below its base a row is ``+ iSSD``; where no base is above, the model's name comes first. A chain is named by
+        what it adds, if the last row that was named with the model is the rest of the chain.
+        """
+        labels: list[str] = []
+        base: tuple[str, str, int] | None = None
+        above: tuple[tuple[str, str, int], str] | None = None
+        for row in rows:
+            model, rest = method(row.run)
+            place = (row.run.named.model, model, row.run.named.nfe)
+            if not rest:
+                base = place if base is None or base[0::2] != place[0::2] else base
+            if row.run.label is not None:
+                label = row.run.label
+            elif not rest:
+                label = model
+            elif base == place:
+                label = rest
+            elif above is not None and above[0] == place and rest.startswith(f"{above[1]} + "):
+                label = rest.removeprefix(f"{above[1]} ")
+            else:
+                label, above = f"{model} {rest}", (place, rest)
+            labels.append(label)
+        shown = [
+            (
+                label,
+                row.run.named.model,
+                self.side_of.get(id(row)),
+                *(one.text(row) for _, one in self.fields if not one.cost),
+            )
+            for row, label in zip(rows, labels, strict=True)
+        ]
+        told = distinctions([row.run for row in rows], shown)
+        return [f"{label} ({one})" if one else label for label, one in zip(labels, told, strict=True)]
+
+    def _cells(self, label: str, line: Sides, texts: Mapping[int, Sequence[str]]) -> tuple[Cell, ...]:
+        cells = [Cell(label)]
+        for side in self.sides:
+            row = line.get(side)
+            if row is None:
+                cells += [Cell()] * (len(self.fields) + len(self.metrics))
+                continue
+            keys = tuple(record.key for record in row.records)
+            own = [Cell(shown.text(row)) for _, shown in self.fields]
+            own += [self._value(row, metric, network).of(keys) for metric, network in self.metrics]
+            cells[0] = cells[0].of(keys)
+            marked = cells if side is None else own
+            marked[0] = marked[0].marked(tuple(map(self.footnotes.mark, texts[id(row)])))
+            cells += own
+        if self.verdicts:
+            said = {side: self.verdicts.get(id(row)) for side, row in line.items()}
+            parts = (f"{side}: {text}" if side else text for side, text in said.items() if text)
+            cells.append(Cell("; ".join(parts)))
+        return (*cells, self._remark(line)) if self.remarks else tuple(cells)
+
+    def _value(self, row: Row, metric: Metric, network: str) -> Cell:
+        if row.network != network:
+            return Cell()
+        measured, published = row.metrics.get(metric.name), row.figure(metric.name)
+        if measured is None:
+            return Cell("" if published else DASH, published)
+        text = metric.format(measured.mean, network)
+        if measured.spread is not None:
+            text += f" ± {metric.format(measured.spread, network)}"
+        if published and self.delta:
+            published += f", {measured.mean - float(published):+.{metric.places(network)}f}"
+        return Cell(text, published, best=(id(row), metric.name) in self.best)
+
+    def _remark(self, line: Sides) -> Cell:
+        texts: dict[str, list[str]] = defaultdict(list)
+        marks: list[int] = []
+        for side, row in line.items():
+            for reason in () if row.records else row.reasons:
+                texts[reason.short].append(side or "")
+                if reason.detail:
+                    marks.append(self.footnotes.mark(reason.detail))
+        everywhere = all(len(where) == len(line) for where in texts.values())
+        parts = [text if everywhere else f"{text} ({', '.join(where)})" for text, where in texts.items()]
+        return Cell("; ".join(parts)).marked(tuple(marks))
+
+    def _reported(self, row: PaperRow) -> tuple[Cell, ...]:
+        """The line of what the paper only reports: no measurement, and the published figures."""
+        cells = [Cell(row.model, marks=(self.footnotes.mark(REPORTED),))]
+        for _ in self.sides:
+            cells += [Cell(DASH)] * len(self.fields)
+            for metric, network in self.metrics:
+                figure = row.figures.get(metric.name)
+                cells.append(Cell("" if figure else DASH, figure) if says_fid(network) else Cell())
+        cells += [Cell()] * bool(self.verdicts)
+        return (*cells, Cell("reported")) if self.remarks else tuple(cells)
 
 
 def _reported_after(rows: Sequence[Row], paper: PaperTable | None) -> dict[int, list[PaperRow]]:
@@ -258,44 +259,6 @@ def _reported_after(rows: Sequence[Row], paper: PaperTable | None) -> dict[int, 
     return after
 
 
-def _reported(row: PaperRow, shape: _Shape, footnotes: Footnotes) -> tuple[Cell, ...]:
-    """The line of what the paper only reports: no measurement, and the published figures."""
-    cells = [Cell(row.model, marks=(footnotes.mark(REPORTED),))]
-    for _ in shape.sides:
-        cells += [Cell(DASH)] * len(shape.fields)
-        for metric, network in shape.metrics:
-            figure = row.figures.get(metric.name)
-            cells.append(Cell("" if figure else DASH, figure) if says_fid(network) else Cell())
-    cells += [Cell()] * bool(shape.verdicts)
-    return (*cells, Cell("reported")) if shape.remarks else tuple(cells)
-
-
-def _value(row: Row, metric: Metric, network: str, best: set[tuple[int, str]]) -> Cell:
-    if row.network != network:
-        return Cell()
-    measured, published = row.metrics.get(metric.name), row.figure(metric.name)
-    if measured is None:
-        return Cell("" if published else DASH, published)
-    text = metric.format(measured.mean, network)
-    if measured.spread is not None:
-        text += f" ± {metric.format(measured.spread, network)}"
-    delta = f"{measured.mean - float(published):+.{metric.places(network)}f}" if published else None
-    return Cell(text, published, best=(id(row), metric.name) in best, delta=delta)
-
-
-def _remark(line: _Line, footnotes: Footnotes) -> Cell:
-    texts: dict[str, list[str]] = defaultdict(list)
-    marks: list[int] = []
-    for side, row in line.sides.items():
-        for reason in () if row.records else row.reasons:
-            texts[reason.short].append(side or "")
-            if reason.detail:
-                marks.append(footnotes.mark(reason.detail))
-    everywhere = all(len(where) == len(line.sides) for where in texts.values())
-    parts = [text if everywhere else f"{text} ({', '.join(where)})" for text, where in texts.items()]
-    return Cell("; ".join(parts)).marked(tuple(marks))
-
-
 def _best(rows: Sequence[Row], layout: Layout, metrics: Sequence[str]) -> set[tuple[int, str]]:
     """Return (row, metric) of the best values among at least two comparable rows. Equal printed values are a tie.
 
@@ -307,8 +270,7 @@ def _best(rows: Sequence[Row], layout: Layout, metrics: Sequence[str]) -> set[tu
     groups: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in rows:
         if row.records and not row.outdated:
-            facts = (row.network, row.reference, row.samples)
-            groups[*facts, *(one.text(row) for one in fields)].append(row)
+            groups[*row.measured_by, *(one.text(row) for one in fields)].append(row)
     best: set[tuple[int, str]] = set()
     for group in groups.values():
         for name in metrics:

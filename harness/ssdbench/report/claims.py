@@ -257,11 +257,7 @@ def _comparable(choices: Sequence[Sequence[Row]], metric: Metric) -> tuple[tuple
 
     if math.prod(map(len, choices)) > _MOST_CHOICES:
         return (), "too many rows are meant: say more of them"
-    alike = [
-        some
-        for some in product(*choices)
-        if len({(row.network, row.samples, row.reference) for row in some}) == 1
-    ]
+    alike = [some for some in product(*choices) if len({row.measured_by for row in some}) == 1]
     alike.sort(key=size, reverse=True)
     if not alike:
         return (), "not comparable: other samples, networks or references"

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from ssdbench.store import Store
 
-WRITERS: dict[str, Callable[..., str]] = {"markdown": to_markdown, "text": to_text, "latex": to_latex}
-"""What writes one table: functions of it and of ``delta``, see :func:`to_markdown`."""
+WRITERS: dict[str, Callable[[Table], str]] = {"markdown": to_markdown, "text": to_text, "latex": to_latex}
+"""What writes one table."""
 
 FORMATS = (*WRITERS, "html", "csv", "json")
 
@@ -119,7 +119,7 @@ def render(
         from ssdbench.report.page import to_page
 
         return to_page(reports, show, results)
-    return "\n".join(WRITERS[form](report.shown(show), delta=show.delta) for report in reports)
+    return "\n".join(WRITERS[form](report.shown(show)) for report in reports)
 
 
 def _flat(reports: Sequence[SuiteReport], form: str, show: Show) -> str:

@@ -12,7 +12,7 @@ from ssdbench.errors import UsageError
 from ssdbench.layouts import FIGURES
 from ssdbench.report.columns import columns_of
 from ssdbench.report.fields import name_of
-from ssdbench.report.rows import NOT_RUN, Row
+from ssdbench.report.rows import Row
 from ssdbench.store.record import Record
 from ssdbench.suite.problems import did_you_mean
 
@@ -109,8 +109,7 @@ def _flat_results(row: Row, suite: str, delta: bool) -> Iterable[dict[str, Any]]
         run, record = result.run, result.record
         flat: dict[str, Any] = {"suite": suite, "method": name_of(run)}
         flat |= dotted(run.model_dump(mode="json", by_alias=True, exclude={"mark", "seeds", "label"}))
-        reason = result.reason or (None if record else NOT_RUN)
-        flat["reason"] = reason.story if reason else None
+        flat["reason"] = result.why.story if result.why else None
         flat |= dict(record.metrics) if record else {}
         if row.published is not None:
             figures = row.published.figures

@@ -27,11 +27,8 @@ _WRITTEN = {
 }
 
 
-def to_latex(table: Table, *, delta: bool = False) -> str:
-    """Return ``table`` as a floating LaTeX table that needs the packages booktabs and graphicx.
-
-    With ``delta`` measured minus published stands beside the published figures.
-    """
+def to_latex(table: Table) -> str:
+    """Return ``table`` as a floating LaTeX table that needs the packages booktabs and graphicx."""
     wide = len(table.columns) >= _WIDE
     name = "table*" if wide else "table"
     label = re.sub(r"[^A-Za-z0-9-]", "-", table.name)
@@ -40,7 +37,7 @@ def to_latex(table: Table, *, delta: bool = False) -> str:
     lines += [f"\\caption{{{escape(table.title)}}}", f"\\label{{tab:{label}}}", "\\small"]
     lines += ["\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%"]
     lines += [f"\\begin{{tabular}}{{{aligned}}}", "\\toprule", *_header(table.columns)]
-    lines += ["\\midrule", *_body(table, delta), "\\bottomrule", "\\end{tabular}}"]
+    lines += ["\\midrule", *_body(table), "\\bottomrule", "\\end{tabular}}"]
     lines += _notes(table)
     return "\n".join([*lines, f"\\end{{{name}}}"]) + "\n"
 
@@ -70,7 +67,7 @@ def _header(columns: tuple[Column, ...]) -> Iterator[str]:
     yield " & ".join(names) + " \\\\"
 
 
-def _body(table: Table, delta: bool) -> Iterator[str]:
+def _body(table: Table) -> Iterator[str]:
     """The sections under their titles, with a little space above each row that is not built on the row before."""
     for number, section in enumerate(table.sections):
         if number:
@@ -82,15 +79,14 @@ def _body(table: Table, delta: bool) -> Iterator[str]:
             if above.startswith("+") and not line[0].text.startswith("+"):
                 yield "\\addlinespace"
             above = line[0].text
-            yield " & ".join(_show(cell, delta) for cell in line) + " \\\\"
+            yield " & ".join(_show(cell) for cell in line) + " \\\\"
 
 
-def _show(cell: Cell, delta: bool) -> str:
+def _show(cell: Cell) -> str:
     text = escape(cell.text)
     if cell.best and text:
         text = f"\\textbf{{{text}}}"
-    published = cell.beside(delta=delta)
-    parts = " ".join(part for part in (text, f"({escape(published)})" if published else "") if part)
+    parts = " ".join(filter(None, (text, f"({escape(cell.published)})" if cell.published else "")))
     marks = f"\\textsuperscript{{{','.join(map(str, cell.marks))}}}" if cell.marks else ""
     # A cell that begins with a bracket would be taken for an option of the row's end above.
     return f"{{}}{parts}{marks}" if parts.startswith("[") else parts + marks

@@ -36,39 +36,36 @@ _HTML = _Style(
 )
 
 
-def to_markdown(table: Table, *, delta: bool = False) -> str:
-    """Return ``table`` as markdown: title, pipe table, footnotes; the best values in bold.
-
-    With ``delta`` measured minus published stands beside the published figures.
-    """
+def to_markdown(table: Table) -> str:
+    """Return ``table`` as markdown: title, pipe table, footnotes; the best values in bold."""
     notes = "\n".join(f"- {note}" for note in [*table.notes, *_numbered(table)])
     # A blank line between markdown's blocks; the list of notes is one block.
-    return "\n\n".join(filter(None, (f"### {table.title}", _grid(table, _MARKDOWN, delta), notes))) + "\n"
+    return "\n\n".join(filter(None, (f"### {table.title}", _grid(table, _MARKDOWN), notes))) + "\n"
 
 
-def to_text(table: Table, *, delta: bool = False) -> str:
-    """Return ``table`` for a terminal or an e-mail; the best values carry a star. ``delta`` as in markdown."""
+def to_text(table: Table) -> str:
+    """Return ``table`` for a terminal or an e-mail; the best values carry a star."""
     notes = [note.replace("Bold:", "*:") for note in table.notes]
-    return "\n".join([table.title, "", _grid(table, _TEXT, delta), "", *notes, *_numbered(table)]) + "\n"
+    return "\n".join([table.title, "", _grid(table, _TEXT), "", *notes, *_numbered(table)]) + "\n"
 
 
-def to_fragment(table: Table, *, delta: bool = False) -> str:
-    """Return ``table`` as HTML without scripts; the published figures in grey. ``delta`` as in markdown."""
+def to_fragment(table: Table) -> str:
+    """Return ``table`` as HTML without scripts; the published figures in grey."""
     notes = (f"<div><small>{html.escape(note)}</small></div>" for note in [*table.notes, *_numbered(table)])
-    return f"<b>{html.escape(table.title)}</b>{_grid(table, _HTML, delta)}{''.join(notes)}"
+    return f"<b>{html.escape(table.title)}</b>{_grid(table, _HTML)}{''.join(notes)}"
 
 
 def _numbered(table: Table) -> list[str]:
     return [f"[{number}] {text}" for number, text in enumerate(table.footnotes, start=1)]
 
 
-def _grid(table: Table, style: _Style, delta: bool) -> str:
+def _grid(table: Table, style: _Style) -> str:
     body: list[list[str]] = []
     for section in table.sections:
         if section.title is not None:
             heading = style.section.format(style.escape(section.title))
             body.append([heading] + [""] * (len(table.columns) - 1))
-        body.extend([_show(cell, style, delta) for cell in line] for line in section.lines)
+        body.extend([_show(cell, style) for cell in line] for line in section.lines)
     if not body:
         return "(no rows)"
     headers = [
@@ -79,8 +76,8 @@ def _grid(table: Table, style: _Style, delta: bool) -> str:
     return tabulate(body, headers=headers, tablefmt=style.form, colalign=align, disable_numparse=True)
 
 
-def _show(cell: Cell, style: _Style, delta: bool) -> str:
-    text, published = style.escape(cell.text), style.escape(cell.beside(delta=delta))
+def _show(cell: Cell, style: _Style) -> str:
+    text, published = style.escape(cell.text), style.escape(cell.published or "")
     parts = [
         style.best.format(text) if cell.best and text else text,
         style.published.format(published) if published else "",

@@ -46,6 +46,11 @@ class Result:
     record: Record | None = None
     reason: Reason | None = None
 
+    @property
+    def why(self) -> Reason | None:
+        """Why there is no record of the present artifacts; None where there is one."""
+        return self.reason or (None if self.record else NOT_RUN)
+
 
 def run_of(record: Record, store: str = "") -> ResolvedRun:
     """The run that a record belongs to. ``store`` is the store's directory or URL with a slash, for messages.
@@ -111,8 +116,8 @@ class Row:
     @property
     def reasons(self) -> tuple[Reason, ...]:
         """Distinct reasons of the seeds without a record."""
-        reasons = (result.reason or NOT_RUN for result in self.results if result.record is None)
-        return tuple(dict.fromkeys(reasons))
+        reasons = dict.fromkeys(result.why for result in self.results if result.record is None)
+        return tuple(filter(None, reasons))
 
     @property
     def network(self) -> str:
@@ -130,6 +135,11 @@ class Row:
         return self.records[0].samples if self.records else self.run.eval.samples
 
     @property
+    def measured_by(self) -> tuple[str, str, int]:
+        """What numbers of several rows must share to be compared: network, reference and number of samples."""
+        return self.network, self.reference, self.samples
+
+    @property
     def asked(self) -> tuple[str, ...]:
         """Names of the metrics that the run asks for."""
         names = self.run.eval.metrics
@@ -140,10 +150,9 @@ class Row:
         """Measured metrics by column name; ``fid`` and ``sfid`` stand for any network's distances."""
         measured = {}
         for name, column in columns_of(self.records).items():
-            values = [column.value(record.metrics) for record in self.records]
-            present = [value for value in values if value is not None]
-            if present:
-                measured[name] = Measured.over(present)
+            values = [value for record in self.records if (value := column.value(record.metrics)) is not None]
+            if values:
+                measured[name] = Measured.over(values)
         return measured
 
     def figure(self, metric: str) -> str | None:

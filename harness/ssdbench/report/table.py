@@ -16,25 +16,20 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what was measured (or a label), the published figure beside it, and marks of footnotes.
+    """One cell: what was measured (or a label), in parentheses what was published, and marks of footnotes.
 
-    ``delta`` is measured minus published, with its sign; ``keys`` are those of the records behind the cell.
+    ``keys`` are those of the records behind the cell.
     """
 
     text: str = ""
     published: str | None = None
     best: bool = False
     marks: tuple[int, ...] = ()
-    delta: str | None = None
     keys: tuple[str, ...] = ()
 
     def marked(self, marks: tuple[int, ...]) -> Cell:
         """Return the cell with further footnote marks, each at most once."""
         return replace(self, marks=tuple(dict.fromkeys(self.marks + marks)))
-
-    def beside(self, *, delta: bool) -> str:
-        """Return what stands in parentheses: the published figure, with ``delta`` the difference too."""
-        return ", ".join(filter(None, (self.published, self.delta if delta else None)))
 
     def of(self, keys: tuple[str, ...]) -> Cell:
         """Return the cell with the keys of the records behind it."""
