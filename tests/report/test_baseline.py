@@ -12,8 +12,7 @@ from scipy import stats
 
 from ssdbench.errors import InputError, UsageError
 from ssdbench.report.baseline import CONFIDENCE, Baseline, Expected, make_baseline, read_baseline, tolerance
-from ssdbench.report.check import check_rows, judge
-from ssdbench.report.junit import to_junit
+from ssdbench.report.check import check_rows, judge, to_junit
 from ssdbench.report.paired import undistilled
 from ssdbench.report.rows import Measured, Reason, Result, Row, gather
 from tests.report.make import make_record, make_run

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from ssdbench.report.flatness import still_changing
 from ssdbench.report.notes import table_notes
+from ssdbench.report.paired import still_changing
 from ssdbench.report.rows import Result, gather
 from ssdbench.store.record import StageRecord
 

@@ -47,8 +47,7 @@ def test_sides_have_a_rule_under_each() -> None:
 def test_bold_marks_and_what_the_paper_prints() -> None:
     text = to_latex(TABLE)
     assert r"\textbf{1.0 $\pm$ 0.1}" in text
-    assert r"base\textsuperscript{1,2} & 2.14 (2.20) & -- \\" in text
-    assert "2.14 (2.20, $-$0.06)" in to_latex(TABLE)
+    assert r"base\textsuperscript{1,2} & 2.14 (2.20, $-$0.06) & -- \\" in text
 
 
 def test_nothing_of_the_text_is_taken_for_a_command() -> None:

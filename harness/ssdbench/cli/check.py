@@ -36,9 +36,8 @@ def check(
     from ssdbench.api.regression import check as check_suite
     from ssdbench.cli.common import emit, tell
     from ssdbench.errors import Regression, StageFailed
-    from ssdbench.report.check import to_table
+    from ssdbench.report.check import to_junit, to_table
     from ssdbench.report.document import WRITERS
-    from ssdbench.report.junit import to_junit
 
     benchmark = places.benchmark([suite], chosen.selection)
     verdicts, failures = check_suite(benchmark, baseline, **machine.options(say=tell))

@@ -1,59 +1,53 @@
-"""Rows against a baseline: what fell behind, what is missing, what is new."""
+"""Rows against a baseline: what fell behind, what is missing, what is new; as a table, and as JUnit XML."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from xml.etree import ElementTree as Xml
 
 from ssdbench.report.baseline import Baseline, BaselineRow, Expected
 from ssdbench.report.columns import column
 from ssdbench.report.identity import names
 from ssdbench.report.paired import ratios
-from ssdbench.report.rows import NOT_RUN, Measured, Row
+from ssdbench.report.rows import Measured, Row
 from ssdbench.report.table import Cell, Column, Section, Table
 
 Status = Literal["ok", "better", "regression", "missing"]
 
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 
 @dataclass(frozen=True)
 class Checked:
-    """One metric of one row. ``better`` is beyond the tolerance the other way, and passes."""
+    """One metric of one row. ``better`` is beyond the tolerance the other way, and passes.
+
+    Where a row has no numbers to check, this is the row as a whole, without a ``metric``. ``text`` says in a line what
+    was found and what was expected, ``shown`` are the value of the baseline, what is allowed and what was measured.
+    """
 
     metric: str
     header: str
-    expected: Expected
-    value: float | None
     status: Status
+    text: str
+    shown: tuple[str, str, str] = ("", "", "")
 
     @property
     def passed(self) -> bool:
         """Whether the metric is no worse than it may be."""
         return self.status in ("ok", "better")
 
-    @property
-    def text(self) -> str:
-        """What was found and what was expected, in a line."""
-        found = "not measured" if self.value is None else f"{self.value:.6g}"
-        side, sign = ("at most", 1) if self.expected.better == "lower" else ("at least", -1)
-        bound = self.expected.value + sign * self.expected.tolerance
-        return f"{self.header}: {found}, {side} {bound:.6g} (baseline {self.expected.value:.6g})"
-
 
 @dataclass(frozen=True)
 class CheckedRow:
-    """One row of the baseline; ``problem`` says why it has no numbers to check."""
+    """One row of the baseline."""
 
     name: str
-    metrics: tuple[Checked, ...] = ()
-    problem: str | None = None
+    metrics: tuple[Checked, ...]
     seconds: float = 0.0
-
-    @property
-    def passed(self) -> bool:
-        """Whether every metric passed."""
-        return self.problem is None and all(one.passed for one in self.metrics)
 
 
 @dataclass(frozen=True)
@@ -63,22 +57,16 @@ class Check:
     suite: str
     rows: tuple[CheckedRow, ...]
     new: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether every row passed."""
-        return all(row.passed for row in self.rows)
+        return not self.failures
 
     @property
     def failures(self) -> list[str]:
         """What did not pass, a line each."""
-        found = []
-        for row in self.rows:
-            if row.problem is not None:
-                found.append(f"{row.name}: {row.problem}")
-            found += [f"{row.name}: {one.text}" for one in row.metrics if not one.passed]
-        return found
+        return [f"{row.name}: {one.text}" for row in self.rows for one in row.metrics if not one.passed]
 
 
 def check_rows(rows: Mapping[str, Row], baseline: Baseline, left_out: Sequence[str] = ()) -> Check:
@@ -93,22 +81,14 @@ def check_rows(rows: Mapping[str, Row], baseline: Baseline, left_out: Sequence[s
     known = {row.key: row for row in baseline.rows}
     fresh = [row.run for key, row in rows.items() if key not in known]
     wanted = [row for row in baseline.rows if row.key in rows or row.key not in left_out]
-    checked = tuple(_check_row(row, rows) for row in wanted)
-    return Check(baseline.suite, checked, tuple(names(fresh)))
+    return Check(baseline.suite, tuple(_check_row(row, rows) for row in wanted), tuple(names(fresh)))
 
 
 def _check_row(expected: BaselineRow, rows: Mapping[str, Row]) -> CheckedRow:
     row = rows.get(expected.key)
-    if row is None:
-        gone = "the suite has no such row any more, or what it is made of (settings, weights, data, versions) changed"
-        return CheckedRow(expected.name, problem=f"missing: {gone}")
-    lacking = [result for result in row.results if result.record is None or result.reason is not None]
-    if lacking:
-        reasons = dict.fromkeys(result.reason or NOT_RUN for result in lacking)
-        story = "; ".join(reason.story for reason in reasons)
-        return CheckedRow(expected.name, problem=f"no result: {story}")
-    if (row.samples, row.network) != (expected.samples, expected.network):
-        return CheckedRow(expected.name, problem=f"{row.samples} samples by {row.network} cannot be compared")
+    problem = _problem(expected, row)
+    if row is None or problem is not None:
+        return CheckedRow(expected.name, (Checked("", "result", "missing", problem or ""),))
     checked = [_check(name, one, row, row.metrics) for name, one in expected.metrics.items()]
     # Where the other row was not selected or has no result, which it fails for itself, there is nothing to divide by.
     base = rows.get(expected.against or "")
@@ -120,14 +100,30 @@ def _check_row(expected: BaselineRow, rows: Mapping[str, Row]) -> CheckedRow:
     return CheckedRow(expected.name, tuple(checked), seconds=sum(record.seconds for record in row.records))
 
 
+def _problem(expected: BaselineRow, row: Row | None) -> str | None:
+    """Why a row has no numbers to check, or None where it has."""
+    if row is None:
+        gone = "the suite has no such row any more, or what it is made of (settings, weights, data, versions) changed"
+        return f"missing: {gone}"
+    if reasons := dict.fromkeys(result.why for result in row.results if result.why is not None):
+        return f"no result: {'; '.join(reason.story for reason in reasons)}"
+    if (row.samples, row.network) != (expected.samples, expected.network):
+        return f"{row.samples} samples by {row.network} cannot be compared"
+    return None
+
+
 def _check(
     name: str, expected: Expected, row: Row, metrics: Mapping[str, Measured], suffix: str = ""
 ) -> Checked:
-    measured = metrics.get(name)
+    value = metrics[name].mean if name in metrics else None
     header = column(name).header(row.network) + suffix
-    if measured is None:
-        return Checked(name, header, expected, None, "missing")
-    return Checked(name, header, expected, measured.mean, judge(measured.mean, expected))
+    side, sign = ("at most", "+") if expected.better == "lower" else ("at least", "-")
+    bound = expected.value + float(f"{sign}1") * expected.tolerance
+    found = "not measured" if value is None else f"{value:.6g}"
+    text = f"{header}: {found}, {side} {bound:.6g} (baseline {expected.value:.6g})"
+    measured = "–" if value is None else f"{value:.5g}"
+    shown = f"{expected.value:.5g}", f"{sign}{expected.tolerance:.3g}", measured
+    return Checked(name, header, "missing" if value is None else judge(value, expected), text, shown)
 
 
 def judge(value: float, expected: Expected) -> Status:
@@ -140,30 +136,53 @@ def judge(value: float, expected: Expected) -> Status:
 
 def to_table(check: Check) -> Table:
     """Return the check as a table, a line a metric under its row's name."""
-    columns = [
-        Column("Metric"),
-        *(Column(name, numeric=True) for name in ("Baseline", "Allowed", "Measured")),
-    ]
-    sections = tuple(Section(row.name, _lines(row)) for row in check.rows)
-    notes = [f"new, not in the baseline: {name}" for name in check.new]
-    failed = sum(not row.passed for row in check.rows)
-    counts = f"{len(check.rows) - failed} of {len(check.rows)} rows passed."
-    title = f"{check.suite}: {'passed' if check.passed else 'REGRESSION'}"
-    return Table(
-        check.suite, title, (*columns, Column("Verdict")), sections, notes=(counts, *notes, *check.notes)
-    )
-
-
-def _lines(row: CheckedRow) -> tuple[tuple[Cell, ...], ...]:
-    if row.problem is not None:
-        return ((Cell(row.problem), Cell(), Cell(), Cell(), Cell("missing", best=True)),)
-    return tuple(
-        (
-            Cell(one.header),
-            Cell(f"{one.expected.value:.5g}"),
-            Cell(f"{'+' if one.expected.better == 'lower' else '-'}{one.expected.tolerance:.3g}"),
-            Cell("–" if one.value is None else f"{one.value:.5g}"),
-            Cell(one.status, best=not one.passed),
+    numbers = (Column(name, numeric=True) for name in ("Baseline", "Allowed", "Measured"))
+    sections = [
+        Section(
+            row.name,
+            tuple(
+                (
+                    Cell(one.header if one.metric else one.text),
+                    *map(Cell, one.shown),
+                    Cell(one.status, best=not one.passed),
+                )
+                for one in row.metrics
+            ),
         )
-        for one in row.metrics
-    )
+        for row in check.rows
+    ]
+    passed = sum(all(one.passed for one in row.metrics) for row in check.rows)
+    notes = [f"{passed} of {len(check.rows)} rows passed."]
+    notes += [f"new, not in the baseline: {name}" for name in check.new]
+    title = f"{check.suite}: {'passed' if check.passed else 'REGRESSION'}"
+    columns = (Column("Metric"), *numbers, Column("Verdict"))
+    return Table(check.suite, title, columns, tuple(sections), notes=tuple(notes))
+
+
+def to_junit(check: Check) -> str:
+    """Return one test case for each metric of each row. A row without numbers fails, and a new row is skipped."""
+    root = Xml.Element("testsuites")
+    suite = Xml.SubElement(root, "testsuite", name=_plain(f"ssdbench.{check.suite}"))
+
+    def case(row: str, name: str, seconds: float = 0.0) -> Xml.Element:
+        named = {"classname": _plain(row), "name": _plain(name)}
+        return Xml.SubElement(suite, "testcase", named, time=f"{seconds:.3f}")
+
+    for row in check.rows:
+        for number, one in enumerate(row.metrics):
+            element = case(row.name, one.header, row.seconds if number == 0 else 0.0)
+            if not one.passed:
+                text = _plain(one.text)
+                Xml.SubElement(element, "failure", type=one.status, message=text).text = text
+    for name in check.new:
+        Xml.SubElement(case(name, "result"), "skipped", message="not in the baseline")
+    counted = {"tests": ".", "failures": "failure", "skipped": "skipped"}
+    suite.attrib |= {name: str(len(suite.findall(f"testcase/{tag}"))) for name, tag in counted.items()}
+    suite.attrib |= {"errors": "0"}
+    Xml.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + Xml.tostring(root, encoding="unicode") + "\n"
+
+
+def _plain(text: str) -> str:
+    """Drop the characters that XML cannot hold."""
+    return _NOT_XML.sub("", text)

@@ -7,13 +7,14 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from operator import sub
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from ssdbench.metrics.metric import Metric
-from ssdbench.report.columns import column, values_by_seed
+from ssdbench.report.columns import column, shared_values
 from ssdbench.report.compare import merged
 from ssdbench.report.frame import dotted
 from ssdbench.report.identity import names
@@ -137,13 +138,13 @@ def read_claims(path: Path) -> ClaimsFile:
     listed = data.get("claims")
     seen: set[str] = set()
     for i, one in enumerate(listed if isinstance(listed, list) else []):
-        name = one.get("claim") if isinstance(one, dict) else None
-        if isinstance(name, str) and name in seen:
+        given = one if isinstance(one, dict) else {}
+        name = str(given.get("claim"))
+        if "claim" in given and name in seen:
             problems.add(document.mark(("claims", i, "claim")), "claim", f"{name!r} is the name of another")
-        if isinstance(one, dict) and one.get("expect") == "equal" and one.get("margin") is None:
+        if given.get("expect") == "equal" and given.get("margin") is None:
             problems.add(document.mark(("claims", i, "expect")), "expect", "equal needs a margin")
-        if isinstance(name, str):
-            seen.add(name)
+        seen.add(name)
     problems.raise_any()
     assert document.data is not INVALID
     return ClaimsFile.model_validate(document.data)
@@ -152,20 +153,11 @@ def read_claims(path: Path) -> ClaimsFile:
 def judge(claims: ClaimsFile, rows: Sequence[Row]) -> list[Finding]:
     """Return what the records say of every test, in the order of the claims."""
     known = known_of(rows)
-    found = [
-        _measured(claim, test, conditions(claims.rows), known)
-        for claim in claims.claims
-        for test in claim.tests
-    ]
-    families: dict[str, list[int]] = {}
-    for i, one in enumerate(found):
-        families.setdefault(one.claim.family, []).append(i)
-    for members in families.values():
-        estimates = [found[i].estimate for i in members]
-        corrected = holm([None if one is None else one.p for one in estimates])
-        for i, p in zip(members, corrected, strict=True):
-            found[i] = _decided(replace(found[i], p_holm=p), claims.seeds)
-    return found
+    common = conditions(claims.rows)
+    found = [_measured(claim, test, common, known) for claim in claims.claims for test in claim.tests]
+    ps = [None if one.estimate is None else one.estimate.p for one in found]
+    corrected = holm(ps, [one.claim.family for one in found])
+    return [_decided(one, p, claims.seeds) for one, p in zip(found, corrected, strict=True)]
 
 
 def overall(findings: Iterable[Finding]) -> str:
@@ -210,38 +202,29 @@ def _measured(claim: Claim, test: Test, common: dict[str, Any], known: Sequence[
     choices = [meeting(known, condition) for condition in listed]
     missing = [condition for condition, rows in zip(listed, choices, strict=True) if not rows]
     if missing:
-        return replace(
-            found, remarks=tuple(f"not measured: {_told(condition, shared)}" for condition in missing)
-        )
+        return replace(found, remarks=tuple(f"not measured: {_told(one, shared)}" for one in missing))
     metric = column(claim.metric)
     chosen, remark = _comparable(choices, metric)
     if remark is not None:
         return replace(found, remarks=(remark,))
-    by_seed = [values_by_seed(metric, row.records) for row in chosen]
-    seeds = sorted(set.intersection(*(set(one) for one in by_seed)))
-    if not seeds:
+    values = iter(shared_values(metric, *chosen))
+    left, right, *than = (
+        [statistics.fmean(seed) for seed in zip(*(next(values) for _ in side), strict=True)]
+        for side in wanted
+    )
+    if not left:
         return replace(found, remarks=("the rows have no seed in common",))
-    taken = iter(by_seed)
-    means = []
-    for side in wanted:
-        members = [next(taken) for _ in side]
-        means.append([statistics.fmean(one[seed] for one in members) for seed in seeds])
-    left, right = means[:2]
-    if test.than is not None:
-        left, right = _minus(left, right), _minus(means[2], means[3])
+    if than:
+        left, right = [*map(sub, left, right)], [*map(sub, *than)]
     return replace(
         found,
         left=statistics.fmean(left),
         right=statistics.fmean(right),
-        estimate=paired(_minus(left, right)),
+        estimate=paired([*map(sub, left, right)]),
         samples=chosen[0].samples,
         network=chosen[0].network,
         reference=chosen[0].reference,
     )
-
-
-def _minus(first: Sequence[float], second: Sequence[float]) -> list[float]:
-    return [a - b for a, b in zip(first, second, strict=True)]
 
 
 def _comparable(choices: Sequence[Sequence[Row]], metric: Metric) -> tuple[tuple[Row, ...], str | None]:
@@ -251,9 +234,7 @@ def _comparable(choices: Sequence[Sequence[Row]], metric: Metric) -> tuple[tuple
     """
 
     def size(some: tuple[Row, ...]) -> tuple[int, int]:
-        return len(set.intersection(*(set(values_by_seed(metric, row.records)) for row in some))), some[
-            0
-        ].samples
+        return len(shared_values(metric, *some)[0]), some[0].samples
 
     if math.prod(map(len, choices)) > _MOST_CHOICES:
         return (), "too many rows are meant: say more of them"
@@ -272,29 +253,20 @@ def _told(condition: Mapping[str, Any], shared: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in own.items())
 
 
-def _decided(found: Finding, seeds: int) -> Finding:
-    """Return the finding with its verdict."""
+def _decided(found: Finding, p_holm: float | None, seeds: int) -> Finding:
+    """Return the finding with its verdict, by its p value after the correction."""
     estimate, claim = found.estimate, found.claim
     if estimate is None:
         return found
     p_equal = None if claim.margin is None else estimate.equivalence(claim.margin)
-    found = replace(found, p_equal=p_equal)
+    found = replace(found, p_holm=p_holm, p_equal=p_equal)
     if estimate.n < seeds:
         return replace(found, remarks=(*found.remarks, f"{estimate.n} of at least {seeds} seeds"))
-    counts = found.p_holm is not None and found.p_holm < ALPHA
-    same = p_equal is not None and p_equal < ALPHA
     side = "lower" if estimate.mean < 0 else "higher"
-    if claim.expect in ("lower", "higher"):
-        verdict = (
-            (HOLDS if side == claim.expect else CONTRADICTED)
-            if counts and not same
-            else SAME
-            if same
-            else OPEN
-        )
-    elif claim.expect == "equal":
-        verdict = HOLDS if same else CONTRADICTED if counts else OPEN
-    else:
-        refused = claim.expect.removeprefix("not ")
-        verdict = HOLDS if same or (counts and side != refused) else CONTRADICTED if counts else OPEN
+    verdict = OPEN
+    if p_equal is not None and p_equal < ALPHA:
+        verdict = SAME if claim.expect in ("lower", "higher") else HOLDS
+    elif p_holm is not None and p_holm < ALPHA:
+        other = "not higher" if side == "lower" else "not lower"
+        verdict = HOLDS if claim.expect in (side, other) else CONTRADICTED
     return replace(found, verdict=verdict)

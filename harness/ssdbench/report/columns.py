@@ -45,6 +45,13 @@ def values_by_seed(metric: Metric, records: Iterable[Record]) -> dict[int, float
     return {seed: value for seed, value in values.items() if value is not None}
 
 
+def shared_values(metric: Metric, *rows: Row) -> list[list[float]]:
+    """Return for each row its values of a metric, those of the seeds that all the rows have, in order of the seeds."""
+    found = [values_by_seed(metric, row.records) for row in rows]
+    seeds = sorted(set.intersection(*map(set, found)))
+    return [[values[seed] for seed in seeds] for values in found]
+
+
 def ordered(keys: Iterable[str]) -> dict[str, Metric]:
     """Return the metrics of these names, by name: the built-in ones in table order, then the others as they come."""
     return in_table_order(map(column, keys))

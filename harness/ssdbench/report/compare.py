@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ssdbench.metrics.metric import Metric
@@ -14,14 +14,8 @@ from ssdbench.report.rows import Result, Row
 from ssdbench.report.statistics import ALPHA, holm, paired, unpaired
 from ssdbench.report.table import Cell, Column, Section, Table
 
-BETTER, WORSE, NOISE, SAME, ONE_SEED, DIFFERENT = (
-    "better",
-    "worse",
-    "within noise",
-    "same",
-    "one seed",
-    "changed",
-)
+BETTER, WORSE, SAME, DIFFERENT = "better", "worse", "same", "changed"
+NOISE, ONE_SEED = "within noise", "one seed"
 """Verdicts on the second set against the first; ``changed`` of a diagnostic, of which neither way is better."""
 
 
@@ -85,16 +79,12 @@ def merged(rows: Sequence[Row]) -> dict[str, Row]:
         for result in row.results:
             if result.record is not None:
                 found.setdefault(identity(row.run), {}).setdefault(result.run.seed, result)
-    kept = {key: _reported(seeds) for key, seeds in found.items()}
-    return {key: Row(results) for key, results in kept.items() if results}
-
-
-def _reported(seeds: Mapping[int, Result]) -> tuple[Result, ...]:
-    """Return the results of a row that are not of seeds that its settings were chosen on."""
-    chose = {
-        seed for one in seeds.values() if one.run.searched is not None for seed in one.run.searched.seeds
-    }
-    return tuple(result for seed, result in seeds.items() if seed not in chose)
+    for seeds in found.values():
+        # What its settings were chosen on is not reported.
+        searched = [one.run.searched for one in seeds.values() if one.run.searched is not None]
+        for seed in {seed for one in searched for seed in one.seeds} & seeds.keys():
+            del seeds[seed]
+    return {key: Row(tuple(seeds.values())) for key, seeds in found.items() if seeds}
 
 
 def _pair(name: str, first: Row, second: Row) -> Pair:
@@ -106,11 +96,8 @@ def _pair(name: str, first: Row, second: Row) -> Pair:
     ):
         if old != new:
             return Pair(name, (), f"not comparable: {what} {old} and {new}")
-    found = (
-        _difference(metric, first, second)
-        for metric in columns_of((*first.records, *second.records)).values()
-    )
-    return Pair(name, tuple(one for one in found if one is not None))
+    metrics = columns_of((*first.records, *second.records)).values()
+    return Pair(name, tuple(filter(None, (_difference(metric, first, second) for metric in metrics))))
 
 
 def _digests(row: Row) -> str:
@@ -138,34 +125,27 @@ def _difference(column: Metric, first: Row, second: Row) -> Difference | None:
         p=found.p,
         paired=by_seed,
         seeds=found.n,
-        verdict=verdict(found.mean, found.p, better=column.better)
-        if math.isfinite(found.mean)
-        else _of_no_number(old.values(), new.values()),
+        verdict=ONE_SEED,
     )
 
 
 def _corrected(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
     """Return the pairs with verdicts after Holm's correction; the rows of a metric are a family."""
-    families: dict[str, list[Difference]] = {}
-    for pair in pairs:
-        for one in pair.differences:
-            families.setdefault(one.metric, []).append(one)
-    after = {}
-    for members in families.values():
-        for one, p in zip(members, holm([one.p for one in members]), strict=True):
-            said = one.verdict
-            if math.isfinite(one.difference):
-                said = verdict(one.difference, p, better=column(one.metric).better)
-            after[id(one)] = replace(one, p_holm=p, verdict=said)
+    every = [one for pair in pairs for one in pair.differences]
+    corrected = iter(holm([one.p for one in every], [one.metric for one in every]))
     return tuple(
-        replace(pair, differences=tuple(after[id(one)] for one in pair.differences)) for pair in pairs
+        replace(pair, differences=tuple(_judged(one, next(corrected)) for one in pair.differences))
+        for pair in pairs
     )
 
 
-def _of_no_number(old: Iterable[float], new: Iterable[float]) -> str:
-    """Return the verdict where either mean is not finite, which is worse than any number."""
-    before, after = (all(map(math.isfinite, values)) for values in (old, new))
-    return BETTER if after else WORSE if before else SAME
+def _judged(one: Difference, p: float | None) -> Difference:
+    """Return a difference with its verdict. A mean that is not finite is worse than any number."""
+    if math.isfinite(one.difference):
+        said = verdict(one.difference, p, better=column(one.metric).better)
+    else:
+        said = BETTER if math.isfinite(one.second) else WORSE if math.isfinite(one.first) else SAME
+    return replace(one, p_holm=p, verdict=said)
 
 
 def verdict(difference: float, p: float | None, *, better: str | None) -> str:
@@ -183,13 +163,8 @@ def verdict(difference: float, p: float | None, *, better: str | None) -> str:
 
 def to_table(comparison: Comparison, first: str, second: str) -> Table:
     """Return the comparison as a table; ``first`` and ``second`` are what the two sets are called."""
-    columns = (
-        Column("Metric"),
-        Column(first, numeric=True),
-        Column(second, numeric=True),
-        Column("Difference", numeric=True),
-        Column("Verdict"),
-    )
+    numbers = (Column(name, numeric=True) for name in (first, second, "Difference"))
+    columns = (Column("Metric"), *numbers, Column("Verdict"))
     sections = tuple(Section(pair.name, _lines(pair)) for pair in comparison.pairs)
     notes = [f"only in {first}: {name}" for name in comparison.only_first]
     notes += [f"only in {second}: {name}" for name in comparison.only_second]
@@ -210,22 +185,14 @@ def _lines(pair: Pair) -> tuple[tuple[Cell, ...], ...]:
     if pair.remark is not None:
         return ((Cell(pair.remark), *[Cell()] * 4),)
     return tuple(
-        (
-            Cell(one.header),
-            Cell(_number(one.first)),
-            Cell(_number(one.second)),
-            Cell(_signed(one)),
-            Cell(one.verdict, best=one.verdict in (BETTER, WORSE)),
-        )
+        (*map(Cell, _texts(one)), Cell(one.verdict, best=one.verdict in (BETTER, WORSE)))
         for one in pair.differences
     )
 
 
-def _number(value: float) -> str:
-    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
-
-
-def _signed(one: Difference) -> str:
-    digits = 2 if abs(one.first) >= 10 else 3
-    text = f"{one.difference:+.{digits}f}"
-    return text if one.error is None else f"{text} ± {one.error:.{digits}f}"
+def _texts(one: Difference) -> tuple[str, ...]:
+    before, after = (2 if abs(value) >= 10 else 3 for value in (one.first, one.second))
+    change = f"{one.difference:+.{before}f}"
+    if one.error is not None:
+        change += f" ± {one.error:.{before}f}"
+    return one.header, f"{one.first:.{before}f}", f"{one.second:.{after}f}", change

@@ -10,7 +10,7 @@ from ssdbench.methods import Trained
 from ssdbench.metrics.networks import INCEPTION, says_fid
 from ssdbench.report.columns import columns_of
 from ssdbench.report.fields import last_steps, steps_text
-from ssdbench.report.flatness import still_changing
+from ssdbench.report.paired import still_changing
 from ssdbench.report.published import PaperTable
 from ssdbench.report.rows import Row
 from ssdbench.samplers import GRIDS, SAMPLERS

@@ -1,16 +1,27 @@
-"""A row beside the one it was distilled from, seed by seed: what both share by chance cancels."""
+"""Rows of one model side by side, seed by seed: what both share by chance cancels.
+
+A row is compared with the one it was distilled from, or with an earlier step of its own training.
+"""
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from operator import sub
 
-from ssdbench.report.columns import column, columns_of, values_by_seed
-from ssdbench.report.identity import HIDDEN
+from ssdbench.metrics.metric import Metric
+from ssdbench.report.columns import column, columns_of, shared_values, values_by_seed
+from ssdbench.report.fields import last_steps
+from ssdbench.report.identity import HIDDEN, identity
 from ssdbench.report.rows import Measured, Row
 from ssdbench.report.statistics import ALPHA, holm, paired
+from ssdbench.store.record import Record
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import variant_of
 
+_DISTANCE = "fid"
+"""The metric that verdicts are of: the distance under any network."""
 _OF_THE_STEP = {"variant", "train", "data", "pretrain"}
 """What the last step of a variant may change of a run."""
 
@@ -18,13 +29,9 @@ _OF_THE_STEP = {"variant", "train", "data", "pretrain"}
 def undistilled(rows: Mapping[str, Row]) -> dict[str, str]:
     """Return, for the keys of rows, the key of the row whose variant lacks the last step and which is else alike."""
     known = {_place(row.run, row.run.variant): key for key, row in rows.items()}
-    found = {}
-    for key, row in rows.items():
-        before = variant_of(row.run.variant).before()
-        other = None if before is None else known.get(_place(row.run, before))
-        if other is not None:
-            found[key] = other
-    return found
+    before = {key: variant_of(row.run.variant).before() for key, row in rows.items()}
+    found = {key: known.get(_place(rows[key].run, one)) for key, one in before.items() if one is not None}
+    return {key: other for key, other in found.items() if other is not None}
 
 
 def _place(run: ResolvedRun, variant: str) -> tuple[str, str]:
@@ -36,24 +43,15 @@ def ratios(row: Row, base: Row) -> dict[str, Measured]:
 
     Metrics that have no better side are left out, and so are those that are zero or below in the other row.
     """
-    before = {record.seed: record.metrics for record in base.records}
     found = {}
     for name, metric in columns_of(row.records).items():
-        if metric.better is None:
-            continue
-        values = []
-        for record in row.records:
-            new = metric.value(record.metrics)
-            old = metric.value(before[record.seed]) if record.seed in before else None
-            if new is not None and old is not None and old > 0:
-                values.append(new / old)
-        if values:
+        old = values_by_seed(metric, base.records)
+        new = values_by_seed(metric, row.records) if metric.better is not None else {}
+        if values := [value / old[seed] for seed, value in new.items() if old.get(seed, 0.0) > 0]:
             found[name] = Measured.over(values)
     return found
 
 
-_JUDGED = "fid"
-"""The metric that verdicts are of: the distance under any network."""
 AGAINST = (
     f"Against its base: the difference of the distance, seed by seed; it counts at p < {ALPHA:g} of a two-sided"
     " paired t test after Holm's correction over the rows of the table."
@@ -63,13 +61,9 @@ AGAINST = (
 def against_bases(rows: Sequence[Row]) -> dict[int, str]:
     """Return by ``id`` of each row that has its base among the rows how it is to it: ``-73.3, p 0.002: better``."""
     known = {str(i): row for i, row in enumerate(rows)}
-    metric = column(_JUDGED)
-    found = {}
-    for key, base in undistilled(known).items():
-        mine, its = values_by_seed(metric, known[key].records), values_by_seed(metric, known[base].records)
-        seeds = sorted(mine.keys() & its.keys())
-        if seeds:
-            found[key] = paired([mine[seed] - its[seed] for seed in seeds])
+    metric = column(_DISTANCE)
+    values = {key: shared_values(metric, known[key], known[base]) for key, base in undistilled(known).items()}
+    found = {key: paired([*map(sub, mine, its)]) for key, (mine, its) in values.items() if mine}
     texts = {}
     for (key, one), p in zip(found.items(), holm([one.p for one in found.values()]), strict=True):
         if p is None:
@@ -81,3 +75,55 @@ def against_bases(rows: Sequence[Row]) -> dict[int, str]:
             said = f"p {max(p, 1e-3):.3f}: {'better' if better else 'worse'}"
         texts[id(known[key])] = f"{one.mean:+.2f}, {said}"
     return texts
+
+
+def still_changing(rows: Sequence[Row]) -> list[str]:
+    """Say of each training whose last two steps differ by more than chance, in a line, from where to where.
+
+    From three seeds on that is a paired t test at 5 %, two-sided: seeds share noise and labels. Of fewer, the
+    difference is compared with the metric's own 95 % intervals, as if these were independent.
+    """
+    trainings: dict[str, list[tuple[int, Row]]] = defaultdict(list)
+    for row in rows:
+        if row.records:
+            step = row.run.at_step or last_steps(row.run)
+            trainings[identity(row.run.model_copy(update={"at_step": None}))].append((step, row))
+    found = []
+    for own in trainings.values():
+        if len(own) > 1:
+            (early, before), (late, after) = sorted(own, key=lambda placed: placed[0])[-2:]
+            if text := _changed(before, after):
+                found.append(f"{text} from step {early:,} to {late:,}")
+    return found
+
+
+def _changed(before: Row, after: Row) -> str | None:
+    metric = column(_DISTANCE)
+    old, new = shared_values(metric, before, after)
+    if not old:
+        return None
+    change = paired([*map(sub, new, old)])
+    how = "1 seed" if change.n == 1 else f"{change.n} seeds"
+    if change.n > 2:
+        told, how = change.p is not None and change.p < ALPHA, f"{how}, p = {change.p or 0.0:.2g}"
+    else:
+        noise = [
+            math.hypot(_half(metric, early), _half(metric, late))
+            for early in sorted(before.records, key=lambda record: record.seed)
+            for late in after.records
+            if early.seed == late.seed
+        ]
+        told = all(abs(b - a) > least for a, b, least in zip(old, new, noise, strict=True))
+    first, last = (math.fsum(values) / change.n for values in (old, new))
+    title = metric.title_for(after.network)
+    return (
+        f"{title} {'fell' if last < first else 'rose'} from {first:.4g} to {last:.4g} ({how})"
+        if told
+        else None
+    )
+
+
+def _half(metric: Metric, record: Record) -> float:
+    """Half of the 95 % interval of a metric; infinite where there is none."""
+    found = next((record.intervals[key] for key in metric.keys if key in record.intervals), None)
+    return math.inf if found is None else (found.high - found.low) / 2

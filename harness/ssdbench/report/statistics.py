@@ -85,18 +85,20 @@ def standard_error(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) / math.sqrt(len(values))
 
 
-def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Return the p values of a family of tests, corrected for their number (Holm 1979).
+def holm(values: Sequence[float | None], families: Sequence[str] = ()) -> list[float | None]:
+    """Return the p values of a family of tests, or of several ``families``, corrected for their number (Holm 1979).
 
     A difference counts where the corrected value is below ``ALPHA``; the chance that any does though there is none is
     then below ``ALPHA`` too. A test without a p value is none of the family.
     """
-    order = sorted((p, i) for i, p in enumerate(values) if p is not None)
+    families = families or [""] * len(values)
     corrected: list[float | None] = [None] * len(values)
-    least = 0.0
-    for rank, (p, i) in enumerate(order):
-        least = max(least, min(1.0, (len(order) - rank) * p))
-        corrected[i] = least
+    for family in dict.fromkeys(families):
+        order = sorted((p, i) for i, p in enumerate(values) if p is not None and families[i] == family)
+        least = 0.0
+        for rank, (p, i) in enumerate(order):
+            least = max(least, min(1.0, (len(order) - rank) * p))
+            corrected[i] = least
     return corrected
 
 
