@@ -1,14 +1,16 @@
-"""Safe reading of users' files: plain files only, of a limited size, in UTF-8, with errors that name the place."""
+"""Safe reading of what users give: plain files of a limited size, in UTF-8, and numbers of the environment."""
 
 from __future__ import annotations
 
 import codecs
 import json
+import math
+import os
 import re
 from pathlib import Path
 from typing import Any
 
-from ssdbench.errors import InputError
+from ssdbench.errors import InputError, UsageError
 
 
 def require_file(path: Path, most: int | None = None) -> int:
@@ -149,3 +151,22 @@ def parse_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def number_from(variable: str, default: float, unit: str = "", *, least: float | None = None) -> float:
+    """A number from the environment: a positive one of a ``unit``, or one of ``least`` or more, or nothing.
+
+    Raises:
+        UsageError: the variable is set to something else.
+    """
+    text = os.environ.get(variable)
+    if text is None or (not text and least is not None):
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isfinite(value) and (value > 0 if least is None else value >= least):
+        return value
+    expected = f"positive number of {unit}" if least is None else f"number that is at least {least:g}"
+    raise UsageError(f"{variable} is {text!r}; expected a {expected}")

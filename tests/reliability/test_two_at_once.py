@@ -161,7 +161,7 @@ def test_clocks_that_differ_neither_revive_the_dead_nor_bury_the_living(
 def test_a_lease_lasts_a_positive_time(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("SSDBENCH_LEASE_SECONDS", text)
     with pytest.raises(UsageError, match="SSDBENCH_LEASE_SECONDS"):
-        leases.expiry_seconds()
+        leases.Leases(LeaseFiles(Path("nowhere")))
 
 
 def test_what_another_run_finished_and_dropped_is_not_made_again(tmp_path: Path) -> None:

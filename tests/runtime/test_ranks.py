@@ -19,11 +19,10 @@ from ssdbench.plan.decide import decide
 from ssdbench.plan.graph import Graph
 from ssdbench.runtime import launch
 from ssdbench.runtime.events import Event
-from ssdbench.runtime.group import Group
 from ssdbench.runtime.launch import ForkServer, Launcher
 from ssdbench.runtime.local import run_graph
 from ssdbench.runtime.messages import Failed, Finished, Job, Progress
-from ssdbench.runtime.processes import SpawnedWorker, Worker
+from ssdbench.runtime.processes import Group, SpawnedWorker, Worker
 from ssdbench.runtime.slots import Slot, check_gpus, together
 from ssdbench.store import Store
 

@@ -20,12 +20,10 @@ from ssdbench.runtime.outcome import Outcome
 from ssdbench.runtime.remote import Ended, EngineSettings, Host, RemoteJob
 from ssdbench.runtime.scheduler import Scheduler
 from ssdbench.runtime.slots import Slot
-from ssdbench.runtime.transfer import Transfer
+from ssdbench.runtime.transfer import Transfer, node_store
 from ssdbench.store import Store
-from ssdbench.store.node import node_store
 from ssdbench.store.object_store import ObjectStore
-from ssdbench.store.remote import Remote
-from ssdbench.store.remote_errors import RemoteError
+from ssdbench.store.remote import Remote, RemoteError
 
 
 def run(graph: Graph, store: Store) -> Outcome:

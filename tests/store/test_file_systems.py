@@ -17,7 +17,7 @@ import pytest
 from test_lease import overtaken_after_the_look
 
 from ssdbench.errors import UsageError
-from ssdbench.store import Manifest, Provenance, Store, files, node
+from ssdbench.store import Manifest, Provenance, Store, files, gc
 from ssdbench.store.files import check_file_system, create_once, fsync_path, link_or_copy, place_once
 
 KEY = "ab" * 32
@@ -230,12 +230,12 @@ def test_without_locks_no_copy_is_dropped(
 ) -> None:
     put(KEY, {"x": b"1"})
     monkeypatch.setattr(fcntl, "flock", refusing(number))
-    with node.in_use(store, [KEY]):  # type: ignore[arg-type]
+    with gc.in_use(store, [KEY]):  # type: ignore[arg-type]
         pass
-    assert node.being_used(store.key_dir(KEY))
-    node.make_room(store, 0)  # type: ignore[arg-type]
+    assert gc.being_used(store.key_dir(KEY))
+    gc.make_room(store, 0)  # type: ignore[arg-type]
     assert store.verify(KEY) == []
     monkeypatch.undo()
-    assert not node.being_used(store.key_dir(KEY))
-    node.make_room(store, 0)  # type: ignore[arg-type]
+    assert not gc.being_used(store.key_dir(KEY))
+    gc.make_room(store, 0)  # type: ignore[arg-type]
     assert store.verify(KEY) != []

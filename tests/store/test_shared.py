@@ -19,15 +19,15 @@ import pytest
 from test_records import a_record
 
 from ssdbench.errors import SsdbenchError, UsageError
-from ssdbench.store import InputDigest, Manifest, Provenance, Store, SuiteRun, gc, node
+from ssdbench.runtime import transfer
+from ssdbench.store import InputDigest, Manifest, Provenance, Store, SuiteRun, gc
 from ssdbench.store.directory import Directory
 from ssdbench.store.gc import verify_all
 from ssdbench.store.lease import Leases
 from ssdbench.store.lease_place import LeaseObjects
 from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.places import open_store
-from ssdbench.store.remote import Remote
-from ssdbench.store.remote_errors import RemoteError
+from ssdbench.store.remote import Remote, RemoteError
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 DONE = f"artifacts/ab/{KEY}/DONE.json"
@@ -393,8 +393,8 @@ def test_a_node_brings_inputs_to_itself_and_commits(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "node"))
     before = len(s3_server.requests)
     consumed = InputDigest(key=KEY, digest=made.digest)
-    there = node.node_store(bucket)
-    found = node.fetch_inputs(there, {"model": consumed})
+    there = transfer.node_store(bucket)
+    found = transfer.fetch_inputs(there, {"model": consumed})
     assert (found["model"] / "x").read_bytes() == b"weights"
     assert tmp_path / "node" in found["model"].parents
     assert len(s3_server.requests) - before <= 3  # DONE.json and the file, which s3fs asks the size of first
@@ -408,8 +408,8 @@ def test_a_node_brings_inputs_to_itself_and_commits(
     assert machine("another").refresh(OTHER) == committed
     assert (driver.directory(OTHER) / "y").read_bytes() == b"samples"
     other = consumed.model_copy(update={"digest": "0" * 64})
-    with pytest.raises(node.BadInputs, match=r"'model' .* has other content by now"):
-        node.fetch_inputs(there, {"model": other})
+    with pytest.raises(transfer.BadInputs, match=r"'model' .* has other content by now"):
+        transfer.fetch_inputs(there, {"model": other})
 
 
 def test_copies_on_a_node_are_dropped_unless_in_use_the_oldest_first(
@@ -418,15 +418,15 @@ def test_copies_on_a_node_are_dropped_unless_in_use_the_oldest_first(
     store, keys = machine("node"), [f"{i:064x}" for i in range(4)]
     for i, key in enumerate(keys):
         put(store, key, {"x": b"1" * 1000})
-        with node.in_use(store, [key]):
+        with gc.in_use(store, [key]):
             pass
         os.utime(store.key_dir(key) / "USE", (i, i))
-    with node.in_use(store, [keys[0]]):
+    with gc.in_use(store, [keys[0]]):
         os.utime(store.key_dir(keys[0]) / "USE", (0, 0))
         monkeypatch.setenv(
             "SSDBENCH_NODE_CACHE_GB", "5e-6"
         )  # of four artifacts of 1 kB and a manifest of about as much
-        node.make_room(store, node.cache_bytes())
+        gc.make_room(store, gc.cache_bytes())
     here = [bool(list(store.key_dir(key).glob("attempt-*"))) for key in keys]
     assert here[0]
     assert here[-1]
@@ -434,7 +434,7 @@ def test_copies_on_a_node_are_dropped_unless_in_use_the_oldest_first(
     assert all((store.directory(key) / "x").stat().st_size == 1000 for key in keys)  # which fetches
     monkeypatch.setenv("SSDBENCH_NODE_CACHE_GB", "much")
     with pytest.raises(UsageError, match="SSDBENCH_NODE_CACHE_GB is 'much'"):
-        node.cache_bytes()
+        gc.cache_bytes()
 
 
 def test_places() -> None:

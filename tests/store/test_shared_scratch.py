@@ -15,8 +15,7 @@ from test_shared import KEY, OTHER, put
 from ssdbench.store import InputDigest, Store
 from ssdbench.store.gc import collect
 from ssdbench.store.object_store import ObjectStore
-from ssdbench.store.remote import Remote
-from ssdbench.store.remote_errors import RemoteError
+from ssdbench.store.remote import Remote, RemoteError
 
 INPUTS = {"model": InputDigest(key=OTHER, digest="1" * 64)}
 

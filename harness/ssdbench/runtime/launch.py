@@ -14,9 +14,8 @@ from io import BufferedReader
 from pathlib import Path
 
 from ssdbench.provenance import digest_sources, package_directory
-from ssdbench.runtime.group import Group
 from ssdbench.runtime.messages import Answer, Progress
-from ssdbench.runtime.processes import WORKER, SpawnedWorker, Worker, events_of, worker_environment
+from ssdbench.runtime.processes import WORKER, Group, SpawnedWorker, Worker, events_of, worker_environment
 from ssdbench.runtime.slots import Slot
 
 FORK_SERVER = (sys.executable, "-m", "ssdbench.runtime.fork_server")

@@ -11,8 +11,7 @@ from ssdbench.plan.graph import Graph
 from ssdbench.runtime.events import Listener, ignore
 from ssdbench.runtime.launch import Launcher
 from ssdbench.runtime.outcome import Outcome
-from ssdbench.runtime.pool import Pool
-from ssdbench.runtime.processes import Worker
+from ssdbench.runtime.processes import Pool, Worker
 from ssdbench.runtime.scheduler import Scheduler
 from ssdbench.runtime.slots import Slot, check_gpus, check_request, choose, slots, together
 from ssdbench.runtime.transfer import Transfer

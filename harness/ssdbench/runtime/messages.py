@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import Field, JsonValue, TypeAdapter
+
+from ssdbench.setting import Setting
+from ssdbench.store.manifest import Measured
 
 EXIT_OK, EXIT_UNKNOWN, EXIT_KNOWN, EXIT_INTERRUPTED = 0, 1, 3, 130
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Job(_Message):
+class Job(Setting):
     """What to execute, where its inputs lie and where its output goes; the engine writes it.
 
     ``visible`` is its CUDA_VISIBLE_DEVICES, None to leave the variable alone. ``ranks`` processes execute it together,
@@ -37,29 +36,23 @@ class Job(_Message):
     meeting: Path | None = None
 
 
-class Progress(_Message):
+class Progress(Setting):
     """``done`` of ``total`` units; ``values`` are numbers or words worth showing, the loss for one."""
 
     event: Literal["progress"] = "progress"
     done: int
     total: int
     unit: str
-    values: dict[str, float | str] = {}
+    values: dict[str, float | str] = Field(default_factory=dict)
 
 
-class Finished(_Message):
-    """The body returned: its facts, its time without imports in seconds, and its peak memory in MiB."""
+class Finished(Measured):
+    """The body returned: its facts, and what it took without imports."""
 
     event: Literal["finished"] = "finished"
-    facts: dict[str, JsonValue]
-    seconds: float
-    peak_rss_mb: float
-    peak_gpu_mb: float | None = None
-    device: str
-    versions: dict[str, str]
 
 
-class Failed(_Message):
+class Failed(Setting):
     """The body raised: the exception's class and its message."""
 
     event: Literal["failed"] = "failed"

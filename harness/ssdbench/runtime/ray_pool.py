@@ -16,8 +16,7 @@ from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 from ssdbench.errors import SsdbenchError, UsageError
 from ssdbench.provenance import digest_sources, package_directory
 from ssdbench.runtime.messages import Answer, Job, Progress
-from ssdbench.runtime.pool import Pool
-from ssdbench.runtime.processes import Placed, WorkerLost
+from ssdbench.runtime.processes import Placed, Pool, WorkerLost
 from ssdbench.runtime.remote import Ended, EngineSettings, Host, RemoteJob, await_files
 from ssdbench.runtime.slots import Slot, default_threads, room_on
 from ssdbench.runtime.transfer import Transfer, Uploaded

@@ -26,8 +26,7 @@ from ssdbench.runtime.outcome import (
     Result,
     Stopped,
 )
-from ssdbench.runtime.pool import Pool
-from ssdbench.runtime.processes import Placed
+from ssdbench.runtime.processes import Placed, Pool
 from ssdbench.runtime.records import Targets
 from ssdbench.runtime.slots import Slot
 from ssdbench.runtime.stage import StageThread

@@ -15,13 +15,11 @@ from ssdbench.plan.graph import Node
 from ssdbench.provenance import digest_sources, git_commit, package_directory
 from ssdbench.runtime.messages import EXIT_KNOWN, EXIT_OK, Failed, Finished, Job, Progress
 from ssdbench.runtime.outcome import BadInput, Committed, Elsewhere, Failure, Lost, Result, Stopped
-from ssdbench.runtime.pool import Pool
-from ssdbench.runtime.processes import Placed, Worker, WorkerLost, describe_exit
+from ssdbench.runtime.processes import Placed, Pool, Worker, WorkerLost, describe_exit
 from ssdbench.runtime.slots import Slot
-from ssdbench.runtime.transfer import Transfer, Uploaded
-from ssdbench.store import Attempt, InputDigest, Measured, Provenance, Store
+from ssdbench.runtime.transfer import BadInputs, Transfer, Uploaded
+from ssdbench.store import Attempt, InputDigest, Provenance, Store
 from ssdbench.store.lease import Lease
-from ssdbench.store.node import BadInputs
 
 log = logging.getLogger(__name__)
 
@@ -247,9 +245,8 @@ class StageThread(threading.Thread):
         uploaded: Uploaded | None,
     ) -> Committed:
         spec = self.node.spec
-        measured = Measured(threads=self.slot.threads, **answer.model_dump(exclude={"event"}))
         provenance = Provenance(
-            **measured.model_dump(),
+            **answer.model_dump(exclude={"event"}),
             kind=spec.KIND,
             version=spec.VERSION,
             title=spec.title,

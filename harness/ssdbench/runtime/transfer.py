@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from ssdbench.errors import SsdbenchError
 from ssdbench.runtime.messages import Job
 from ssdbench.store import Attempt, FileEntry, InputDigest, Store
 from ssdbench.store.files import remove_tree
-from ssdbench.store.node import cache_bytes, fetch_inputs, in_use, make_room, node_store
+from ssdbench.store.gc import cache_bytes, in_use, make_room
+from ssdbench.store.object_store import ObjectStore
+from ssdbench.store.remote import Remote
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +39,10 @@ class Uploaded:
 
     files: Mapping[str, FileEntry]
     sources: str
+
+
+class BadInputs(SsdbenchError):
+    """An input is not there, is another artifact by now, or is damaged."""
 
 
 class Received:
@@ -102,3 +111,32 @@ def received(transfer: Transfer, sources: str) -> Iterator[Received]:
         make_room(store, room)
     except OSError as error:  # the stage is done all the same
         log.warning("copies could not be dropped: %s", error)
+
+
+@functools.cache
+def node_store(url: str) -> Store:
+    """The store at ``url``, one a process."""
+    return Store(ObjectStore(Remote(url), look=False))
+
+
+def fetch_inputs(store: Store, inputs: Mapping[str, InputDigest]) -> dict[str, Path]:
+    """Bring what a stage consumes to this machine, verified; returns each role's directory.
+
+    Args:
+        store: where it is.
+        inputs: keys and digests by role, as the engine decided on them.
+
+    Raises:
+        BadInputs: one is not what the engine decided on; RemoteError: the store cannot be reached.
+    """
+    directories: dict[str, Path] = {}
+    for role, consumed in inputs.items():
+        asked = store.refresh(consumed.key)
+        if asked is None or asked.digest != consumed.digest:
+            found = "is not there" if asked is None else "has other content by now"
+            raise BadInputs(f"input '{role}' ({consumed.key[:12]}) {found}")
+        problems = store.verify(consumed.key, trust_seen=True)
+        if problems:
+            raise BadInputs(f"input '{role}' ({asked.title}): {'; '.join(problems[:3])}")
+        directories[role] = store.directory(consumed.key).resolve()
+    return directories

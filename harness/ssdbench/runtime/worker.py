@@ -8,7 +8,6 @@ request; of the machine's and the unknown the traceback is in the log.
 
 from __future__ import annotations
 
-import math
 import os
 import resource
 import signal
@@ -24,8 +23,9 @@ from types import FrameType
 from typing import Any, BinaryIO
 
 from ssdbench import __version__
-from ssdbench.errors import Interrupted, SsdbenchError, UsageError
+from ssdbench.errors import Interrupted, SsdbenchError
 from ssdbench.faults import OUT_OF_MEMORY, disk_fault, memory_fault
+from ssdbench.inputs import number_from
 from ssdbench.runtime.messages import (
     EXIT_INTERRUPTED,
     EXIT_KNOWN,
@@ -97,9 +97,9 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
             scratch=job.scratch,
             device=f"cuda:{job.rank}" if job.ranks > 1 and job.device == "cuda" else job.device,
             threads=job.threads,
-            checkpoint_seconds=_setting("SSDBENCH_CHECKPOINT_SECONDS", 5.0, least=0.0),
-            sample_batch=int(_setting("SSDBENCH_SAMPLE_BATCH", 0, least=1)) or None,
-            compile=_setting("SSDBENCH_COMPILE", 0.0, least=0.0) > 0,
+            checkpoint_seconds=number_from("SSDBENCH_CHECKPOINT_SECONDS", 5.0, least=0.0),
+            sample_batch=int(number_from("SSDBENCH_SAMPLE_BATCH", 0, least=1)) or None,
+            compile=number_from("SSDBENCH_COMPILE", 0.0, least=0.0) > 0,
             report=_Reporter(events),
             stopping=stopping.is_set,
             rank=job.rank,
@@ -114,6 +114,7 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
             peak_rss_mb=_peak_rss_mb(),
             peak_gpu_mb=_peak_gpu_mb(),
             device=_device_name(runtime),
+            threads=job.threads,
             versions=_versions(),
         )
     except Interrupted:
@@ -139,24 +140,6 @@ def _describe(error: Exception, place: Path) -> tuple[Failed, int]:
     if (fault := disk_fault(error, place)) is not None:
         return Failed(type=type(error).__name__, message=fault), EXIT_KNOWN
     return Failed(type=type(error).__name__, message=str(error)), EXIT_UNKNOWN
-
-
-def _setting(name: str, default: float, *, least: float) -> float:
-    """A number from the environment.
-
-    Raises:
-        UsageError: it is no number, or less than ``least``.
-    """
-    text = os.environ.get(name, "")
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not least <= value < math.inf:
-        raise UsageError(f"{name} is {text!r}; expected a number that is at least {least:g}")
-    return value
 
 
 class _Events:

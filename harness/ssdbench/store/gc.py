@@ -1,21 +1,27 @@
-"""Housekeeping of a store: what dead or finished work left behind, and a check of every file."""
+"""Housekeeping of a store: what dead or finished work left behind, copies on a node, and a check of every file."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import IO
 
+from ssdbench.inputs import number_from
 from ssdbench.store.directory import is_key
-from ssdbench.store.files import is_temporary, remove_tree, tree_bytes
-from ssdbench.store.node import being_used
+from ssdbench.store.files import UNSUPPORTED, is_temporary, remove_tree, tree_bytes
 from ssdbench.store.owner import Owner
 from ssdbench.store.remote import Object
 from ssdbench.store.store import Store
 
+_USE = "USE"
+_CACHE_GB = 50.0
 _QUIET_SECONDS = 3600.0
 """Objects younger than that may be of somebody at work whose clock is off; a held lease is beaten every 15 s."""
 
@@ -134,3 +140,77 @@ def verify_all(store: Store, *, set_aside: bool = False) -> list[Problem]:
         if set_aside and found and (damage := store.verify(key)):
             store.set_aside(key, manifest.attempt, "; ".join(damage[:3]))
     return problems
+
+
+# ---- copies on a machine that works for an engine elsewhere
+
+
+@contextmanager
+def in_use(store: Store, keys: Iterable[str]) -> Iterator[None]:
+    """Keep the copies of some artifacts on this machine from being dropped by ``make_room``."""
+    with ExitStack() as stack:
+        for key in keys:
+            store.key_dir(key).mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context((store.key_dir(key) / _USE).open("a"))
+            with suppress(_NoLocks):
+                _lock(file, fcntl.LOCK_SH)
+            os.utime(file.fileno())
+        yield
+
+
+def being_used(directory: Path) -> bool:
+    """Whether a stage that runs on this machine uses the copy in a key's directory."""
+    try:
+        with (directory / _USE).open("r") as file:
+            _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except (BlockingIOError, _NoLocks):
+        return True
+    return False
+
+
+class _NoLocks(Exception):
+    """The file system has no locks, so that nobody can tell whether a copy is in use."""
+
+
+def _lock(file: IO[str], how: int) -> None:
+    try:
+        fcntl.flock(file, how)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED | {errno.ENOLCK}:
+            raise
+        raise _NoLocks from error
+
+
+def cache_bytes() -> float:
+    """How much copies may take on a node: SSDBENCH_NODE_CACHE_GB, 50 by default.
+
+    Raises:
+        UsageError: the variable is no positive number.
+    """
+    return number_from("SSDBENCH_NODE_CACHE_GB", _CACHE_GB, "GB") * 1e9
+
+
+def make_room(store: Store, limit: float) -> None:
+    """Drop copies on this machine, those unused for longest first, until they take ``limit`` bytes at most.
+
+    What is in use stays, and what an engine on this machine works on; everything where the file system has no locks.
+    """
+    found = []
+    for mark in store.artifacts_dir.glob(f"??/*/{_USE}"):
+        with suppress(FileNotFoundError):  # somebody drops the artifact
+            found.append((mark.stat().st_mtime, tree_bytes(mark.parent), mark))
+    total = sum(size for _, size, _ in found)
+    for _, size, mark in sorted(found):
+        if total <= limit:
+            return
+        with suppress(FileNotFoundError, BlockingIOError, _NoLocks), mark.open("r") as file:
+            _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (mark.parent / "LEASE").exists():
+                continue
+            # The manifest stays, as does the mark: somebody may be waiting for this lock.
+            for path in mark.parent.iterdir():
+                if path.name.startswith("attempt-") or path.name == "scratch" or is_temporary(path):
+                    remove_tree(path)
+            total -= size

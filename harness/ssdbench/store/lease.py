@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ssdbench.errors import SsdbenchError, UsageError
+from ssdbench.errors import SsdbenchError
+from ssdbench.inputs import number_from
 from ssdbench.store.lease_place import LeasePlace, Sign
 from ssdbench.store.owner import Owner
 
@@ -24,31 +24,6 @@ BEATS = 4  # heartbeats before a lease expires
 _LOOK_SECONDS = 5.0
 _CLOCKS_SECONDS = 900.0
 """S3 refuses requests of a machine whose clock is further off."""
-
-
-def expiry_seconds() -> float:
-    """Seconds without heartbeat after which a lease no longer counts: ``SSDBENCH_LEASE_SECONDS``, 60 by default.
-
-    Raises:
-        UsageError: the variable is no positive number.
-    """
-    return positive_setting("SSDBENCH_LEASE_SECONDS", 60.0, "seconds")
-
-
-def positive_setting(variable: str, default: float, unit: str) -> float:
-    """A number from the environment.
-
-    Raises:
-        UsageError: the variable is no positive number.
-    """
-    text = os.environ.get(variable, str(default))
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise UsageError(f"{variable} is {text!r}; expected a positive number of {unit}")
-    return value
 
 
 class Lease:
@@ -133,7 +108,7 @@ class Leases:
         self, place: LeasePlace, heartbeat: float | None = None, expiry: float | None = None
     ) -> None:
         self._place = place
-        self._expiry = expiry_seconds() if expiry is None else expiry
+        self._expiry = number_from("SSDBENCH_LEASE_SECONDS", 60.0, "seconds") if expiry is None else expiry
         self._heartbeat = self._expiry / BEATS if heartbeat is None else heartbeat
         self._seen: dict[str, _Seen] = {}
         self._lock = threading.Lock()

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from ssdbench.setting import Setting
 from ssdbench.store.files import create_once, make_durable_directory, place_once, temporary_beside
 from ssdbench.store.owner import Owner
 from ssdbench.store.remote import Remote
@@ -93,10 +94,8 @@ def _clock_of(directory: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
-class _Content(BaseModel):
+class _Content(Setting):
     """What a lease that is an object holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     owner: Owner
     beat: Annotated[int, Field(ge=0)]

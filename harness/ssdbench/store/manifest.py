@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_validator
 
 from ssdbench.errors import SsdbenchError
+from ssdbench.setting import Setting
 from ssdbench.store.files import sha256_file, walk_files
 
 SCHEMA_VERSION = 1
@@ -33,34 +34,30 @@ def _inside(path: str) -> str:
 RelativePath = Annotated[str, AfterValidator(_inside)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FileEntry(_Frozen):
+class FileEntry(Setting):
     """One file of an artifact."""
 
     sha256: Hex64
     size: Annotated[int, Field(ge=0)]
 
 
-class InputDigest(_Frozen):
+class InputDigest(Setting):
     """An input as it was really consumed: its spec key and the digest of its artifact."""
 
     key: Hex64
     digest: Hex64
 
 
-class Measured(_Frozen):
+class Measured(Setting):
     """What a worker tells of one finished stage: times in seconds, memory in MiB."""
 
-    facts: dict[str, JsonValue] = {}
+    facts: dict[str, JsonValue] = Field(default_factory=dict)
     seconds: float = 0.0
     peak_rss_mb: float = 0.0
     peak_gpu_mb: float | None = None
     device: str = "cpu"
     threads: int = 1
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field(default_factory=dict)
 
 
 class Provenance(Measured):
@@ -70,7 +67,7 @@ class Provenance(Measured):
     version: int
     title: str
     spec: dict[str, JsonValue]
-    inputs: dict[str, InputDigest] = {}
+    inputs: dict[str, InputDigest] = Field(default_factory=dict)
     sources: str
     git_commit: str | None = None
 
@@ -87,7 +84,7 @@ class Manifest(Provenance):
     attempt: Annotated[str, Field(pattern=r"^attempt-[A-Za-z0-9.-]+$")]
     files: dict[RelativePath, FileEntry]
     digest: Hex64
-    ancestors: dict[Hex64, Hex64] = {}
+    ancestors: dict[Hex64, Hex64] = Field(default_factory=dict)
     started: str
     host: str
 

@@ -11,7 +11,8 @@ import uuid
 from pathlib import Path
 
 import psutil
-from pydantic import BaseModel, ConfigDict
+
+from ssdbench.setting import Setting
 
 _PROC = Path("/proc/self/stat")
 _TOLERANCE_MS = 2000
@@ -29,13 +30,11 @@ def this_place() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-class Owner(BaseModel):
+class Owner(Setting):
     """One process: host, place (see ``this_place``), pid and start time in whole milliseconds.
 
     On Linux the time counts from the boot: one of day would jump when the clock is set.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str
     place: str

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from ssdbench.metrics.intervals import Interval
+from ssdbench.setting import Setting
 from ssdbench.store.directory import HISTORY, RECORDS
 from ssdbench.store.manifest import Hex64, Signature, signature_of
 from ssdbench.store.object_store import Backend
@@ -22,12 +23,11 @@ INTERVALS = "intervals"  # of the score stage's facts
 _INTERVALS = TypeAdapter(dict[str, Interval])
 
 
-class _Frozen(BaseModel):
-    # A metric may honestly be infinite or undefined; JSON's null would lose which.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+class _Written(Setting, ser_json_inf_nan="constants"):
+    """Written as JSON: a metric may honestly be infinite or undefined, and null would lose which."""
 
 
-class StageRecord(_Frozen):
+class StageRecord(_Written):
     """One stage of the run's chain; ``inputs`` are keys by role.
 
     ``cached``: it was done before the run that wrote the record. ``facts`` is what the stage tells of itself, such as
@@ -43,12 +43,12 @@ class StageRecord(_Frozen):
     device: str
     threads: int
     sources: str
-    inputs: dict[str, Hex64] = {}
+    inputs: dict[str, Hex64] = Field(default_factory=dict)
     peak_gpu_mb: float | None = None
-    facts: dict[str, JsonValue] = {}
+    facts: dict[str, JsonValue] = Field(default_factory=dict)
 
 
-class Record(_Frozen):
+class Record(_Written):
     """Metrics of one run and where they come from; ``key`` is its score stage's, ``digest`` that artifact's.
 
     ``seconds`` sums the chain's stages. ``device``, ``threads`` and ``versions`` are the score stage's; each
@@ -72,8 +72,8 @@ class Record(_Frozen):
     seed: int
     fuse: list[int] | None = None
     w: float | None = None
-    stamps: list[str] = []
-    missing: dict[str, str] = {}
+    stamps: list[str] = Field(default_factory=list)
+    missing: dict[str, str] = Field(default_factory=dict)
     stages: dict[Hex64, StageRecord]
     seconds: Annotated[float, Field(ge=0)]
     device: str
@@ -104,17 +104,15 @@ def thumbnail_name(key: str) -> str:
     return f"records/{key}.png"
 
 
-class SuiteRun(BaseModel):
+class SuiteRun(Setting):
     """One ``ssdbench run``: the suite's text and path, and the options that changed its runs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     suite: str
     path: str
     text: str
     profile: str | None = None
-    overrides: list[str] = []
+    overrides: list[str] = Field(default_factory=list)
     only: str | None = None
     limit: int | None = None
     seed: int | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ssdbench.errors import UsageError
 from ssdbench.store.files import sha256_file
-from ssdbench.store.remote_errors import RemoteError, explain, is_absent, is_conflict, is_there
 
 CONDITIONAL = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory")
 """Protocols whose fsspec package creates an object only if it is absent, and that in one request.
@@ -31,6 +32,10 @@ _MARKER = "ssdbench-store.json"
 _CONFLICTS = 6  # at most so often is a conditional write repeated that met another one half way
 _REMOVED_AT_ONCE = 1000
 _BLOCK = 8 << 20
+
+
+class RemoteError(UsageError):
+    """A store's URL cannot be understood or reached, or refused what was asked of it."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ class Remote:
             for path, answer in answers.items():
                 if isinstance(answer, bytes):
                     found[paths[path]] = answer
-                elif not is_absent(answer):
+                elif not _is_absent(answer):
                     raise answer
         return found
 
@@ -155,10 +160,10 @@ class Remote:
                     self._fs.pipe_file(self._path(name), data, mode="create")
                 return True
             except RemoteError as error:
-                if is_there(error.__cause__):
+                if _is_there(error.__cause__):
                     return False
                 # Another conditional write or a removal was under way: S3 asks to try again.
-                if not is_conflict(error.__cause__) or attempt == _CONFLICTS - 1:
+                if not _is_conflict(error.__cause__) or attempt == _CONFLICTS - 1:
                     raise
             time.sleep(0.1 * 2**attempt)
         return False
@@ -211,9 +216,9 @@ class Remote:
         except RemoteError:
             raise
         except Exception as error:  # each protocol's package has its own
-            if absent and is_absent(error):
+            if absent and _is_absent(error):
                 return
-            raise RemoteError(f"cannot {what} {self.url}/{name}: {explain(error)}") from error
+            raise RemoteError(f"cannot {what} {self.url}/{name}: {_explain(error)}") from error
 
 
 def _tag(info: dict[str, Any]) -> str:
@@ -231,3 +236,52 @@ def _modified(info: dict[str, Any]) -> float:
         if isinstance(found, int | float):
             return float(found)
     return 0.0
+
+
+def _explain(error: BaseException) -> str:
+    """What went wrong, in words, with what to look at: fsspec's errors and those of the packages below it."""
+    kinds = {type(one).__name__ for one in _chain(error)}
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if kinds & {"NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError", "ProfileNotFound"}:
+        return f"no credentials were found (AWS_ACCESS_KEY_ID, AWS_PROFILE, ~/.aws, or a role): {error}"
+    if isinstance(error, PermissionError):
+        # Where listing is not granted, S3 says so of what does not exist, too.
+        return f"permission denied (reading, listing and, of a store, writing have to be granted): {error}"
+    if isinstance(error, FileNotFoundError):
+        return f"no such bucket or place: {error}"
+    network = any(word in kind for kind in kinds for word in ("Connect", "Timeout", "Endpoint", "DNS"))
+    if network or isinstance(error, ConnectionError | TimeoutError):
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        return f"unreachable{f' (AWS_ENDPOINT_URL is {endpoint})' if endpoint else ''}: {text}"
+    return text
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _code(error: BaseException | None) -> str:
+    """The code of S3's answer at the root of an error, if there is one."""
+    for one in _chain(error):
+        response = getattr(one, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code", ""))
+    return ""
+
+
+def _is_absent(error: BaseException) -> bool:
+    """Whether an object does not exist. A bucket that does not exist is another error."""
+    no_bucket = _code(error) == "NoSuchBucket" or "specified bucket does not exist" in str(error)
+    return isinstance(error, FileNotFoundError) and not no_bucket
+
+
+def _is_there(error: BaseException | None) -> bool:
+    """Whether a conditional write failed because the object exists."""
+    return isinstance(error, FileExistsError) or _code(error) in ("PreconditionFailed", "412")
+
+
+def _is_conflict(error: BaseException | None) -> bool:
+    """Whether a conditional write collided with another one, or with a removal."""
+    return _code(error) in ("ConditionalRequestConflict", "OperationAborted", "409")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from ssdbench.inputs import number_from
 from ssdbench.store.directory import Sender
 from ssdbench.store.files import (
     link_or_copy,
@@ -25,10 +26,8 @@ from ssdbench.store.files import (
     walk_files,
     write_atomically,
 )
-from ssdbench.store.lease import positive_setting
 from ssdbench.store.manifest import MIXED, InputDigest, RelativePath, Signature, signature_of
-from ssdbench.store.remote import Remote
-from ssdbench.store.remote_errors import RemoteError
+from ssdbench.store.remote import Remote, RemoteError
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +148,7 @@ class ScratchSender(Sender, threading.Thread):
         threading.Thread.__init__(self, name=f"sender {prefix[-16:]}", daemon=True)
         self.superseded = False
         self._remote, self._prefix, self._scratch = remote, prefix, scratch
-        self._seconds = positive_setting("SSDBENCH_SEND_SECONDS", _SEND_SECONDS, "seconds")
+        self._seconds = number_from("SSDBENCH_SEND_SECONDS", _SEND_SECONDS, "seconds")
         self._known = _read_sent(scratch)
         self._closing = threading.Event()
         self._last = self._given_up = False

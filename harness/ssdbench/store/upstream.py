@@ -17,8 +17,7 @@ from ssdbench.errors import SsdbenchError, UsageError
 from ssdbench.store.directory import Directory, object_name
 from ssdbench.store.manifest import Manifest, NewerStore, parse_manifest
 from ssdbench.store.record import Record, record_name, thumbnail_name
-from ssdbench.store.remote import Remote
-from ssdbench.store.remote_errors import RemoteError
+from ssdbench.store.remote import Remote, RemoteError
 from ssdbench.store.store import Store
 
 log = logging.getLogger(__name__)
