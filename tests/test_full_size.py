@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.runtime.messages import EVENT, Finished, Job
 from ssdbench.stages import EncodeSpec, SampleSpec, Source, StageSpec
-from ssdbench.stages.captions import FILE
+from ssdbench.stages.encode import FILE
 from ssdbench.stages.sample import Sampling
 from ssdbench.suite.catalog import MODELS
 

@@ -16,7 +16,7 @@ from ssdbench.methods.method import Recipe
 from ssdbench.models.checkpoint import save_dit
 from ssdbench.models.dit import DiT
 from ssdbench.stages import Source, TrainSpec, load_spec
-from ssdbench.stages.objective import make_objective, make_setup
+from ssdbench.stages.learning import make_objective, make_setup
 from ssdbench.suite.layers import DEFAULTS, REQUIRED
 from ssdbench.suite.schema import Run
 from ssdbench.suite.training import Pretrain, Train

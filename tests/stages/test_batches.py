@@ -14,7 +14,7 @@ from torch import Tensor
 from ssdbench.errors import NotFinite, StageFailed
 from ssdbench.models.dit import DiT
 from ssdbench.stages import EncodeSpec, Runtime, SampleSpec, encode, sample
-from ssdbench.stages.batches import halving
+from ssdbench.stages.denoising import halving
 from ssdbench.stages.sample import Copying, Fused, Guidance, Sampling
 
 from .conftest import DATA, SHAPE, Tiny

@@ -31,7 +31,7 @@ from ssdbench.stages import (
     score,
     train,
 )
-from ssdbench.stages.objective import read_features
+from ssdbench.stages.learning import read_features
 from ssdbench.stages.reference import FILE
 from ssdbench.stages.sample import Copying, Guidance, Sampling
 from ssdbench.stages.train import Reconstruct

@@ -14,7 +14,7 @@ from ssdbench.models.dit import DiT
 from ssdbench.models.load import load_denoiser
 from ssdbench.models.vae import build_vae
 from ssdbench.stages import Runtime, Source, TrainSpec, train
-from ssdbench.stages.objective import make_objective, make_setup
+from ssdbench.stages.learning import make_objective, make_setup
 from ssdbench.stages.train import Reconstruct
 
 from .conftest import DATA, SHAPE, Tiny

@@ -18,7 +18,7 @@ from ssdbench.models.parts import ENCODER, TOKENIZER
 from ssdbench.plan.digests import as_read, digest, digest_images
 from ssdbench.plan.inspection import inspected, network
 from ssdbench.stages import Source
-from ssdbench.stages.captions import FILE
+from ssdbench.stages.encode import FILE
 
 _R = TypeVar("_R")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,21 +16,23 @@ from ssdbench.errors import InputError
 from ssdbench.models.shapes import Shape
 
 
-class Conditions(Protocol):
-    """Labels of samples, and what a denoiser takes for labels."""
+class Conditions(ABC):
+    """Labels of samples, and what a denoiser takes for labels.
 
-    @property
-    def null(self) -> Tensor | None:
-        """The embedded empty text (1, L, D); None for classes, whose null label the model knows."""
-        ...
+    ``null`` is the embedded empty text (1, L, D); None for classes, whose null label the model knows. There are
+    ``count`` labels, which ``known`` says in words.
+    """
 
+    def __init__(self, count: int, known: str, null: Tensor | None = None) -> None:
+        self.count, self.known, self.null = count, known, null
+
+    @abstractmethod
     def drawn(self, seed: int, indices: Sequence[int]) -> Tensor:
         """The labels of samples, int64 (B,)."""
-        ...
 
+    @abstractmethod
     def of(self, labels: Tensor) -> Tensor:
         """What the denoiser takes, (B, ...); :data:`NO_LABEL` is the null condition."""
-        ...
 
     def check(self, labels: Tensor) -> None:
         """Refuse labels that nothing is known of.
@@ -38,38 +40,31 @@ class Conditions(Protocol):
         Raises:
             InputError: there are any.
         """
-        ...
+        if int(labels.max()) >= self.count:
+            raise InputError(f"the data has labels up to {int(labels.max())}, {self.known}")
 
 
-class Classes:
+class Classes(Conditions):
     """Labels 0..classes - 1, and the null label after them."""
 
-    null = None
-
     def __init__(self, classes: int) -> None:
-        self.classes = classes
+        super().__init__(classes, f"the model takes 0..{classes - 1}")
 
     def drawn(self, seed: int, indices: Sequence[int]) -> Tensor:
         """At random, by (seed, index)."""
-        return noise.integers(self.classes, seed, "sample/label", indices)
+        return noise.integers(self.count, seed, "sample/label", indices)
 
     def of(self, labels: Tensor) -> Tensor:
         """The labels themselves."""
-        return torch.where(labels == NO_LABEL, self.classes, labels)
-
-    def check(self, labels: Tensor) -> None:
-        """As :class:`Conditions`."""
-        if int(labels.max()) >= self.classes:
-            raise InputError(
-                f"the data has labels up to {int(labels.max())}, the model takes 0..{self.classes - 1}"
-            )
+        return torch.where(labels == NO_LABEL, self.count, labels)
 
 
-class Captions:
+class Captions(Conditions):
     """Captions by their numbers; samples take them in the order of the data set, whatever the seed."""
 
     def __init__(self, texts: Texts) -> None:
-        self.texts, self.null = texts, texts.null
+        super().__init__(len(texts), f"and there are {len(texts)} captions", texts.null)
+        self.texts = texts
 
     def drawn(self, seed: int, indices: Sequence[int]) -> Tensor:
         """The caption of each index."""
@@ -79,13 +74,6 @@ class Captions:
     def of(self, labels: Tensor) -> Tensor:
         """Embedded texts (B, L, D)."""
         return self.texts.states(labels)
-
-    def check(self, labels: Tensor) -> None:
-        """As :class:`Conditions`."""
-        if int(labels.max()) >= len(self.texts):
-            raise InputError(
-                f"the data has labels up to {int(labels.max())}, and there are {len(self.texts)} captions"
-            )
 
 
 def open_conditions(shape: Shape, inputs: dict[str, Path]) -> Conditions:

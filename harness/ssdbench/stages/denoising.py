@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,7 +22,6 @@ from ssdbench.models.parts import Place
 from ssdbench.models.precision import Precision, computing, round_products
 from ssdbench.models.vae import open_autoencoder
 from ssdbench.samplers import SAMPLERS
-from ssdbench.stages.batches import halving
 from ssdbench.stages.conditioning import open_conditions
 from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
@@ -32,6 +32,8 @@ from ssdbench.training.fusion import FusedStudent, FusionLimit
 
 if TYPE_CHECKING:
     from ssdbench.stages.sample import SampleSpec, Sampling
+
+Part = TypeVar("Part")
 
 PROBE = 8  # images by which a lower precision is compared with float32
 
@@ -144,3 +146,31 @@ def _fused(how: Sampling, models: Sequence[Conditional]) -> FusedStudent | Fusio
     if SAMPLERS.named(how.sampler).extrapolates:
         return FusionLimit(models[0], fused.layers, fused.w, fused_times(how))
     return FusedStudent(models[0], models[1], fused.layers, fused.w, fused_times(how))
+
+
+def halving(produce: Callable[[range], Part], indices: range, size: int) -> Iterator[tuple[range, Part]]:
+    """Yield ``produce(batch)`` for the consecutive batches of ``indices``, of ``size`` at most.
+
+    Where a batch is too large for the device's memory, it and those after it are halved, down to one; the log is told
+    once how many go at a time. Nothing may depend on the batch but the time it takes: the rows of ``produce`` belong
+    to the index alone.
+
+    Raises:
+        StageFailed: not even one fits.
+    """
+    first = 0
+    size = told = min(size, len(indices))
+    while first < len(indices):
+        batch = indices[first : first + size]
+        try:
+            part = produce(batch)
+        except torch.cuda.OutOfMemoryError as error:
+            if len(batch) == 1:
+                raise StageFailed(f"out of memory with one sample at a time: {error}") from error
+            size = (len(batch) + 1) // 2
+            continue
+        if size < told:
+            print(f"out of memory with {told} samples at a time: going on with {size}", file=sys.stderr)
+            told = size
+        yield batch, part
+        first += len(batch)

@@ -1,9 +1,9 @@
-"""What a training of a denoiser reads and leaves: latents with their conditions; models, and how far they drifted."""
+"""A training of a denoiser: what its stage's settings make it optimise, what it reads, and what it leaves."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,18 +12,27 @@ from torch import Tensor
 
 from ssdbench.data.latents import Latents
 from ssdbench.diffusion import noise
-from ssdbench.methods import method_of
+from ssdbench.diffusion.denoiser import Guided
+from ssdbench.diffusion.process import Discrete, LinearFlow, Process
+from ssdbench.diffusion.schedule import alphas_cumprod
+from ssdbench.diffusion.scheduler import Schedule
+from ssdbench.errors import InputError, SsdbenchError
+from ssdbench.methods import ObjectiveSpec, Plain, method_of
 from ssdbench.methods.setup import Setup
+from ssdbench.metrics.reference import load_reference
 from ssdbench.models.adapting import merge
 from ssdbench.models.conditional import Conditional
-from ssdbench.models.load import save_denoiser
+from ssdbench.models.load import load_denoiser, save_denoiser
+from ssdbench.models.parts import Place
+from ssdbench.samplers.walks import walked
 from ssdbench.stages.conditioning import Conditions
-from ssdbench.stages.objective import grid_of
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON
 from ssdbench.stages.weights import model_folder
+from ssdbench.training.anchor import Anchored
 from ssdbench.training.drift import drift
 from ssdbench.training.loop import kept
+from ssdbench.training.objectives import Batch, Objective, Shared
 
 if TYPE_CHECKING:
     from ssdbench.stages.train import TrainSpec
@@ -32,6 +41,108 @@ DRIFT = "drift"
 """Of a training's facts: how far the student's prediction is from that of the model that it starts from."""
 
 DRIFT_PASSES, DRIFT_SAMPLES = 2048, 256  # at most: samples at all timesteps together, and at one
+
+
+def read_features(folder: Path) -> Tensor:
+    """Features of the data set's images, float32 (N, K), in data order; a reference holds them in the order drawn."""
+    drawn = load_reference(folder / "reference.safetensors").features
+    assert drawn is not None  # a reference stage computes them
+    features = torch.empty(drawn.shape)
+    features[noise.shuffled(len(drawn), 0, range(len(drawn)))] = torch.from_numpy(drawn).float()
+    return features
+
+
+def grid_of(setting: ObjectiveSpec, flow: int | None, pipeline: Schedule | None = None) -> dict[str, JSON]:
+    """The timesteps that a student is for, which its weights carry along; a flow's steps are always equal ones.
+
+    The grid ``sd`` is the ``pipeline``'s.
+    """
+    result = setting.result()
+    if flow is not None or result is None:
+        return {}
+    grid, steps, halvings = result
+    return {"grid": walked(grid, steps, halvings, pipeline)}
+
+
+def make_setup(
+    spec: TrainSpec,
+    student: Conditional,
+    start: Place | None,
+    device: str,
+    features: int = 0,
+    null: Tensor | None = None,
+) -> Setup:
+    """What a stage's objective is built of. ``start`` is where the model that training starts from lies.
+
+    ``features`` is their width, ``null`` the embedded empty text of a model that takes texts.
+
+    Raises:
+        InputError: a method of the user's own cannot be found.
+    """
+    shape, setting = student.shape, spec.objective
+    process: Process = (
+        Discrete(alphas_cumprod(shape.schedule)) if spec.flow is None else LinearFlow(spec.flow)
+    )
+    method = method_of(setting)
+
+    def load() -> Conditional:
+        if not setup.starts_from_model:
+            raise InputError(f"the objective {setting.kind} needs a model to start from")
+        return load_denoiser(start, shape, null)
+
+    setup = Setup(
+        spec=setting,
+        settings=method.read_settings(setting.settings) if isinstance(setting, Plain) else None,
+        student=student,
+        process=process,
+        shared=Shared(spec.label_dropout, spec.loss_channels, spec.timestep == "per_batch"),
+        device=device,
+        load=load,
+        starts_from_model=start is not None or spec.weights is not None,
+        features=features,
+    )
+    return setup
+
+
+def make_objective(spec: TrainSpec, setup: Setup) -> Objective:
+    """What a stage optimises. What it draws while it is built, as weights of its own, depends on the seed alone.
+
+    Raises:
+        InputError: a method of the user's own cannot be found, fails, or builds something else.
+    """
+    setting, method = setup.spec, method_of(setup.spec)
+    noise.seed_torch(spec.seed)
+    build = method.load()
+    try:
+        built = build(setup)
+    except Exception as error:  # a user's function may fail in any way
+        if isinstance(error, SsdbenchError) or not isinstance(setting, Plain):
+            raise
+        raise InputError(f"{setting.method} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(built, Objective):
+        raise InputError(
+            f"{method.body} returned {type(built).__name__}: expected ssdbench.training.objectives.Objective"
+        )
+    return built
+
+
+def make_loss(setup: Setup, objective: Objective) -> Callable[[Conditional, Batch], Tensor]:
+    """The loss of the student on a batch: the objective's, on all samples but those that are anchored.
+
+    Raises:
+        InputError: all timesteps are trained, so that there is none to anchor.
+    """
+    if not setup.spec.anchor:
+        return objective.loss
+    return Anchored(
+        objective,
+        Guided(setup.frozen, setup.frozen.null, setup.teacher_guidance),
+        setup.process,
+        setup.untrained,
+        setup.shared,
+        setup.spec.anchor,
+        setup.frozen.null,
+    )
 
 
 class Learning:

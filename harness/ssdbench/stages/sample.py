@@ -198,8 +198,7 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     import torch
     from safetensors.torch import save_file
 
-    from ssdbench.stages.batches import halving
-    from ssdbench.stages.denoising import Sampler
+    from ssdbench.stages.denoising import Sampler, halving
 
     parts: list[dict[str, torch.Tensor]] = []
     batch = runtime.sample_batch or BATCH

@@ -138,14 +138,18 @@ def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
 def _denoiser(
     spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtime, ranks: Ranks
 ) -> dict[str, JSON]:
-    import torch
-
     from ssdbench.diffusion.noise import seed_torch
     from ssdbench.models.adapting import adapt
     from ssdbench.models.load import load_denoiser
     from ssdbench.stages.conditioning import open_conditions
-    from ssdbench.stages.learning import Learning, finish
-    from ssdbench.stages.objective import make_loss, make_objective, make_setup, read_features
+    from ssdbench.stages.learning import (
+        Learning,
+        finish,
+        make_loss,
+        make_objective,
+        make_setup,
+        read_features,
+    )
     from ssdbench.training.objectives import Batch
 
     shape = spec.shape
@@ -163,15 +167,14 @@ def _denoiser(
     loss = make_loss(setup, objective)
     data = Learning(inputs, conditions)
 
-    def loss_at(step: int) -> torch.Tensor:
-        whole = range(step * spec.batch_size, (step + 1) * spec.batch_size)
-        positions = ranks.part(whole)
+    def loss_of(positions: range, first: int) -> Tensor:
         chosen, x0, cond = data.draw(spec.seed, positions)
         known = None if features is None else features[chosen].to(runtime.device)
-        batch = Batch(x0.to(runtime.device), cond.to(runtime.device), spec.seed, positions, known, whole[0])
-        return loss(model, batch) * ranks.share(whole)
+        return loss(
+            model, Batch(x0.to(runtime.device), cond.to(runtime.device), spec.seed, positions, known, first)
+        )
 
-    _optimise(spec, model, loss_at, output, runtime, ranks, objective)
+    _optimise(spec, model, loss_of, output, runtime, ranks, objective)
     frozen_forwards, student_forwards = spec.forwards()
     facts: dict[str, JSON] = {
         "steps": spec.steps,
@@ -199,15 +202,14 @@ def _autoencoder(
     model = build_vae(setting.channels, images.pixels.shape[-1], setting.latent_channels).to(runtime.device)
     objective = Objective(setting.kl_weight)
 
-    def loss_at(step: int) -> torch.Tensor:
-        whole = range(step * spec.batch_size, (step + 1) * spec.batch_size)
-        positions = ranks.part(whole)
+    def loss_of(positions: range, first: int) -> Tensor:
         chosen = shuffled(len(images), spec.seed, positions)
         x0 = to_float(torch.from_numpy(images.pixels[chosen])).to(runtime.device)
-        labels = torch.from_numpy(images.labels[chosen])
-        return objective.loss(model, Batch(x0, labels, spec.seed, positions)) * ranks.share(whole)
+        return objective.loss(
+            model, Batch(x0, torch.from_numpy(images.labels[chosen]), spec.seed, positions, first=first)
+        )
 
-    _optimise(spec, model, loss_at, output, runtime, ranks)
+    _optimise(spec, model, loss_of, output, runtime, ranks)
     # The first thousand images in data order suffice for one number, and are the same for everybody.
     model.register_to_config(scaling_factor=latent_scale(model, images.pixels[:1000], runtime.device))
     if ranks.first:
@@ -218,15 +220,20 @@ def _autoencoder(
 def _optimise(
     spec: TrainSpec,
     model: nn.Module,
-    loss_at: Callable[[int], Tensor],
+    loss_of: Callable[[range, int], Tensor],
     output: Path,
     runtime: Runtime,
     ranks: Ranks,
     objective: Objective | None = None,
 ) -> None:
+    """Train on one batch after the other, of which this rank takes its part, and keep the losses."""
     import shutil
 
     from ssdbench.training.loop import LOSSES, optimise
+
+    def loss_at(step: int) -> Tensor:
+        whole = range(step * spec.batch_size, (step + 1) * spec.batch_size)
+        return loss_of(ranks.part(whole), whole[0]) * ranks.share(whole)
 
     optimise(
         model,
