@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field
 
@@ -22,6 +22,7 @@ from ssdbench.setting import JSON, Setting, Source
 if TYPE_CHECKING:
     from ssdbench.suite.training import Train
 
+S = TypeVar("S", bound="ObjectiveSpec")
 SETTINGS = "train.settings"
 """The key under which a suite gives what a method has of settings of its own."""
 
@@ -29,14 +30,23 @@ SETTINGS = "train.settings"
 class ObjectiveSpec(Setting):
     """What a training minimises, as the ``train`` stage's key holds it. Subclasses narrow ``kind`` to their own.
 
-    ``own_grid`` is the code of a grid of the user's own, where it is trained on one. ``anchor`` is the share of each
-    batch that keeps the student at the grid's untrained timesteps; see :class:`ssdbench.training.anchor.Anchored`.
+    Where it is trained on a ``grid``, that has ``nfe`` timesteps, and was halved ``halvings`` times by earlier
+    trainings; ``own_grid`` is the code of one of the user's own. ``pairs`` are the indices i of the pairs
+    (g[i], g[i-1]) that are trained. A ``halving`` is of a teacher of ``nfe`` steps. ``teacher_guidance`` is the
+    guidance scale of the frozen model. ``anchor`` is the share of each batch that keeps the student at the grid's
+    untrained timesteps; see :class:`ssdbench.training.anchor.Anchored`.
     """
 
     FEATURES: ClassVar[bool] = False  # whether it reads the feature network's features of the training images
 
     kind: str
+    grid: str | None = None
     own_grid: Source | None = None
+    nfe: int = 0
+    halvings: int = 0
+    pairs: tuple[int, ...] = ()
+    halving: bool = False
+    teacher_guidance: float = 1.0
     anchor: float = 0.0
 
     @classmethod
@@ -46,49 +56,21 @@ class ObjectiveSpec(Setting):
 
     def result(self) -> tuple[str, int, int] | None:
         """Grid, timesteps and halvings that the result is for; None where it is for every grid."""
-        return None
-
-
-class OnGrid(ObjectiveSpec):
-    """An objective on the ``nfe`` timesteps of a grid that was halved ``halvings`` times by earlier trainings."""
-
-    grid: str
-    nfe: int
-    halvings: int = 0
-    teacher_guidance: float = 1.0
-
-    def result(self) -> tuple[str, int, int] | None:
-        """The grid that it is trained on."""
-        return self.grid, self.nfe, self.halvings
+        if self.grid is None:
+            return None
+        return self.grid, self.nfe // (1 + self.halving), self.halvings + self.halving
 
 
 class Plain(ObjectiveSpec):
-    """The objective of a method that has no class of its own: its name, its settings, and the grid if it has one.
+    """The objective of a method that has no class of its own: its name and its settings.
 
-    ``source`` is the code of a method of the user's own. ``pairs`` are the indices i of the pairs (g[i], g[i-1]) that
-    are trained. A ``halving`` is of a teacher of ``nfe`` steps.
+    ``source`` is the code of a method of the user's own.
     """
 
     kind: Literal["method"]
     method: str
     source: Source | None = None
     settings: dict[str, JSON] = Field(default_factory=dict)
-    grid: str | None = None
-    nfe: int = 0
-    halvings: int = 0
-    pairs: tuple[int, ...] = ()
-    halving: bool = False
-    teacher_guidance: float = 1.0
-
-    def result(self) -> tuple[str, int, int] | None:
-        """The grid that it is trained on, or that a halving leaves."""
-        if self.grid is None:
-            return None
-        return (
-            (self.grid, self.nfe // 2, self.halvings + 1)
-            if self.halving
-            else (self.grid, self.nfe, self.halvings)
-        )
 
 
 @dataclass(frozen=True)
@@ -116,10 +98,14 @@ class Recipe:
     halvings: int = 0
     source: Source | None = None
 
-    @property
-    def pairs(self) -> tuple[int, ...]:
-        """Indices i of the trained pairs (g[i], g[i-1])."""
-        return trained_pairs(self.train.pairs, self.nfe)
+    def objective(self, spec: type[S], **settings: Any) -> S:
+        """An objective of this class with these settings, on the grid and pairs that the method is trained on."""
+        on: dict[str, Any] = {"teacher_guidance": self.train.teacher_guidance, "halving": self.method.halves}
+        if self.method.trained_on != "all":
+            on |= {"grid": self.grid, "nfe": self.nfe, "halvings": self.halvings}
+        if self.method.trained_on == "pairs":
+            on["pairs"] = trained_pairs(self.train.pairs, self.nfe)
+        return spec(**on, **settings)
 
 
 def trained_pairs(pairs: Pairs, nfe: int) -> tuple[int, ...]:
@@ -133,19 +119,8 @@ def trained_pairs(pairs: Pairs, nfe: int) -> tuple[int, ...]:
 
 def plain(recipe: Recipe) -> ObjectiveSpec:
     """The objective of a method that has no class of its own. Settings equal to their defaults are left out."""
-    method, on_grid = recipe.method, recipe.method.trained_on != "all"
-    return Plain(
-        kind="method",
-        method=recipe.name,
-        source=recipe.source,
-        settings=method.own_settings(recipe.train.settings),
-        grid=recipe.grid if on_grid else None,
-        nfe=recipe.nfe if on_grid else 0,
-        halvings=recipe.halvings if on_grid else 0,
-        pairs=recipe.pairs if method.trained_on == "pairs" else (),
-        halving=method.halves,
-        teacher_guidance=recipe.train.teacher_guidance,
-    )
+    settings = recipe.method.own_settings(recipe.train.settings)
+    return recipe.objective(Plain, kind="method", method=recipe.name, source=recipe.source, settings=settings)
 
 
 def settings_note(method: Method, trained: Trained) -> str | None:

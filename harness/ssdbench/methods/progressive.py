@@ -8,33 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from ssdbench.methods.method import Method, OnGrid, Recipe
+from ssdbench.methods.method import Method, ObjectiveSpec
 
 if TYPE_CHECKING:
     from ssdbench.suite.training import Train
 
 
-class Progressive(OnGrid):
+class Progressive(ObjectiveSpec):
     """One halving of progressive distillation: from ``nfe`` steps of the model that it starts from to half as many."""
 
     kind: Literal["pd"]
+    halving: bool = True
     #: of the x0-space loss; None is the plain distance of predictions
     weighting: Literal["snr", "none", "truncated"] | None = None
-
-    def result(self) -> tuple[str, int, int] | None:
-        """What the halving leaves."""
-        return self.grid, self.nfe // 2, self.halvings + 1
-
-
-def _halving(recipe: Recipe) -> Progressive:
-    return Progressive(
-        kind="pd",
-        grid=recipe.grid,
-        nfe=recipe.nfe,
-        halvings=recipe.halvings,
-        weighting=recipe.train.pd_weighting,
-        teacher_guidance=recipe.train.teacher_guidance,
-    )
 
 
 def _pace(train: Train) -> Mapping[str, Any]:
@@ -57,7 +43,7 @@ PD = Method(
     reads=("train.pd_steps", "train.pd_lr", "train.pd_weighting", "train.nfe", "train.teacher_guidance"),
     frozen_forwards=2,
     specs=(Progressive,),
-    objective=_halving,
+    objective=lambda recipe: recipe.objective(Progressive, kind="pd", weighting=recipe.train.pd_weighting),
     pace=_pace,
     checks=((("train.pd_weighting", "model", "prediction"), _weighting),),
     note=lambda method, trained: None,

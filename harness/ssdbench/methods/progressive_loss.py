@@ -28,7 +28,7 @@ def build(setup: Setup) -> ProgressiveDistillation:
     return ProgressiveDistillation(
         setup.frozen,
         setup.process,
-        setup.path,
+        setup.times,
         setup.shared,
         spec.weighting,
         spec.teacher_guidance,

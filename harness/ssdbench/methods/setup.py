@@ -10,7 +10,7 @@ from typing import Any
 from ssdbench.diffusion.process import LinearFlow, Process
 from ssdbench.errors import InputError
 from ssdbench.methods import method_of
-from ssdbench.methods.method import ObjectiveSpec, OnGrid, Plain
+from ssdbench.methods.method import ObjectiveSpec
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.shapes import Shape
 from ssdbench.samplers.grids import EVEN, UNIFORM
@@ -67,14 +67,6 @@ class Setup:
         return self._times(*self._grid)
 
     @cached_property
-    def path(self) -> Sequence[float]:
-        """The times that a sampler passes in equal steps: those of a flow begin with its clean end."""
-        grid, nfe, halvings = self._grid
-        if isinstance(self.process, LinearFlow):
-            return self.process.times(nfe)
-        return walked(grid, nfe, halvings, self.shape.pipeline)
-
-    @cached_property
     def sampled_times(self) -> Sequence[float]:
         """Where the result is evaluated on its grid, the cleanest first; on 10 steps if it is for every grid."""
         flow = isinstance(self.process, LinearFlow)
@@ -98,7 +90,7 @@ class Setup:
     @property
     def pairs(self) -> tuple[int, ...]:
         """Indices i of the pairs (times[i], times[i-1]) that are to be trained, of a method that trains pairs."""
-        return getattr(self.spec, "pairs", ())
+        return self.spec.pairs
 
     @property
     def untrained(self) -> list[float]:
@@ -109,10 +101,10 @@ class Setup:
     @property
     def teacher_guidance(self) -> float:
         """The guidance scale of the frozen model's passes; 1 is none."""
-        return self.spec.teacher_guidance if isinstance(self.spec, OnGrid | Plain) else 1.0
+        return self.spec.teacher_guidance
 
     @property
     def _grid(self) -> tuple[str, int, int]:
-        if isinstance(self.spec, OnGrid | Plain) and self.spec.grid is not None:
-            return self.spec.grid, self.spec.nfe, self.spec.halvings
-        raise InputError(f"the objective {self.spec.kind!r} is not declared to be trained on a grid")
+        if self.spec.grid is None:
+            raise InputError(f"the objective {self.spec.kind!r} is not declared to be trained on a grid")
+        return self.spec.grid, self.spec.nfe, self.spec.halvings

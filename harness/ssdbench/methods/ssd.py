@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from ssdbench.methods.method import Method, OnGrid, Recipe
+from ssdbench.methods.method import Method, ObjectiveSpec, Recipe
 from ssdbench.methods.trained import Trained
 from ssdbench.models.shapes import OUTPUT
 
@@ -19,10 +19,9 @@ DEFAULT_SHARE = 1 / 3
 """The share of a fused pass that comes from the noisier step, where a run gives neither lambda nor share."""
 
 
-class SelfStep(OnGrid):
+class SelfStep(ObjectiveSpec):
     """Self step-distillation on the pairs (g[i], g[i-1]) for i in ``pairs`` of a grid."""
 
-    pairs: tuple[int, ...]
     #: what the pairs' losses are multiplied by; None: nothing
     weights: tuple[float, ...] | Literal["step"] | None = None
 
@@ -67,33 +66,20 @@ def fusion_weight(train: Train, layers: int) -> float:
     return round(w, 12)
 
 
-def _on_pairs(recipe: Recipe) -> dict[str, Any]:
-    """What explicit and implicit objectives have in common."""
-    train = recipe.train
-    return {
-        "grid": recipe.grid,
-        "nfe": recipe.nfe,
-        "halvings": recipe.halvings,
-        "pairs": recipe.pairs,
-        "teacher_guidance": train.teacher_guidance,
-        "weights": None if train.pair_weights == "equal" else train.pair_weights,
-    }
+def _weighted(recipe: Recipe, spec: type[SelfStep], **settings: Any) -> SelfStep:
+    weights = recipe.train.pair_weights
+    return recipe.objective(spec, weights=None if weights == "equal" else weights, **settings)
 
 
-def _explicit(recipe: Recipe, lam: float | None) -> Explicit:
+def _explicit(recipe: Recipe, lam: float | None) -> SelfStep:
     """Eq. 5 with this lambda; None is Eq. 12's of each pair."""
-    return Explicit(kind="ssd", lam="eq12" if lam is None else lam, **_on_pairs(recipe))
+    return _weighted(recipe, Explicit, kind="ssd", lam="eq12" if lam is None else lam)
 
 
-def _half_step(recipe: Recipe) -> Explicit:
-    return Explicit(kind="half-step", **_on_pairs(recipe))
-
-
-def _implicit(recipe: Recipe) -> Implicit:
+def _implicit(recipe: Recipe) -> SelfStep:
     layers = fused_layers(recipe.train, recipe.shape.depth)
-    return Implicit(
-        kind="issd", layers=layers, w=fusion_weight(recipe.train, len(layers)), **_on_pairs(recipe)
-    )
+    weight = fusion_weight(recipe.train, len(layers))
+    return _weighted(recipe, Implicit, kind="issd", layers=layers, w=weight)
 
 
 def _middle(
@@ -172,7 +158,7 @@ SSD_HALF_STEP = _explicit_method(
     help="explicit form with eps at DPM-Solver-2's midpoint, reached by a real half step",
     title="SSD (half step)",
     cite="Eq. 9 and 10",
-    objective=_half_step,
+    objective=lambda recipe: _weighted(recipe, Explicit, kind="half-step"),
     checks=((_KEYS, _middle),),
 )
 
