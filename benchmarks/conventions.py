@@ -14,11 +14,11 @@ import torch
 from metrics import manifolds, scores  # beside this file
 from ssdbench.data.datasets import load_images
 from ssdbench.data.places import ASSETS
-from ssdbench.metrics.features import image_statistics, taps_of
+from ssdbench.metrics.features import taps_of
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
 from ssdbench.metrics.networks import load_network
 from ssdbench.metrics.precision_recall import precision_recall
-from ssdbench.metrics.reference import load_reference
+from ssdbench.metrics.reference import load_reference, make_reference
 
 
 def gaussian(rows: np.ndarray, dtype: type = np.float64, ddof: int = 1) -> Gaussian:
@@ -102,8 +102,10 @@ def main() -> None:
     if options.resize:
         reference = load_images("fashion-mnist-reference", 32).pixels[: options.count]
         for how in ("tf1", "bicubic"):
-            sides = [image_statistics([resized(rows, how)], network).pooled for rows in (pixels, reference)]
-            found = frechet_distance(*(Gaussian(side.mean, side.covariance) for side in sides))
+            sides = [
+                make_reference([resized(rows, how)], network, how).pooled for rows in (pixels, reference)
+            ]
+            found = frechet_distance(*sides)
             print(f"resized by {how}: FD {found:.4f}, {found - base:+.4f}")
 
 

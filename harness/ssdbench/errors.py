@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class SsdbenchError(Exception):
@@ -29,6 +30,20 @@ class InputError(SsdbenchError):
     """Data, weights or samples that are missing or malformed: names what was found and what was expected."""
 
     exit_code = 2
+
+
+@contextmanager
+def refusing(said: str) -> Iterator[None]:
+    """Raise whatever is raised inside as an :class:`InputError` that begins with ``said``; errors for the user as is.
+
+    Libraries raise what their parts do about the content of a user's file: a dozen types.
+    """
+    try:
+        yield
+    except SsdbenchError:
+        raise
+    except Exception as error:
+        raise InputError(f"{said}: {error}") from error
 
 
 class StageFailed(SsdbenchError):

@@ -6,11 +6,12 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ssdbench.errors import InputError
+from ssdbench.errors import InputError, SsdbenchError
 
 PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 
@@ -18,6 +19,21 @@ PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 def is_own(name: str) -> bool:
     """Whether ``name`` reads ``package.module:function``."""
     return re.fullmatch(PATTERN, name) is not None
+
+
+@contextmanager
+def running(what: str) -> Iterator[None]:
+    """Inside, code of the user's own runs, which may fail in any way.
+
+    Raises:
+        InputError: it failed; says ``what`` did, and how. Errors for the user are raised as they are.
+    """
+    try:
+        yield
+    except SsdbenchError:
+        raise
+    except Exception as error:
+        raise InputError(f"{what} failed: {type(error).__name__}: {error}") from error
 
 
 def source_file(name: str) -> Path:
@@ -51,10 +67,8 @@ def imported(name: str) -> Any:
     """
     source_file(name)
     module, _, attribute = name.partition(":")
-    try:
+    with running(f"{name}: importing {module!r}"):
         return getattr(importlib.import_module(module), attribute, None)
-    except Exception as error:  # a user's module may fail in any way
-        raise InputError(f"{name}: importing {module!r} failed: {type(error).__name__}: {error}") from error
 
 
 def load(name: str) -> Callable[..., Any]:

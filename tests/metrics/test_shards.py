@@ -10,11 +10,11 @@ import pytest
 from ssdbench.errors import InputError
 from ssdbench.metrics.catalog import standard
 from ssdbench.metrics.evaluate import Measurement, Part
-from ssdbench.metrics.features import StatisticsStream, image_statistics, taps_of
+from ssdbench.metrics.features import taps_of
 from ssdbench.metrics.inception_score import InceptionScoreStream
-from ssdbench.metrics.reference import make_reference
+from ssdbench.metrics.reference import ReferenceStream, make_reference
 from ssdbench.metrics.streams import ahead
-from tests.metrics.toy import DIMS, evaluate, toy_network
+from tests.metrics.toy import evaluate, toy_network
 
 SAMPLES = np.random.default_rng(1).integers(30, 226, (2310, 4, 4, 3), dtype=np.uint8)
 
@@ -27,20 +27,20 @@ def part(images):
 @pytest.mark.parametrize("shards", [1, 2, 5])
 def test_shards_over_processes_merge_to_the_same_bits(shards):
     network = toy_network()
-    whole = image_statistics([SAMPLES], network)
+    whole = make_reference([SAMPLES], network, "all")
     batches = -(-len(SAMPLES) // network.batch_size)
     cuts = [batches * i // shards * network.batch_size for i in range(1, shards)]
     with multiprocessing.get_context("fork").Pool(min(shards, 2)) as pool:
         parts = pool.map(part, np.split(SAMPLES, cuts), chunksize=1)
     reference = make_reference([SAMPLES[:300]], network, "some")
-    stream = StatisticsStream(DIMS)
+    stream = ReferenceStream(network, "all")
     measured = Measurement(Part(network, reference, standard()), intervals=True)
     for batch in (batch for shard in parts for batch in shard):
         stream.update(batch)
         measured.update(batch)
     merged = stream.result()
     for name in ("pooled", "spatial"):
-        np.testing.assert_array_equal(getattr(merged, name).scatter, getattr(whole, name).scatter)
+        np.testing.assert_array_equal(getattr(merged, name).covariance, getattr(whole, name).covariance)
         np.testing.assert_array_equal(getattr(merged, name).mean, getattr(whole, name).mean)
     np.testing.assert_array_equal(merged.features, whole.features)
     assert measured.result() == evaluate([SAMPLES], network, reference, intervals=True)
@@ -101,8 +101,8 @@ def test_no_thread_stays_behind():
 
 def test_of_many_reference_images_some_features_are_kept():
     network = toy_network()
-    whole, some = (image_statistics([SAMPLES], network, keep=keep) for keep in (None, 100))
+    whole, some = (make_reference([SAMPLES], network, "all", keep=keep) for keep in (None, 100))
     assert (some.count, some.features.shape) == (2310, (100, 6))
-    np.testing.assert_array_equal(some.pooled.scatter, whole.pooled.scatter)
+    np.testing.assert_array_equal(some.pooled.covariance, whole.pooled.covariance)
     rows = {row.tobytes() for row in whole.features}
     assert all(row.tobytes() in rows for row in some.features)

@@ -47,7 +47,7 @@ def anchoring(
     scale: float = 1.0,
 ) -> Anchored:
     teacher = Guided(frozen, frozen.null, scale)
-    return Anchored(objective, teacher, process, times, shared, share, frozen.null)
+    return Anchored(objective, teacher, process, times, shared, share)
 
 
 def untrained(spec: ObjectiveSpec, process: Process = PROCESS) -> list[float]:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ssdbench.diffusion.finite import gradient_norm
 from ssdbench.errors import NotFinite
-from ssdbench.training.finite import gradient_norm
 from ssdbench.training.loop import LOSSES, optimise
 from ssdbench.training.optimisation import Optimisation
 

@@ -16,7 +16,7 @@ from ssdbench.training.fusion import block_points, recording
 
 
 def reconstruction_loss(images: Tensor, x: Tensor) -> Tensor:
-    """Absolute and squared error, and absolute error of pixel differences, as the package's ``Reconstruct``."""
+    """Absolute and squared error, and absolute error of pixel differences, as the package's ``reconstruction_loss``."""
     error = images.float() - x
     edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
     return error.abs().mean() + error.square().mean() + edges

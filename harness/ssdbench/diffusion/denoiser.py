@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -28,6 +29,7 @@ class Denoiser(Protocol):
         ...
 
 
+@dataclass(eq=False)
 class Guided:
     """Classifier-free guidance: null + scale * (conditional - null) on the first ``channels`` channels.
 
@@ -43,19 +45,18 @@ class Guided:
         InputError: the interval is not within [0, 1], or empty.
     """
 
-    def __init__(
-        self,
-        denoiser: Denoiser,
-        null: Tensor,
-        scale: float,
-        channels: int | None = None,
-        interval: tuple[float, float] | None = None,
-        axis: tuple[float, float] = DISCRETE,
-    ) -> None:
-        if interval is not None and not 0.0 <= interval[0] <= interval[1] <= 1.0:
-            raise InputError(f"a guidance interval is (low, high) with 0 <= low <= high <= 1, not {interval}")
-        self.denoiser, self.null, self.scale, self.channels = denoiser, null, scale, channels
-        self.interval, self.axis = interval, axis
+    denoiser: Denoiser
+    null: Tensor
+    scale: float
+    channels: int | None = None
+    interval: tuple[float, float] | None = None
+    axis: tuple[float, float] = DISCRETE
+
+    def __post_init__(self) -> None:
+        if self.interval is not None and not 0.0 <= self.interval[0] <= self.interval[1] <= 1.0:
+            raise InputError(
+                f"a guidance interval is (low, high) with 0 <= low <= high <= 1, not {self.interval}"
+            )
 
     def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
         """Guided prediction, (B, C', H, W); with scale 1 the conditional prediction alone."""

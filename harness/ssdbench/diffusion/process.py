@@ -1,12 +1,12 @@
 """What joins data and noise, and what a denoiser predicts on the way: discrete time with eps, linear flows with v.
 
-Objectives know of nothing else, so that they serve both. Levels are float64; noised samples have x's dtype.
+Both are a :data:`Process`, and objectives know of nothing else. Levels are float64; noised samples have x's dtype.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,56 +17,8 @@ from ssdbench.diffusion.scheduler import CLEAN
 from ssdbench.errors import InputError
 
 
-class Process(Protocol):
-    """x_t = alpha_t x_0 + sigma_t noise, and a prediction that is the slope of x_t, suitably scaled, in :meth:`clock`.
-
-    Times are tensors (B,) on the CPU: int64 for whole timesteps, float64 for others.
-    """
-
-    @property
-    def clean(self) -> float:
-        """The time of clean data."""
-        ...
-
-    def draw(self, seed: int, stream: str, indices: Iterable[int]) -> Tensor:
-        """Training times, one an index."""
-        ...
-
-    def noised(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """x_t, of x0's shape (B, ...)."""
-        ...
-
-    def target(self, x0: Tensor, noise: Tensor) -> Tensor:
-        """What the denoiser is to predict at any x_t between the two: eps or v."""
-        ...
-
-    def step(self, x: Tensor, prediction: Tensor, s: Tensor, t: Tensor) -> Tensor:
-        """x_t: one step of first order from x at s; of the prediction, the first C channels are read."""
-        ...
-
-    def midpoint(self, s: float, t: float) -> float:
-        """DPM-Solver-2's intermediate time: in the middle of log(alpha / sigma).
-
-        Raises:
-            InputError: s or t is pure noise or clean data, where that is infinite.
-        """
-        ...
-
-    def snr(self, t: Tensor) -> Tensor:
-        """(alpha / sigma)^2, float64 (B,); infinite for clean data."""
-        ...
-
-    def clock(self, t: Tensor) -> Tensor:
-        """The variable in which a step is straight: its length there times the prediction is what moves x. (B,)."""
-        ...
-
-    def x0_error(self, t: Tensor) -> Tensor:
-        """Squared error of the x_0 that a prediction implies, per squared error of the prediction; float64 (B,)."""
-        ...
-
-
 class Discrete:
-    """T timesteps, variance preserving, eps predicted; steps are DDIM's.
+    """A :data:`Process` of T timesteps, variance preserving, eps predicted; steps are DDIM's.
 
     Timesteps between whole ones have their log(alpha / sigma) on the line between the neighbours', as DPM-Solver takes
     it; :data:`ssdbench.diffusion.scheduler.CLEAN` is clean data.
@@ -135,7 +87,9 @@ class Discrete:
 
 
 class LinearFlow:
-    """The straight path x_t = alpha x_0 + sigma noise with alpha + sigma = 1 and t in [0, 1]; its slope v is predicted.
+    """A :data:`Process` on the straight path x_t = alpha x_0 + sigma noise, alpha + sigma = 1, t in [0, 1].
+
+    Its slope v is predicted.
 
     Args:
         noise_at: the time of pure noise. 0: SiT, v = data - noise; 1: REPA, v = noise - data.
@@ -202,6 +156,25 @@ class LinearFlow:
     def x0_error(self, t: Tensor) -> Tensor:
         """sigma^2, since x_0 = x_t + sigma v (SiT) or x_t - sigma v (REPA)."""
         return self.sigma(t).square()
+
+
+Process: TypeAlias = Discrete | LinearFlow
+"""x_t = alpha_t x_0 + sigma_t noise, and a prediction that is the slope of x_t, suitably scaled, in ``clock``.
+
+Times are tensors (B,) on the CPU: int64 for whole timesteps, float64 for others. Samples are (B, ...).
+
+- ``clean``: the time of clean data.
+- ``draw(seed, stream, indices)``: training times, one an index.
+- ``noised(x0, noise, t)``: x_t, of x0's shape.
+- ``target(x0, noise)``: what the denoiser is to predict at any x_t between the two: eps or v.
+- ``step(x, prediction, s, t)``: x_t, one step of first order from x at s; of the prediction, the first C channels are
+  read.
+- ``midpoint(s, t)``: DPM-Solver-2's intermediate time, in the middle of log(alpha / sigma); an InputError where s or t
+  is pure noise or clean data, where that is infinite.
+- ``snr(t)``: (alpha / sigma)^2, float64 (B,); infinite for clean data.
+- ``clock(t)``: the variable in which a step is straight: its length there times the prediction is what moves x; (B,).
+- ``x0_error(t)``: squared error of the x_0 that a prediction implies, per squared error of the prediction; (B,).
+"""
 
 
 def time_tensor(times: Sequence[float]) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ssdbench.diffusion.process import Process, model_time, time_tensor
+from ssdbench.diffusion.process import Process, time_tensor
 from ssdbench.diffusion.schedule import per_sample
 from ssdbench.errors import InputError
 from ssdbench.methods.progressive import Progressive
@@ -16,7 +16,7 @@ from ssdbench.methods.setup import Setup
 from ssdbench.methods.ssd_loss import SelfStep
 from ssdbench.models.conditional import Conditional
 from ssdbench.samplers.walks import student_grid
-from ssdbench.training.objectives import Batch, Shared
+from ssdbench.training.objectives import Shared
 
 Weighting = Literal["snr", "none", "truncated"]
 
@@ -25,15 +25,8 @@ def build(setup: Setup) -> ProgressiveDistillation:
     """The objective of a :class:`ssdbench.methods.progressive.Progressive`."""
     spec = setup.spec
     assert isinstance(spec, Progressive)
-    return ProgressiveDistillation(
-        setup.frozen,
-        setup.process,
-        setup.times,
-        setup.shared,
-        spec.weighting,
-        spec.teacher_guidance,
-        setup.end,
-    )
+    given = (setup.frozen, setup.process, setup.times, setup.shared)
+    return ProgressiveDistillation(*given, spec.weighting, spec.teacher_guidance, setup.end)
 
 
 class ProgressiveDistillation(SelfStep):
@@ -87,15 +80,10 @@ class ProgressiveDistillation(SelfStep):
         self.first_share = (m - s) / (e - s)  # of the step from s to m in the way from s to e
         self.weight = None if weighting is None else self._weight(weighting)
 
-    def loss(self, student: Conditional, batch: Batch) -> Tensor:
-        """Weighted mean squared distance of the student at (x_s, s) from the mean slope of the teacher's two steps."""
-        which, s, m, x_s, cond = self.draw(batch)
-        at_s = model_time(s, x_s)
-        with torch.no_grad():
-            eps_s = self.teacher(x_s, at_s, cond)
-            eps_m = self.teacher(self.process.step(x_s, eps_s, s, m), model_time(m, x_s), cond)
-            target = eps_m + per_sample(self.first_share[which], x_s) * (eps_s - eps_m)
-        return self.distance(student(x_s, at_s, cond), target, which, x_s.shape[1])
+    def target(self, which: Tensor, s: Tensor, t: Tensor, x_s: Tensor, cond: Tensor) -> Tensor:
+        """The mean slope of the teacher's two steps, of which the first leads from s to t = m."""
+        eps_s, eps_m = self.both_ends(s, t, x_s, cond)
+        return eps_m + per_sample(self.first_share[which], x_s) * (eps_s - eps_m)
 
     def _weight(self, weighting: Weighting) -> Tensor:
         """Of each step, the weight of the squared distance of predictions; float64."""

@@ -5,10 +5,9 @@ In names and equations eps stands for the prediction, which for a flow is v; see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -27,23 +26,14 @@ from ssdbench.training.objectives import Batch, Objective, Shared
 def build(setup: Setup) -> SelfStep:
     """The objective of a :class:`ssdbench.methods.ssd.Explicit` or an ``Implicit``."""
     spec = setup.spec
-    assert isinstance(spec, ssd.SelfStep)
-    kind: Callable[..., SelfStep]
+    assert isinstance(spec, ssd.Explicit | ssd.Implicit)
+    given = (setup.frozen, setup.process, setup.times, spec.pairs, setup.shared)
+    further: dict[str, Any] = {"teacher_guidance": spec.teacher_guidance, "weights": spec.weights}
     if isinstance(spec, ssd.Implicit):
-        kind = partial(ImplicitSSD, layers=spec.layers, w=spec.w)
-    else:
-        assert isinstance(spec, ssd.Explicit)
-        lam = None if spec.lam == "eq12" else spec.lam
-        kind = HalfStep if spec.kind == "half-step" else partial(ExplicitSSD, lam=lam)
-    return kind(
-        setup.frozen,
-        setup.process,
-        setup.times,
-        spec.pairs,
-        setup.shared,
-        teacher_guidance=spec.teacher_guidance,
-        weights=spec.weights,
-    )
+        return ImplicitSSD(*given, spec.layers, spec.w, **further)
+    if spec.kind == "half-step":
+        return HalfStep(*given, **further)
+    return ExplicitSSD(*given, None if spec.lam == "eq12" else spec.lam, **further)
 
 
 def step_weights(process: Process, s: Tensor, t: Tensor) -> Tensor:
@@ -107,6 +97,22 @@ class SelfStep(Objective):
                     f"{len(self.weight)} weights: expected {len(pairs)}, one for each trained pair"
                 )
 
+    def loss(self, student: Conditional, batch: Batch) -> Tensor:
+        """Mean squared distance of the student at (x_s, s) from the target."""
+        which, s, t, x_s, cond = self.draw(batch)
+        with torch.no_grad():
+            target = self.target(which, s, t, x_s, cond)
+        return self.distance(student(x_s, model_time(s, x_s), cond), target, which, x_s.shape[1])
+
+    def target(self, which: Tensor, s: Tensor, t: Tensor, x_s: Tensor, cond: Tensor) -> Tensor:
+        """What the student is to predict at (x_s, s), from what :meth:`draw` gave."""
+        raise NotImplementedError
+
+    def both_ends(self, s: Tensor, t: Tensor, x_s: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        """The frozen model's predictions at (x_s, s), and at (x_t, t), where the first one's step leads."""
+        eps_s = self.teacher(x_s, model_time(s, x_s), cond)
+        return eps_s, self.teacher(self.process.step(x_s, eps_s, s, t), model_time(t, x_s), cond)
+
     def distance(self, prediction: Tensor, target: Tensor, which: Tensor, channels: int) -> Tensor:
         """Mean squared error of the first ``channels``, or as the open settings say, weighted by the pairs."""
         weight = None if self.weight is None else self.weight[which]
@@ -147,15 +153,10 @@ class ExplicitSSD(SelfStep):
         else:
             self.lams = torch.full(self.s.shape, self.lam, dtype=torch.float64)
 
-    def loss(self, student: Conditional, batch: Batch) -> Tensor:
-        """Mean squared distance of the student at (x_s, s) from the mixed target."""
-        which, s, t, x_s, cond = self.draw(batch)
-        at_s = model_time(s, x_s)
-        with torch.no_grad():
-            eps_s = self.teacher(x_s, at_s, cond)
-            eps_t = self.teacher(self.process.step(x_s, eps_s, s, t), model_time(t, x_s), cond)
-            target = eps_s + per_sample(self.lams[which], x_s) * (eps_t - eps_s)
-        return self.distance(student(x_s, at_s, cond), target, which, x_s.shape[1])
+    def target(self, which: Tensor, s: Tensor, t: Tensor, x_s: Tensor, cond: Tensor) -> Tensor:
+        """The frozen model's predictions at both ends, mixed."""
+        eps_s, eps_t = self.both_ends(s, t, x_s, cond)
+        return eps_s + per_sample(self.lams[which], x_s) * (eps_t - eps_s)
 
 
 @dataclass(eq=False)
@@ -170,14 +171,9 @@ class HalfStep(SelfStep):
         super().__post_init__()
         self.u = self.midpoints()
 
-    def loss(self, student: Conditional, batch: Batch) -> Tensor:
-        """Mean squared distance of the student at (x_s, s) from the frozen model at (x_u, u)."""
-        which, s, _, x_s, cond = self.draw(batch)
-        u, at_s = self.u[which], model_time(s, x_s)
-        with torch.no_grad():
-            x_u = self.process.step(x_s, self.teacher(x_s, at_s, cond), s, u)
-            target = self.teacher(x_u, model_time(u, x_s), cond)
-        return self.distance(student(x_s, at_s, cond), target, which, x_s.shape[1])
+    def target(self, which: Tensor, s: Tensor, t: Tensor, x_s: Tensor, cond: Tensor) -> Tensor:
+        """The frozen model's prediction at (x_u, u)."""
+        return self.both_ends(s, self.u[which], x_s, cond)[1]
 
 
 @dataclass(eq=False)

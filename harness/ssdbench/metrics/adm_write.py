@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,10 @@ def _write_images(archive: zipfile.ZipFile, source: ImageSource, progress: Progr
         raise InputError(f"{source.name}: no images to write")
     shape = (source.count, *first.shape[1:3], 3)
 
-    def all_batches() -> Iterator[NDArray[np.uint8]]:
-        yield first
-        yield from batches
-
     done = 0
     with archive.open("arr_0.npy", "w", force_zip64=True) as file:
-        npy.write_array_header_1_0(file, _header(np.dtype(np.uint8), shape))
-        for batch in all_batches():
+        npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for batch in chain([first], batches):
             if batch.shape[1:3] != shape[1:3]:
                 raise InputError(f"{source.name}: images of {batch.shape[1:3]} after some of {shape[1:3]}")
             file.write(np.ascontiguousarray(np.broadcast_to(batch, (*batch.shape[:3], 3))).tobytes())
@@ -76,7 +72,3 @@ def _write_images(archive: zipfile.ZipFile, source: ImageSource, progress: Progr
 def _write(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
     with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
         npy.write_array(file, np.ascontiguousarray(array) if array.ndim else array, allow_pickle=False)
-
-
-def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}

@@ -105,14 +105,17 @@ class Measurement:
         seed: int | None = None,
     ) -> None:
         part.reference.check(part.network)
-        self.part, self.given, self.intervals, self.seed = part, given or {}, intervals, seed
+        self.part, self.given, self.intervals = part, given or {}, intervals
         self.count = 0
         self._rows: dict[Tap, Rows] = {}
         self._made: dict[tuple[object, ...], Accumulator] = {}
         absent = lacking(part, None, self.given)
         for metric in part.metrics:
-            if metric.key(part.network.name) not in absent:
-                self._make(metric)
+            if metric.key(part.network.name) not in absent and _shared(metric) not in self._made:
+                setup = Setup(
+                    metric, part.network, part.reference, intervals, self.given, self._rows_of, seed
+                )
+                self._made[_shared(metric)] = metric.load()(setup)
 
     def update(self, batch: Batch) -> None:
         """Take the taps of the next images."""
@@ -158,21 +161,6 @@ class Measurement:
             missing,
             intervals,
         )
-
-    def _make(self, metric: Metric) -> None:
-        if _shared(metric) in self._made:
-            return
-        setup = Setup(
-            metric,
-            self.part.network,
-            self.part.reference,
-            self.intervals,
-            self.given,
-            self._rows_of,
-            self.seed,
-        )
-        accumulator: Accumulator = metric.load()(setup)
-        self._made[_shared(metric)] = accumulator
 
     def _rows_of(self, tap: Tap) -> Rows:
         return self._rows.setdefault(tap, Rows(tap))

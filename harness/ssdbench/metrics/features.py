@@ -1,21 +1,18 @@
-"""One pass of images through feature networks, and what a reference keeps of its images."""
+"""One pass of images through feature networks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError, NotFinite
-from ssdbench.metrics.intervals import Chosen
-from ssdbench.metrics.moments import Moments, MomentStream
 from ssdbench.metrics.streams import ahead, rebatch_each
 
 if TYPE_CHECKING:
-    from ssdbench.metrics.taps import Dims, FeatureNetwork, Tap
+    from ssdbench.metrics.taps import FeatureNetwork, Tap
 
 Progress = Callable[[int], None]
 
@@ -55,9 +52,8 @@ def taps_of_each(
     done = [0] * len(networks)
     with ahead(rebatch_each(_checked(batches), [network.batch_size for network in networks])) as ready:
         for which, images in ready:
-            taps = networks[which](
-                torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-            )  # NHWC -> NCHW
+            channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+            taps = networks[which](torch.from_numpy(channels_first))
             arrays = [tap.cpu().numpy() for tap in taps if tap is not None]
             for name, values in zip(taps._fields, arrays, strict=True):
                 if not np.isfinite(values).all():
@@ -93,75 +89,6 @@ class Rows:
         """Return float32 (N, D)."""
         self._parts = [np.concatenate(self._parts)]
         return self._parts[0]
-
-
-@dataclass(frozen=True, eq=False)
-class ImageStatistics:
-    """What a reference keeps of ``count`` images.
-
-    ``pooled`` and ``spatial`` are the moments of those taps, ``features`` the pooled features in sample order, float32
-    (count, D); of a random choice, where not all were to be kept.
-    """
-
-    count: int
-    pooled: Moments
-    spatial: Moments
-    features: NDArray[np.float32]
-
-
-def image_statistics(
-    batches: Iterable[NDArray[np.uint8]],
-    network: FeatureNetwork,
-    progress: Progress | None = None,
-    *,
-    keep: int | None = None,
-) -> ImageStatistics:
-    """Run images through a feature network once and gather their statistics.
-
-    Images are cut anew into the network's own batch size, so the result has the same bits however they came.
-
-    Args:
-        batches: uint8 NHWC arrays of any length, C = 1 or 3, all images of one size.
-        network: see ``load_network``.
-        progress: called with the number of images done after every batch.
-        keep: of how many images, chosen at random, the pooled features are kept; of all by default.
-
-    Raises InputError for images of another dtype, layout or size, or none; NotFinite for features that are
-    NaN or infinite.
-    """
-    stream = StatisticsStream(network.dims, keep=keep)
-    for batch in taps_of(batches, network):
-        stream.update(batch)
-        if progress is not None:
-            progress(stream.count)
-    return stream.result()
-
-
-class StatisticsStream:
-    """The statistics of taps that arrive in sample order; see ``image_statistics`` for the arguments."""
-
-    def __init__(self, dims: Dims, *, keep: int | None = None) -> None:
-        self.count = 0
-        self._pooled, self._spatial = MomentStream(dims.pooled), MomentStream(dims.spatial)
-        self._rows = Rows("pooled")
-        self._chosen = Chosen(keep, dims.pooled) if keep is not None else None
-
-    def update(self, batch: Batch) -> None:
-        """Take the taps of the next images."""
-        self.count += len(batch.pooled)
-        self._pooled.add(batch.pooled)
-        self._spatial.add(batch.spatial)
-        if self._chosen is not None:
-            self._chosen.add(batch.pooled)
-        else:
-            self._rows.update(batch)
-
-    def result(self) -> ImageStatistics:
-        """Return the statistics of all taps so far. Raises InputError when there are none."""
-        if not self.count:
-            raise InputError("no images: a metric needs at least two")
-        features = self._chosen.rows() if self._chosen is not None else self._rows.all()
-        return ImageStatistics(self.count, self._pooled.result(), self._spatial.result(), features)
 
 
 def _checked(batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:

@@ -1,4 +1,4 @@
-"""Arrays in ``.npz`` files: read one by one, never unpickled, and never more than the file can hold."""
+"""Arrays in ``.npz`` and safetensors files: read one by one, never unpickled, never more than the file can hold."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ssdbench.data.decoding import MAX_PIXELS
-from ssdbench.errors import InputError
+from ssdbench.errors import InputError, refusing
 from ssdbench.inputs import require_file
 
 _MOST_IMAGES = 10_000_000
@@ -49,13 +49,12 @@ class NpzArrays:
 
     def header(self, key: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
         """Return an array's shape and dtype without reading its values."""
-        with self._open(key) as (file, member):
-            return self._header(file, member, key)
+        with self._open(key) as (_, shape, dtype):
+            return shape, dtype
 
     def array(self, key: str) -> NDArray[np.generic]:
         """Return a whole array, of at most ``WHOLE_BYTES``."""
-        with self._open(key) as (file, member):
-            shape, dtype = self._header(file, member, key)
+        with self._open(key) as (file, shape, dtype):
             size = math.prod(shape) * dtype.itemsize
             if size > WHOLE_BYTES:
                 raise InputError(
@@ -68,18 +67,15 @@ class NpzArrays:
 
     def rows(self, key: str, size: int) -> Iterator[NDArray[np.generic]]:
         """Yield an array's rows in blocks of at most ``size`` and ``BLOCK_BYTES`` without holding the whole."""
-        with self._open(key) as (file, member):
-            shape, dtype = self._header(file, member, key)
+        with self._open(key) as (file, shape, dtype):
             row_bytes = dtype.itemsize * math.prod(shape[1:])
             if not row_bytes:
                 raise InputError(f"{self.path}: {key!r} is {dtype} {shape}, whose rows hold nothing")
             size = max(1, min(size, BLOCK_BYTES // row_bytes))
             for start in range(0, shape[0], size):
                 count = min(size, shape[0] - start)
-                try:
+                with refusing(f"{self.path}: {key!r} is damaged after row {start}"):
                     block = file.read(count * row_bytes)
-                except Exception as error:  # as in _open
-                    raise InputError(f"{self.path}: {key!r} is damaged after row {start}: {error}") from error
                 if len(block) != count * row_bytes:
                     raise InputError(
                         f"{self.path}: {key!r} ends within row {start + len(block) // row_bytes}"
@@ -91,15 +87,14 @@ class NpzArrays:
         if not self.path.exists():
             raise InputError(f"there is no file {self.path}")
         require_file(self.path)
-        try:
+        with refusing(f"{self.path} is no .npz file, or it is cut short"):
             archive = zipfile.ZipFile(self.path)
-        except Exception as error:  # zipfile raises what its parts do: struct.error, UnicodeDecodeError, ...
-            raise InputError(f"{self.path} is no .npz file, or it is cut short: {error}") from error
         with archive:
             yield archive
 
     @contextmanager
-    def _open(self, key: str) -> Iterator[tuple[IO[bytes], int]]:
+    def _open(self, key: str) -> Iterator[tuple[IO[bytes], tuple[int, ...], np.dtype[np.generic]]]:
+        """Give the file of an array behind its header, its shape and dtype."""
         keys = self.names()
         if key not in keys:
             raise InputError(f"{self.path}: no array {key!r}; found {', '.join(keys)[:500] or 'nothing'}")
@@ -114,28 +109,16 @@ class NpzArrays:
                 raise InputError(
                     f"{self.path}: {key!r} claims {info.file_size:,} bytes, more than the file can hold"
                 )
-            try:
-                file = archive.open(info)
-            except Exception as error:  # another header within, a password, an unknown compression
-                raise InputError(f"{self.path}: {key!r} cannot be read: {error}") from error
-            with file:
-                try:
-                    yield file, info.file_size
-                except InputError:
-                    raise
-                except Exception as error:
-                    raise InputError(f"{self.path}: {key!r} cannot be read: {error}") from error
+            # Another header within, a password, an unknown compression.
+            with refusing(f"{self.path}: {key!r} cannot be read"), archive.open(info) as file:
+                yield file, *self._header(file, info.file_size, key)
 
     def _header(self, file: IO[bytes], member: int, key: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
         """Read the header of an array in a member of so many bytes, which must be enough for its shape."""
-        try:
+        with refusing(f"{self.path}: {key!r} is no array"):  # numpy parses a literal
             version = npy.read_magic(file)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, fortran, dtype = read(file)
-        except (
-            Exception
-        ) as error:  # numpy parses a literal: SyntaxError, RecursionError and MemoryError among others
-            raise InputError(f"{self.path}: {key!r} is no array: {error}") from error
         if dtype.hasobject:
             raise InputError(
                 f"{self.path}: {key!r} holds pickled objects (dtype {dtype}), which are not read"
@@ -148,6 +131,20 @@ class NpzArrays:
         if shape and held < shape[0] * row:
             raise InputError(f"{self.path}: {key!r} ends within row {held // row} of {shape[0]:,}")
         return shape, dtype
+
+
+@contextmanager
+def open_tensors(path: Path) -> Iterator[Any]:
+    """Open a safetensors file, whose tensors are read as arrays; complaints are InputErrors with the path."""
+    from safetensors import safe_open
+
+    require_file(path)
+    # numpy has no type for some of safetensors', and says so in its own ways.
+    with (
+        refusing(f"{path} is no safetensors file, or it is cut short"),
+        safe_open(path, framework="numpy") as file,
+    ):
+        yield file
 
 
 def images_shape(path: Path) -> tuple[int, int, int, int]:

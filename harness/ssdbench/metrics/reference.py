@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.inputs import parse_json
-from ssdbench.metrics.features import ImageStatistics, Progress, image_statistics
+from ssdbench.metrics.features import Batch, Progress, Rows, taps_of
 from ssdbench.metrics.frechet import Gaussian
-from ssdbench.metrics.moments import Moments, chunk_moments
+from ssdbench.metrics.intervals import Chosen
+from ssdbench.metrics.moments import MomentStream, chunk_moments
 from ssdbench.metrics.precision_recall import known_radii
-from ssdbench.metrics.reference_file import FORMAT, STATISTICS, saved_reference
+from ssdbench.metrics.reference_file import FORMAT, STATISTICS, Described, saved_reference
 
 if TYPE_CHECKING:
     from ssdbench.metrics.taps import FeatureNetwork, Tap
@@ -26,26 +26,16 @@ Layout = Literal["full", "small"]
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
+class Reference(Described):
     """Real images as one feature network sees them.
 
     Args:
-        network: name of the feature network.
-        network_digest: SHA-256 of its weights; None where it is not known (published statistics).
-        revision: the network's ``revision``.
-        data: which images these are, in words.
-        count: how many images the moments stand for; None where it is not known.
         pooled: moments of the pooled features, or None.
         spatial: moments of the spatial features, or None.
         features: pooled features (M, D), float32 or float16, or None; for precision and recall.
         radii: ``neighbour_radii(features)``, float64 (M,), or None.
     """
 
-    network: str
-    network_digest: str | None
-    revision: int
-    data: str
-    count: int | None
     pooled: Gaussian | None = None
     spatial: Gaussian | None = None
     features: NDArray[np.floating] | None = None
@@ -67,58 +57,18 @@ class Reference:
                 row = int(np.argwhere(~np.isfinite(values))[0][0])
                 raise InputError(f"a reference whose {name} are not finite, those of image {row} first")
 
-    @staticmethod
-    def of(statistics: ImageStatistics, network: FeatureNetwork, data: str) -> Reference:
-        """Return the reference that one pass over real images gives; ``data`` says which images they are.
-
-        What too few images do not give is None.
-        """
-        return Reference(
-            network=network.name,
-            network_digest=network.digest,
-            revision=network.revision,
-            data=data,
-            count=statistics.count,
-            pooled=_gaussian_of(statistics.pooled),
-            spatial=_gaussian_of(statistics.spatial),
-            features=statistics.features,
-            radii=known_radii(statistics.features, network.device),
-        )
-
     def gaussian(self, tap: Tap) -> Gaussian | None:
         """Return the moments of a tap, or None."""
         return {"pooled": self.pooled, "spatial": self.spatial}.get(tap)
 
     def check(self, network: FeatureNetwork) -> None:
         """Raise InputError unless this reference was made with that very network."""
-        if self.network != network.name or self.revision != network.revision:
-            raise InputError(
-                f"the reference {self.data!r} was made with {self.network} (revision {self.revision}), "
-                f"the samples are measured with {network.name} (revision {network.revision})"
-            )
-        if self.network_digest is not None and self.network_digest != network.digest:
-            raise InputError(
-                f"the reference {self.data!r} was made with other weights of {self.network}: "
-                f"{self.network_digest[:12]}, the samples are measured with {network.digest[:12]}"
-            )
-
-    def made_with(self, network: FeatureNetwork) -> bool:
-        """Whether ``check`` passes."""
-        try:
-            self.check(network)
-        except InputError:
-            return False
-        return True
+        if problem := self.misfit(network.name, network.digest, network.revision):
+            raise InputError(problem)
 
     def description(self) -> str:
         """Return what a saved reference says of itself besides its arrays, as canonical JSON."""
-        described = {
-            "network": self.network,
-            "network_digest": self.network_digest,
-            "revision": self.revision,
-            "data": self.data,
-            "count": self.count,
-        }
+        described = {field.name: getattr(self, field.name) for field in fields(Described)}
         return json.dumps(described, sort_keys=True)
 
     def arrays(self, layout: Layout) -> dict[str, NDArray[np.floating]]:
@@ -140,8 +90,41 @@ class Reference:
         return {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
 
 
-def _gaussian_of(moments: Moments) -> Gaussian | None:
-    return Gaussian(moments.mean, moments.covariance) if moments.count > 1 and len(moments.mean) else None
+class ReferenceStream:
+    """The reference of real images, from their taps that arrive in sample order; arguments as ``make_reference``'s."""
+
+    def __init__(self, network: FeatureNetwork, data: str, *, keep: int | None = None) -> None:
+        self.network, self.data, self.count = network, data, 0
+        self._moments = MomentStream(network.dims.pooled), MomentStream(network.dims.spatial)
+        self._rows = Rows("pooled")
+        self._chosen = Chosen(keep, network.dims.pooled) if keep is not None else None
+
+    def update(self, batch: Batch) -> None:
+        """Take the taps of the next images."""
+        self.count += len(batch.pooled)
+        for stream, values in zip(self._moments, (batch.pooled, batch.spatial), strict=True):
+            stream.add(values)
+        if self._chosen is not None:
+            self._chosen.add(batch.pooled)
+        else:
+            self._rows.update(batch)
+
+    def result(self) -> Reference:
+        """Return the reference of all taps so far; what too few images do not give is None.
+
+        Raises InputError when there are none.
+        """
+        if not self.count:
+            raise InputError("no images: a metric needs at least two")
+        network = self.network
+        pooled, spatial = (
+            Gaussian(moments.mean, moments.covariance) if self.count > 1 and len(moments.mean) else None
+            for moments in (stream.result() for stream in self._moments)
+        )
+        features = self._chosen.rows() if self._chosen is not None else self._rows.all()
+        radii = known_radii(features, network.device)
+        described = (network.name, network.digest, network.revision, self.data, self.count)
+        return Reference(*described, pooled, spatial, features, radii)
 
 
 def make_reference(
@@ -152,11 +135,27 @@ def make_reference(
     keep: int | None = None,
     progress: Progress | None = None,
 ) -> Reference:
-    """Return the reference of real images, uint8 NHWC batches; ``data`` says which they are.
+    """Return the reference of real images, in one pass.
 
-    ``keep``: of how many, chosen at random, features are kept for precision and recall; of all by default.
+    Images are cut anew into the network's own batch size, so the result has the same bits however they came.
+
+    Args:
+        batches: uint8 NHWC arrays of any length, C = 1 or 3, all images of one size.
+        network: see ``load_network``.
+        data: says which images they are.
+        keep: of how many images, chosen at random, the pooled features are kept for precision and recall; of all by
+            default.
+        progress: called with the number of images done after every batch.
+
+    Raises InputError for images of another dtype, layout or size, or none; NotFinite for features that are
+    NaN or infinite.
     """
-    return Reference.of(image_statistics(batches, network, progress, keep=keep), network, data)
+    stream = ReferenceStream(network, data, keep=keep)
+    for batch in taps_of(batches, network):
+        stream.update(batch)
+        if progress is not None:
+            progress(stream.count)
+    return stream.result()
 
 
 def save_reference(reference: Reference, path: Path, layout: Layout = "full") -> None:
@@ -186,42 +185,14 @@ def load_reference(path: Path) -> Reference:
     return stored_reference(described, arrays, path)
 
 
-def stored_reference(described: str, arrays: Mapping[str, NDArray[Any]], path: Path) -> Reference:
-    """Return the reference in a file that says of itself what ``Reference.description`` does.
-
-    Raises InputError for another description, or arrays that do not fit it.
-    """
+def stored_reference(described: Described, arrays: Mapping[str, NDArray[Any]], path: Path) -> Reference:
+    """Return the reference in a file that says this of itself. Raises InputError for arrays that do not fit it."""
     try:
-        fields = parse_json(described)
-        if not isinstance(fields, dict):
-            raise ValueError(f"its description is {described:.200}, expected an object")
-        if different := fields.keys() ^ _DESCRIBED.keys():
-            found = ", ".join(sorted(f"{name!r:.50}" for name in different)[:10])
-            raise ValueError(f"its description lacks, or has beyond {', '.join(_DESCRIBED)}: {found}")
-        for name, kinds in _DESCRIBED.items():
-            if not isinstance(fields[name], kinds) or isinstance(fields[name], bool):
-                raise ValueError(f"{name} is {fields[name]!r:.200}")
         pooled, spatial = (gaussian_in(arrays, *keys) for keys in STATISTICS)
-        return Reference(
-            **fields,
-            pooled=pooled,
-            spatial=spatial,
-            features=arrays.get("features"),
-            radii=arrays.get("radii"),
-        )
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} is no reference that this version reads: {error}") from error
+        features, radii = arrays.get("features"), arrays.get("radii")
+        return Reference(**vars(described), pooled=pooled, spatial=spatial, features=features, radii=radii)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-_DESCRIBED: Mapping[str, tuple[type, ...]] = {
-    "network": (str,),
-    "network_digest": (str, type(None)),
-    "revision": (int,),
-    "data": (str,),
-    "count": (int, type(None)),
-}
 
 
 def gaussian_in(arrays: Mapping[str, NDArray[Any]], mean: str, covariance: str) -> Gaussian | None:

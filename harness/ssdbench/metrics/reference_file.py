@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ssdbench.errors import InputError
-from ssdbench.inputs import parse_json, require_file
 from ssdbench.metrics.networks import INCEPTION, NETWORKS, says_fid
-from ssdbench.metrics.npz import NpzArrays, images_shape
+from ssdbench.metrics.npz import NpzArrays, images_shape, open_tensors
 
 FORMAT = "ssdbench-reference-1"
 """The metadata of a safetensors file that is a reference of our own writing: what it says of itself."""
@@ -50,7 +49,7 @@ def check_reference(path: Path, network: str, digest: str, resolution: int | Non
             )
     if DESCRIPTION in names:
         if "arr_0" not in names:
-            _require_network(str(arrays.array(DESCRIPTION)), path, network, digest)
+            _require_network(Described.parse(str(arrays.array(DESCRIPTION)), path), path, network, digest)
         return
     fitting = [mean for mean, covariance in STATISTICS if mean in names or covariance in names]
     if says_fid(network):
@@ -60,10 +59,15 @@ def check_reference(path: Path, network: str, digest: str, resolution: int | Non
                 _require(arrays, mean, (width,))
                 _require(arrays, covariance, (width, width))
     if "arr_0" not in names and (not says_fid(network) or not fitting):
-        raise InputError(
-            f"{path}: found {', '.join(names)[:500] or 'nothing'}, expected 'arr_0' (uint8 images) or, for the network"
-            f" {INCEPTION.name} alone, 'mu', 'sigma', 'mu_s', 'sigma_s'"
-        )
+        raise no_reference_in(path, names)
+
+
+def no_reference_in(path: Path, names: Iterable[str]) -> InputError:
+    """Say that an ``.npz`` of these arrays holds neither images nor statistics that fit the network."""
+    return InputError(
+        f"{path}: found {', '.join(names)[:500] or 'nothing'}, expected 'arr_0' (uint8 images) or, for the network"
+        f" {INCEPTION.name} alone, 'mu', 'sigma', 'mu_s', 'sigma_s'"
+    )
 
 
 def _require(arrays: NpzArrays, key: str, expected: tuple[int, ...]) -> None:
@@ -72,61 +76,83 @@ def _require(arrays: NpzArrays, key: str, expected: tuple[int, ...]) -> None:
         raise InputError(f"{arrays.path}: {key!r} is {dtype} {shape}, expected floating point {expected}")
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    from safetensors import safe_open
+@dataclass(frozen=True, eq=False)
+class Described:
+    """What a reference says of itself, beside its arrays.
 
-    if not path.exists():
-        raise InputError(f"there is no reference at {path}")
-    require_file(path)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            yield file
-    except InputError:
-        raise
-    except Exception as error:  # numpy has no type for some of safetensors', and says so in its own ways
-        raise InputError(f"{path} is no safetensors file: {error}") from error
+    Args:
+        network: name of the feature network.
+        network_digest: SHA-256 of its weights; None where it is not known (published statistics).
+        revision: the network's ``revision``.
+        data: which images these are, in words.
+        count: how many images the moments stand for; None where it is not known.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    network: str
+    network_digest: str | None
+    revision: int
+    data: str
+    count: int | None
+
+    @staticmethod
+    def parse(text: str, path: Path) -> Described:
+        """Return what the JSON in a file says; an InputError where that is something else."""
+        try:
+            return _DESCRIBED.validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = f"{'.'.join(map(str, first['loc']))!r:.50}: " if first["loc"] else ""
+            raise InputError(
+                f"{path} is no reference that this version reads: {place}{first['msg']}"
+            ) from error
+
+    def misfit(self, network: str, digest: str, revision: int | None = None) -> str | None:
+        """Say how the network that it was made with is another than this one; None where it is this very one."""
+        made, wanted = self.network, network
+        if revision is not None:
+            made, wanted = f"{made} (revision {self.revision})", f"{wanted} (revision {revision})"
+        if made != wanted:
+            return f"the reference {self.data!r} was made with {made}, the samples are measured with {wanted}"
+        if self.network_digest not in (None, digest):
+            return (
+                f"the reference {self.data!r} was made with other weights of {network}: "
+                f"{str(self.network_digest)[:12]}, the samples are measured with {digest[:12]}"
+            )
+        return None
+
+
+_DESCRIBED = TypeAdapter(Described)
 
 
 def is_saved_reference(path: Path) -> bool:
     """Whether a file says of itself that ``save_reference`` wrote it."""
     try:
-        with _opened(path) as file:
+        with open_tensors(path) as file:
             return FORMAT in (file.metadata() or {})
     except InputError:
         return False
 
 
-def saved_reference(path: Path, *, arrays: bool = True) -> tuple[str, dict[str, NDArray[np.floating]]]:
+def saved_reference(path: Path, *, arrays: bool = True) -> tuple[Described, dict[str, NDArray[np.floating]]]:
     """Return what a safetensors reference says of itself, and its ``arrays``.
 
     Raises:
         InputError: it is none, or it is cut short.
     """
-    with _opened(path) as file:
+    if not path.exists():
+        raise InputError(f"there is no reference at {path}")
+    with open_tensors(path) as file:
         metadata = file.metadata() or {}
         if FORMAT not in metadata:
             found = ", ".join(sorted(metadata)) or "none"
             raise InputError(f"{path} is no reference: metadata {found}, expected {FORMAT}")
         names = file.keys() if arrays else ()
-        return metadata[FORMAT], {name: file.get_tensor(name) for name in names}
+        return Described.parse(metadata[FORMAT], path), {name: file.get_tensor(name) for name in names}
 
 
-def _require_network(description: str, path: Path, network: str, digest: str) -> None:
-    try:
-        said: Any = parse_json(description)
-    except ValueError as error:
-        raise InputError(f"{path} is no reference that this version reads: {error}") from error
-    made = said.get("network") if isinstance(said, dict) else None
-    if network not in NETWORKS.builtin:  # what an own one says of itself is known once it is loaded
-        return
-    weights = said.get("network_digest") if isinstance(said, dict) else None
-    if made != network:
-        raise InputError(
-            f"{path}: was made with the network {made!r}, and the run is scored with {network!r}"
-        )
-    if weights is not None and weights != digest:
-        raise InputError(
-            f"{path}: was made with other weights of {network}: {str(weights)[:12]}, the run is scored with"
-            f" {digest[:12]}"
-        )
+def _require_network(described: Described, path: Path, network: str, digest: str) -> None:
+    # What a network of the user's own says of itself is known once it is loaded.
+    if network in NETWORKS.builtin and (problem := described.misfit(network, digest)):
+        raise InputError(f"{path}: {problem}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ssdbench.errors import InputError
 from ssdbench.metrics.features import Progress
 from ssdbench.metrics.frechet import Gaussian
-from ssdbench.metrics.networks import INCEPTION, says_fid
+from ssdbench.metrics.networks import says_fid
 from ssdbench.metrics.npz import NpzArrays, images_in, npz_images
 from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
 from ssdbench.metrics.reference import (
@@ -20,7 +20,13 @@ from ssdbench.metrics.reference import (
     make_reference,
     stored_reference,
 )
-from ssdbench.metrics.reference_file import DESCRIPTION, STATISTICS, is_saved_reference
+from ssdbench.metrics.reference_file import (
+    DESCRIPTION,
+    STATISTICS,
+    Described,
+    is_saved_reference,
+    no_reference_in,
+)
 from ssdbench.metrics.sources import ImageSource, open_images
 
 if TYPE_CHECKING:
@@ -107,15 +113,12 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
     pooled = spatial = None
     if DESCRIPTION in names:
         arrays = {name: file.array(name) for name in names if name not in ("arr_0", DESCRIPTION)}
-        own = stored_reference(str(file.array(DESCRIPTION)), arrays, path)
-        if own.made_with(network) or "arr_0" not in names:
+        own = stored_reference(Described.parse(str(file.array(DESCRIPTION)), path), arrays, path)
+        if "arr_0" not in names or not own.misfit(network.name, network.digest, network.revision):
             return own
     elif says_fid(network.name):
         pooled, spatial = adm_statistics(path)
-    for gaussian, width, key in (
-        (pooled, network.dims.pooled, "mu"),
-        (spatial, network.dims.spatial, "mu_s"),
-    ):
+    for gaussian, width, (key, _) in zip((pooled, spatial), network.dims, STATISTICS, strict=False):
         if gaussian is not None and len(gaussian.mean) != width:
             raise InputError(f"{path}: {key!r} has shape {gaussian.mean.shape}, expected ({width},)")
     if "arr_0" in names:
@@ -125,8 +128,5 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
             return found
         return replace(found, count=None, pooled=pooled or found.pooled, spatial=spatial or found.spatial)
     if pooled is None and spatial is None:
-        raise InputError(
-            f"{path}: found {', '.join(names)}, expected 'arr_0' (uint8 images) or, for the network {INCEPTION.name}"
-            " alone, 'mu', 'sigma', 'mu_s', 'sigma_s'"
-        )
+        raise no_reference_in(path, names)
     return Reference(network.name, network.digest, network.revision, path.name, None, pooled, spatial)

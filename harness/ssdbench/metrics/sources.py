@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
 from ssdbench.metrics.image_files import TAR, Encoded, decoded, tar_members
 from ssdbench.metrics.intervals import chosen_places
-from ssdbench.metrics.npz import NpzArrays, npz_images
+from ssdbench.metrics.npz import NpzArrays, images_shape, npz_images, open_tensors
 from ssdbench.own import is_own
 
 BATCH = 100
@@ -78,6 +79,12 @@ class ImageSource:
         return replace(self, count=len(places), batches=batches, labels=labels)
 
 
+def in_batches(pixels: Any) -> Iterator[NDArray[np.uint8]]:
+    """Yield images (N, H, W, C), an array or what is indexed like one, in batches."""
+    for start in range(0, len(pixels), BATCH):
+        yield pixels[start : start + BATCH]
+
+
 def class_sorted(labels: NDArray[np.integer] | None) -> tuple[str, ...]:
     """Return the warning that belongs to images in the order of their classes, or nothing."""
     if labels is None or not (np.diff(labels) >= 0).all():
@@ -107,14 +114,10 @@ def open_images(place: str, resolution: int | None = None) -> ImageSource:
         if resolution is None:
             raise InputError(f"the data set {place!r} is read at a resolution: give one (--resolution)")
         images = load_images(place, resolution)
-
-        def batches() -> Iterator[NDArray[np.uint8]]:
-            for start in range(0, len(images), BATCH):
-                yield images.pixels[start : start + BATCH]
-
-        known = class_sorted(images.labels)
-        name = f"{place} at {resolution}"
-        return ImageSource(name, len(images), batches, images.labels, known, images.notes)
+        name, known = f"{place} at {resolution}", class_sorted(images.labels)
+        return ImageSource(
+            name, len(images), lambda: in_batches(images.pixels), images.labels, known, images.notes
+        )
     raise InputError(
         f"{place}: there is no such file or folder, and no data set of that name ({', '.join(DATASETS)})"
     )
@@ -122,47 +125,36 @@ def open_images(place: str, resolution: int | None = None) -> ImageSource:
 
 def open_shards(files: Sequence[Path], name: str) -> ImageSource:
     """Open our own shards (``images`` uint8 NHWC, ``labels``), in the order given."""
-    from safetensors import safe_open
-
     shapes: list[tuple[int, ...]] = []
     labels: list[NDArray[np.int64]] = []
     for file in files:
-        require_file(file)
-        try:
-            with safe_open(file, framework="numpy") as tensors:
-                names = sorted(tensors.keys())
-                if "images" not in names:
-                    found = ", ".join(names) or "nothing"
+        with open_tensors(file) as tensors:
+            names = sorted(tensors.keys())
+            if "images" not in names:
+                found = ", ".join(names) or "nothing"
+                raise InputError(f"{file}: no tensor 'images'; found {found}: this is no shard of samples")
+            part = tensors.get_slice("images")
+            shapes.append(tuple(part.get_shape()))
+            _, *sides, channels = shapes[-1] if len(shapes[-1]) == 4 else (0, 0, 0)
+            alike = channels in (1, 3) and shapes[-1][1:] == shapes[0][1:]
+            if part.get_dtype() != "U8" or not alike or not 0 < math.prod(sides) <= MAX_PIXELS:
+                raise InputError(
+                    f"{file}: 'images' is {part.get_dtype()} {shapes[-1]}, expected U8 (N, H, W, C) with C = 1 or 3"
+                    f" and at most {MAX_PIXELS:,} pixels, in every shard as in the first, {shapes[0][1:]}"
+                )
+            if "labels" in names:
+                own = tensors.get_tensor("labels")
+                if own.shape != shapes[-1][:1] or not np.issubdtype(own.dtype, np.integer):
                     raise InputError(
-                        f"{file}: no tensor 'images'; found {found}: this is no shard of samples"
+                        f"{file}: 'labels' is {own.dtype} {own.shape}, expected {shapes[-1][0]} whole numbers"
                     )
-                part = tensors.get_slice("images")
-                shapes.append(tuple(part.get_shape()))
-                _, *sides, channels = shapes[-1] if len(shapes[-1]) == 4 else (0, 0, 0)
-                alike = channels in (1, 3) and shapes[-1][1:] == shapes[0][1:]
-                if part.get_dtype() != "U8" or not alike or not 0 < math.prod(sides) <= MAX_PIXELS:
-                    raise InputError(
-                        f"{file}: 'images' is {part.get_dtype()} {shapes[-1]}, expected U8 (N, H, W, C) with C = 1 or 3"
-                        f" and at most {MAX_PIXELS:,} pixels, in every shard as in the first, {shapes[0][1:]}"
-                    )
-                if "labels" in names:
-                    own = tensors.get_tensor("labels")
-                    if own.shape != shapes[-1][:1] or not np.issubdtype(own.dtype, np.integer):
-                        raise InputError(
-                            f"{file}: 'labels' is {own.dtype} {own.shape}, expected {shapes[-1][0]} whole numbers"
-                        )
-                    labels.append(own)
-        except InputError:
-            raise
-        except Exception as error:  # numpy has no type for some of safetensors', and says so in its own ways
-            raise InputError(f"{file} is no safetensors file, or it is cut short: {error}") from error
+                labels.append(own)
 
     def batches() -> Iterator[NDArray[np.uint8]]:
         for file in files:
-            with safe_open(file, framework="numpy") as tensors:
+            with open_tensors(file) as tensors:
                 images = tensors.get_tensor("images")
-            for start in range(0, len(images), BATCH):
-                yield images[start : start + BATCH]
+            yield from in_batches(images)
 
     known = np.concatenate(labels) if len(labels) == len(files) else None
     return ImageSource(name, sum(shape[0] for shape in shapes), batches, known, class_sorted(known))
@@ -192,8 +184,7 @@ def _npz(path: Path, resolution: int | None) -> ImageSource:
     keys = arrays.names()
     if "arr_0" not in keys and "mu" in keys:
         raise InputError(f"{path} holds statistics ({', '.join(keys)}) and no images: give it as --reference")
-    next(npz_images(path, 1), None)  # complains of dtype and layout
-    count = arrays.header("arr_0")[0][0]
+    count = images_shape(path)[0]
     labels = None
     if "arr_1" in keys:
         shape, dtype = arrays.header("arr_1")

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from ssdbench.diffusion.scheduler import CLEAN, TRAIN_TIMESTEPS, Schedule
 from ssdbench.errors import InputError
+from ssdbench.own import running
 from ssdbench.samplers.grids import GRIDS, UNIFORM, Grid, stable_diffusion, trailing, walked_by
 from ssdbench.samplers.sampler import Sampler
 
@@ -117,12 +118,8 @@ def _ruled(grid: Grid, n: int, total: int) -> list[int]:
 
 
 def _called(grid: Grid, n: int, *total: int) -> list[float]:
-    try:
+    with running(f"grid {grid.name!r} of {n}"):
         return [t if isinstance(t, int) else float(t) for t in grid.rule(n, *total)]
-    except InputError:
-        raise
-    except Exception as error:  # a user's rule may fail in any way
-        raise InputError(f"grid {grid.name!r} failed for {n}: {type(error).__name__}: {error}") from error
 
 
 def _of_pipeline(name: str, n: int, total: int, pipeline: Schedule) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from ssdbench.diffusion.denoiser import Guided
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.diffusion.scheduler import Schedule
-from ssdbench.errors import InputError, SsdbenchError
+from ssdbench.errors import InputError
 from ssdbench.methods import ObjectiveSpec, Plain, method_of
 from ssdbench.methods.setup import Setup
 from ssdbench.metrics.reference import load_reference
@@ -24,6 +25,7 @@ from ssdbench.models.adapting import merge
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.load import load_denoiser, save_denoiser
 from ssdbench.models.parts import Place
+from ssdbench.own import running
 from ssdbench.samplers.walks import walked
 from ssdbench.stages.conditioning import Conditions
 from ssdbench.stages.runtime import Runtime
@@ -113,12 +115,8 @@ def make_objective(spec: TrainSpec, setup: Setup) -> Objective:
     setting, method = setup.spec, method_of(setup.spec)
     noise.seed_torch(spec.seed)
     build = method.load()
-    try:
+    with running(setting.method) if isinstance(setting, Plain) else nullcontext():
         built = build(setup)
-    except Exception as error:  # a user's function may fail in any way
-        if isinstance(error, SsdbenchError) or not isinstance(setting, Plain):
-            raise
-        raise InputError(f"{setting.method} failed: {type(error).__name__}: {error}") from error
     if not isinstance(built, Objective):
         raise InputError(
             f"{method.body} returned {type(built).__name__}: expected ssdbench.training.objectives.Objective"
@@ -134,15 +132,8 @@ def make_loss(setup: Setup, objective: Objective) -> Callable[[Conditional, Batc
     """
     if not setup.spec.anchor:
         return objective.loss
-    return Anchored(
-        objective,
-        Guided(setup.frozen, setup.frozen.null, setup.teacher_guidance),
-        setup.process,
-        setup.untrained,
-        setup.shared,
-        setup.spec.anchor,
-        setup.frozen.null,
-    )
+    teacher = Guided(setup.frozen, setup.frozen.null, setup.teacher_guidance)
+    return Anchored(objective, teacher, setup.process, setup.untrained, setup.shared, setup.spec.anchor)
 
 
 class Learning:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from ssdbench.metrics.sources import ImageSource
 
-BATCH = 100
 FILE = "file"  # what every .npz of images is called as a data set: its content says which one it is
 
 
@@ -109,7 +108,7 @@ def _images(spec: ReferenceSpec) -> ImageSource:
     """The images in the order in which they are taken: by the seed, those of a file as they come."""
     from ssdbench.data.datasets import load_images
     from ssdbench.diffusion.noise import shuffled
-    from ssdbench.metrics.sources import ImageSource, open_images
+    from ssdbench.metrics.sources import ImageSource, in_batches, open_images
 
     if spec.dataset == FILE:
         return open_images(spec.data.path, spec.resolution)
@@ -118,9 +117,9 @@ def _images(spec: ReferenceSpec) -> ImageSource:
     chosen = shuffled(len(images), spec.seed, range(count))
     if spec.half is not None:
         chosen = chosen[1 if spec.half == "search" else 0 :: 2]
-
-    def batches() -> Iterator[NDArray[np.uint8]]:
-        for start in range(0, len(chosen), BATCH):
-            yield images.pixels[chosen[start : start + BATCH]]
-
-    return ImageSource(spec.dataset, len(chosen), batches, told=images.notes)
+    return ImageSource(
+        spec.dataset,
+        len(chosen),
+        lambda: (images.pixels[part] for part in in_batches(chosen)),
+        told=images.notes,
+    )

@@ -194,20 +194,17 @@ def _autoencoder(
     from ssdbench.data.datasets import load_images
     from ssdbench.diffusion.noise import seed_torch, shuffled
     from ssdbench.models.vae import build_vae, latent_scale, to_float
-    from ssdbench.training.objectives import Batch
-    from ssdbench.training.objectives import Reconstruct as Objective
+    from ssdbench.training.objectives import Batch, reconstruction_loss
 
     images = load_images(setting.dataset, setting.resolution, setting.data.path)
     seed_torch(spec.seed)
     model = build_vae(setting.channels, images.pixels.shape[-1], setting.latent_channels).to(runtime.device)
-    objective = Objective(setting.kl_weight)
 
     def loss_of(positions: range, first: int) -> Tensor:
         chosen = shuffled(len(images), spec.seed, positions)
         x0 = to_float(torch.from_numpy(images.pixels[chosen])).to(runtime.device)
-        return objective.loss(
-            model, Batch(x0, torch.from_numpy(images.labels[chosen]), spec.seed, positions, first=first)
-        )
+        batch = Batch(x0, torch.from_numpy(images.labels[chosen]), spec.seed, positions, first=first)
+        return reconstruction_loss(model, batch, setting.kl_weight)
 
     _optimise(spec, model, loss_of, output, runtime, ranks)
     # The first thousand images in data order suffice for one number, and are the same for everybody.

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ssdbench.diffusion.denoiser import Denoiser
+from ssdbench.diffusion.denoiser import Guided
 from ssdbench.diffusion.process import Process, model_time, time_tensor
 from ssdbench.errors import InputError
 from ssdbench.models.conditional import Conditional
@@ -23,6 +24,7 @@ def anchored(position: int, share: float) -> bool:
     return math.floor((position + 1) * share) > math.floor(position * share)
 
 
+@dataclass(eq=False)
 class Anchored:
     """The loss of an objective, and on a share of the samples the distance from the frozen model where none is trained.
 
@@ -36,28 +38,23 @@ class Anchored:
         times: the untrained timesteps, at least one.
         shared: the open settings.
         share: of the samples, within (0, 1).
-        null: the null condition, which dropped labels are replaced by.
 
     Raises:
         InputError: there are no such timesteps.
     """
 
-    def __init__(
-        self,
-        objective: Objective,
-        teacher: Denoiser,
-        process: Process,
-        times: Sequence[float],
-        shared: Shared,
-        share: float,
-        null: Tensor,
-    ) -> None:
-        if not times:
+    objective: Objective
+    teacher: Guided
+    process: Process
+    times: Sequence[float]
+    shared: Shared
+    share: float
+
+    def __post_init__(self) -> None:
+        if not self.times:
             raise InputError(
                 "train.anchor: every timestep of the grid is trained, so that none can be anchored: leave it out"
             )
-        self.objective, self.teacher, self.process = objective, teacher, process
-        self.times, self.shared, self.share, self.null = time_tensor(times), shared, share, null
 
     def __call__(self, student: Conditional, batch: Batch) -> Tensor:
         """The mean over the batch: of the objective's loss, and of the anchored samples' squared distance."""
@@ -71,9 +68,10 @@ class Anchored:
 
     def distance(self, student: Conditional, batch: Batch) -> Tensor:
         """Mean squared distance of the student from the frozen model at an untrained timestep of each sample."""
-        t = self.times[batch.draws(len(self.times), "train/anchor", self.shared.per_batch)]
+        which = batch.draws(len(self.times), "train/anchor", self.shared.per_batch)
+        t = time_tensor(self.times)[which]
         x_t, at_t = self.process.noised(batch.x0, batch.noise(), t), model_time(t, batch.x0)
-        cond = batch.dropped(self.shared.label_dropout, self.null)
+        cond = batch.dropped(self.shared.label_dropout, self.teacher.null)
         with torch.no_grad():
             target = self.teacher(x_t, at_t, cond)
         return self.shared.distance(student(x_t, at_t, cond), target, x_t.shape[1])

@@ -7,7 +7,7 @@ A point is a module with a pair of functions, since a transformer block returns 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -33,8 +33,7 @@ def block_points(model: nn.Module, layers: Sequence[int]) -> list[FusionPoint]:
     """
     points: Sequence[FusionPoint] | None = getattr(model, "fusion_points", None)
     if points is None:
-        blocks = getattr(model, "blocks", ())
-        points = [_whole(block) for block in blocks]
+        points = [_whole(block) for block in getattr(model, "blocks", ())]
     outside = [layer for layer in layers if layer != OUTPUT and not 0 <= layer < len(points)]
     if outside:
         raise InputError(f"fused layers {outside} are outside 0..{len(points) - 1}")
@@ -51,26 +50,31 @@ def _whole(module: nn.Module) -> FusionPoint:
 def recording(points: Sequence[FusionPoint]) -> Iterator[list[Tensor]]:
     """Collect the hidden states of the forward passes run inside, in the order of the points for one pass."""
     states: list[Tensor] = []
-
-    def watch(point: FusionPoint) -> Callable[..., None]:
-        return lambda _module, _inputs, output: states.append(point.read(output))
-
-    with ExitStack() as stack:
-        for point in points:
-            stack.callback(point.module.register_forward_hook(watch(point)).remove)
+    with _passing(points, [states.append] * len(points)):
         yield states
 
 
-@contextmanager
-def fusing(points: Sequence[FusionPoint], states: Sequence[Tensor], w: float) -> Iterator[None]:
+def fusing(points: Sequence[FusionPoint], states: Sequence[Tensor], w: float) -> AbstractContextManager[None]:
     """Eq. 6: inside, each point's state h becomes ``w * states[i] + (1 - w) * h``, and flows on as the next input."""
+    return _passing(points, [partial(torch.lerp, end=state, weight=w) for state in states])
 
-    def fuse(point: FusionPoint, recorded: Tensor) -> Callable[..., Any]:
-        return lambda _module, _inputs, output: point.replace(output, point.read(output).lerp(recorded, w))
+
+@contextmanager
+def _passing(
+    points: Sequence[FusionPoint], functions: Sequence[Callable[[Tensor], Tensor | None]]
+) -> Iterator[None]:
+    """Inside, each point's state passes through its function, which returns another one, or None to leave it."""
+
+    def hook(point: FusionPoint, function: Callable[[Tensor], Tensor | None]) -> Callable[..., Any]:
+        def run(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+            state = function(point.read(output))
+            return None if state is None else point.replace(output, state)
+
+        return run
 
     with ExitStack() as stack:
-        for point, recorded in zip(points, states, strict=True):
-            stack.callback(point.module.register_forward_hook(fuse(point, recorded)).remove)
+        for point, function in zip(points, functions, strict=True):
+            stack.callback(point.module.register_forward_hook(hook(point, function)).remove)
         yield
 
 
@@ -191,7 +195,7 @@ class FusionLimit(_Trajectory):
                 f"the limit of Eq. 6 needs one fused layer and a weight w in [0, 1), not layers {list(layers)}, w {w:g}"
             )
         self.model, self.w = model, w
-        [self._point] = block_points(model, layers)
+        self._points = block_points(model, layers)
         self._state: Tensor | None = None
 
     def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
@@ -202,14 +206,9 @@ class FusionLimit(_Trajectory):
         """
         before = self._state if self._follows(x, t) and self._trained_at(t) else None
 
-        def solve(_module: Any, _inputs: Any, output: Any) -> Any:
-            self._state = state = self._point.read(output)
-            if before is None:
-                return output
-            return self._point.replace(output, (state - self.w * before) / (1.0 - self.w))
+        def solve(state: Tensor) -> Tensor | None:
+            self._state = state
+            return None if before is None else (state - self.w * before) / (1.0 - self.w)
 
-        hook = self._point.module.register_forward_hook(solve)
-        try:
+        with _passing(self._points, [solve]):
             return self.model(x, t, cond, **further)  # type: ignore[no-any-return]
-        finally:
-            hook.remove()

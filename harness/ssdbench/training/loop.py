@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from ssdbench.diffusion.finite import check_gradients, check_parameters, explain_loss, gradient_norm
 from ssdbench.errors import InputError, Interrupted, NotFinite
-from ssdbench.training.finite import check_gradients, check_parameters, explain_loss, gradient_norm
 from ssdbench.training.objectives import Objective
 from ssdbench.training.optimisation import Optimisation
 from ssdbench.training.ranks import ALONE, Ranks
@@ -76,9 +76,8 @@ def optimise(
     if extra := [p for p in objective.parameters() if p.requires_grad]:
         model = nn.ModuleDict({"student": student, "objective": nn.ParameterList(extra)})
     trained = [p for p in model.parameters() if p.requires_grad]
-    fused = (
-        device.startswith("cuda") or None
-    )  # one kernel instead of one for each operation; None: torch's choice
+    # One kernel instead of one for each operation; None: torch's choice.
+    fused = device.startswith("cuda") or None
     optimiser = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused)
     average = [p.detach().clone() for p in trained] if settings.ema else []
     sum(_numbers(objective.state_dict()))  # which refuses, before any work, what no checkpoint can hold

@@ -127,22 +127,16 @@ class Shared:
         return (per_sample(weight, error) * error).mean()
 
 
-class Reconstruct:
-    """Train an autoencoder: absolute and squared error of pixels and of their differences, and a small KL term.
+def reconstruction_loss(autoencoder: AutoencoderKL, batch: Batch, kl_weight: float) -> Tensor:
+    """An autoencoder's on images ``x0`` in [-1, 1]: absolute and squared error of pixels and of their differences, KL.
 
     The differences between neighbouring pixels keep edges sharp without an outside network, which the metrics'
     feature network must not be.
     """
-
-    def __init__(self, kl_weight: float) -> None:
-        self.kl_weight = kl_weight
-
-    def loss(self, autoencoder: AutoencoderKL, batch: Batch) -> Tensor:
-        """The loss on images ``x0`` in [-1, 1]."""
-        posterior = autoencoder.encode(batch.x0).latent_dist
-        draw = noise.normal(posterior.mean.shape[1:], batch.seed, "train/latent", batch.positions)
-        images: Tensor = autoencoder.decode(posterior.mean + posterior.std * draw.to(batch.x0.device)).sample
-        error = images.float() - batch.x0
-        edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
-        kl: Tensor = posterior.kl().mean()
-        return error.abs().mean() + error.square().mean() + edges + self.kl_weight * kl
+    posterior = autoencoder.encode(batch.x0).latent_dist
+    draw = noise.normal(posterior.mean.shape[1:], batch.seed, "train/latent", batch.positions)
+    images: Tensor = autoencoder.decode(posterior.mean + posterior.std * draw.to(batch.x0.device)).sample
+    error = images.float() - batch.x0
+    edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
+    kl: Tensor = posterior.kl().mean()
+    return error.abs().mean() + error.square().mean() + edges + kl_weight * kl

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from ssdbench.errors import InputError, SsdbenchError
 
-PATIENCE = timedelta(
-    minutes=30
-)  # for the others, while the first writes a checkpoint or a file system is slow
+PATIENCE = timedelta(minutes=30)
+"""For the others, while the first writes a checkpoint or a file system is slow."""
 BUCKET = 1 << 24  # numbers added up at a time: enough to fill a link, little beside the gradients themselves
 
 
