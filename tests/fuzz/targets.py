@@ -24,9 +24,8 @@ from ssdbench.data.coco import read_coco, read_manifest
 from ssdbench.data.fashion_mnist import read_idx
 from ssdbench.data.folders import decode
 from ssdbench.diffusion.schedule import alphas_cumprod
-from ssdbench.metrics.adm_write import save_adm_reference
 from ssdbench.metrics.reference import load_reference, make_reference, save_reference
-from ssdbench.metrics.references import adm_reference
+from ssdbench.metrics.references import adm_reference, save_adm_reference
 from ssdbench.metrics.sources import open_images
 from ssdbench.models.checkpoint import save_dit
 from ssdbench.models.diffusers_dit import build_diffusers

@@ -5,10 +5,15 @@ import pytest
 from PIL import Image
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.adm_write import save_adm_reference
 from ssdbench.metrics.npz import NpzArrays, npz_images
 from ssdbench.metrics.reference import make_reference
-from ssdbench.metrics.references import adm_reference, adm_statistics, find_reference, reference_images
+from ssdbench.metrics.references import (
+    adm_reference,
+    adm_statistics,
+    find_reference,
+    reference_images,
+    save_adm_reference,
+)
 from tests.metrics.toy import evaluate, toy_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (53, 4, 4, 3), dtype=np.uint8)
@@ -77,8 +82,7 @@ def test_images_alone_give_everything_through_any_network(tmp_path):
 
 def test_of_many_images_some_at_random_serve_precision_and_recall(tmp_path, monkeypatch):
     """The same ones however the reference is stored, and those are saved: never the first, which may be one class."""
-    for module in ("adm_write", "references"):
-        monkeypatch.setattr(f"ssdbench.metrics.{module}.REFERENCE_IMAGES", 20)
+    monkeypatch.setattr("ssdbench.metrics.references.REFERENCE_IMAGES", 20)
     network = toy_network()
     np.savez(tmp_path / "x.npz", arr_0=IMAGES)
     (tmp_path / "folder").mkdir()

@@ -81,21 +81,21 @@ def save_samples(
     samples: ImageSource, target: Path, *, force: bool = False, progress: Progress | None = None
 ) -> None:
     """Write samples as ADM's evaluator reads them, ``.npz``; raises as :func:`ssdbench.api.output.appearing_whole`."""
-    from ssdbench.metrics import adm_write
+    from ssdbench.metrics import references
 
     with appearing_whole(target, force=force) as new:
-        adm_write.save_samples(samples, new, progress)
+        references.save_samples(samples, new, progress)
 
 
 def save_reference(
     reference: Reference, target: Path, images: ImageSource | None, *, force: bool = False
 ) -> None:
     """Write a reference: ``.npz`` as ADM has it, with images if there are any, or ``.safetensors``; raises as above."""
-    from ssdbench.metrics import adm_write
     from ssdbench.metrics import reference as ours
+    from ssdbench.metrics.references import save_adm_reference
 
     with appearing_whole(target, force=force) as new:
         if target.suffix == ".npz":
-            adm_write.save_adm_reference(reference, new, images)
+            save_adm_reference(reference, new, images)
         else:
             ours.save_reference(reference, new)

@@ -1,4 +1,4 @@
-"""Numbers that explain a result: how far samples are from the exact trajectory, and from the training images."""
+"""Numbers that explain a result: how far samples are from the exact trajectory, training images, and their class."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ssdbench.metrics.precision_recall import nearest_distances
 
 if TYPE_CHECKING:
     from ssdbench.metrics.accumulator import Setup
+    from ssdbench.metrics.features import Batch
 
 
 def trajectory_error(latents: NDArray[np.floating], exact: NDArray[np.floating]) -> Value:
@@ -88,3 +89,29 @@ class Memorisation(Accumulator):
         assert training is not None  # a reference stage computes them
         assert reference is not None  # a metric that needs features is not begun without
         return memorisation(self._rows.all(), training, reference)
+
+
+class ClassAccuracy:
+    """The share of samples whose largest logit is that of their label, and Wilson's interval of it."""
+
+    def __init__(self, setup: Setup) -> None:
+        labels: NDArray[np.integer] = setup.given["labels"]
+        classes = setup.network.dims.logits
+        if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+            raise InputError(
+                f"class accuracy of samples with labels from {labels.min()} to {labels.max()}: {setup.network.name}"
+                f" knows the classes 0 to {classes - 1}"
+            )
+        self._labels = labels
+        self._count = self._right = 0
+
+    def update(self, batch: Batch) -> None:
+        """Compare the logits of the next images with their labels."""
+        predicted = batch.logits.argmax(axis=1)
+        self._right += int((predicted == self._labels[self._count :][: len(predicted)]).sum())
+        self._count += len(predicted)
+
+    def compute(self) -> Value:
+        """Return the share."""
+        share = self._right / self._count
+        return Value(share, share_interval(share, self._count))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssdbench.errors import InputError
+from ssdbench.errors import refusing
 from ssdbench.metrics.networks import GARMENTS, FeatureNetwork, Taps
 from ssdbench.metrics.weights import garments_file
 from ssdbench.models.files import in_file, read_tensors
@@ -63,12 +63,10 @@ def load_garments(weights: Path | None, device: torch.device | str) -> FeatureNe
     classifier = GarmentClassifier()
     state = read_tensors(in_file(path))
     lacking = {k for k in classifier.state_dict() if not k.endswith("num_batches_tracked")} ^ state.keys()
-    try:
+    with refusing(f"{path} does not hold the weights of {GARMENTS.name}"):
         if lacking:
             raise RuntimeError(f"without, or besides what is expected: {', '.join(sorted(lacking))}")
         classifier.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise InputError(f"{path} does not hold the weights of {GARMENTS.name}: {error}") from error
     classifier.to(device).eval().requires_grad_(False)
 
     def forward(images: Tensor) -> Taps:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import urllib.error
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ssdbench.errors import InputError
-from ssdbench.metrics.networks import EFFNET_LITE0, INCEPTION, Dims, FeatureNetwork, Taps
-from ssdbench.metrics.weights import file_digest, inception_cache
+from ssdbench.errors import InputError, refusing
+from ssdbench.metrics.networks import INCEPTION, FeatureNetwork, Taps
+from ssdbench.metrics.weights import file_digest, inception_cache, inception_file
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import in_file, read_tensors
 
@@ -24,7 +23,6 @@ prepare_torchvision()
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # noqa: E402
 
 SPATIAL_CHANNELS = 7
-DIMS = Dims(pooled=2048, spatial=17 * 17 * SPATIAL_CHANNELS, logits=1008)
 
 
 class InceptionTaps(FeatureExtractorInceptionV3):  # type: ignore[misc]
@@ -63,9 +61,8 @@ class InceptionTaps(FeatureExtractorInceptionV3):  # type: ignore[misc]
         return Taps(pooled, spatial, logits)
 
     def _keep_spatial(self, module: torch.nn.Module, inputs: Any, output: Tensor) -> None:
-        self._spatial = (
-            output[:, :SPATIAL_CHANNELS].permute(0, 2, 3, 1).flatten(1)
-        )  # (B, 7, 17, 17) -> (B, H*W*C)
+        # (B, 7, 17, 17) -> (B, H*W*C)
+        self._spatial = output[:, :SPATIAL_CHANNELS].permute(0, 2, 3, 1).flatten(1)
 
 
 def inception_network(
@@ -75,7 +72,8 @@ def inception_network(
     # An image of 299x299 needs about 50 times the work of one of 64x64, so batches stay small on a CPU.
     batch_size = 32 if torch.device(device).type == "cpu" else 128
     _make_ready(module)
-    return FeatureNetwork(INCEPTION.name, digest, DIMS, module.to(device).taps, device, batch_size)
+    assert INCEPTION.dims is not None
+    return FeatureNetwork(INCEPTION.name, digest, INCEPTION.dims, module.to(device).taps, device, batch_size)
 
 
 def _make_ready(module: InceptionTaps) -> None:
@@ -96,27 +94,23 @@ def load_inception(weights: Path | None, device: torch.device | str) -> FeatureN
     path = weights if weights is not None else _cached_or_downloaded()
     state = read_tensors(in_file(path))
     module = InceptionTaps()
-    try:
+    with refusing(f"{path} does not hold the FID Inception's weights"):
         module.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"{path} does not hold the FID Inception's weights: {error}") from error
     return inception_network(module, file_digest(path), device)
 
 
 def _cached_or_downloaded() -> Path:
-    path = inception_cache()
-    if path.is_file():
-        return path
-    reason = "HF_HUB_OFFLINE is set"
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() not in ("1", "ON", "YES", "TRUE"):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(INCEPTION.download, str(path), INCEPTION.published, progress=False)
-        except (OSError, RuntimeError, urllib.error.URLError) as error:
-            reason = f"the download failed: {error}"
-        else:
-            return path
-    raise InputError(
-        f"no weights for the FID Inception ({reason}): put {INCEPTION.download} at {path}, or give the file's "
-        f"path as weights; offline, the network {EFFNET_LITE0.name} is the alternative (FD instead of FID)"
-    )
+    try:
+        return inception_file()
+    except InputError as missing:
+        reason, path = "HF_HUB_OFFLINE is set", inception_cache()
+        if os.environ.get("HF_HUB_OFFLINE", "").upper() not in ("1", "ON", "YES", "TRUE"):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                torch.hub.download_url_to_file(
+                    INCEPTION.download, str(path), INCEPTION.published, progress=False
+                )
+                return path
+            except (OSError, RuntimeError) as error:
+                reason = f"the download failed: {error}"
+        raise InputError(f"{missing} ({reason})") from missing

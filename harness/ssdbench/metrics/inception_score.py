@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax, softmax
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.accumulator import Value
@@ -112,8 +113,9 @@ class _Sums(NamedTuple):
 
 
 def _sums(logits: NDArray[np.float32]) -> _Sums:
-    p, log_p = _softmax(logits)
-    terms = p * log_p
+    exact = logits.astype(np.float64)
+    p = softmax(exact, axis=1)
+    terms = p * log_softmax(exact, axis=1)
     return _Sums(p.sum(axis=0), float(terms.sum()), p.astype(np.float32), terms.sum(axis=1))
 
 
@@ -121,14 +123,3 @@ def _score_of(negentropy: float | NDArray[np.float64], q: NDArray[np.float64]) -
     """Return exp(negentropy - sum_y q log q) of rows q (n, classes)."""
     scores: NDArray[np.float64] = np.exp(negentropy - (q * np.log(np.where(q > 0, q, 1))).sum(axis=1))
     return scores
-
-
-def _softmax(logits: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return p and log p, float64."""
-    log_p = logits.astype(np.float64)
-    log_p -= log_p.max(axis=1, keepdims=True)
-    p = np.exp(log_p)
-    total = p.sum(axis=1, keepdims=True)
-    p /= total
-    log_p -= np.log(total)
-    return p, log_p

@@ -86,15 +86,13 @@ class Products:
             return a @ b.T
         import torch
 
-        before = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = (
-            False  # its products are not those that the bounds are made for
-        )
-        try:
+        from ssdbench.models.precision import computing
+
+        with computing(
+            str(self.device), "float32"
+        ):  # products in TF32 are not those that the bounds are made for
             x, y = (torch.from_numpy(rows).to(self.device) for rows in (a, b))
             product: NDArray[np.float32] = (x @ y.T).cpu().numpy()
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = before
         return product
 
 

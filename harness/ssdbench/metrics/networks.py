@@ -187,12 +187,9 @@ def available(name: str, weights: Path | str | None = None) -> str | None:
 
     Raises UsageError for a name that is no network at all.
     """
-    if weights is not None and not Path(weights).expanduser().is_file():
-        return f"the weights of the feature network {name!r} are not at {weights}"
     try:
-        network = find_network(name)
-        if weights is None and network.locate is not None:
-            network.locate()
+        _located(name, weights)
+        find_network(name)
     except InputError as error:
         return str(error)
     return None
@@ -200,14 +197,21 @@ def available(name: str, weights: Path | str | None = None) -> str | None:
 
 def weights_file(name: str, weights: Path | str | None = None) -> Path | None:
     """Return the file of a network's weights; None where it is missing, or the network has none."""
-    if weights is not None:
-        path = Path(weights).expanduser()
-        return path if path.is_file() else None
-    locate = find_network(name).locate
     try:
-        return None if locate is None else locate()
+        return _located(name, weights)
     except InputError:
         return None
+
+
+def _located(name: str, weights: Path | str | None) -> Path | None:
+    """As :func:`weights_file`, but raises InputError where the file is missing, which says how to get it."""
+    if weights is None:
+        locate = find_network(name).locate
+        return None if locate is None else locate()
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise InputError(f"the weights of the feature network {name!r} are not at {weights}")
+    return path
 
 
 def find_tensors(name: str, path: Path) -> dict[str, Inside]:
@@ -239,13 +243,13 @@ def network_digest(name: str, weights: Path | str | None = None) -> str:
 
     Raises InputError when weights are missing.
     """
-    problem = available(name, weights)
     network = find_network(name)
-    if problem is not None:
+    try:
+        file = _located(name, weights)
+    except InputError:
         if weights is None and network.download and network.published:
             return network.published
-        raise InputError(problem)
-    file = weights_file(name, weights)
+        raise
     sources = NETWORKS.sources(name)
     if not sources:
         assert file is not None  # a built-in network says where its weights are
@@ -269,10 +273,8 @@ def load_network(
     Raises InputError when weights are missing or do not fit, UsageError for an unknown name.
     """
     declared = find_network(name)
-    path = Path(weights).expanduser() if weights is not None else None
-    if (path is not None or not declared.download) and (problem := available(name, weights)) is not None:
-        raise InputError(problem)
-    network = declared.load()(weights=path, device=device)
+    found = None if weights is None and declared.download else _located(name, weights)
+    network = declared.load()(weights=None if weights is None else found, device=device)
     if not isinstance(network, FeatureNetwork):
         raise InputError(
             f"{name} returned {type(network).__name__}: expected ssdbench.metrics.networks.FeatureNetwork"
@@ -284,10 +286,7 @@ def load_network(
     if declared.dims is not None and network.dims != declared.dims:
         raise InputError(f"{name} returned taps of widths {network.dims}: it declares {declared.dims}")
     if declared.published and network.digest != declared.published:
-        stamp = f"{_said(declared)} weights {network.digest[:8]} are not the published ones ({declared.published[:8]})"
+        called = declared.label[:1].upper() + declared.label[1:]
+        stamp = f"{called} weights {network.digest[:8]} are not the published ones ({declared.published[:8]})"
         network = replace(network, stamps=(*network.stamps, stamp))
     return network
-
-
-def _said(network: Network) -> str:
-    return network.label[:1].upper() + network.label[1:]

@@ -46,13 +46,13 @@ def inception_cache() -> Path:
 def inception_file() -> Path:
     """Return the FID Inception's weights. Raises InputError when they are not here; says how to get them."""
     path = inception_cache()
-    if not path.is_file():
-        raise InputError(
-            "the weights of the FID Inception are not here: run "
-            f"`curl -L --create-dirs -o {shlex.quote(str(path))} {INCEPTION_URL}`, or give the file's path as "
-            "eval.weights; offline, effnet-lite0 is the alternative (FD instead of FID)"
-        )
-    return path
+    if path.is_file():
+        return path
+    raise InputError(
+        "the weights of the FID Inception are not here: run "
+        f"`curl -L --create-dirs -o {shlex.quote(str(path))} {INCEPTION_URL}`, or give the file's path as "
+        "eval.weights; offline, effnet-lite0 is the alternative (FD instead of FID)"
+    )
 
 
 def effnet_file() -> Path:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from ssdbench.diffusion.denoiser import Denoiser
 
+    _Norm = Callable[[Tensor], Tensor]
+
 # Dormand & Prince (1980). The last row is the fifth-order solution: its stage is the next step's first.
 _NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
 _STAGES = (
@@ -25,15 +27,8 @@ _STAGES = (
     (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
     (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
 )
-_ERROR = (
-    71 / 57600,
-    0.0,
-    -71 / 16695,
-    71 / 1920,
-    -17253 / 339200,
-    22 / 525,
-    -1 / 40,
-)  # fifth minus fourth order
+# Fifth minus fourth order.
+_ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0  # the usual ones
 _SHORTEST = 1e-7
 
@@ -90,7 +85,8 @@ def dopri5(
     out, index = torch.empty_like(x), torch.arange(len(x), device=x.device)
     t = torch.full((len(x),), start, dtype=torch.float64, device=x.device)
     v = velocity(x, t)
-    length = _first_length(velocity, x, t, v, sign, atol, rtol, norm).clamp(max=abs(stop - start))
+    scale = atol + rtol * x.abs()
+    length = _first_length(velocity, x, t, v, sign, lambda y: norm(y / scale)).clamp(max=abs(stop - start))
     while len(index):
         left = (stop - t).abs()
         last = length >= left
@@ -139,23 +135,15 @@ def _rms_of_all(x: Tensor) -> Tensor:
 
 
 def _first_length(
-    velocity: Callable[[Tensor, Tensor], Tensor],
-    x: Tensor,
-    t: Tensor,
-    v: Tensor,
-    sign: float,
-    atol: float,
-    rtol: float,
-    norm: Callable[[Tensor], Tensor],
+    velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor, v: Tensor, sign: float, norm: _Norm
 ) -> Tensor:
     """A first step, float64 (B,), from the velocity and its change (Hairer, Norsett & Wanner, 1993, Sec. II.4)."""
     import torch
 
-    scale = atol + rtol * x.abs()
-    size, speed = norm(x / scale), norm(v / scale)
+    size, speed = norm(x), norm(v)
     trial = torch.where((size < 1e-5) | (speed < 1e-5), 1e-6, 0.01 * size / speed.clamp(min=1e-15))
     ahead = velocity(x + per_sample(sign * trial, x) * v, t + sign * trial)
-    change = norm((ahead - v) / scale) / trial
+    change = norm(ahead - v) / trial
     fastest = torch.maximum(speed, change)
     best = torch.where(
         fastest <= 1e-15, (1e-3 * trial).clamp(min=1e-6), (0.01 / fastest.clamp(min=1e-15)) ** 0.2
