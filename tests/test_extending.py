@@ -19,7 +19,7 @@ PAGE = Path(__file__).parent.parent / "docs/extending.md"
 @pytest.fixture(autouse=True)
 def _modules_of_one_name() -> None:
     """Each test writes a mine.py of its own."""
-    declaration._loaded.cache_clear()
+    declaration._imported.cache_clear()
 
 
 def ssdbench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -192,7 +192,7 @@ def test_an_own_model_is_saved_with_its_own_names_and_comes_back(
     import importlib
 
     importlib.invalidate_caches()
-    declaration._loaded.cache_clear()
+    declaration._imported.cache_clear()
     with pytest.raises(InputError, match="is no model of mine:f"):
         load_denoiser(tmp_path / "model", shape)
     monkeypatch.delitem(sys.modules, "mine", raising=False)

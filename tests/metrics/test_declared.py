@@ -37,7 +37,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path / "mine_declared.py"
     sys.modules.pop("mine_declared", None)
-    declaration._loaded.cache_clear()
+    declaration._imported.cache_clear()
 
 
 def test_every_metric_has_its_interval_within_its_range() -> None:

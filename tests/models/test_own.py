@@ -58,7 +58,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setenv("SSDBENCH_DATA", str(tmp_path / "data"))
     (tmp_path / "data/weights").mkdir(parents=True)
     yield tmp_path
-    declaration._loaded.cache_clear()
+    declaration._imported.cache_clear()
     sys.modules.pop("own_nets", None)
 
 
