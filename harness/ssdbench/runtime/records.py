@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError, create_model
 
 from ssdbench.errors import SsdbenchError
 from ssdbench.faults import disk_fault
@@ -21,36 +22,13 @@ from ssdbench.suite.schema import run_yaml
 METRICS, GRID = "metrics.json", "grid.png"
 
 
-class Scores(BaseModel):
-    """The score artifact's ``metrics.json``."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    metrics: dict[str, float]
-    network: str
-    network_digest: str
-    samples: int
-    reference_samples: int | None = None
-    stamps: list[str] = []
-    missing: dict[str, str] = {}
-
-
-class _Fusion(BaseModel):
-    """What reports state of an objective that fuses. Defaults are those of the objective, which keys leave out."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    layers: list[int] = []
-    w: float = 0.0
-
-
-def record_missing(store: Store, target: str) -> bool:
-    """Whether a finished score stage has no record of its present artifact."""
-    manifest = store.manifest(target)
-    if manifest is None:
-        return False
-    record = store.read_record(target)
-    return record is None or record.digest != manifest.digest
+_SCORED: dict[str, Any] = {
+    name: (field.annotation, field)
+    for name, field in Record.model_fields.items()
+    if name in {"metrics", "network", "network_digest", "samples", "reference_samples", "stamps", "missing"}
+}
+_Scores = create_model("_Scores", **_SCORED)
+"""The score artifact's ``metrics.json``, as far as the record takes it over."""
 
 
 def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[str]) -> Record:
@@ -71,7 +49,7 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
     manifests = {key: found for key in graph.chain(target) if (found := store.manifest(key)) is not None}
     score = manifests[target]
     try:
-        scores = Scores.model_validate_json((directory / METRICS).read_bytes())
+        scores = _Scores.model_validate_json((directory / METRICS).read_bytes())
     except (OSError, ValidationError) as error:
         raise SsdbenchError(f"the score artifact {target[:12]} has no valid {METRICS}: {error}") from error
     picture = directory / GRID
@@ -83,18 +61,12 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
         digest=score.digest,
         run=run.model_dump(mode="json", by_alias=True),
         run_yaml=run_yaml(run),
-        metrics=scores.metrics,
-        network=scores.network,
-        network_digest=scores.network_digest,
+        **scores.model_dump(),
         reference=run.eval.measured_against,
-        samples=scores.samples,
-        reference_samples=scores.reference_samples,
         nfe=_counted_nfe(score, manifests, run.nfe),
         seed=run.seed,
         fuse=fuse,
         w=w,
-        stamps=scores.stamps,
-        missing=scores.missing,
         stages={key: _stage(manifest, key not in made_now) for key, manifest in manifests.items()},
         seconds=sum(manifest.seconds for manifest in manifests.values()),
         device=score.device,
@@ -127,15 +99,15 @@ def _versions(manifests: Iterable[Manifest]) -> dict[str, str]:
     return {name: ", ".join(versions) for name, versions in found.items()}
 
 
-def _fusion(manifests: Iterable[Manifest]) -> tuple[list[int] | None, float | None]:
+def _fusion(manifests: Iterable[Manifest]) -> tuple[Any, Any]:
     """Fused layers and weight of the chain's last training or sampling that fuses, if it has one."""
-    last: _Fusion | None = None
+    last: tuple[Any, Any] = None, None
     for manifest in manifests:
         sampling = manifest.spec.get("sampling")
         fused = sampling.get("fused") if isinstance(sampling, dict) else manifest.spec.get("objective")
         if isinstance(fused, dict) and "layers" in fused:
-            last = _Fusion.model_validate(fused)
-    return (None, None) if last is None else (last.layers, last.w)
+            last = fused["layers"], fused.get("w", 0.0)  # the objective's default, which keys leave out
+    return last
 
 
 def _counted_nfe(score: Manifest, manifests: Mapping[str, Manifest], planned: int) -> int:
@@ -158,10 +130,8 @@ class Targets:
         self._store = store
         self._say = say
         self._outcome = outcome
-        self._runs: dict[str, PlannedRun] = {}
-        for planned in graph.runs:
-            if planned.target is not None:
-                self._runs.setdefault(planned.target, planned)
+        # Of several runs of one target, the first.
+        self._runs = {planned.target: planned for planned in reversed(graph.runs)}
 
     def settle(self, key: str, *, anew: bool) -> None:
         """Write the record of a finished stage's run, if it is a target, and drop what the run does not keep.
@@ -173,7 +143,7 @@ class Targets:
         planned = self._runs.get(key)
         if planned is None:
             return
-        if anew or record_missing(self._store, key):
+        if anew or self._lacks_record(key):
             if not anew and not self._whole(key):
                 return
             try:
@@ -185,9 +155,13 @@ class Targets:
                 self._say(f"{key[:8]}  failed: {failure}")
                 return
         if planned.run.keep != "samples":
-            for source in sorted(self._graph.chain(key)):
-                if self._is_spare(source):
-                    self._drop(source)
+            for source in filter(self._is_spare, sorted(self._graph.chain(key))):
+                self._drop(source)
+
+    def _lacks_record(self, key: str) -> bool:
+        """Whether a finished score has no record of its present artifact."""
+        manifest, record = self._store.manifest(key), self._store.read_record(key)
+        return manifest is not None and (record is None or record.digest != manifest.digest)
 
     def _is_spare(self, key: str) -> bool:
         """Whether a stage's artifact is images that no run keeps and nothing needs any more."""

@@ -79,7 +79,7 @@ class Scheduler:
             for target in self._graph.targets:
                 if self._states.state[target] is State.CACHED:
                     self._targets.settle(target, anew=False)
-        if self._states.pending:
+        if self._states.waiting:
             self._store.check_place()
             self._pool = self._open_pool()
             with _handled(lambda: self._inbox.put(self._interrupt), signal.SIGINT, signal.SIGTERM):
@@ -123,8 +123,7 @@ class Scheduler:
         reserved = False  # what is free, for a stage that waits for several GPUs and goes before those below
         for key in self._states.ready(len(self._running) + 1):
             spec = self._graph.nodes[key].spec
-            lacking = self._pool.lacking()
-            if lacking is not None:
+            if (lacking := self._pool.lacking()) is not None:
                 self._say(f"{key[:8]}  {spec.title}: failed: {lacking}")
                 self._fail(key, Failure(lacking, None))
                 continue
@@ -134,14 +133,13 @@ class Scheduler:
                 continue
             if self._overtaken(key) or reserved:
                 continue
-            slot = self._pool.take(spec.SHARED)
-            if slot is not None:
+            if (slot := self._pool.take(spec.SHARED)) is not None:
                 self._start(key, slot)
             else:
                 reserved = True
 
     def _start(self, key: str, slot: Slot) -> None:
-        self._states.start(key)
+        self._states.set(key, State.RUNNING)
         thread = StageThread(
             self._graph.nodes[key],
             self._store,
@@ -168,12 +166,12 @@ class Scheduler:
 
     def _overtaken(self, key: str) -> bool:
         """Whether another process has meanwhile finished all that needs the stage; it may have dropped its images."""
-        users = self._states.users(key)
+        users = self._states.users[key]
         # A stage that was to run although all its users were cached from the start has a reason of its own to run.
         meanwhile = any(self._states.state[user] in (State.WAITING, State.DONE) for user in users)
         if not meanwhile or self._store.manifest(key) is not None or not all(map(self._states.serves, users)):
             return False
-        self._states.spare(key)
+        self._states.set(key, State.UNNEEDED)
         for user in users:
             if self._states.state[user] is State.WAITING:
                 self._states.finish(user)
@@ -219,7 +217,7 @@ class Scheduler:
                 self._back(key, "stopped")
 
     def _back(self, key: str, note: str) -> None:
-        self._states.back(key)
+        self._states.set(key, State.WAITING)
         self._tell("finished", key, note)
 
     def _committed(self, key: str, result: Committed) -> None:
@@ -252,7 +250,7 @@ class Scheduler:
 
     def _bad_input(self, key: str, source: str, reason: str) -> None:
         title = self._title(source)
-        self._states.back(key)
+        self._states.set(key, State.WAITING)
         if self._states.reopen(source):
             self._tell("finished", key, f"its input '{title}' has to be made again: {reason}")
         else:

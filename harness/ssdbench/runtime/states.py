@@ -31,27 +31,28 @@ class StageStates:
         self.state: dict[str, State] = {}
         self._counts = dict.fromkeys(State, 0)
         self.replaces: dict[str, str] = {}
-        self._waiting: dict[str, None] = {}
+        self.waiting: dict[str, None] = {}  # in order
         self._rank: dict[str, float] = {}
         self._costs: dict[str, float] = {}
         self._reopened: set[str] = set()
-        self._users: dict[str, list[str]] = {key: [] for key in graph.nodes}
+        self.users: dict[str, list[str]] = {key: [] for key in graph.nodes}
+        """Keys of the stages that consume each one's artifact."""
         for key, node in graph.nodes.items():
             decision = decisions.get(key)
             status = decision.status if decision is not None else "unneeded"
-            self._set(key, State.WAITING if status == "run" else State(status))
+            self.set(key, State.WAITING if status == "run" else State(status))
             if decision is not None and decision.replaces is not None:
                 self.replaces[key] = decision.replaces
             for source in set(node.inputs.values()):
-                self._users[source].append(key)
-        self._rank |= self._ranks() if self._waiting else {}
-        self._row = self._rows(graph) if self._waiting else {}
-        for key in list(self._waiting):
+                self.users[source].append(key)
+        self._rank |= self._ranks() if self.waiting else {}
+        self._row = self._rows(graph) if self.waiting else {}
+        for key in list(self.waiting):
             self._open_inputs(key)
 
     def _rows(self, graph: Graph) -> dict[str, int]:
         """The place of the first row that needs each stage, the row with the least work first."""
-        chains = [[key for key in graph.chain(target) if key in self._waiting] for target in graph.targets]
+        chains = [[key for key in graph.chain(target) if key in self.waiting] for target in graph.targets]
         chains.sort(key=lambda chain: sum(map(self._cost, chain)))
         place: dict[str, int] = {}
         for i, chain in enumerate(chains):
@@ -69,13 +70,9 @@ class StageStates:
         """Length of the longest path from each stage to the end of the graph, in FLOPs."""
         rank: dict[str, float] = {}
         for key in reversed(list(self._nodes)):
-            own = self._cost(key) if key in self._waiting else 0.0
-            rank[key] = own + max((rank[user] for user in self._users[key]), default=0.0)
+            own = self._cost(key) if key in self.waiting else 0.0
+            rank[key] = own + max((rank[user] for user in self.users[key]), default=0.0)
         return rank
-
-    def users(self, key: str) -> list[str]:
-        """Keys of the stages that consume this one's artifact."""
-        return self._users[key]
 
     def counts(self) -> dict[str, int]:
         """How many stages are in each state that concerns anybody, by the state's word."""
@@ -85,15 +82,10 @@ class StageStates:
             if count and state is not State.UNNEEDED
         }
 
-    @property
-    def pending(self) -> bool:
-        """Whether any stage still waits."""
-        return bool(self._waiting)
-
     def wanted(self, key: str) -> bool:
         """Whether a stage that consumes this one's artifact may still run, now or once a failure is mended."""
         over = (State.CACHED, State.DONE, State.UNNEEDED)
-        return any(self.state[user] not in over for user in self._users[key])
+        return any(self.state[user] not in over for user in self.users[key])
 
     def ready(self, at_once: int = 1) -> list[str]:
         """Stages whose inputs are all there, in the order in which to start them on ``at_once`` workers.
@@ -104,10 +96,10 @@ class StageStates:
         usable = (State.CACHED, State.DONE)
         found = [
             key
-            for key in self._waiting
+            for key in self.waiting
             if all(self.state[source] in usable for source in self._nodes[key].inputs.values())
         ]
-        share = sum(map(self._cost, self._waiting)) / at_once
+        share = sum(map(self._cost, self.waiting)) / at_once
         last = len(self._row)
 
         def order(key: str) -> tuple[bool, int, float]:
@@ -115,14 +107,6 @@ class StageStates:
             return not urgent, 0 if urgent else self._row.get(key, last), -self._rank[key]
 
         return sorted(found, key=order)
-
-    def start(self, key: str) -> None:
-        """Note that the stage runs."""
-        self._set(key, State.RUNNING)
-
-    def back(self, key: str) -> None:
-        """Note that the stage did not run and still has to."""
-        self._set(key, State.WAITING)
 
     def serves(self, key: str) -> bool:
         """Whether the stage's artifact stands and is not to be made anew, whoever made it."""
@@ -135,19 +119,15 @@ class StageStates:
             and self._store.stale(key) is None
         )
 
-    def spare(self, key: str) -> None:
-        """Note that nothing needs the stage any more."""
-        self._set(key, State.UNNEEDED)
-
     def finish(self, key: str) -> None:
         """Note that the stage's artifact stands; what was made from other content is opened again.
 
         That may be several stages away, the samples between being dropped.
         """
-        self._set(key, State.DONE)
+        self.set(key, State.DONE)
         seen, queue = {key}, [key]
         while queue:
-            for user in self._users[queue.pop()]:
+            for user in self.users[queue.pop()]:
                 if user in seen:
                     continue
                 seen.add(user)
@@ -157,13 +137,13 @@ class StageStates:
 
     def fail(self, key: str) -> dict[str, str]:
         """Note the failure; returns the waiting stages that can no longer run, each with the failed key."""
-        self._set(key, State.FAILED)
+        self.set(key, State.FAILED)
         skipped: dict[str, str] = {}
         queue = [key]
         while queue:
-            for user in self._users[queue.pop()]:
+            for user in self.users[queue.pop()]:
                 if self.state[user] is State.WAITING:
-                    self._set(user, State.SKIPPED)
+                    self.set(user, State.SKIPPED)
                     skipped[user] = key
                     queue.append(user)
         return skipped
@@ -179,7 +159,7 @@ class StageStates:
         if key in self._reopened or self.state[key] in (State.FAILED, State.SKIPPED):
             return False
         self._reopened.add(key)
-        self._set(key, State.WAITING)
+        self.set(key, State.WAITING)
         self._open_inputs(key)
         return True
 
@@ -189,15 +169,16 @@ class StageStates:
                 if self._store.manifest(source) is None:
                     self.reopen(source)
                 elif self.state[source] is State.UNNEEDED:
-                    self._set(source, State.CACHED)
+                    self.set(source, State.CACHED)
 
-    def _set(self, key: str, state: State) -> None:
+    def set(self, key: str, state: State) -> None:
+        """Note the state of a stage, where no other's depends on it."""
         if key in self.state:
             self._counts[self.state[key]] -= 1
         self._counts[state] += 1
         self.state[key] = state
         if state is State.WAITING:
-            self._waiting[key] = None
+            self.waiting[key] = None
             self._rank.setdefault(key, 0.0)
         else:
-            self._waiting.pop(key, None)
+            self.waiting.pop(key, None)
