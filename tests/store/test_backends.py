@@ -14,25 +14,25 @@ from ssdbench.provenance import package_directory
 from ssdbench.store import Store, SuiteRun
 from ssdbench.store.directory import Directory
 from ssdbench.store.gc import collect, verify_all
-from ssdbench.store.object_store import Backend, ObjectStore
+from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.remote import Remote
 
 
 @pytest.fixture(params=["directory", "s3"])
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Directory:
     if request.param == "directory":
         return Directory(tmp_path / "results")
     return ObjectStore(Remote(request.getfixturevalue("bucket")), tmp_path / "copies")
 
 
-def read(backend: Backend, name: str) -> bytes | None:
+def read(backend: Directory, name: str) -> bytes | None:
     """An object as it is now."""
     backend.bring([name])
     path = backend.root / name
     return path.read_bytes() if path.exists() else None
 
 
-def test_small_objects(backend: Backend) -> None:
+def test_small_objects(backend: Directory) -> None:
     first, second = f"artifacts/ab/{KEY}/DONE.json", f"artifacts/ab/{KEY}/aside/x.json"
     assert read(backend, first) is None
     backend.write(first, b"0")
@@ -51,7 +51,7 @@ def test_small_objects(backend: Backend) -> None:
     assert {read(backend, name) for name in (first, second, f"artifacts/ab/{KEY}/deep/x")} == {None}
 
 
-def test_the_life_of_an_artifact(backend: Backend) -> None:
+def test_the_life_of_an_artifact(backend: Directory) -> None:
     store = Store(backend)
     lease = store.lease(KEY)
     assert lease is not None
@@ -82,7 +82,7 @@ def test_the_life_of_an_artifact(backend: Backend) -> None:
     assert Store(backend).manifest(KEY) is None
 
 
-def test_records_and_history(backend: Backend) -> None:
+def test_records_and_history(backend: Directory) -> None:
     store, made = Store(backend), a_record(KEY).model_copy(update={"thumbnail": f"{KEY}.png"})
     run = SuiteRun(suite="tiny", path="tiny.yaml", text="suite: tiny", run_at="2026-01-01T00:00:00+00:00")
     store.write_record(made, b"png")

@@ -404,7 +404,7 @@ def test_a_node_brings_inputs_to_itself_and_commits(
     provenance = Provenance(
         kind="sample", version=1, title="t", spec={}, inputs={"model": consumed}, sources="s"
     )
-    committed = driver.commit_sent(asked, provenance, there.send(attempt))
+    committed = driver.commit(asked, provenance, there.send(attempt))
     assert machine("another").refresh(OTHER) == committed
     assert (driver.directory(OTHER) / "y").read_bytes() == b"samples"
     other = consumed.model_copy(update={"digest": "0" * 64})

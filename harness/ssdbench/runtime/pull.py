@@ -36,8 +36,7 @@ def pull_finished(
     Raises:
         RemoteError: one of the stores cannot be reached.
     """
-    upstream.look(graph.nodes)
-    upstream.look_at_records(graph.targets)
+    upstream.look(graph.nodes, graph.targets)
     layered = Layered(store, upstream)
     taken: list[str] = []
     while True:

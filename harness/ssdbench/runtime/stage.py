@@ -255,10 +255,7 @@ class StageThread(threading.Thread):
             sources=sources if uploaded is None else uploaded.sources,
             git_commit=git_commit(),
         )
-        if uploaded is None or self._remote is None:
-            manifest = self._store.commit(attempt, provenance)
-        else:
-            manifest = self._remote.commit_sent(attempt, provenance, uploaded.files)
+        manifest = self._store.commit(attempt, provenance, uploaded.files if uploaded else None)
         return Committed(manifest, here=manifest.attempt == attempt.name)
 
 

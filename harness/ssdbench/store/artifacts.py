@@ -9,10 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
-from ssdbench.store.directory import MANIFESTS, is_key, object_name
+from ssdbench.store.directory import MANIFESTS, Directory, is_key, object_name
 from ssdbench.store.files import is_temporary, statuses
 from ssdbench.store.manifest import Manifest, Signature, parse_manifest, signature_of
-from ssdbench.store.object_store import Backend
 from ssdbench.store.owner import Owner
 from ssdbench.store.record import record_name, thumbnail_name
 
@@ -25,7 +24,7 @@ _TEMPORARY_SECONDS = 60.0
 class Artifacts:
     """The finished artifacts of a store; :class:`ssdbench.store.Store` also makes and removes them."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Directory) -> None:
         self.backend = backend
         self.name = backend.name
         """Where the store is, for messages."""

@@ -83,7 +83,7 @@ class Sender:
 
 
 class Directory:
-    """A store in a directory: its files are the objects. Every other backend offers the same methods.
+    """A store in a directory: its files are the objects. One on a URL is a subclass.
 
     Errors are OSErrors of this machine's disk, and RemoteErrors of a URL that cannot be reached.
     """

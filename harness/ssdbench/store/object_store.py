@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -38,8 +37,8 @@ def copies_of(url: str) -> Path:
     return cache / "ssdbench" / "stores" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
 
 
-class ObjectStore:
-    """A store on a URL: offers what :class:`ssdbench.store.directory.Directory` does, of objects under the URL.
+class ObjectStore(Directory):
+    """A store on a URL: as a directory, whose files are copies of objects under the URL.
 
     What others finish is seen when this process first looks, and of a key whenever its lease is taken or ``refresh``
     is called; without ``look`` by ``refresh`` alone.
@@ -54,15 +53,11 @@ class ObjectStore:
             RemoteError: its protocol cannot create an object only if it is absent.
         """
         remote.require_conditional()
-        self.remote = remote
-        self.here = Directory(root or copies_of(remote.url))
-        self.root = self.here.root
-        self.name = remote.url
-        self.url: str | None = remote.url
-        self.follows = look
-        self._leases = leases or Leases(LeaseObjects(remote))
+        super().__init__(root or copies_of(remote.url))
+        self.remote, self.follows = remote, look
+        self.name = self.url = remote.url
+        self._leases_there = leases or Leases(LeaseObjects(remote))
         self._mirrors = {kind: Mirror(remote, self.root, kind) for kind in (MANIFESTS, RECORDS, HISTORY)}
-        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._once = threading.Lock()
         self._listed = self._proved = False
 
@@ -78,7 +73,7 @@ class ObjectStore:
                 leases = [] if self._listed else [name for name in found if name.endswith("/LEASE")]
                 self._listed = True
                 for name in leases:
-                    self._leases.expect(name, found[name].modified)
+                    self._leases_there.expect(name, found[name].modified)
 
     def bring(self, names: Iterable[str]) -> None:
         """Ask for the objects side by side."""
@@ -101,25 +96,25 @@ class ObjectStore:
     def write(self, name: str, data: bytes) -> None:
         """Write the object, then the copy."""
         self.remote.write(name, data)
-        self.here.write(name, data)
+        super().write(name, data)
 
     def move(self, name: str, target: str) -> None:
         """Write one object and remove the other."""
         self.remote.write(target, (self.root / name).read_bytes())
         self.remote.remove([name])
-        self.here.move(name, target)
+        super().move(name, target)
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects and copies."""
         gone = list(names)
         self.remote.remove(gone)
         # What a bucket holds may be called anything, and must not lead out of the directory.
-        self.here.remove(name for name in gone if ".." not in name.split("/"))
+        super().remove(name for name in gone if ".." not in name.split("/"))
 
     def clear(self, prefix: str, *, but: str) -> None:
         """Remove objects and copies."""
         self.remote.remove(sorted(self.remote.list(prefix).keys() - {f"{prefix}/{but}"}))
-        self.here.clear(prefix, but=but)
+        super().clear(prefix, but=but)
 
     # ---- the files of artifacts
 
@@ -129,7 +124,7 @@ class ObjectStore:
         sent = list(names)
         for name in sent:
             self.remote.upload(self.root / prefix / name, f"{prefix}/{name}")
-        self.here.send(prefix, sent)
+        super().send(prefix, sent)
 
     def _prove(self) -> None:
         with self._once:
@@ -161,7 +156,7 @@ class ObjectStore:
                 problem = difference(name, self.remote.digest(f"{prefix}/{name}"), entry)
             else:
                 with self._locks[prefix]:
-                    problem = self.here.verifier.problem(
+                    problem = self.verifier.problem(
                         self.root / prefix / name, name, entry, trust_seen=trust_seen
                     )
                     problem = problem and self._download(prefix, name, entry)
@@ -179,7 +174,7 @@ class ObjectStore:
                 problem = difference(name, self.remote.download(f"{prefix}/{name}", temporary), entry)
                 if problem is None:
                     temporary.replace(path)
-                    self.here.verifier.note(path)
+                    self.verifier.note(path)
                     return None
         finally:
             temporary.unlink(missing_ok=True)
@@ -190,12 +185,12 @@ class ObjectStore:
     def lease(self, key: str) -> Lease | None:
         """Take the lease of the copies, then the object."""
         self._prove()
-        local = self.here.lease(key)
+        local = super().lease(key)
         if local is None:
             return None
         held: Lease | None = None
         try:
-            held = self._leases.acquire(object_name(key, "LEASE"), local)
+            held = self._leases_there.acquire(object_name(key, "LEASE"), local)
             return held
         finally:
             if held is None:
@@ -204,7 +199,7 @@ class ObjectStore:
     def holder(self, key: str) -> Owner | None:
         """Who works on the key, here or on another machine."""
         self.look(MANIFESTS)
-        return self.here.holder(key) or self._leases.holder(object_name(key, "LEASE"))
+        return super().holder(key) or self._leases_there.holder(object_name(key, "LEASE"))
 
     # ---- what an unfinished stage keeps
 
@@ -227,13 +222,9 @@ class ObjectStore:
         name = object_name(key, "scratch")
         if elsewhere or was_sent(self.root / name):
             remove_scratch(self.remote, name)
-        self.here.drop_scratch(key, elsewhere=False)
+        super().drop_scratch(key, elsewhere=False)
 
     def listing(self) -> dict[str, Object]:
         """What the first look found."""
         self.look(MANIFESTS)
         return self._mirrors[MANIFESTS].pull()
-
-
-Backend = Directory | ObjectStore
-"""Where a store is."""

@@ -13,9 +13,8 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from ssdbench.metrics.intervals import Interval
 from ssdbench.setting import Setting
-from ssdbench.store.directory import HISTORY, RECORDS
+from ssdbench.store.directory import HISTORY, RECORDS, Directory
 from ssdbench.store.manifest import Hex64, Signature, signature_of
-from ssdbench.store.object_store import Backend
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +130,7 @@ def history_path(directory: Path, suite: str, profile: str | None) -> Path:
 class Records:
     """The records of a store, and the history of what was run on it."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Directory) -> None:
         self.records_dir = backend.root / "records"
         self.suites_dir = backend.root / "suites"
         self._backend = backend

@@ -28,7 +28,6 @@ from ssdbench.store.manifest import (
     merged_ancestors,
     scan_files,
 )
-from ssdbench.store.object_store import Backend
 from ssdbench.store.owner import Owner
 from ssdbench.store.record import Records
 from ssdbench.store.scratch import open_scratch
@@ -60,9 +59,9 @@ class Attempt:
 class Store(Artifacts, Records):
     """Artifacts, records and the history of runs, in a directory or on a URL that the first write creates."""
 
-    def __init__(self, place: Path | str | Backend) -> None:
+    def __init__(self, place: Path | str | Directory) -> None:
         """Take a directory, or another backend; see :func:`ssdbench.store.places.open_store` for what users write."""
-        backend: Backend = Directory(place) if isinstance(place, Path | str) else place
+        backend = Directory(place) if isinstance(place, Path | str) else place
         Artifacts.__init__(self, backend)
         Records.__init__(self, backend)
 
@@ -143,11 +142,18 @@ class Store(Artifacts, Records):
         """Remove an attempt that came to nothing; scratch and log stay."""
         remove_tree(attempt.path)
 
-    def commit(self, attempt: Attempt, provenance: Provenance) -> Manifest:
+    def commit(
+        self, attempt: Attempt, provenance: Provenance, sent: Mapping[str, FileEntry] | None = None
+    ) -> Manifest:
         """Make the attempt the key's artifact, unless another attempt became it first, which is then adopted.
 
         Everything is flushed and sent before ``DONE.json`` appears, so that whoever sees it sees whole files. A kill
         before that leaves files that no manifest names, for ``gc``, and the scratch, for the next attempt.
+
+        Args:
+            attempt: the attempt.
+            provenance: how it came to be.
+            sent: the files, where another machine has sent them under the attempt's name.
 
         Returns:
             The manifest of the artifact that stands; the loser's attempt is removed.
@@ -156,7 +162,22 @@ class Store(Artifacts, Records):
             SsdbenchError: the attempt's directory is gone or holds something that is no plain file, or a
                 damaged ``DONE.json`` stands in the way and cannot be moved.
         """
-        return self._conclude(attempt, self._manifest_of(attempt, provenance, self.send(attempt)))
+        files = self.send(attempt) if sent is None else dict(sent)
+        manifest = Manifest(
+            **provenance.model_dump(),
+            key=attempt.key,
+            attempt=attempt.name,
+            files=files,
+            digest=files_digest(files),
+            ancestors=merged_ancestors(
+                found
+                for consumed in provenance.inputs.values()
+                if (found := self.manifest(consumed.key)) is not None and found.digest == consumed.digest
+            ),
+            started=attempt.started,
+            host=attempt.owner.host,
+        )
+        return self._conclude(attempt, manifest, elsewhere=sent is not None)
 
     def send(self, attempt: Attempt) -> dict[str, FileEntry]:
         """Flush an attempt's files, and send them for this or another machine to commit; returns what was sent.
@@ -167,12 +188,6 @@ class Store(Artifacts, Records):
         files = flushed(attempt)
         self.backend.send(attempt.prefix, files)
         return files
-
-    def commit_sent(
-        self, attempt: Attempt, provenance: Provenance, files: Mapping[str, FileEntry]
-    ) -> Manifest:
-        """As ``commit``, of files that another machine has sent under the attempt's name."""
-        return self._conclude(attempt, self._manifest_of(attempt, provenance, dict(files)), elsewhere=True)
 
     def take(self, attempt: Attempt, manifest: Manifest) -> Manifest:
         """Commit a copy of another store's artifact, which ``attempt`` holds.
@@ -190,22 +205,6 @@ class Store(Artifacts, Records):
             raise SsdbenchError(f"{', '.join(wrong[:3])}: not what was committed there")
         self.backend.send(attempt.prefix, files)
         return self._conclude(attempt, manifest.model_copy(update={"attempt": attempt.name}))
-
-    def _manifest_of(self, attempt: Attempt, provenance: Provenance, files: dict[str, FileEntry]) -> Manifest:
-        return Manifest(
-            **provenance.model_dump(),
-            key=attempt.key,
-            attempt=attempt.name,
-            files=files,
-            digest=files_digest(files),
-            ancestors=merged_ancestors(
-                found
-                for consumed in provenance.inputs.values()
-                if (found := self.manifest(consumed.key)) is not None and found.digest == consumed.digest
-            ),
-            started=attempt.started,
-            host=attempt.owner.host,
-        )
 
     def _conclude(self, attempt: Attempt, manifest: Manifest, *, elsewhere: bool = False) -> Manifest:
         """Create ``DONE.json`` unless there is one, the files being there; returns the manifest that stands."""

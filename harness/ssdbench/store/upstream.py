@@ -33,43 +33,57 @@ class Upstream:
     def __init__(self, source: Directory | Remote) -> None:
         self.name = source.name
         self._source = source
+        self._contents: dict[str, bytes | None] = {}
         self._manifests: dict[str, Manifest | None] = {}
-        self._records: dict[str, Record | None] = {}
 
-    def look(self, keys: Iterable[str]) -> None:
-        """Ask for the manifests of these keys, side by side where that helps."""
-        names = {key: object_name(key, "DONE.json") for key in keys if key not in self._manifests}
-        contents = self._read(names.values())
-        self._manifests |= {key: self._parse(key, contents.get(name)) for key, name in names.items()}
+    def look(self, keys: Iterable[str], targets: Iterable[str] = ()) -> None:
+        """Ask for the manifests of these keys and the records of these score keys, side by side where that helps.
+
+        Raises:
+            UsageError: they cannot be read.
+        """
+        self._ask([*(object_name(key, "DONE.json") for key in keys), *map(record_name, targets)])
+
+    def _ask(self, names: Iterable[str]) -> None:
+        asked = [name for name in names if name not in self._contents]
+        try:
+            found = self._source.read_many(asked)
+        except OSError as error:
+            raise UsageError(f"--upstream {error.filename}: {error.strerror or error}") from error
+        self._contents |= {name: found.get(name) for name in asked}
+
+    def _content(self, name: str) -> bytes | None:
+        self._ask([name])
+        return self._contents[name]
 
     def manifest(self, key: str) -> Manifest | None:
         """The manifest of a finished artifact, or None."""
-        self.look([key])
+        if key not in self._manifests:
+            self._manifests[key] = None
+            data = self._content(object_name(key, "DONE.json"))
+            try:
+                self._manifests[key] = parse_manifest(data, key) if data is not None else None
+            except (ValueError, NewerStore) as error:
+                log.warning("upstream %s: artifact %s is left out: %s", self.name, key[:12], error)
         return self._manifests[key]
 
     def forget(self, key: str) -> None:
         """Take an artifact as absent from now on."""
         self._manifests[key] = None
 
-    def look_at_records(self, keys: Iterable[str]) -> None:
-        """Ask for the records of these score keys, side by side where that helps."""
-        names = {key: record_name(key) for key in keys if key not in self._records}
-        contents = self._read(names.values())
-        for key, name in names.items():
-            self._records[key] = None
-            with suppress(KeyError, ValidationError):
-                self._records[key] = Record.model_validate_json(contents[name])
-
     def record(self, key: str) -> Record | None:
         """A run's record of the present artifact, or None where there is no readable one."""
-        self.look_at_records([key])
-        record, manifest = self._records[key], self.manifest(key)
-        return record if record and manifest and record.digest == manifest.digest else None
+        manifest, data = self.manifest(key), self._content(record_name(key))
+        if manifest is None or data is None:
+            return None
+        with suppress(ValidationError):
+            record = Record.model_validate_json(data)
+            return record if record.digest == manifest.digest else None
+        return None
 
     def thumbnail(self, record: Record) -> bytes | None:
         """The PNG of a record's first samples, or None where there is none."""
-        name = thumbnail_name(record.key)
-        return self._read([name]).get(name) if record.thumbnail else None
+        return self._content(thumbnail_name(record.key)) if record.thumbnail else None
 
     def fetch(self, manifest: Manifest, directory: Path) -> None:
         """Bring an artifact's files into a fresh directory; they may be hard links, and are not verified."""
@@ -79,20 +93,6 @@ class Upstream:
             place = object_name(manifest.key, manifest.attempt, name)
             if self._source.download(place, target) is None:
                 raise SsdbenchError(f"{self.name}/{place}: there is no such object")
-
-    def _parse(self, key: str, data: bytes | None) -> Manifest | None:
-        try:
-            return None if data is None else parse_manifest(data, key)
-        except (ValueError, NewerStore) as error:
-            log.warning("upstream %s: artifact %s is left out: %s", self.name, key[:12], error)
-            return None
-
-    def _read(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Contents of what exists, by name."""
-        try:
-            return self._source.read_many(names)
-        except OSError as error:
-            raise UsageError(f"--upstream {error.filename}: {error.strerror or error}") from error
 
 
 class Layered:
