@@ -126,26 +126,29 @@ def _chart(axis: _Axis, rows: Sequence[Row]) -> Chart | None:
     first = curves[0][0]
     names = [_name(own[0], axis) for own in curves]
     told = distinctions([own[0].run for own in curves], names, along=dropped)
-    called = [
-        f"{name} ({difference})" if difference else name for name, difference in zip(names, told, strict=True)
-    ]
+    called = [f"{name} ({one})" if one else name for name, one in zip(names, told, strict=True)]
+    placed = [list(axis.points(own)) for own in curves]
     series = [
-        Series(name, tuple(sorted((x, row.metrics) for x, row in axis.points(own))))
-        for name, own in zip(called, curves, strict=True)
+        _series(name, [(x, row.metrics) for x, row in points])
+        for name, points in zip(called, placed, strict=True)
     ]
-    for name, own in zip(called, curves, strict=True):
-        points = {x: values for x, row in axis.points(own) if (values := _figures(row))}
-        if points:
-            series.append(Series(f"{name} (paper)", tuple(sorted(points.items())), published=True))
+    published = [[(x, values) for x, row in points if (values := _figures(row))] for points in placed]
+    series += [
+        _series(f"{name} (paper)", points, published=True)
+        for name, points in zip(called, published, strict=True)
+        if points
+    ]
     if axis.levels:
         series += _levels(rows, curves)
     title = f"{axis.title}: {_setting(first)}" if group is None else group
     ticks = {
-        x: (row.run.label if axis.labels else None) or f"{x:g}"
-        for own in curves
-        for x, row in axis.points(own)
+        x: (row.run.label if axis.labels else None) or f"{x:g}" for points in placed for x, row in points
     }
     return Chart(title, axis.name, tuple(series), first.network, axis.log, tuple(sorted(ticks.items())))
+
+
+def _series(name: str, points: Iterable[tuple[float, Values]], *, published: bool = False) -> Series:
+    return Series(name, tuple(sorted(points, key=lambda point: point[0])), published=published)
 
 
 def _curves(axis: _Axis, rows: Sequence[Row], dropped: set[str]) -> list[list[Row]]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from ssdbench.report.claims import OPEN, Claim, ClaimsFile, Finding, overall
 from ssdbench.report.columns import column
-from ssdbench.report.statistics import ALPHA, POWER, effect_seen, seeds_needed
+from ssdbench.report.frame import finite
+from ssdbench.report.statistics import ALPHA, POWER, Estimate, effect_seen, seeds_needed
 
 _HEAD = """\
 # Claims
@@ -30,62 +31,57 @@ What the paper claims that this harness can test, and questions beyond it, with 
 
 def to_page(claims: ClaimsFile, findings: Sequence[Finding], command: str) -> str:
     """Return the ledger as Markdown: a summary, then every claim with its tests."""
-    parts = [_HEAD.format(command=command, alpha=ALPHA, seeds=claims.seeds), "| claim | verdict |\n|:--|:--|"]
-    grouped = [(claim, [one for one in findings if one.claim is claim]) for claim in claims.claims]
-    parts[-1] += "".join(
-        f"\n| [{claim.text}](#{claim.claim}) | **{overall(own)}** |" for claim, own in grouped
-    )
+    grouped = _grouped(claims, findings)
+    summary = [f"| [{claim.text}](#{claim.claim}) | **{overall(own)}** |" for claim, own in grouped]
+    parts = [
+        _HEAD.format(command=command, alpha=ALPHA, seeds=claims.seeds),
+        "\n".join(["| claim | verdict |", "|:--|:--|", *summary]),
+    ]
     for beyond, title in ((False, "## The paper's claims"), (True, "## Beyond the paper")):
-        some = [(claim, own) for claim, own in grouped if (claim.paper is None) == beyond]
-        if some:
-            parts.append(title)
-            parts += [_section(claim, own) for claim, own in some]
+        if some := [(claim, own) for claim, own in grouped if (claim.paper is None) == beyond]:
+            parts += [title, *(_section(claim, own) for claim, own in some)]
     return "\n\n".join(parts) + "\n"
 
 
+def _grouped(claims: ClaimsFile, findings: Sequence[Finding]) -> list[tuple[Claim, list[Finding]]]:
+    return [(claim, [one for one in findings if one.claim is claim]) for claim in claims.claims]
+
+
 def _section(claim: Claim, findings: Sequence[Finding]) -> str:
-    margin = "" if claim.margin is None else f", margin {claim.margin:g}"
     lines = [f"### {claim.claim}", f"{claim.text}: **{overall(findings)}**."]
-    if claim.paper is not None:
-        lines.append(f"The paper: {claim.paper}.")
+    lines += [] if claim.paper is None else [f"The paper: {claim.paper}."]
     networks = dict.fromkeys(one.network for one in findings if one.network is not None)
     called = ", ".join(column(claim.metric).header(network, always_name=False) for network in networks)
-    header = (
-        f"| at | n | left | right | {called + ': ' if called else ''}difference | p | p (Holm) | verdict |"
+    header = _line(
+        "at", "n", "left", "right", f"{called}: difference".removeprefix(": "), "p", "p (Holm)", "verdict"
     )
-    rows = [_line(one) for one in findings]
-    lines.append("\n".join([header, "|:--|--:|--:|--:|--:|--:|--:|:--|", *rows]))
+    lines.append("\n".join([header, "|:--|--:|--:|--:|--:|--:|--:|:--|", *map(_test, findings)]))
+    margin = "" if claim.margin is None else f", margin {claim.margin:g}"
     lines.append(f"Expected: {claim.expect}{margin}. Family: {claim.family}. Measured by `{claim.run}`.")
     measured = dict.fromkeys(
         f"{one.samples:,} samples against {one.reference}" for one in findings if one.samples is not None
     )
     lines += [f"Rows of {', '.join(measured)}."] if measured else []
-    remarks = dict.fromkeys(
-        f"{one.at}: {text}" if one.at else text for one in findings for text in one.remarks
-    )
-    lines += [f"- {text}" for text in remarks]
+    remarks = (f"- {one.at}: {text}" if one.at else f"- {text}" for one in findings for text in one.remarks)
+    lines += dict.fromkeys(remarks)
     lines += [claim.remark] if claim.remark else []
     return "\n\n".join(lines)
 
 
-def _line(one: Finding) -> str:
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _test(one: Finding) -> str:
     estimate = one.estimate
     if estimate is None or one.left is None or one.right is None:
-        return f"| {one.at} | – | – | – | – | – | – | {one.verdict} |"
+        return _line(one.at, *"–" * 6, one.verdict)
     digits = _digits(one.left, one.right)
     interval = estimate.interval
     between = "" if interval is None else f" [{interval[0]:+.{digits}f}, {interval[1]:+.{digits}f}]"
-    cells = (
-        one.at,
-        str(estimate.n),
-        f"{one.left:.{digits}f}",
-        f"{one.right:.{digits}f}",
-        f"{estimate.mean:+.{digits}f}{between}",
-        _p(estimate.p),
-        _p(one.p_holm),
-        one.verdict,
-    )
-    return f"| {' | '.join(cells)} |"
+    means = (f"{value:.{digits}f}" for value in (one.left, one.right))
+    difference = f"{estimate.mean:+.{digits}f}{between}"
+    return _line(one.at, str(estimate.n), *means, difference, _p(estimate.p), _p(one.p_holm), one.verdict)
 
 
 def _digits(*values: float) -> int:
@@ -98,48 +94,30 @@ def _p(value: float | None) -> str:
     return f"{value:.3f}" if value >= 1e-3 else "< 0.001"
 
 
+_TOLD = {"claim", "text", "paper", "family", "metric", "expect", "margin"}
+
+
 def to_json(claims: ClaimsFile, findings: Sequence[Finding]) -> str:
     """Return the ledger as JSON: a list of claims, each with its tests."""
     told = [
-        {
-            "claim": claim.claim,
-            "text": claim.text,
-            "paper": claim.paper,
-            "family": claim.family,
-            "metric": claim.metric,
-            "expect": claim.expect,
-            "margin": claim.margin,
-            "verdict": overall(own),
-            "tests": [_told(one) for one in own],
-        }
-        for claim in claims.claims
-        for own in [[one for one in findings if one.claim is claim]]
+        {**claim.model_dump(include=_TOLD), "verdict": overall(own), "tests": [_told(one) for one in own]}
+        for claim, own in _grouped(claims, findings)
     ]
-    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(finite(told), indent=2, ensure_ascii=False) + "\n"
 
 
 def _told(one: Finding) -> dict[str, Any]:
-    estimate = one.estimate
+    estimate = one.estimate or Estimate(math.nan, None, 0, 0)
+    names = ("samples", "network", "reference", "left", "right")
     return {
         "at": one.at,
-        "n": 0 if estimate is None else estimate.n,
-        "samples": one.samples,
-        "network": one.network,
-        "reference": one.reference,
-        "left": _finite(one.left),
-        "right": _finite(one.right),
-        "difference": None if estimate is None else _finite(estimate.mean),
-        "interval": None if estimate is None else estimate.interval,
-        "p": None if estimate is None else estimate.p,
-        "p_holm": one.p_holm,
-        "p_equal": one.p_equal,
-        "verdict": one.verdict,
-        "remarks": list(one.remarks),
+        "n": estimate.n,
+        **{name: getattr(one, name) for name in names},
+        "difference": estimate.mean,
+        "interval": estimate.interval,
+        "p": estimate.p,
+        **{name: getattr(one, name) for name in ("p_holm", "p_equal", "verdict", "remarks")},
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -186,26 +164,27 @@ def needs(claims: ClaimsFile, findings: Sequence[Finding], at_seeds: int | None 
 def to_plan(claims: ClaimsFile, findings: Sequence[Finding], at_seeds: int | None = None) -> str:
     """Return the plan as a table of Markdown, with what it rests on."""
     n = at_seeds or claims.seeds
+    columns = ("claim", "at", "n", "difference", "spread")
     lines = [
-        f"| claim | at | n | difference | spread | seeds it needs | samples at {n} seeds | least seen with {n} seeds |",
+        _line(*columns, "seeds it needs", f"samples at {n} seeds", f"least seen with {n} seeds"),
         "|:--|:--|--:|--:|--:|--:|--:|--:|",
     ]
-    listed = needs(claims, findings, at_seeds)
-    for need in listed:
+    for need in needs(claims, findings, at_seeds):
         one, estimate = need.finding, need.finding.estimate
         assert estimate is not None
         digits = _digits(one.left or 0, one.right or 0)
-        cells = (
-            one.claim.claim,
-            one.at,
-            str(estimate.n),
-            f"{estimate.mean:+.{digits}f}",
-            f"{need.spread:.{digits}f}",
-            "> 1000" if need.seeds is None else str(need.seeds),
-            "–" if need.samples is None else f"{need.samples:,}",
-            f"{need.least:.{digits}f}",
+        lines.append(
+            _line(
+                one.claim.claim,
+                one.at,
+                str(estimate.n),
+                f"{estimate.mean:+.{digits}f}",
+                f"{need.spread:.{digits}f}",
+                "> 1000" if need.seeds is None else str(need.seeds),
+                "–" if need.samples is None else f"{need.samples:,}",
+                f"{need.least:.{digits}f}",
+            )
         )
-        lines.append(f"| {' | '.join(cells)} |")
     without = sum(one.estimate is None or not one.estimate.error for one in findings)
     still = sum(one.verdict == OPEN for one in findings)
     notes = [

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from ssdbench.layouts import FIGURES
 from ssdbench.metrics.reference_set import is_through
@@ -20,25 +21,35 @@ SAMPLES = 50_000
 """Images behind every published figure on ImageNet."""
 
 
-@dataclass(frozen=True)
-class PaperRow:
+class PaperRow(BaseModel):
     """One row of one table; ``figures`` are the printed texts, so that 0.80 stays 0.80.
 
     ``reported``: the paper took the figures over from elsewhere; there is nothing of it to run. ``reference`` is what
     they are measured against where a table has several; ``samples``, the images behind them, are None where unsaid.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     model: str
-    variant: str
-    sampler: str
-    nfe: int | None
-    resolution: int
-    data: str | None
-    epochs: str | None
-    figures: Mapping[str, str]
+    variant: Annotated[str, AfterValidator(canonical_variant)]
+    sampler: str = "ddim"
+    nfe: int | None = None
+    resolution: int = 256
+    data: str | None = None
+    epochs: str | None = None
+    figures: dict[str, str]
     reported: bool = False
     reference: str | None = None
     samples: int | None = SAMPLES
+
+    @classmethod
+    def of(cls, row: Mapping[str, str]) -> PaperRow:
+        """Return a row as it stands in the file, where ``null`` is what the paper does not say."""
+        given: dict[str, Any] = {key: value for key, value in row.items() if value != "null"}
+        if row.get("samples") == "null":
+            given["samples"] = None
+        figures = {name: given[name] for name in FIGURES if name in given}
+        return cls.model_validate(given | {"figures": figures})
 
 
 @dataclass(frozen=True)
@@ -63,18 +74,11 @@ class PaperTable:
         """
         if is_through(named.reference):
             return None  # the paper scores against the images as they are
-        family = sampler_family(named.sampler)
-        wanted = (
-            named.model,
-            canonical_variant(named.variant),
-            family,
-            named.nfe,
-            named.resolution,
-            named.data,
-        )
+        names = named.model, canonical_variant(named.variant), sampler_family(named.sampler)
+        wanted = *names, named.nfe, named.resolution, named.data
         for row in self.rows:
-            family = sampler_family(row.sampler)
-            found = (row.model, row.variant, family, row.nfe, row.resolution, row.data or "original")
+            names = row.model, row.variant, sampler_family(row.sampler)
+            found = *names, row.nfe, row.resolution, row.data or "original"
             if found == wanted and row.reference in (None, named.reference):
                 return row
         return None
@@ -97,23 +101,5 @@ def paper_tables() -> dict[str, PaperTable]:
 
 def _table(name: str, body: Mapping[str, Any]) -> PaperTable:
     sections = body.get("groups", [body])
-    rows = tuple(_row(row) for section in sections for row in section["rows"])
+    rows = tuple(PaperRow.of(row) for section in sections for row in section["rows"])
     return PaperTable(name=name, title=body["title"], rows=rows, notes=tuple(body.get("notes", ())))
-
-
-def _row(row: Mapping[str, str]) -> PaperRow:
-    given = {key: value for key, value in row.items() if value != "null"}
-    samples = row.get("samples", SAMPLES)
-    return PaperRow(
-        model=given["model"],
-        variant=canonical_variant(given["variant"]),
-        sampler=given.get("sampler", "ddim"),
-        nfe=int(given["nfe"]) if "nfe" in given else None,
-        resolution=int(given.get("resolution", "256")),
-        data=given.get("data"),
-        epochs=given.get("epochs"),
-        figures={name: given[name] for name in FIGURES if name in given},
-        reported=given.get("reported") == "true",
-        reference=given.get("reference"),
-        samples=None if samples == "null" else int(samples),
-    )
