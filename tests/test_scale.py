@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from ssdbench.api.history import collect
 from ssdbench.plan import build, decide
 from ssdbench.plan import digests as digests_module
-from ssdbench.report.collect import collect
 from ssdbench.report.document import SuiteReport, render
 from ssdbench.runtime.local import run_graph
 from ssdbench.stages import StageSpec

@@ -23,7 +23,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from ssdbench.api.history import reports_of
-from ssdbench.api.lookup import recorded_rows
+from ssdbench.api.records import recorded_rows
 from ssdbench.api.selection import Selection
 from ssdbench.cli.app import app
 from ssdbench.errors import SsdbenchError, UsageError

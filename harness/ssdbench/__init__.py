@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ssdbench.api.benchmark import Benchmark as Benchmark
+    from ssdbench.api.evaluation import Scores as Scores
     from ssdbench.api.evaluation import evaluate as evaluate
     from ssdbench.api.loading import load as load
     from ssdbench.api.loading import run as run
     from ssdbench.api.plan import Plan as Plan
     from ssdbench.api.results import Results as Results
     from ssdbench.api.run_result import RunResult as RunResult
-    from ssdbench.api.scores import Scores as Scores
     from ssdbench.api.search import Chosen as Chosen
     from ssdbench.api.search import search as search
     from ssdbench.api.things import dataset as dataset
@@ -44,12 +44,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api.benchmark": "Benchmark",
-    "api.evaluation": "evaluate",
+    "api.evaluation": "Scores evaluate",
     "api.loading": "load run",
     "api.plan": "Plan",
     "api.results": "Results",
     "api.run_result": "RunResult",
-    "api.scores": "Scores",
     "api.search": "Chosen search",
     "api.things": "dataset grid network sampler",
     "errors": "InputError NotFinite Regression SsdbenchError StageFailed SuiteError UsageError",

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -49,8 +49,8 @@ def test_every_name_that_it_offers_is_there() -> None:
 
 
 def test_the_options_of_the_command_are_those_of_the_interface() -> None:
-    assert tuple(kind.value for kind in options.Kind) == KINDS
-    assert get_args(get_args(options.EngineName)[0]) == ENGINES
+    assert tuple(kind.value for kind in options.StageKind) == KINDS
+    assert get_args(get_type_hints(options.Machine)["engine"]) == ENGINES
 
 
 def test_a_second_run_does_nothing_and_tells_so(workplace: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ssdbench.api import pictures as samples
 from ssdbench.data import pictures
-from ssdbench.report import samples
 from tests.cli.conftest import Command, Filled
 
 

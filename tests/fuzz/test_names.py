@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssdbench.api.lookup import find_key
+from ssdbench.api.records import find_key
 from ssdbench.data.coco import coco
 from ssdbench.errors import InputError, SuiteError, UsageError
 from ssdbench.inputs import is_plain_name, parse_json

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from ssdbench.api.engines import engine_of, kinds_of
 from ssdbench.api.history import Planned
-from ssdbench.api.plan import Plan, notes_of, refuse_impossible
+from ssdbench.api.plan import Plan, refuse_impossible
 from ssdbench.api.results import Results, reasons
 from ssdbench.api.selection import Selection
 from ssdbench.errors import UsageError
@@ -169,7 +169,7 @@ class Benchmark:
                 tell(note)
         # Refusals come before the store is opened: a wrong suite is told of first.
         refuse_impossible(graph)
-        for note in notes_of(graph):
+        for note in graph.notes:
             tell(f"note: {note}")
         store = self.store()
         sources = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ssdbench.api.output import appearing_whole, refuse_to_replace
+from ssdbench.api.export import appearing_whole, refuse_to_replace
 from ssdbench.errors import UsageError
 
 _WHOLE = {"stable-diffusion": "a pipeline", "tensors": "all tensors"}

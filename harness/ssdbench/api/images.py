@@ -8,7 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssdbench.api.arrays import batches_of, first
+import numpy as np
+from numpy.typing import NDArray
+
+from ssdbench.api.pictures import shards_of
 from ssdbench.api.run_result import RunResult
 from ssdbench.errors import InputError, UsageError
 
@@ -37,19 +40,11 @@ def run_images(record: Record, store: Store) -> ImageSource:
     """
     from ssdbench.metrics.sources import open_shards
 
-    name = record.key[:12]
-    score = store.manifest(record.key)
-    keys = {} if score is None else {role: consumed.key for role, consumed in score.inputs.items()}
-    shards = [keys[role] for role in sorted(keys) if role.startswith("samples/")]
-    if not shards or any(store.manifest(key) is None for key in shards):
-        raise UsageError(
-            f"the samples of {name} are no longer in {store.name}: run its suite again with 'keep: samples'"
-        )
+    name, shards = record.key[:12], shards_of(record, store)
     for key in shards:
         if problems := store.verify(key):
             raise UsageError(f"the samples of {name} are damaged: {'; '.join(problems)}")
-    files = [store.directory(key) / "samples.safetensors" for key in shards]
-    return open_shards(files, f"run {name}").first(record.samples)
+    return open_shards([*shards.values()], f"run {name}").first(record.samples)
 
 
 def reference_place(
@@ -186,6 +181,7 @@ class Against:
 
 
 _NO_IMAGES = "the reference has no images"
+_BATCH = 100
 
 
 def open_samples(
@@ -216,8 +212,66 @@ def open_samples(
         found = ImageSource(name, count, partial(batches_of, pixels), labels)
         if not count:
             return (
-                found if limit is None else replace(found, batches=lambda: first(batches_of(pixels), limit))
+                found if limit is None else replace(found, batches=lambda: _first(batches_of(pixels), limit))
             )
     if found.count == 0:
         raise InputError(f"{found.name}: holds no images")
     return found if limit is None else found.first(limit)
+
+
+def batches_of(images: Any) -> Iterator[NDArray[np.uint8]]:
+    """Yield batches uint8 (B, H, W, C) of an array, or of an iterable of batches or of single images."""
+    if hasattr(images, "shape"):  # an array, a tensor, or files that are decoded when they are indexed
+        for start in range(0, len(images), _BATCH):
+            batch = _array(images[start : start + _BATCH])
+            _check(batch, 4, "the images")
+            yield batch
+        return
+    alone: list[NDArray[np.uint8]] = []
+    for index, item in enumerate(images):
+        array = _array(item)
+        if array.ndim == 2:  # a grey image of PIL's
+            array = array[..., None]
+        _check(array, array.ndim if array.ndim in (3, 4) else 4, f"images[{index}]")
+        if array.ndim == 3:
+            if alone and array.shape != alone[0].shape:
+                raise InputError(f"images[{index}]: is {array.shape}, and those before are {alone[0].shape}")
+            alone.append(array)
+        if alone and (array.ndim == 4 or len(alone) == _BATCH):
+            yield np.stack(alone)
+            alone = []
+        if array.ndim == 4:
+            yield array
+    if alone:
+        yield np.stack(alone)
+
+
+def _array(item: Any) -> NDArray[Any]:
+    """Return an array, a tensor of torch's on any device, or a picture of PIL's as an array."""
+    if callable(getattr(item, "detach", None)):
+        item = item.detach().cpu().numpy()
+    mode = getattr(item, "mode", None)
+    if isinstance(mode, str) and mode not in ("L", "RGB"):
+        raise InputError(f"a picture of mode {mode}: expected RGB or L; picture.convert('RGB') makes one")
+    return np.asarray(item)
+
+
+def _check(array: NDArray[Any], dimensions: int, what: str) -> None:
+    if array.dtype == np.uint8 and array.ndim == dimensions and array.shape[-1] in (1, 3):
+        return
+    found = f"{what}: {array.dtype} of shape {array.shape}"
+    expected = "expected uint8 (N, H, W, C), 0 to 255, C = 1 or 3"
+    if array.dtype == np.uint8 and array.ndim == 4 and array.shape[1] in (1, 3):
+        expected += "; the channels come first: permute(0, 2, 3, 1) puts them last"
+    elif array.dtype.kind == "f":
+        expected += "; numbers with a point are not guessed the range of: scale, round and convert them"
+    raise InputError(f"{found}: {expected}")
+
+
+def _first(batches: Iterator[NDArray[np.uint8]], count: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield the first ``count`` of the images."""
+    for batch in batches:
+        yield batch[:count]
+        count -= len(batch[:count])
+        if not count:
+            return

@@ -1,18 +1,126 @@
-"""Samples of runs side by side, as one labelled picture."""
+"""The images of a run that its metrics were computed from, with what they were asked to show, and pictures of them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ssdbench.api.lookup import find_record
+import numpy as np
+from numpy.typing import NDArray
+
+from ssdbench.api.records import find_record
 from ssdbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL.Image import Image
 
-    from ssdbench.report.samples import Samples
-    from ssdbench.store import Store
+    from ssdbench.store import Record, Store
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The first images of a run, uint8 (N, H, W, C), and their labels (N,), which may number captions."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    captions: tuple[str, ...] | None = None
+
+    def name(self, index: int) -> str:
+        """What sample ``index`` was asked to show. Empty where it was asked for nothing (label -1)."""
+        label = int(self.labels[index])
+        if label < 0:
+            return ""
+        return self.captions[label] if self.captions is not None else f"class {label}"
+
+
+def shards_of(record: Record, store: Store) -> dict[str, Path]:
+    """Return the files of the samples that a run was scored on, in their order, by the keys of their stages.
+
+    Raises:
+        UsageError: the record does not know them, or they were dropped.
+
+    """
+    score = record.stages.get(record.key)
+    manifest = store.manifest(record.key)
+    # A record of an early version does not name its stages' inputs.
+    roles = {role: consumed.key for role, consumed in manifest.inputs.items()} if manifest else {}
+    roles |= score.inputs if score is not None else {}
+    keys = [roles[role] for role in sorted(roles) if role.startswith("samples/")]
+    if not keys or any(store.manifest(key) is None for key in keys):
+        raise UsageError(
+            f"the samples of run {record.key[:12]} are no longer in {store.name}: run its suite with keep: samples"
+        )
+    return {key: store.directory(key) / "samples.safetensors" for key in keys}
+
+
+def read_samples(record: Record, store: Store) -> Samples:
+    """All samples of a run that are still in the store, in their order; raises as :func:`shards_of`."""
+    from safetensors.numpy import load_file
+
+    shards = shards_of(record, store)
+    read = [load_file(path) for path in shards.values()]
+    images, labels = (np.concatenate([shard[name] for shard in read]) for name in ("images", "labels"))
+    sampled = record.stages.get(next(iter(shards)))
+    text = None if sampled is None else sampled.inputs.get("text")
+    captions = None
+    if text is not None and store.manifest(text) is not None:
+        path = store.directory(text) / "captions.json"
+        captions = tuple(json.loads(path.read_text(encoding="utf-8")))
+    return Samples(images[: record.samples], labels[: record.samples], captions)
+
+
+Grid = tuple[list[list[NDArray[np.uint8] | None]], list[str], list[str]]
+"""Rows of pictures, their names, and the columns' names."""
+
+
+def by_run(runs: Sequence[tuple[str, Samples]], indices: Sequence[int]) -> Grid:
+    """Figure 1: a row for each run, a column for each sample: the same noise and label in all rows.
+
+    Raises:
+        UsageError: the runs were not asked for the same.
+
+    """
+    shown = [[samples.images[i] for i in indices] for _, samples in runs]
+    return [list(row) for row in shown], [name for name, _ in runs], _shared_names(runs, indices)
+
+
+def by_prompt(runs: Sequence[tuple[str, Samples]], indices: Sequence[int]) -> Grid:
+    """Figure 3: a column for each run, a row for each sample, named by its caption or class.
+
+    Raises:
+        UsageError: the runs were not asked for the same.
+
+    """
+    rows, names, samples = by_run(runs, indices)
+    return [list(row) for row in zip(*rows, strict=True)], samples, names
+
+
+def _shared_names(runs: Sequence[tuple[str, Samples]], indices: Sequence[int]) -> list[str]:
+    first, reference = runs[0]
+    for name, samples in runs[1:]:
+        for i in indices:
+            ours, theirs = reference.name(i), samples.name(i)
+            if ours != theirs:
+                raise UsageError(
+                    f"sample {i} is {ours or 'of no class'!r} in {first} and {theirs or 'of no class'!r} in {name}:"
+                    " expected runs of one seed and the same captions"
+                )
+    return [reference.name(i) for i in indices]
+
+
+def by_label(samples: Samples, columns: int) -> Grid:
+    """A row for each label that occurs, with the first samples that have it."""
+    rows: list[list[NDArray[np.uint8] | None]] = []
+    names = []
+    for label in np.unique(samples.labels):
+        found = np.flatnonzero(samples.labels == label)[:columns]
+        names.append(samples.name(int(found[0])))
+        rows.append([samples.images[i] for i in found] + [None] * (columns - len(found)))
+    return rows, names, [""] * columns
 
 
 def sample_grid(
@@ -42,7 +150,6 @@ def sample_grid(
     """
     from ssdbench.data.pictures import labelled_grid
     from ssdbench.report.rows import run_of
-    from ssdbench.report.samples import by_label, by_prompt, by_run, read_samples
     from ssdbench.suite.facts import starts_far_from_noise
 
     found: list[tuple[str, Samples]] = []

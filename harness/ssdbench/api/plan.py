@@ -94,12 +94,12 @@ class Plan:
     @property
     def missing(self) -> tuple[str, ...]:
         """What runs need that is not on this machine, or does not fit, each with how to get it."""
-        return missing_of(self.graph)
+        return self.graph.missing
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the authors of the runs may want to know though it is no mistake, each once."""
-        return notes_of(self.graph)
+        return self.graph.notes
 
     def hours(self, device: str) -> float:
         """Hours of one device: ``a100``, ``h100``, ``rtx-4090``, or the TFLOP/s that yours sustains, as a text.
@@ -226,16 +226,6 @@ HEADINGS = ("key", "stage", "", "why")
 """Of the table that is shown."""
 
 
-def missing_of(graph: Graph) -> tuple[str, ...]:
-    """Return what runs need that is not on this machine, each once."""
-    return tuple(dict.fromkeys(text for planned in graph.runs for text in planned.missing))
-
-
-def notes_of(graph: Graph) -> tuple[str, ...]:
-    """Return what the authors of the runs may want to know, each once."""
-    return tuple(dict.fromkeys(note for planned in graph.runs for note in planned.notes))
-
-
 def refuse_impossible(graph: Graph) -> None:
     """Refuse runs that need what is not here or is wrong, or none of which can run: that would look like a success.
 
@@ -244,7 +234,7 @@ def refuse_impossible(graph: Graph) -> None:
             reason.
 
     """
-    if missing := missing_of(graph):
+    if missing := graph.missing:
         runs = sum(bool(planned.missing) for planned in graph.runs)
         lines = "\n".join("  " + text.replace("\n", "\n  ") for text in missing)
         raise UsageError(

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ssdbench.api.pictures import Samples
     from ssdbench.models.conditional import Conditional
     from ssdbench.models.vae import Autoencoder, Pixels
-    from ssdbench.report.samples import Samples
     from ssdbench.stages.sample import SampleSpec
 
 
@@ -91,7 +91,7 @@ class RunResult:
             UsageError: there is no result, or its images were dropped (``keep: grid``).
 
         """
-        from ssdbench.report.samples import read_samples
+        from ssdbench.api.pictures import read_samples
 
         return read_samples(self.record, self.store)
 

@@ -37,7 +37,7 @@ def claims(
         plan: Say how many seeds and samples each difference needs instead.
         seeds (N): With --plan: for so many seeds.
     """
-    from ssdbench.api.lookup import recorded_rows
+    from ssdbench.api.records import recorded_rows
     from ssdbench.cli.common import emit
     from ssdbench.errors import UsageError
     from ssdbench.report.claims import judge, read_claims

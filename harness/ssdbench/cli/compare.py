@@ -33,7 +33,7 @@ def compare(
     import json as json_module
     from dataclasses import asdict
 
-    from ssdbench.api.lookup import recorded_rows
+    from ssdbench.api.records import recorded_rows
     from ssdbench.cli.common import emit
     from ssdbench.report.compare import compare as compare_rows
     from ssdbench.report.compare import to_table

@@ -42,7 +42,7 @@ def export(
         records: Copy the records of all runs instead, or of RUN alone.
     """
     from ssdbench.api.export import export_weights
-    from ssdbench.api.lookup import find_record
+    from ssdbench.api.records import find_record
     from ssdbench.cli.common import open_store
     from ssdbench.errors import UsageError
 

@@ -41,7 +41,7 @@ def grid(
         indices (I,J,...): These samples instead, from 0.
         scale (N): Repeat each pixel so often.
     """
-    from ssdbench.api.output import appearing_whole
+    from ssdbench.api.export import appearing_whole
     from ssdbench.api.pictures import sample_grid
     from ssdbench.cli.common import open_store, tell, whole_numbers
     from ssdbench.errors import UsageError

@@ -23,7 +23,7 @@ def show(
         key (KEY): A run's or a stage's key, or the beginning of one.
         manifest: The artifact's manifest even where the key has a record.
     """
-    from ssdbench.api.lookup import find_key
+    from ssdbench.api.records import find_key
     from ssdbench.cli.common import emit, emit_json, open_store
     from ssdbench.errors import UsageError
 

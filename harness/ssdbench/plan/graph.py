@@ -80,6 +80,16 @@ class Graph:
         return list(found)
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """What runs need that is not on this machine, or does not fit, each with how to get it, and each once."""
+        return tuple(dict.fromkeys(text for run in self.runs for text in run.missing))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the authors of the runs may want to know though it is no mistake, each once."""
+        return tuple(dict.fromkeys(note for run in self.runs for note in run.notes))
+
+    @property
     def targets(self) -> list[str]:
         """Keys of the runs' score stages, each once, in the suite's order."""
         return list(dict.fromkeys(run.target for run in self.runs if run.target is not None))

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ssdbench.api.pictures import Samples, by_label, by_prompt, by_run
 from ssdbench.data.pictures import labelled_grid
 from ssdbench.errors import UsageError
-from ssdbench.report.samples import Samples, by_label, by_prompt, by_run
 
 
 def samples(seed: int, captions: tuple[str, ...] | None = None) -> Samples:
