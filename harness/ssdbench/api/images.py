@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -45,6 +46,22 @@ def run_images(record: Record, store: Store) -> ImageSource:
         if problems := store.verify(key):
             raise UsageError(f"the samples of {name} are damaged: {'; '.join(problems)}")
     return open_shards([*shards.values()], f"run {name}").first(record.samples)
+
+
+def run_samples(text: str, results: str | Path) -> ImageSource | None:
+    """Return the samples of a run in a store, where ``text`` reads as the beginning of a key and is no file's name.
+
+    Raises:
+        UsageError: no run has such a key, several have, or its samples were dropped.
+
+    """
+    from ssdbench.api.records import find_record
+    from ssdbench.store.places import open_store
+
+    if not re.fullmatch(r"[0-9a-f]{4,64}", text) or Path(text).exists():
+        return None
+    store = open_store(results)
+    return run_images(find_record(store, text), store)
 
 
 def reference_place(

@@ -52,7 +52,7 @@ def shards_of(record: Record, store: Store) -> dict[str, Path]:
     keys = [roles[role] for role in sorted(roles) if role.startswith("samples/")]
     if not keys or any(store.manifest(key) is None for key in keys):
         raise UsageError(
-            f"the samples of run {record.key[:12]} are no longer in {store.name}: run its suite with keep: samples"
+            f"the samples of {record.key[:12]} are no longer in {store.name}: run its suite again with 'keep: samples'"
         )
     return {key: store.directory(key) / "samples.safetensors" for key in keys}
 

@@ -5,14 +5,12 @@ Records alone are what reports, claims and comparisons read, small enough to be 
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssdbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from ssdbench.metrics.sources import ImageSource
     from ssdbench.report.rows import Row
     from ssdbench.store import Record, Store
 
@@ -50,22 +48,6 @@ def find_record(store: Store, prefix: str) -> Record:
     if record is None:
         raise UsageError(f"the record of {prefix} cannot be read")
     return record
-
-
-def run_samples(text: str, results: str | Path) -> ImageSource | None:
-    """Return the samples of a run in a store, where ``text`` reads as the beginning of a key and is no file's name.
-
-    Raises:
-        UsageError: no run has such a key, several have, or its samples were dropped.
-
-    """
-    from ssdbench.api.images import run_images
-    from ssdbench.store.places import open_store
-
-    if not re.fullmatch(r"[0-9a-f]{4,64}", text) or Path(text).exists():
-        return None
-    store = open_store(results)
-    return run_images(find_record(store, text), store)
 
 
 def recorded_rows(results: str | Path, *, remembered: bool = False) -> list[Row]:

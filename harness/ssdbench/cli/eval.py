@@ -59,8 +59,7 @@ def eval_(
     from ssdbench.api.evaluation import load_network, prepare
     from ssdbench.api.export import refuse_to_replace, save_samples
     from ssdbench.api.export import save_reference as save
-    from ssdbench.api.images import Against, open_samples
-    from ssdbench.api.records import run_samples
+    from ssdbench.api.images import Against, open_samples, run_samples
     from ssdbench.cli.common import emit, emit_json, tell
     from ssdbench.cli.counting import counting
     from ssdbench.errors import UsageError
