@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process, model_time, time_tensor
-from ssdbench.diffusion.schedule import alphas_cumprod, midpoint
-from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.diffusion.schedule import CLEAN, alphas_cumprod, midpoint
 from ssdbench.errors import InputError
 
 ALPHAS = alphas_cumprod()

@@ -29,5 +29,5 @@ def test_unbiased_where_the_distributions_are_equal():
 
 
 def test_too_few_images():
-    with pytest.raises(InputError, match="KID of 9 reference images: a subset has 1000"):
+    with pytest.raises(InputError, match="KID of 9 reference images: at least 1000 are needed"):
         kid(np.zeros((1000, 3)), np.zeros((9, 3)))

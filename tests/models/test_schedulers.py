@@ -13,8 +13,7 @@ from torch import Tensor
 
 from ssdbench.diffusion.denoiser import Guided, Prediction
 from ssdbench.diffusion.noise import normal
-from ssdbench.diffusion.schedule import NO_SIGNAL, alphas_cumprod
-from ssdbench.diffusion.scheduler import DIT, STABLE_DIFFUSION, Schedule
+from ssdbench.diffusion.schedule import DIT, NO_SIGNAL, STABLE_DIFFUSION, Schedule, alphas_cumprod
 from ssdbench.errors import InputError
 from ssdbench.models import schedulers
 from ssdbench.models.checkpoint import load_dit, save_dit

@@ -21,7 +21,7 @@ from ssdbench.errors import InputError
 from ssdbench.samplers import SAMPLERS, Sampler
 from ssdbench.samplers.ddim import ddim
 from ssdbench.samplers.deis import deis
-from ssdbench.samplers.edm import edm, edm_sde
+from ssdbench.samplers.heun import edm, edm_sde
 from ssdbench.samplers.walks import timesteps
 from tests.samplers.gaussian import LABELS, VARIANCE, exact_eps, exact_flow, grid_of, smooth_eps
 

@@ -15,7 +15,7 @@ from ssdbench.errors import NotFinite, StageFailed
 from ssdbench.models.dit import DiT
 from ssdbench.stages import EncodeSpec, Runtime, SampleSpec, encode, sample
 from ssdbench.stages.denoising import halving
-from ssdbench.stages.sample import Copying, Fused, Guidance, Sampling
+from ssdbench.stages.sample import Copying, Fused, GuidanceSetting, Sampling
 
 from .conftest import DATA, SHAPE, Tiny
 
@@ -66,7 +66,7 @@ def sampled(tiny: Tiny, output: Path, **settings: object) -> dict[str, Tensor]:
             sampler="ddim",
             grid="even",
             nfe=3,
-            guidance=Guidance(scale=1.5, channels=3),
+            guidance=GuidanceSetting(scale=1.5, channels=3),
             **settings,
         ),
         resolution=32,
@@ -171,7 +171,7 @@ def test_samples_do_not_depend_on_the_batch(tiny: Tiny, tmp_path: Path) -> None:
             sampler="ddim",
             grid="even",
             nfe=3,
-            guidance=Guidance(scale=scale),
+            guidance=GuidanceSetting(scale=scale),
         )
         spec = SampleSpec(sampling=how, resolution=32, vae=tiny.vae, seed=5, start=0, count=15)
         found = []

@@ -33,7 +33,7 @@ from ssdbench.stages import (
 )
 from ssdbench.stages.learning import read_features
 from ssdbench.stages.reference import FILE
-from ssdbench.stages.sample import Copying, Guidance, Sampling
+from ssdbench.stages.sample import Copying, GuidanceSetting, Sampling
 from ssdbench.stages.train import Reconstruct
 from tests.metrics.toy import toy_network
 
@@ -46,7 +46,7 @@ def sampled(tiny: Tiny, output: Path, start: int, count: int, **settings: object
         "sampler": "ddim",
         "grid": "even",
         "nfe": 3,
-        "guidance": Guidance(scale=1.5, channels=3),
+        "guidance": GuidanceSetting(scale=1.5, channels=3),
         **settings,
     }
     spec = SampleSpec(

@@ -21,7 +21,7 @@ from ssdbench.stages import (
     TrainSpec,
     load_spec,
 )
-from ssdbench.stages.sample import Copying, Guidance, Sampling
+from ssdbench.stages.sample import Copying, GuidanceSetting, Sampling
 from ssdbench.stages.train import Reconstruct
 
 SHAPE = DiTShape(width=32, depth=2, heads=2, input_size=8, num_classes=10, learn_sigma=False)
@@ -76,7 +76,7 @@ def test_a_value_equal_to_its_default_is_left_out() -> None:
     assert train(ema=0.0, schedule="constant", seed=0).key() == train().key()
     assert sample(precision="float32").key() == sample().key()
     plain = Sampling(
-        shape=SHAPE, sampler="ddim", grid="even", nfe=10, weights=HERE, guidance=Guidance(scale=1.0)
+        shape=SHAPE, sampler="ddim", grid="even", nfe=10, weights=HERE, guidance=GuidanceSetting(scale=1.0)
     )
     assert sample(sampling=plain).key() == sample().key()
 
@@ -90,7 +90,7 @@ EXAMPLES = [
         kind="reconstruct", dataset="d", data=HERE, resolution=32, channels=(8, 8), kl_weight=1e-6
     )),
     sample(vae=HERE, sampling=Sampling(
-        shape=SHAPE, sampler="ddim", grid="even", nfe=10, guidance=Guidance(scale=1.5, channels=3), weights=HERE,
+        shape=SHAPE, sampler="ddim", grid="even", nfe=10, guidance=GuidanceSetting(scale=1.5, channels=3), weights=HERE,
         pairs=(1, 2), lam=0.5, own=HERE
     )),
     sample(sampling=None, copying=Copying(dataset="d", data=HERE, reconstruct=True)),

@@ -16,7 +16,7 @@ from ssdbench.models import compiled
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.precision import computing, round_products
 from ssdbench.stages import Runtime, SampleSpec, sample
-from ssdbench.stages.sample import Fused, Guidance, Sampling
+from ssdbench.stages.sample import Fused, GuidanceSetting, Sampling
 
 from .conftest import SHAPE, Tiny
 
@@ -32,7 +32,7 @@ def sampled(
         sampler="ddim",
         grid="even",
         nfe=5,
-        guidance=Guidance(scale=4.0, channels=3),
+        guidance=GuidanceSetting(scale=4.0, channels=3),
         fused=fused,
     )
     spec = SampleSpec(sampling=sampling, resolution=32, vae=tiny.vae, seed=5, start=10, count=20, **settings)

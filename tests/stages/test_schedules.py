@@ -11,14 +11,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ssdbench.diffusion import noise
-from ssdbench.diffusion.scheduler import Schedule
+from ssdbench.diffusion.schedule import Schedule
 from ssdbench.methods.denoising import Denoise
 from ssdbench.methods.ssd import Explicit
 from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.shapes import DiTShape
 from ssdbench.stages import Runtime, SampleSpec, Source, TrainSpec, sample, train
-from ssdbench.stages.sample import Guidance, Sampling
+from ssdbench.stages.sample import GuidanceSetting, Sampling
 
 from .conftest import SHAPE, Tiny
 
@@ -45,7 +45,7 @@ def latents(tiny: Tiny, shape: DiTShape, output: Path, sampler: str = "ddim", nf
         grid="trailing",
         nfe=nfe,
         weights=weights,
-        guidance=Guidance(scale=1.5, channels=3),
+        guidance=GuidanceSetting(scale=1.5, channels=3),
     )
     spec = SampleSpec(sampling=sampling, resolution=32, vae=tiny.vae, seed=5, start=0, count=4)
     sample.body(spec, {}, output, Runtime(output))

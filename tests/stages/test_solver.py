@@ -14,7 +14,7 @@ from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.samplers.ddim import ddim
 from ssdbench.samplers.walks import timesteps
 from ssdbench.stages import Runtime, SampleSpec, Source, sample
-from ssdbench.stages.sample import Fused, Guidance, Sampling
+from ssdbench.stages.sample import Fused, GuidanceSetting, Sampling
 from ssdbench.suite.catalog import SAMPLERS
 from ssdbench.training.fusion import FusedStudent
 
@@ -45,7 +45,7 @@ CASES = [
 def test_every_named_sampler_counts_its_evaluations_and_depends_on_seed_and_index_alone(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, flow: int | None
 ) -> None:
-    settings = {"sampler": name, "flow": flow, "guidance": Guidance(scale=1.5, channels=3)}
+    settings = {"sampler": name, "flow": flow, "guidance": GuidanceSetting(scale=1.5, channels=3)}
     sampler = SAMPLERS[name]
     if sampler.follows_pairs:
         settings |= {"pairs": (2,), "lam": 0.5}  # three timesteps, one pair
@@ -87,7 +87,7 @@ def test_a_fused_student_is_sampled_through_its_fusion_points(tiny: Tiny, tmp_pa
     save_dit(student, tmp_path / "student")
     settings = {
         "weights": Source(digest="c" * 64, path=str(tmp_path / "student")),
-        "guidance": Guidance(scale=1.5, channels=3),
+        "guidance": GuidanceSetting(scale=1.5, channels=3),
     }
     fused = Fused(layers=(1,), w=0.6, pairs=(1, 2, 3), frozen=tiny.weights)
     found = latents(tiny, tmp_path / "fused", fused=fused, **settings)
@@ -111,7 +111,7 @@ def test_a_fused_student_is_sampled_through_its_fusion_points(tiny: Tiny, tmp_pa
 
 def test_the_guidance_interval_is_on_the_models_own_time_axis(tiny: Tiny, tmp_path: Path) -> None:
     # Four steps evaluate at the noise levels 1, 0.75, 0.5, 0.25 of a flow, in either direction of its time.
-    first, none = (Guidance(scale=3.0, interval=interval) for interval in ((0.9, 1.0), (0.0, 0.2)))
+    first, none = (GuidanceSetting(scale=3.0, interval=interval) for interval in ((0.9, 1.0), (0.0, 0.2)))
     for flow in (0, 1):
         unguided = latents(tiny, tmp_path / f"{flow}", flow=flow)
         assert torch.equal(latents(tiny, tmp_path / f"{flow} none", flow=flow, guidance=none), unguided)

@@ -22,8 +22,7 @@ from ssdbench.methods.ssd import Explicit, Implicit
 from ssdbench.methods.ssd_loss import ImplicitSSD, build
 from ssdbench.models.dit import DiT
 from ssdbench.samplers.walks import timesteps
-from ssdbench.training.anchor import Anchored, anchored
-from ssdbench.training.drift import drift
+from ssdbench.training.drift import Anchored, anchored, drift
 from ssdbench.training.objectives import Batch, Objective, Shared
 from tests.training.toy import batch_of, small_dit
 

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion.process import Discrete, LinearFlow
-from ssdbench.diffusion.schedule import alphas_cumprod, ddim_step
-from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.diffusion.schedule import CLEAN, alphas_cumprod, ddim_step
 from ssdbench.errors import InputError
 from ssdbench.methods.progressive_loss import ProgressiveDistillation
 from ssdbench.samplers.walks import end_of, student_grid, timesteps

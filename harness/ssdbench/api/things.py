@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ssdbench.data.datasets import Images
     from ssdbench.diffusion.denoiser import Denoiser
-    from ssdbench.diffusion.scheduler import Schedule
+    from ssdbench.diffusion.schedule import Schedule
     from ssdbench.metrics.networks import FeatureNetwork
     from ssdbench.models.shapes import Shape
 
@@ -163,7 +163,7 @@ def _known(catalog: Catalog[Any], name: str) -> None:
 
 def _shape(denoiser: object, x: Tensor, schedule: Schedule | str | None) -> Shape:
     """Return a shape that says how a denoiser is sampled: of it, samplers read the schedule alone."""
-    from ssdbench.diffusion.scheduler import DIT, STABLE_DIFFUSION, Schedule
+    from ssdbench.diffusion.schedule import DIT, STABLE_DIFFUSION, Schedule
     from ssdbench.models.shapes import DiTShape
 
     named = {"dit": DIT, "sd": STABLE_DIFFUSION}

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ssdbench.diffusion.scheduler import TRAIN_TIMESTEPS
+from ssdbench.diffusion.schedule import TRAIN_TIMESTEPS
 from ssdbench.errors import InputError, SsdbenchError
 
 DISCRETE, SIT, REPA = (0.0, TRAIN_TIMESTEPS - 1.0), (1.0, 0.0), (0.0, 1.0)  # t at the data, t at the noise

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion import noise as streams
-from ssdbench.diffusion.schedule import add_noise, ddim_step, midpoint, per_sample
-from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.diffusion.schedule import CLEAN, add_noise, ddim_step, midpoint, per_sample
 from ssdbench.errors import InputError
 
 
@@ -21,7 +20,7 @@ class Discrete:
     """A :data:`Process` of T timesteps, variance preserving, eps predicted; steps are DDIM's.
 
     Timesteps between whole ones have their log(alpha / sigma) on the line between the neighbours', as DPM-Solver takes
-    it; :data:`ssdbench.diffusion.scheduler.CLEAN` is clean data.
+    it; :data:`ssdbench.diffusion.schedule.CLEAN` is clean data.
 
     Args:
         alphas_cumprod: (T,), float64.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from ssdbench.declaration import Catalog
 from ssdbench.errors import InputError
 from ssdbench.methods.denoising import CONTINUAL, PRETRAIN
-from ssdbench.methods.method import Method, ObjectiveSpec, Plain
+from ssdbench.methods.method import Method, ObjectiveSpec, Plain, Trained
 from ssdbench.methods.progressive import PD
 from ssdbench.methods.ssd import ISSD, SSD, SSD_EQ10, SSD_EQ12, SSD_HALF_STEP
-from ssdbench.methods.trained import Trained
 from ssdbench.methods.untrained import BASE, REAL, RECONSTRUCTION
 
 BUILTIN = (

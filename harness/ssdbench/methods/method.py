@@ -1,4 +1,4 @@
-"""What a training method says of itself, and what its objective is told of a run. Free of torch.
+"""What a training method says of itself, and what its objective and a footnote are told of a run. Free of torch.
 
 A method's declaration turns a run's settings into an :class:`ObjectiveSpec`, a part of the ``train`` stage's key. The
 stage builds the method's body from it: a function of a :class:`ssdbench.methods.setup.Setup` that returns a
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 from pydantic import BaseModel, Field
 
 from ssdbench.declaration import Declaration
-from ssdbench.methods.trained import Trained
-from ssdbench.models.shapes import Shape
+from ssdbench.models.shapes import OUTPUT, Shape
 from ssdbench.samplers.sampler import Pairs
 from ssdbench.setting import JSON, Setting, Source
 
@@ -34,7 +33,7 @@ class ObjectiveSpec(Setting):
     trainings; ``own_grid`` is the code of one of the user's own. ``pairs`` are the indices i of the pairs
     (g[i], g[i-1]) that are trained. A ``halving`` is of a teacher of ``nfe`` steps. ``teacher_guidance`` is the
     guidance scale of the frozen model. ``anchor`` is the share of each batch that keeps the student at the grid's
-    untrained timesteps; see :class:`ssdbench.training.anchor.Anchored`.
+    untrained timesteps; see :class:`ssdbench.training.drift.Anchored`.
     """
 
     FEATURES: ClassVar[bool] = False  # whether it reads the feature network's features of the training images
@@ -123,6 +122,50 @@ def plain(recipe: Recipe) -> ObjectiveSpec:
     return recipe.objective(Plain, kind="method", method=recipe.name, source=recipe.source, settings=settings)
 
 
+def layer_names(layers: Sequence[int]) -> str:
+    """Fused layers as a reader is told of them: ``0, 1, output``."""
+    return ", ".join("output" if layer == OUTPUT else str(layer) for layer in layers)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a table's footnote can tell of a training.
+
+    Args:
+        train: the run's section ``train``.
+        layers: the fused layers, if any.
+        w: the weight of the states from s at each of them.
+    """
+
+    train: Train
+    layers: tuple[int, ...] = ()
+    w: float | None = None
+
+    @property
+    def fusion(self) -> str:
+        """The weight, the fused layers and the share; nothing where nothing is fused."""
+        if self.w is None or not self.layers:
+            return ""
+        share = 1.0 - (1.0 - self.w) ** len(self.layers)
+        noun = "layer" if len(self.layers) == 1 else "layers"
+        return f"w = {self.w:.3g} at fused {noun} {layer_names(self.layers)} (share W = {share:.3g})"
+
+    @property
+    def pairs(self) -> str:
+        """Which pairs are trained, and what of it is not as usual: their weights, the anchor, another grid."""
+        train = self.train
+        pairs, weights = (
+            given if isinstance(given, str) else f"{list(given)}"
+            for given in (train.pairs, train.pair_weights)
+        )
+        further = {
+            f"weights {weights}": weights != "equal",
+            f"anchor {train.anchor:g}": train.anchor,
+            f"distilled on the grid of {train.nfe} evaluations": train.nfe is not None,
+        }
+        return ", ".join([pairs, *(text for text, said in further.items() if said)])
+
+
 def settings_note(method: Method, trained: Trained) -> str | None:
     """The settings that a suite gives, and the pairs of a method that trains pairs."""
     given = method.known_settings(trained.train.settings)
@@ -189,18 +232,13 @@ class Method(Declaration):
 
     @property
     def trains(self) -> bool:
-        """Whether there is anything to train."""
+        """Whether there is anything to train. What trains nothing is a whole row by itself, no part of a chain."""
         return bool(self.body)
 
     @property
     def sampled(self) -> bool:
         """Whether its result is sampled."""
         return self.starts != "images"
-
-    @property
-    def alone(self) -> bool:
-        """Whether it is a whole row by itself: nothing can come before it or after it."""
-        return not self.trains
 
     @property
     def halves(self) -> bool:

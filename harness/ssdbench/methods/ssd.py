@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from ssdbench.methods.method import Method, ObjectiveSpec, Recipe
-from ssdbench.methods.trained import Trained
+from ssdbench.methods.method import Method, ObjectiveSpec, Recipe, Trained
 from ssdbench.models.shapes import OUTPUT
 
 if TYPE_CHECKING:
@@ -83,13 +82,7 @@ def _implicit(recipe: Recipe) -> SelfStep:
 
 
 def _middle(
-    variant: str,
-    lam: float | None,
-    pairs: str | tuple[int, ...],
-    nfe: int,
-    trained: int | None,
-    model: str,
-    prediction: str,
+    variant: str, pairs: str | tuple[int, ...], nfe: int, trained: int | None, model: str, prediction: str
 ) -> str | None:
     """A flow's first step has no middle of log(alpha / sigma)."""
     first = (trained or nfe) - 1
@@ -101,11 +94,12 @@ def _middle(
     )
 
 
-def _middle_unless_lambda(variant: str, lam: float | None, *given: Any) -> str | None:
-    return _middle(variant, lam, *given) if lam is None else None
+def _middle_unless_lambda(variant: str, *given: Any) -> str | None:
+    *others, lam = given
+    return _middle(variant, *others) if lam is None else None
 
 
-_KEYS = ("variant", "train.lambda", "train.pairs", "nfe", "train.nfe", "model", "prediction")
+_KEYS = ("variant", "train.pairs", "nfe", "train.nfe", "model", "prediction")
 
 
 def _pairs_note(method: Method, trained: Trained) -> str:
@@ -132,7 +126,7 @@ SSD = _on_pairs_method(
     reads=("train.lambda", *_READS),
     specs=(Explicit,),
     objective=lambda recipe: _explicit(recipe, recipe.train.lambda_),
-    checks=((_KEYS, _middle_unless_lambda),),
+    checks=(((*_KEYS, "train.lambda"), _middle_unless_lambda),),
     note=_lambda_note,
 )
 

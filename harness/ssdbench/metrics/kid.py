@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ssdbench.errors import InputError
 from ssdbench.metrics.accumulator import Accumulator, Value
 from ssdbench.metrics.intervals import Interval, around
+from ssdbench.metrics.neighbours import check_features
 
 if TYPE_CHECKING:
     from ssdbench.metrics.accumulator import Setup
@@ -34,7 +34,7 @@ def kid(
     Each subset holds ``size`` of the samples (N, D) and of the reference (M, D), drawn without replacement. It can be
     below zero. Raises InputError when a set is smaller than a subset, or widths differ.
     """
-    _check(samples, reference, size)
+    check_features(samples, reference, size, "KID")
     generator = np.random.RandomState(seed if seed < 2**32 else [seed % 2**32, seed >> 32])
     found = []
     for _ in range(subsets):
@@ -90,13 +90,3 @@ def kernel(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float64
 def _within(x: NDArray[np.float32]) -> float:
     values = kernel(x, x)
     return float((values.sum() - np.trace(values)) / (len(x) * (len(x) - 1)))
-
-
-def _check(samples: NDArray[np.floating], reference: NDArray[np.floating], size: int) -> None:
-    if samples.ndim != 2 or samples.shape[1:] != reference.shape[1:]:
-        raise InputError(
-            f"features of shapes {samples.shape} and {reference.shape}: expected (N, D) and (M, D)"
-        )
-    for rows, what in ((samples, "samples"), (reference, "reference images")):
-        if len(rows) < size:
-            raise InputError(f"KID of {len(rows)} {what}: a subset has {size}")

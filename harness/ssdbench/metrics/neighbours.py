@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssdbench.errors import InputError
+
 if TYPE_CHECKING:
     import torch
 
@@ -16,6 +18,17 @@ _SPARE = 4  # neighbours kept beyond those that are asked for, so that near ties
 _UNIT = 2.0**-24  # rounding of float32
 
 Features = NDArray[np.floating]
+
+
+def check_features(samples: Features, reference: Features, least: int, metric: str) -> None:
+    """Raise InputError unless samples (N, D) and reference (M, D) are of one width, and each of ``least`` rows or more."""
+    if samples.ndim != 2 or samples.shape[1:] != reference.shape[1:]:
+        raise InputError(
+            f"features of shapes {samples.shape} and {reference.shape}: expected (N, D) and (M, D)"
+        )
+    for rows, what in ((samples, "samples"), (reference, "reference images")):
+        if len(rows) < least:
+            raise InputError(f"{metric} of {len(rows)} {what}: at least {least} are needed")
 
 
 class Points:

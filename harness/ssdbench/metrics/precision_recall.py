@@ -13,6 +13,7 @@ from ssdbench.metrics.intervals import GROUPS, Interval, RecallJackknife, share_
 from ssdbench.metrics.neighbours import (
     Points,
     Products,
+    check_features,
     common_frame,
     nearest_of,
     radii,
@@ -88,13 +89,7 @@ def precision_recall(
 
     Raises InputError when widths differ or a set has fewer than k + 1 features.
     """
-    if samples.shape[1:] != reference.shape[1:] or samples.ndim != 2:
-        raise InputError(
-            f"features of shapes {samples.shape} and {reference.shape}: expected (N, D) and (M, D)"
-        )
-    for features, what in ((samples, "samples"), (reference, "reference images")):
-        if len(features) <= k:
-            raise InputError(f"precision and recall of {len(features)} {what}: at least {k + 1} are needed")
+    check_features(samples, reference, k + 1, "precision and recall")
     products, frame = Products(device), common_frame(samples, reference)
     real = Points(reference, *frame)
     real_balls = _Balls(real, _radii(real, k, products) if reference_radii is None else reference_radii)

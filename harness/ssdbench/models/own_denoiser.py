@@ -15,6 +15,7 @@ from ssdbench.models.conditional import Conditional, FusionPoint
 from ssdbench.models.files import WEIGHTS, read_safetensors
 from ssdbench.models.own_shape import OwnShape
 from ssdbench.models.parts import CONFIG
+from ssdbench.own import running
 
 
 class OwnDenoiser(Conditional):
@@ -62,12 +63,8 @@ def load_own(path: Path | None, shape: OwnShape, part: str, null: Tensor | None)
     """
     del part
     model = model_of(shape.name, shape.resolution)
-    try:
+    with running(f"{shape.name}: build()"):
         module = (model.build or model.load())(shape)
-    except InputError:
-        raise
-    except Exception as error:  # a user's function may fail in any way
-        raise InputError(f"{shape.name}: build() failed: {type(error).__name__}: {error}") from error
     if not isinstance(module, nn.Module):
         raise InputError(f"{shape.name}: build() returned {type(module).__name__}: expected torch.nn.Module")
     if path is not None:

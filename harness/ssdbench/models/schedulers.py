@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from ssdbench.diffusion.scheduler import TRAIN_TIMESTEPS, Betas, Schedule
+from ssdbench.diffusion.schedule import TRAIN_TIMESTEPS, Betas, Schedule
 from ssdbench.errors import InputError
 from ssdbench.inputs import load_json
 from ssdbench.models.own_shape import OwnShape

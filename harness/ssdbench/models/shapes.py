@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from ssdbench.diffusion.scheduler import DIT, Schedule
+from ssdbench.diffusion.schedule import DIT, Schedule
 from ssdbench.models.own_shape import OwnShape
 from ssdbench.models.unet_shape import UNetShape
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from ssdbench.diffusion.scheduler import STABLE_DIFFUSION, Schedule
+from ssdbench.diffusion.schedule import STABLE_DIFFUSION, Schedule
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssdbench.diffusion.scheduler import TRAIN_TIMESTEPS
+from ssdbench.diffusion.schedule import TRAIN_TIMESTEPS
 from ssdbench.errors import InputError
 from ssdbench.models.family import Model
 from ssdbench.models.latents import read_latents

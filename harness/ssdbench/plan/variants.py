@@ -12,7 +12,7 @@ from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.grids import walked_by
 from ssdbench.samplers.walks import flow_grid
 from ssdbench.stages import Source
-from ssdbench.stages.sample import AlongGrid, Fused, Guidance, Sampling
+from ssdbench.stages.sample import AlongGrid, Fused, GuidanceSetting, Sampling
 from ssdbench.suite import ResolvedRun
 from ssdbench.suite.variant import Halved, VariantStep, variant_of
 
@@ -70,7 +70,7 @@ def sampling(
         grid=run.grid if flow is None else walked_by(run.grid, "v"),
         nfe=run.nfe,
         halvings=needs.variant.distilled.on(visited) if flow is None and not base else 0,
-        guidance=Guidance(**run.guidance.model_dump()),
+        guidance=GuidanceSetting(**run.guidance.model_dump()),
         flow=flow,
         fused=_fused(run, layers, visited, frozen if run.fused else None) if layers else None,
         weights=weights,

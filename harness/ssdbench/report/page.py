@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssdbench import __version__
-from ssdbench.methods.trained import layer_names
+from ssdbench.methods.method import layer_names
 from ssdbench.report.columns import column
 from ssdbench.report.curves import Chart, Series, charts
 from ssdbench.report.frame import finite

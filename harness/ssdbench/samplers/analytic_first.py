@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.diffusion.schedule import CLEAN
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.samplers.exponential import DPM_PP_2M, UNIPC
 from ssdbench.samplers.multistep import AB2, PLMS

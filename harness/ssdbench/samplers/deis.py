@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.diffusion.schedule import CLEAN
 from ssdbench.samplers.sampler import Sampler
 from ssdbench.samplers.stepping import at, steps
 

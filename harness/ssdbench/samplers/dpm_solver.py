@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ssdbench.diffusion.schedule import ddim_step, midpoint
-from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.diffusion.schedule import CLEAN, ddim_step, midpoint
 from ssdbench.samplers.ddim import ddim
 from ssdbench.samplers.sampler import Sampler
 from ssdbench.samplers.stepping import at

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from ssdbench.diffusion.schedule import midpoint
-from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.diffusion.schedule import CLEAN, midpoint
 from ssdbench.samplers.sampler import Sampler
 from ssdbench.samplers.stepping import at
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ssdbench.declaration import Catalog, Declaration
-from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.diffusion.schedule import CLEAN
 from ssdbench.errors import InputError
 from ssdbench.samplers.sampler import Predicted
 

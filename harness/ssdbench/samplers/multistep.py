@@ -8,8 +8,7 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Literal
 
-from ssdbench.diffusion.schedule import ddim_step
-from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.diffusion.schedule import CLEAN, ddim_step
 from ssdbench.errors import InputError
 from ssdbench.samplers.sampler import Sampler
 from ssdbench.samplers.stepping import at, steps

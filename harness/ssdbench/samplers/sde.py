@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from ssdbench.diffusion.scheduler import CLEAN
+from ssdbench.diffusion.schedule import CLEAN
 from ssdbench.errors import InputError
 from ssdbench.samplers.sampler import Sampler
 from ssdbench.samplers.stepping import at, flow_steps, steps

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Sequence
 from typing import TypeVar
 
-from ssdbench.diffusion.scheduler import CLEAN, TRAIN_TIMESTEPS, Schedule
+from ssdbench.diffusion.schedule import CLEAN, TRAIN_TIMESTEPS, Schedule
 from ssdbench.errors import InputError
 from ssdbench.own import running
 from ssdbench.samplers.grids import GRIDS, UNIFORM, Grid, stable_diffusion, trailing, walked_by
@@ -163,7 +163,7 @@ def walked(name: str, n: int, halvings: int = 0, pipeline: Schedule | None = Non
 
 
 def end_of(name: str, pipeline: Schedule | None = None) -> int:
-    """The timestep that sampling on a grid ends at, :data:`ssdbench.diffusion.scheduler.CLEAN` of most.
+    """The timestep that sampling on a grid ends at, :data:`ssdbench.diffusion.schedule.CLEAN` of most.
 
     A ``pipeline`` says itself where its own grid ends.
     """

@@ -15,8 +15,7 @@ from ssdbench.data.latents import Latents
 from ssdbench.diffusion import noise
 from ssdbench.diffusion.denoiser import Guided
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process
-from ssdbench.diffusion.schedule import alphas_cumprod
-from ssdbench.diffusion.scheduler import Schedule
+from ssdbench.diffusion.schedule import Schedule, alphas_cumprod
 from ssdbench.errors import InputError
 from ssdbench.methods import ObjectiveSpec, Plain, method_of
 from ssdbench.methods.setup import Setup
@@ -31,8 +30,7 @@ from ssdbench.stages.conditioning import Conditions
 from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.spec import JSON
 from ssdbench.stages.weights import model_folder
-from ssdbench.training.anchor import Anchored
-from ssdbench.training.drift import drift
+from ssdbench.training.drift import Anchored, drift
 from ssdbench.training.loop import kept
 from ssdbench.training.objectives import Batch, Objective, Shared
 

@@ -20,12 +20,11 @@ SHARD = 1000  # indices a shard: part of every key, so that 2,000 samples extend
 BATCH = 100
 
 PROCESS = 6e8  # bytes of a worker that has imported everything
-DECODED = (
-    4e3  # bytes a pixel that Stable Diffusion's autoencoder holds while it decodes: 256 channels, four times
-)
+# Bytes a pixel that Stable Diffusion's autoencoder holds while it decodes: 256 channels, four times.
+DECODED = 4e3
 
 
-class Guidance(Setting):
+class GuidanceSetting(Setting):
     """Classifier-free guidance; ``channels`` None guides all, ``interval`` None everywhere on the time axis."""
 
     scale: float = 1.0
@@ -66,7 +65,7 @@ class Sampling(Setting):
     nfe: int
     #: how often the grid was halved by progressive distillation
     halvings: int = 0
-    guidance: Guidance = Guidance()
+    guidance: GuidanceSetting = GuidanceSetting()
     #: the time of pure noise of a flow model: 0 for SiT, 1 for REPA; None: timesteps
     flow: Literal[0, 1] | None = None
     fused: Fused | None = None

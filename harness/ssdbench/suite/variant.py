@@ -185,7 +185,7 @@ def parse_variant(text: str, *, known: bool = True) -> list[VariantStep]:
     """
     steps = [_parse_step(part.strip(), known) for part in text.split("+")]
     for position, step in enumerate(steps if len(steps) > 1 else []):
-        if step.method.alone:
+        if not step.method.trains:
             raise ValueError(f"{step.kind!r} stands alone: it cannot be part of a chain")
         if step.method.starts == "nothing" and position > 0:
             raise ValueError(f"{step.kind!r} starts from nothing: it can only be the first of a chain")
