@@ -22,18 +22,18 @@ def is_own(name: str) -> bool:
 
 
 @contextmanager
-def running(what: str) -> Iterator[None]:
+def running(failed: str) -> Iterator[None]:
     """Inside, code of the user's own runs, which may fail in any way.
 
     Raises:
-        InputError: it failed; says ``what`` did, and how. Errors for the user are raised as they are.
+        InputError: it ``failed``, as this says, and how. Errors for the user are raised as they are.
     """
     try:
         yield
     except SsdbenchError:
         raise
     except Exception as error:
-        raise InputError(f"{what} failed: {type(error).__name__}: {error}") from error
+        raise InputError(f"{failed}: {type(error).__name__}: {error}") from error
 
 
 def source_file(name: str) -> Path:
@@ -67,7 +67,7 @@ def imported(name: str) -> Any:
     """
     source_file(name)
     module, _, attribute = name.partition(":")
-    with running(f"{name}: importing {module!r}"):
+    with running(f"{name}: importing {module!r} failed"):
         return getattr(importlib.import_module(module), attribute, None)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,16 @@ class Evaluation:
     missing: dict[str, str] = field(default_factory=dict)
     intervals: dict[str, Interval] = field(default_factory=dict)
 
+    def beside(self, other: Evaluation) -> Evaluation:
+        """Return these metrics and those of the same images by another network."""
+        return replace(
+            self,
+            metrics=self.metrics | other.metrics,
+            stamps=tuple(dict.fromkeys((*self.stamps, *other.stamps))),
+            missing=self.missing | other.missing,
+            intervals=self.intervals | other.intervals,
+        )
+
 
 def measure(
     batches: Iterable[NDArray[np.uint8]],
@@ -84,13 +95,7 @@ def measure(
         measured[which].update(batch)
         if progress is not None and which == 0:
             progress(measured[0].count)
-    first, *others = [one.result() for one in measured]
-    for other in others:
-        first.metrics.update(other.metrics)
-        first.missing.update(other.missing)
-        first.intervals.update(other.intervals)
-    stamps = dict.fromkeys(stamp for found in (first, *others) for stamp in found.stamps)
-    return Evaluation(**{**vars(first), "stamps": tuple(stamps)})
+    return reduce(Evaluation.beside, (one.result() for one in measured))
 
 
 class Measurement:
@@ -131,36 +136,23 @@ class Measurement:
             raise InputError("no images: a metric needs at least two")
         network, reference = self.part.network, self.part.reference
         missing = lacking(self.part, self.count, self.given)
-        metrics: dict[str, float] = {}
-        intervals: dict[str, Interval] = {}
+        found: dict[str, Value] = {}
         stamps = list(network.stamps)
-        remarks: list[str] = []
         values: dict[tuple[object, ...], Values] = {}
         for metric in self.part.metrics:
-            key = metric.key(network.name)
+            key, shared = metric.key(network.name), _shared(metric)
             if key in missing:
                 continue
-            shared = _shared(metric)
             if shared not in values:
                 values[shared] = self._made[shared].compute()
-            found = _value_of(metric, values[shared])
-            metrics[key] = found.value
-            if found.interval is not None and self.intervals:
-                intervals[key] = found.interval
+            found[key] = _value_of(metric, values[shared])
             if metric.covariance:
                 stamps += _rank_stamps(key, metric, self.count, self.part)
-            remarks += found.stamps
-        stamps += [stamp for stamp in dict.fromkeys(remarks) if stamp not in stamps]
-        return Evaluation(
-            metrics,
-            self.count,
-            network.name,
-            network.digest,
-            reference.data,
-            tuple(stamps),
-            missing,
-            intervals,
-        )
+        stamps += [stamp for value in found.values() for stamp in value.stamps]
+        metrics = {key: value.value for key, value in found.items()}
+        intervals = {key: value.interval for key, value in found.items() if value.interval and self.intervals}
+        described = (network.name, network.digest, reference.data, tuple(dict.fromkeys(stamps)))
+        return Evaluation(metrics, self.count, *described, missing, intervals)
 
     def _rows_of(self, tap: Tap) -> Rows:
         return self._rows.setdefault(tap, Rows(tap))

@@ -21,7 +21,7 @@ Features = NDArray[np.floating]
 
 
 def check_features(samples: Features, reference: Features, least: int, metric: str) -> None:
-    """Raise InputError unless samples (N, D) and reference (M, D) are of one width, and each of ``least`` rows or more."""
+    """Raise InputError unless samples (N, D) and reference (M, D) have one width, and ``least`` rows or more each."""
     if samples.ndim != 2 or samples.shape[1:] != reference.shape[1:]:
         raise InputError(
             f"features of shapes {samples.shape} and {reference.shape}: expected (N, D) and (M, D)"

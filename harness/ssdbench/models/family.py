@@ -158,10 +158,8 @@ class Model(Declaration):
 
 
 def _called(function: Callable[[int], Any], name: str, resolution: int) -> Model:
-    try:
+    with own.running(f"{name} failed at {resolution} pixels"):
         found = function(resolution)
-    except Exception as error:  # a user's function may fail in any way
-        raise InputError(f"{name} failed at {resolution} pixels: {type(error).__name__}: {error}") from error
     if not isinstance(found, Model):
         raise InputError(
             f"{name} returned {type(found).__name__}: expected what ssdbench.models.own_model.OwnModel makes"

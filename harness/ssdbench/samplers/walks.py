@@ -118,7 +118,7 @@ def _ruled(grid: Grid, n: int, total: int) -> list[int]:
 
 
 def _called(grid: Grid, n: int, *total: int) -> list[float]:
-    with running(f"grid {grid.name!r} of {n}"):
+    with running(f"grid {grid.name!r} failed for {n}"):
         return [t if isinstance(t, int) else float(t) for t in grid.rule(n, *total)]
 
 

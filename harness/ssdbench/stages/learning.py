@@ -113,7 +113,7 @@ def make_objective(spec: TrainSpec, setup: Setup) -> Objective:
     setting, method = setup.spec, method_of(setup.spec)
     noise.seed_torch(spec.seed)
     build = method.load()
-    with running(setting.method) if isinstance(setting, Plain) else nullcontext():
+    with running(f"{setting.method} failed") if isinstance(setting, Plain) else nullcontext():
         built = build(setup)
     if not isinstance(built, Objective):
         raise InputError(
