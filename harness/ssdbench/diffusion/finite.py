@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -43,6 +44,7 @@ def spans(numbers: Iterable[int]) -> str:
 _SHOWN = 8
 
 
+@dataclass(eq=False)
 class Finite:
     """Stops at the first evaluation whose prediction is not finite.
 
@@ -61,19 +63,13 @@ class Finite:
             already not finite.
     """
 
-    def __init__(
-        self,
-        denoiser: Denoiser,
-        prediction: str,
-        indices: Sequence[int],
-        nfe: int,
-        *,
-        late: bool | None = None,
-    ) -> None:
-        self.denoiser, self.prediction, self.indices, self.nfe = denoiser, prediction, indices, nfe
-        self.late = late
-        self.done = 0
-        self._pending: Callable[[], None] | None = None
+    denoiser: Denoiser
+    prediction: str
+    indices: Sequence[int]
+    nfe: int
+    late: bool | None = field(default=None, kw_only=True)
+    done: int = field(default=0, init=False)
+    _pending: Callable[[], None] | None = field(default=None, init=False)
 
     def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
         """Predict, and look at the prediction, or at the one before."""

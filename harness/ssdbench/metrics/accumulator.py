@@ -42,6 +42,19 @@ class Accumulator(Protocol):
         ...
 
 
+def at_the_end(function: Callable[..., Values]) -> Callable[[Setup], Accumulator]:
+    """Make a body of a function of a setup and all samples' values of each of the metric's taps."""
+
+    class AtTheEnd(Accumulator):
+        def __init__(self, setup: Setup) -> None:
+            self._setup, self._rows = setup, [setup.rows(tap) for tap in setup.metric.taps]
+
+        def compute(self) -> Values:
+            return function(self._setup, *(rows.all() for rows in self._rows))
+
+    return AtTheEnd
+
+
 @dataclass(frozen=True, eq=False)
 class Setup:
     """What a metric's body is called with, before the first image.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.accumulator import Accumulator, Value
+from ssdbench.metrics.accumulator import Value, at_the_end
 from ssdbench.metrics.intervals import around, share_interval
 from ssdbench.metrics.precision_recall import nearest_distances
 
@@ -39,15 +39,10 @@ def trajectory_error(latents: NDArray[np.floating], exact: NDArray[np.floating])
     return Value(root, around(root, error, "delta method over samples", lowest=0.0))
 
 
-class TrajectoryError(Accumulator):
+@at_the_end
+def given_trajectory(setup: Setup) -> Value:
     """The error of the latents that the score stage gives; see :func:`trajectory_error`."""
-
-    def __init__(self, setup: Setup) -> None:
-        self._latents, self._exact = setup.given["trajectory"]
-
-    def compute(self) -> Value:
-        """Return the error."""
-        return trajectory_error(self._latents, self._exact)
+    return trajectory_error(*setup.given["trajectory"])
 
 
 def memorisation(
@@ -77,18 +72,13 @@ def memorisation(
     }
 
 
-class Memorisation(Accumulator):
-    """See :func:`memorisation`."""
-
-    def __init__(self, setup: Setup) -> None:
-        self._setup, self._rows = setup, setup.rows("pooled")
-
-    def compute(self) -> dict[str, Value]:
-        """Return both numbers."""
-        training, reference = self._setup.given["training"].features, self._setup.reference.features
-        assert training is not None  # a reference stage computes them
-        assert reference is not None  # a metric that needs features is not begun without
-        return memorisation(self._rows.all(), training, reference)
+@at_the_end
+def given_training(setup: Setup, samples: NDArray[np.float32]) -> dict[str, Value]:
+    """Of the samples' pooled features; see :func:`memorisation`."""
+    training, reference = setup.given["training"].features, setup.reference.features
+    assert training is not None  # a reference stage computes them
+    assert reference is not None  # a metric that needs features is not begun without
+    return memorisation(samples, training, reference)
 
 
 class ClassAccuracy:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ssdbench.metrics.accumulator import Accumulator, Value
+from ssdbench.metrics.accumulator import Value, at_the_end
 from ssdbench.metrics.intervals import Interval, around
 from ssdbench.metrics.neighbours import check_features
 
@@ -65,20 +65,13 @@ def kid_interval(
     return around(value, float(error), "U-statistic, over samples")
 
 
-class KernelDistance(Accumulator):
+@at_the_end
+def kernel_distance(setup: Setup, samples: NDArray[np.float32]) -> Value:
     """KID of the samples' pooled features."""
-
-    def __init__(self, setup: Setup) -> None:
-        reference = setup.reference.features
-        assert reference is not None  # a metric that needs features is not begun without
-        self._reference, self._intervals = reference, setup.intervals
-        self._rows, self._seed = setup.rows("pooled"), _SEED if setup.seed is None else setup.seed
-
-    def compute(self) -> Value:
-        """Return the distance."""
-        samples = self._rows.all()
-        value = kid(samples, self._reference, seed=self._seed)
-        return Value(value, kid_interval(value, samples, self._reference) if self._intervals else None)
+    reference = setup.reference.features
+    assert reference is not None  # a metric that needs features is not begun without
+    value = kid(samples, reference, seed=_SEED if setup.seed is None else setup.seed)
+    return Value(value, kid_interval(value, samples, reference) if setup.intervals else None)
 
 
 def kernel(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.accumulator import Accumulator, Value
+from ssdbench.metrics.accumulator import Value, at_the_end
 from ssdbench.metrics.intervals import GROUPS, Interval, RecallJackknife, share_interval
 from ssdbench.metrics.neighbours import (
     Points,
@@ -115,31 +115,28 @@ def precision_recall(
     )
 
 
-class SharesInBalls(Accumulator):
-    """Precision and recall of the samples' pooled features, which share all distances."""
+@at_the_end
+def shares_in_balls(setup: Setup, samples: NDArray[np.float32]) -> dict[str, Value]:
+    """Precision and recall of the samples' pooled features, which share all distances.
 
-    def __init__(self, setup: Setup) -> None:
-        self._setup, self._rows = setup, setup.rows("pooled")
-
-    def compute(self) -> dict[str, Value]:
-        """Return both shares, which say so where the reference has fewer images than ADM's protocol takes."""
-        reference = self._setup.reference
-        real = reference.features
-        assert real is not None  # a metric that needs features is not begun without
-        shares = precision_recall(
-            self._rows.all(),
-            real,
-            reference_radii=reference.radii,
-            device=self._setup.network.device,
-            intervals=self._setup.intervals,
-            seed=self._setup.seed or 0,
-        )
-        few = f"precision and recall against {len(real)} reference images instead of {REFERENCE_IMAGES}"
-        stamps = (few,) if len(real) < REFERENCE_IMAGES else ()
-        return {
-            "precision": Value(shares.precision, shares.precision_interval, stamps),
-            "recall": Value(shares.recall, shares.recall_interval, stamps),
-        }
+    They say so where the reference has fewer images than ADM's protocol takes.
+    """
+    real = setup.reference.features
+    assert real is not None  # a metric that needs features is not begun without
+    shares = precision_recall(
+        samples,
+        real,
+        reference_radii=setup.reference.radii,
+        device=setup.network.device,
+        intervals=setup.intervals,
+        seed=setup.seed or 0,
+    )
+    few = f"precision and recall against {len(real)} reference images instead of {REFERENCE_IMAGES}"
+    stamps = (few,) if len(real) < REFERENCE_IMAGES else ()
+    return {
+        "precision": Value(shares.precision, shares.precision_interval, stamps),
+        "recall": Value(shares.recall, shares.recall_interval, stamps),
+    }
 
 
 def _radii(points: Points, k: int, products: Products) -> NDArray[np.float64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -79,7 +78,9 @@ class FeatureNetwork:
                 "expected uint8 (B, C, H, W) with C = 1 or 3"
             )
         images = images.to(self.device).expand(-1, 3, -1, -1)
-        with torch.inference_mode(), _full_precision(images.device):
+        # In float32 proper: on a GPU, TF32 (on by default) moves features in their third digit.
+        full = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        with torch.inference_mode(), full:
             found = [images.new_empty(len(images), 0) if tap is None else tap for tap in self.forward(images)]
         shapes = Dims(*(tap.shape[1] if tap.dim() == 2 else -1 for tap in found))
         if shapes != self.dims or any(len(tap) != len(images) for tap in found):
@@ -88,12 +89,3 @@ class FeatureNetwork:
                 f"expected (B, D) with B = {len(images)} and widths {tuple(self.dims)}"
             )
         return Taps(*(tap.to(torch.float32) for tap in found))
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager[None]:
-    """Convolutions in float32 proper: on a GPU, TF32 (on by default) moves features in their third digit."""
-    import torch
-
-    if device.type != "cuda":
-        return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

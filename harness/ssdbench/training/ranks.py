@@ -131,10 +131,10 @@ def joined(rank: int, count: int, meeting: Path | None, device: str) -> Iterator
     )
     try:
         yield Ranks(rank, count, device)
-    except SsdbenchError:
-        dist.destroy_process_group()  # what all processes raise at the same point
+    except Exception as error:
+        # Errors for the user are raised by all processes at the same point. At others, the rest may be waiting in the
+        # middle of a sum: whoever started them ends them.
+        if isinstance(error, SsdbenchError):
+            dist.destroy_process_group()
         raise
-    except Exception:
-        raise  # the others may be waiting in the middle of a sum: whoever started them ends them
-    else:
-        dist.destroy_process_group()
+    dist.destroy_process_group()
