@@ -9,7 +9,6 @@ from ssdbench.metrics.npz import NpzArrays, npz_images
 from ssdbench.metrics.reference import make_reference
 from ssdbench.metrics.references import (
     adm_reference,
-    adm_statistics,
     find_reference,
     reference_images,
     save_adm_reference,
@@ -144,7 +143,7 @@ def test_malformed_statistics_are_refused(tmp_path, change, message):
     arrays = {key: value for key, value in (statistics() | change).items() if value is not None}
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(InputError, match=message):
-        adm_statistics(tmp_path / "x.npz")
+        adm_reference(tmp_path / "x.npz", toy_network(name="inception"))
 
 
 def test_statistics_of_other_widths_than_the_networks_are_refused(tmp_path):

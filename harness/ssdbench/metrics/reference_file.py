@@ -51,14 +51,12 @@ def check_reference(path: Path, network: str, digest: str, resolution: int | Non
         if "arr_0" not in names:
             _require_network(Described.parse(str(arrays.array(DESCRIPTION)), path), path, network, digest)
         return
-    fitting = [mean for mean, covariance in STATISTICS if mean in names or covariance in names]
-    if says_fid(network):
-        assert INCEPTION.dims is not None
-        for (mean, covariance), width in zip(STATISTICS, INCEPTION.dims, strict=False):
-            if mean in fitting:
-                _require(arrays, mean, (width,))
-                _require(arrays, covariance, (width, width))
-    if "arr_0" not in names and (not says_fid(network) or not fitting):
+    widths = dict(zip(STATISTICS, INCEPTION.dims or (), strict=False)) if says_fid(network) else {}
+    fitting = {pair: width for pair, width in widths.items() if {*pair} & {*names}}
+    for (mean, covariance), width in fitting.items():
+        _require(arrays, mean, (width,))
+        _require(arrays, covariance, (width, width))
+    if "arr_0" not in names and not fitting:
         raise no_reference_in(path, names)
 
 

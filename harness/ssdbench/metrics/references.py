@@ -18,13 +18,11 @@ from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.features import Progress
-from ssdbench.metrics.frechet import Gaussian
 from ssdbench.metrics.networks import says_fid
 from ssdbench.metrics.npz import NpzArrays, images_in, npz_images
 from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
 from ssdbench.metrics.reference import (
     Reference,
-    gaussian_in,
     load_reference,
     make_reference,
     stored_reference,
@@ -92,21 +90,6 @@ def open_reference(path: Path, network: FeatureNetwork, progress: Progress | Non
     return adm_reference(path, network, progress) if path.suffix == ".npz" else load_reference(path)
 
 
-def adm_statistics(path: Path) -> tuple[Gaussian | None, Gaussian | None]:
-    """Return the Gaussians (``mu, sigma``) and (``mu_s, sigma_s``) of a reference file; None if absent.
-
-    Raises InputError when one of a pair is missing, or for another dtype or shape.
-    """
-    file = NpzArrays(path)
-    names = {name for pair in STATISTICS for name in pair}
-    arrays = {name: file.array(name) for name in file.names() if name in names}
-    try:
-        pooled, spatial = (gaussian_in(arrays, *pair) for pair in STATISTICS)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    return pooled, spatial
-
-
 def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None = None) -> Reference:
     """Read ADM's reference file for a feature network.
 
@@ -119,26 +102,29 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
     """
     file = NpzArrays(path)
     names = file.names()
-    pooled = spatial = None
-    if DESCRIPTION in names:
-        arrays = {name: file.array(name) for name in names if name not in ("arr_0", DESCRIPTION)}
-        own = stored_reference(Described.parse(str(file.array(DESCRIPTION)), path), arrays, path)
-        if "arr_0" not in names or not own.misfit(network.name, network.digest, network.revision):
-            return own
-    elif says_fid(network.name):
-        pooled, spatial = adm_statistics(path)
+    if own := DESCRIPTION in names:
+        described = Described.parse(str(file.array(DESCRIPTION)), path)
+        taken = {*names} - {"arr_0", DESCRIPTION}
+    else:
+        described = Described(network.name, network.digest, network.revision, path.name, None)
+        taken = {*chain(*STATISTICS)} if says_fid(network.name) else set()
+    stored = stored_reference(described, {name: file.array(name) for name in names if name in taken}, path)
+    fits = not stored.misfit(network.name, network.digest, network.revision)
+    if own and (fits or "arr_0" not in names):
+        return stored
+    pooled, spatial = (stored.pooled, stored.spatial) if fits else (None, None)
     for gaussian, width, (key, _) in zip((pooled, spatial), network.dims, STATISTICS, strict=False):
         if gaussian is not None and len(gaussian.mean) != width:
             raise InputError(f"{path}: {key!r} has shape {gaussian.mean.shape}, expected ({width},)")
-    if "arr_0" in names:
-        keep = min([*file.header("arr_0")[0][:1], REFERENCE_IMAGES])
-        found = make_reference(npz_images(path), network, path.name, keep=keep, progress=progress)
+    if "arr_0" not in names:
         if pooled is None and spatial is None:
-            return found
-        return replace(found, count=None, pooled=pooled or found.pooled, spatial=spatial or found.spatial)
+            raise no_reference_in(path, names)
+        return stored
+    keep = min([*file.header("arr_0")[0][:1], REFERENCE_IMAGES])
+    found = make_reference(npz_images(path), network, path.name, keep=keep, progress=progress)
     if pooled is None and spatial is None:
-        raise no_reference_in(path, names)
-    return Reference(network.name, network.digest, network.revision, path.name, None, pooled, spatial)
+        return found
+    return replace(found, count=None, pooled=pooled or found.pooled, spatial=spatial or found.spatial)
 
 
 def save_samples(source: ImageSource, path: Path, progress: Progress | None = None) -> None:
