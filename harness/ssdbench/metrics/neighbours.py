@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,14 +66,12 @@ def common_frame(*sets: Features) -> tuple[NDArray[np.float64], float]:
     Distances do not change under a shift, and norms are least about the mean; the scale keeps float32 from overflow.
     """
     shift: NDArray[np.float64] = np.asarray(np.mean(sets[-1], axis=0, dtype=np.float64))
-    largest = max(float(np.abs(rows[start : start + BLOCK] - shift).max()) for rows, start in _parts(*sets))
+    largest = max(
+        float(np.abs(rows[start : start + BLOCK] - shift).max())
+        for rows in sets
+        for start in range(0, len(rows), BLOCK)
+    )
     return shift, 1.0 if largest == 0 else 2.0 ** -np.ceil(np.log2(largest))
-
-
-def _parts(*sets: Features) -> Iterator[tuple[Features, int]]:
-    for rows in sets:
-        for start in range(0, len(rows), BLOCK):
-            yield rows, start
 
 
 class Products:
@@ -178,31 +175,23 @@ class Nearest:
         """Take the closeness (n, m) of ``rows`` to the points ``first``, ``first + 1``, ..."""
         worst = self.closeness[rows, -1]
         if not np.isfinite(worst).all():
-            width = min(self.closeness.shape[1], tile.shape[1])
-            best = np.argpartition(tile, tile.shape[1] - width, axis=1)[:, tile.shape[1] - width :]
-            row = np.repeat(np.arange(len(tile)), width)
+            most = min(self.closeness.shape[1], tile.shape[1])
+            best = np.argpartition(tile, tile.shape[1] - most, axis=1)[:, tile.shape[1] - most :]
+            row = np.repeat(np.arange(len(tile)), most)
             column = best.reshape(-1)
         else:
             place = np.flatnonzero(np.ascontiguousarray(tile > worst[:, None]))
             row, column = np.divmod(place, tile.shape[1])
-        if len(row):
-            self._merge(rows.start, row, tile[row, column], column + first)
-
-    def _merge(
-        self,
-        start: int,
-        row: NDArray[np.integer],
-        closeness: NDArray[np.float32],
-        index: NDArray[np.integer],
-    ) -> None:
+        if not len(row):
+            return
         width = self.closeness.shape[1]
-        touched, row = np.unique(row, return_inverse=True)
-        where = start + touched
-        row = np.concatenate([np.repeat(np.arange(len(touched)), width), row])
-        closeness = np.concatenate([self.closeness[where].reshape(-1), closeness])
-        index = np.concatenate([self.index[where].reshape(-1), index])
-        order = np.lexsort((-closeness, row))
-        begins = np.searchsorted(row[order], np.arange(len(touched)))
+        touched, place = np.unique(row, return_inverse=True)
+        where = rows.start + touched
+        owner = np.concatenate([np.repeat(np.arange(len(touched)), width), place])
+        closeness = np.concatenate([self.closeness[where].reshape(-1), tile[row, column]])
+        index = np.concatenate([self.index[where].reshape(-1), column + first])
+        order = np.lexsort((-closeness, owner))
+        begins = np.searchsorted(owner[order], np.arange(len(touched)))
         chosen = order[begins[:, None] + np.arange(width)]  # every row has at least its old ones
         self.closeness[where], self.index[where] = closeness[chosen], index[chosen]
 

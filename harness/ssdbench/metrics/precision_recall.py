@@ -171,16 +171,8 @@ class _Balls:
             return
         perhaps = np.nextafter((-self.scaled[j] / 2).astype(np.float32), np.float32(-np.inf))
         rows, columns = np.nonzero(closeness[open_] >= perhaps)
-        self._decide(inside, points, left[open_[rows]], j.start + columns)
-
-    def _decide(
-        self,
-        inside: NDArray[np.bool_],
-        points: Points,
-        rows: NDArray[np.integer],
-        columns: NDArray[np.integer],
-    ) -> None:
-        """Decide pairs in float64; a row that its first pairs show to be inside needs no more of them."""
+        rows, columns = left[open_[rows]], j.start + columns
+        # Pairs are decided in float64; a row that its first pairs show to be inside needs no more of them.
         for turn in range(4):
             first = np.unique(rows, return_index=True)[1] if turn < 3 else np.arange(len(rows))
             found = squared_distances(points.exact, self.centres.exact, rows[first], columns[first])

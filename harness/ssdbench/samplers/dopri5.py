@@ -76,11 +76,16 @@ def dopri5(
         raise InputError(f"dopri5 needs positive tolerances, not atol {atol} and rtol {rtol}")
     start, stop = times[0], times[-1]
     sign = 1.0 if stop > start else -1.0
-    norm = _rms if control == "sample" else _rms_of_all
     wide = torch.promote_types(x.dtype, torch.float32)
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
         return denoiser(x, t.to(wide), cond)
+
+    def norm(x: Tensor) -> Tensor:
+        """Root mean square of each sample, or of all for each, float64 (B,)."""
+        squares = x.double().square()
+        each = squares.flatten(1).mean(1) if control == "sample" else squares.mean().expand(len(x))
+        return each.sqrt()
 
     out, index = torch.empty_like(x), torch.arange(len(x), device=x.device)
     t = torch.full((len(x),), start, dtype=torch.float64, device=x.device)
@@ -123,15 +128,6 @@ def _combined(weights: Sequence[float], slopes: Sequence[Tensor]) -> Tensor:
         if weight:
             total = total + weight * slope
     return total
-
-
-def _rms(x: Tensor) -> Tensor:
-    """Root mean square of each sample, float64 (B,)."""
-    return x.double().square().flatten(1).mean(1).sqrt()
-
-
-def _rms_of_all(x: Tensor) -> Tensor:
-    return x.double().square().mean().sqrt().expand(len(x))
 
 
 def _first_length(

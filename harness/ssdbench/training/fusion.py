@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -85,9 +86,8 @@ class _Trajectory:
     its own states.
     """
 
-    def __init__(self, times: Sequence[float] | None) -> None:
-        self.times = times
-        self._begun: tuple[torch.Size, float] | None = None
+    times: Sequence[float] | None
+    _begun: tuple[torch.Size, float] | None = None
 
     def reset(self) -> None:
         """Forget the trajectory: the next call begins another."""
@@ -116,6 +116,7 @@ class _Trajectory:
         return self.times is None or is_among(float(t[0]), self.times)
 
 
+@dataclass(eq=False)
 class FusedStudent(_Trajectory):
     """The student with fused activations as a denoiser (Figure 4c): Eq. 6 along a sampling trajectory.
 
@@ -131,19 +132,16 @@ class FusedStudent(_Trajectory):
         times: where the student was trained with fusion; elsewhere it is plain. None: everywhere.
     """
 
-    def __init__(
-        self,
-        student: Conditional,
-        frozen: Conditional,
-        layers: Sequence[int],
-        w: float,
-        times: Sequence[float] | None = None,
-    ) -> None:
-        super().__init__(times)
-        if student is frozen:
+    student: Conditional
+    frozen: Conditional
+    layers: Sequence[int]
+    w: float
+    times: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.student is self.frozen:
             raise InputError("the student and the frozen model must be two modules: both run in one call")
-        self.student, self.frozen, self.w = student, frozen.eval(), w
-        self.layers = layers
+        self.frozen.eval()
         self._before: Callable[[], Tensor] | None = None
 
     def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
@@ -162,6 +160,7 @@ class FusedStudent(_Trajectory):
             return self.student(x, t, cond, **further)  # type: ignore[no-any-return]
 
 
+@dataclass(eq=False)
 class FusionLimit(_Trajectory):
     """What implicit self step-distillation converges to, without any training: the exact limit of Eq. 6.
 
@@ -186,16 +185,18 @@ class FusionLimit(_Trajectory):
         InputError: several layers, or a weight of 1, where nothing of h_t is left.
     """
 
-    def __init__(
-        self, model: Conditional, layers: Sequence[int], w: float, times: Sequence[float] | None = None
-    ) -> None:
-        super().__init__(times)
-        if len(layers) != 1 or not 0.0 <= w < 1.0:
+    model: Conditional
+    layers: Sequence[int]
+    w: float
+    times: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.layers) != 1 or not 0.0 <= self.w < 1.0:
             raise InputError(
-                f"the limit of Eq. 6 needs one fused layer and a weight w in [0, 1), not layers {list(layers)}, w {w:g}"
+                "the limit of Eq. 6 needs one fused layer and a weight w in [0, 1), not layers"
+                f" {list(self.layers)}, w {self.w:g}"
             )
-        self.model, self.w = model, w
-        self._points = block_points(model, layers)
+        self._points = block_points(self.model, self.layers)
         self._state: Tensor | None = None
 
     def __call__(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
