@@ -253,9 +253,8 @@ def test_no_code_is_run_by_stripping(tmp_path: Path) -> None:
         torch.save({"ema": STATE, "trap": Trap()}, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
         with pytest.raises(InputError, match=r"holds objects of builtins\.getattr, pathlib\.Path"):
             read_headers(tmp_path / "x.pt")
-        with pytest.raises(InputError, match=r"x\.pt: cannot be read as a checkpoint") as caught:
-            write_tensors(str(tmp_path / "x.pt"), tmp_path / "out")
-        assert "weights_only" not in str(caught.value)
+        write_tensors(str(tmp_path / "x.pt"), tmp_path / "out")
+        assert same(read_checkpoint(tmp_path / "out", heads=4).state, STATE)
     assert not (tmp_path / "sprung").exists()
 
 
@@ -404,13 +403,12 @@ def test_headers_are_those_of_the_tensors(tmp_path: Path, kind: str) -> None:
     else:
         torch.save({"ema": state}, tmp_path / "x", _use_new_zipfile_serialization=kind == "zip")
     start = "" if kind == "safetensors" else "ema."
-    found = read_headers(tmp_path / "x").tensors
+    found = read_headers(tmp_path / "x")
     assert found.keys() == {start + name for name in state}
     for name, tensor in state.items():
         header = found[start + name]
         assert (header.shape, f"torch.{header.dtype}") == (tuple(tensor.shape), str(tensor.dtype))
         if tensor.is_contiguous() and tensor.dtype == torch.float32 and tensor.numel():
-            assert header.start is not None
             stored = np.fromfile(tmp_path / "x", np.float32, tensor.numel(), offset=header.start)
             assert np.array_equal(stored, tensor.numpy().reshape(-1))
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssdbench.models.dit import DiT, sincos_2d
 from ssdbench.models.dit_files import OWN_CLASS, architecture, read_checkpoint, require_shape
 from ssdbench.models.files import WEIGHTS, read_safetensors
-from ssdbench.models.official import exact_table, misfits, refuse
+from ssdbench.models.official import exact_table
 from ssdbench.models.parts import CONFIG
+from ssdbench.models.pretrained import fill
 from ssdbench.models.schedulers import note
 from ssdbench.models.shapes import DiTShape
 
@@ -55,7 +56,7 @@ def load_dit(path: Path, expected: DiTShape | None = None, part: str = "") -> Di
     elif table is not None:
         state = {**state, "pos_embed": table}
     model = DiT(shape)
-    assign_state(model, state, path)
+    fill(model, state, path)
     return model
 
 
@@ -71,13 +72,3 @@ def recast(folder: Path, dtype: str) -> None:
         tensors = read_safetensors(path)
         cast = {k: v.to(getattr(torch, dtype)) if v.is_floating_point() else v for k, v in tensors.items()}
         save_file(cast, path, metadata={"format": "pt"})
-
-
-def assign_state(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Load ``state`` into ``model`` as float32, all problems reported together.
-
-    Raises:
-        InputError: tensors are missing, unknown or misshapen, each listed.
-    """
-    refuse(misfits(model.state_dict(), state), path)
-    model.load_state_dict({k: v.float() for k, v in state.items()})

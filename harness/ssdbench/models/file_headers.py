@@ -13,17 +13,16 @@ import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
-from ssdbench.models.headers import ITEM_BYTES, Header, Headers, flatten, some, unreadable
+from ssdbench.models.headers import ITEM_BYTES, Header, flatten, some, unreadable
 from ssdbench.models.pickled import (
     Outline,
     Pickled,
     PickleError,
     Placeholder,
-    Storage,
     is_harmless,
     read_pickle,
 )
@@ -31,8 +30,10 @@ from ssdbench.models.pickled import (
 _SHARED = 4  # by this, tensors that share their memory may be more than their file
 
 
-def read_headers(path: Path, *, strip: bool = False) -> Headers:
+def read_headers(path: Path, *, strip: bool = False) -> dict[str, Header]:
     """The headers of a file of tensors: safetensors or either of torch's formats, told by content and not by name.
+
+    They are by their full names: those of nested mappings are joined by dots.
 
     No code in the file is run. Objects of classes that are neither torch's nor harmless are refused, by name, unless
     ``strip`` leaves them out.
@@ -44,7 +45,7 @@ def read_headers(path: Path, *, strip: bool = False) -> Headers:
     with path.open("rb") as file:
         head = file.read(64)
     if head[8:9] == b"{":
-        return Headers(_safetensors(path))
+        return _safetensors(path)
     if not head:
         raise unreadable(path, "it is empty")
     try:
@@ -56,7 +57,7 @@ def read_headers(path: Path, *, strip: bool = False) -> Headers:
             raise unreadable(path, _kind(path, head))
     except PickleError as error:
         raise unreadable(path, str(error)) from error
-    _plausible(found.tensors, path, size)
+    _plausible(found, path, size)
     return found
 
 
@@ -133,7 +134,7 @@ def _is_zip(path: Path) -> bool:
         raise PickleError(f"its zip archive is damaged: {error}") from error
 
 
-def _zip_headers(path: Path, strip: bool) -> Headers:
+def _zip_headers(path: Path, strip: bool) -> dict[str, Header]:
     """A zip archive with ``data.pkl`` and a member for each storage, all uncompressed."""
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
@@ -155,17 +156,17 @@ def _zip_headers(path: Path, strip: bool) -> Headers:
                 )
             found = _checked(read_pickle(io.BytesIO(archive.read(pickles[0]))), path, strip)
             order = f"{root}byteorder"
-            foreign_order = order in members and archive.read(order).strip() not in (b"", b"little")
-            places: dict[str, tuple[int, int]] = {}
-            for name, info in members.items():
-                if name.startswith(f"{root}data/"):
-                    places[name.removeprefix(f"{root}data/")] = (_content_start(file, info), info.file_size)
+            swapped = order in members and archive.read(order).strip() == b"big"
+            places = {
+                name.removeprefix(f"{root}data/"): (_content_start(file, info), info.file_size)
+                for name, info in members.items()
+                if name.startswith(f"{root}data/")
+            }
     except (PickleError, InputError):
         raise
     except Exception as error:  # zipfile raises what its parts do
         raise PickleError(f"its zip archive is damaged: {error or type(error).__name__}") from error
-    headers = _headers(found.content, places, path, placed=not foreign_order)
-    return _sorted_out(headers, found.names, "zip")
+    return _headers(found.content, places, path, swapped)
 
 
 def _content_start(file: IO[bytes], info: zipfile.ZipInfo) -> int:
@@ -179,7 +180,7 @@ def _content_start(file: IO[bytes], info: zipfile.ZipInfo) -> int:
     )
 
 
-def _legacy_headers(path: Path, strip: bool) -> Headers:
+def _legacy_headers(path: Path, strip: bool) -> dict[str, Header]:
     """Five pickles one after the other (the third is the content's system, the last the storages' keys), then these."""
     with path.open("rb") as file:
         try:
@@ -194,57 +195,49 @@ def _legacy_headers(path: Path, strip: bool) -> Headers:
         keys = read_pickle(file).content
         if not isinstance(keys, list):
             raise PickleError("its list of storages is missing")
-        storages = {o.storage.key: o.storage for o in _outlines(found.content, path).values() if o.storage}
         end, places = path.stat().st_size, {}
         for key in map(str, keys):
-            count = int.from_bytes(file.read(8), "little")
-            known = storages.get(key)
-            if known is None:  # of something else than tensors by name: its size in bytes is told nowhere
-                break
-            size = count * ITEM_BYTES.get(known.dtype, 1)
+            if key not in found.storages:
+                raise PickleError(f"its list of storages has {key:.100}, which nothing else names")
+            size = int.from_bytes(file.read(8), "little") * ITEM_BYTES.get(found.storages[key].dtype, 1)
             if file.tell() + size > end:
                 raise PickleError(
                     f"it is cut short: storage {key} ends {file.tell() + size - end:,} bytes behind it"
                 )
             places[key] = (file.tell(), size)
             file.seek(size, 1)
-    unplaced = len(places) < len(storages)
-    headers = _headers(found.content, places, path, placed=not unplaced, whole=not unplaced)
-    return _sorted_out(headers, found.names, "legacy")
+    return _headers(found.content, places, path)
 
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 
 
-def _outlines(content: Any, path: Path) -> dict[str, Outline]:
-    return flatten(content, Outline, path)
-
-
 def _headers(
-    content: Any, places: Mapping[str, tuple[int, int]], path: Path, *, placed: bool, whole: bool = True
+    content: Any, places: Mapping[str, tuple[int, int]], path: Path, swapped: bool = False
 ) -> dict[str, Header]:
+    """The tensors in ``content``, whose storages begin at ``places`` and have so many bytes."""
     found = {}
-    for name, outline in _outlines(content, path).items():
+    for name, outline in flatten(content, Outline, path).items():
         storage = outline.storage
         if storage is None or outline.layout is not None:
             found[name] = Header(outline.shape, outline.layout or "unknown")
             continue
-        start, held = places.get(storage.key, (0, 0)) if whole else (0, _nominal(storage))
-        item = ITEM_BYTES.get(outline.dtype, 1)
-        if whole and storage.key not in places:
+        if storage.key not in places:
             raise PickleError(f"the numbers of {name} (storage {storage.key}) are missing")
-        extent = _extent(outline)
+        (start, held), item, extent = places[storage.key], ITEM_BYTES.get(outline.dtype, 1), _extent(outline)
         if (outline.offset + extent) * item > held or storage.count * ITEM_BYTES.get(storage.dtype, 1) > held:
             raise PickleError(f"{name} has shape {outline.shape}, and the file holds {held:,} bytes of it")
         if math.prod(outline.shape) > extent:
             raise InputError(f"{path}: {name} has shape {outline.shape}, more than the file holds of it")
-        where = start + outline.offset * item if placed else None
-        found[name] = Header(outline.shape, outline.dtype, where, extent * item)
+        found[name] = Header(
+            outline.shape,
+            outline.dtype,
+            start + outline.offset * item,
+            extent * item,
+            outline.stride,
+            swapped,
+        )
     return found
-
-
-def _nominal(storage: Storage) -> int:
-    return storage.count * ITEM_BYTES.get(storage.dtype, 1)
 
 
 def _extent(outline: Outline) -> int:
@@ -254,17 +247,9 @@ def _extent(outline: Outline) -> int:
     return 1 + sum((side - 1) * step for side, step in zip(outline.shape, outline.stride, strict=True))
 
 
-def _sorted_out(
-    tensors: dict[str, Header], names: Mapping[str, str], kind: Literal["zip", "legacy"]
-) -> Headers:
-    harmless = {name: filled for name, filled in names.items() if is_harmless(name)}
-    foreign = {name: filled for name, filled in names.items() if name not in harmless}
-    return Headers(tensors, foreign, harmless, kind)
-
-
 def _checked(pickled: Pickled, path: Path, strip: bool) -> Pickled:
     """Refuse objects that would have to run code, and a whole object in place of its tensors."""
-    foreign = {name: kind for name, kind in pickled.names.items() if not is_harmless(name)}
+    foreign = [name for name in sorted(pickled.names) if not is_harmless(name)]
     if isinstance(pickled.content, Placeholder) and not pickled.content:
         raise unreadable(
             path, f"it is one object of {pickled.content.name}, not tensors by name: save its state_dict()"
@@ -274,9 +259,9 @@ def _checked(pickled: Pickled, path: Path, strip: bool) -> Pickled:
     return pickled
 
 
-def _naming(path: Path, names: Mapping[str, str]) -> str:
+def _naming(path: Path, names: list[str]) -> str:
     return (
-        f"beside tensors it holds objects of {some(sorted(names))}, which would have to run code to be read. Only the"
+        f"beside tensors it holds objects of {some(names)}, which would have to run code to be read. Only the"
         f" tensors are needed: `ssdbench convert {shlex.quote(str(path))} -o OUT.safetensors --to tensors` writes them"
         " to a file without the rest, and runs none of it"
     )

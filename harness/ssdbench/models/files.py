@@ -5,18 +5,18 @@ What they hold is told without torch (:class:`Inside`); only what is read needs 
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
 from ssdbench.inputs import is_plain_name, load_json
 from ssdbench.models.file_headers import read_headers
-from ssdbench.models.headers import Header, flatten, some
+from ssdbench.models.headers import ITEM_BYTES, Header, some
 from ssdbench.models.parts import CONFIG
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def in_file(path: Path, *, strip: bool = False) -> dict[str, Inside]:
     Raises:
         InputError: it is malformed, or holds none by name.
     """
-    tensors = read_headers(path, strip=strip).tensors
-    return {name: Inside(path, name, header) for name, header in tensors.items()}
+    return {name: Inside(path, name, header) for name, header in read_headers(path, strip=strip).items()}
 
 
 def in_folder(folder: Path, names: Iterable[str] = FOLDER_WEIGHTS) -> dict[str, Inside]:
@@ -112,23 +111,31 @@ def weights_of(folder: Path, names: Iterable[str] = FOLDER_WEIGHTS) -> Path:
 
 
 def read_tensors(found: Mapping[str, Inside], *, strip: bool = False) -> dict[str, Tensor]:
-    """Read tensors, on the CPU and in the precision in which they are stored.
+    """Read tensors, on the CPU and in the precision in which they are stored; numbers stay in the file until used.
 
-    No code in a file is run: safetensors have none, and others are loaded with ``weights_only=True``, with
-    placeholders for harmless objects beside the tensors. With ``strip`` there are placeholders for all objects, and
-    numbers are taken as they are.
+    With ``strip`` numbers are taken as they are.
 
     Raises:
-        InputError: a file is malformed, or numbers are NaN or infinite.
+        InputError: some are no plain tensors, or their numbers are NaN or infinite.
     """
-    tensors: dict[str, Tensor] = {}
-    for file in dict.fromkeys(inside.file for inside in found.values()):
-        wanted = {own: inside.name for own, inside in found.items() if inside.file == file}
-        held = _load(file, set(wanted.values()), strip)
-        tensors |= {own: held[name] for own, name in wanted.items()}
-        if not strip:
-            refuse_numbers({own: tensors[own] for own in wanted}, file)
-    return {own: tensors[own] for own in found}
+    import torch
+
+    lost = [own for own, inside in found.items() if inside.header.dtype not in ITEM_BYTES]
+    if lost:
+        raise InputError(f"{found[lost[0]].file}: holds no plain tensors of the names {some(lost)}")
+    if not strip:
+        refuse_stored(found)
+    tensors = {}
+    for own, numbers in _stored(found):
+        header, dtype = found[own].header, getattr(torch, found[own].header.dtype)
+        if not header.numel():
+            tensors[own] = torch.empty(header.shape, dtype=dtype)
+            continue
+        flat = torch.from_numpy(numbers).view(dtype)
+        tensors[own] = (
+            flat.view(header.shape) if header.stride is None else flat.as_strided(header.shape, header.stride)
+        )
+    return tensors
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -136,86 +143,19 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     return read_tensors(in_file(path))
 
 
-def refuse_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights that are no numbers.
-
-    Raises:
-        InputError: some are NaN or infinite; names the tensors.
-    """
-    bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not _finite(tensor)]
-    if bad:
-        raise InputError(not_finite(path, bad, len(tensors)))
-
-
-def not_finite(path: Path, bad: list[str], total: int) -> str:
-    """The message about weights that are no numbers."""
-    return f"{path}: {len(bad)} of {total} tensors have numbers that are NaN or infinite: {some(bad)}"
-
-
-def _finite(tensor: Tensor) -> bool:
-    # A sum is not finite where a number is not; it may overflow where all are, and then they are looked at.
-    wide = tensor if tensor.dtype.itemsize > 1 else tensor.float()
-    return bool(wide.sum().isfinite()) or bool(wide.isfinite().all())
-
-
-def _load(path: Path, names: set[str], strip: bool) -> dict[str, Tensor]:
-    """At least the tensors of these names."""
-    import torch
-    from safetensors import SafetensorError, safe_open
-
-    headers = read_headers(path, strip=strip)
-    try:
-        if headers.kind == "safetensors":
-            with safe_open(path, framework="pt") as file:
-                return {name: file.get_tensor(name) for name in names}
-        # Mapped, not read: of a training checkpoint only a quarter is used. Older files are no zip archives, and torch
-        # takes a path that is so named for safetensors.
-        mapped = headers.kind == "zip" and path.suffix != ".safetensors"
-        admitted = _placeholders(headers.harmless | (headers.foreign if strip else {}))
-        with torch.serialization.safe_globals(admitted), path.open("rb") as file:
-            source = str(path) if mapped else file
-            content = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
-    except (OSError, SafetensorError, KeyError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    except Exception as error:  # torch raises a dozen types here, all about the content of the user's file
-        # Its own message gives advice on how to trust a file; what is wrong is said by the error behind it.
-        reason = (str(error.__context__ or error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: cannot be read as a checkpoint of tensors: {reason:.300}") from error
-    found: dict[str, Tensor] = flatten(content, torch.Tensor, path)
-    lost = sorted(names - found.keys())
-    if lost:
-        raise InputError(f"{path}: holds no plain tensors of the names {some(lost)}")
-    return found
-
-
-class _Object:
-    """Stands for an object beside the tensors."""
-
-    def __init__(self, *_: Any) -> None:
-        """Its arguments are passed over."""
-
-    def __setstate__(self, _: Any) -> None:
-        """So is its state."""
-
-
-class _Mapping:
-    """Stands for a class of mappings, whose objects become plain ones."""
-
-    def __new__(cls, *_: Any) -> Any:
-        return OrderedDict()
-
-
-class _List:
-    """Stands for a class of lists, whose objects become plain ones."""
-
-    def __new__(cls, *_: Any) -> Any:
-        return []
-
-
-def _placeholders(names: Mapping[str, str]) -> list[Any]:
-    """What torch is to take for the names of classes and functions: a class for each, as a file may key by them."""
-    kinds = {"mapping": _Mapping, "list": _List}
-    return [(type("_Placeholder", (kinds.get(kind, _Object),), {}), name) for name, kind in names.items()]
+def _stored(found: Mapping[str, Inside]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """The bytes of each tensor, mapped from its file; copied where torch would not take them as they lie."""
+    for path in dict.fromkeys(inside.file for inside in found.values()):
+        mapped = np.memmap(path, np.uint8, "c").view(np.ndarray)
+        for own, inside in found.items():
+            if inside.file != path:
+                continue
+            header, item = inside.header, ITEM_BYTES.get(inside.header.dtype, 1)
+            numbers = mapped[header.start : header.start + header.size]
+            if header.swapped:
+                parts = item // 2 if "complex" in header.dtype else item
+                numbers = numbers.view(f"u{parts}").byteswap().view(np.uint8)
+            yield own, numbers.copy() if header.start % item else numbers
 
 
 def shards(path: Path) -> list[str]:
@@ -239,42 +179,40 @@ def listing(folder: Path) -> str:
     return some(sorted(path.name for path in folder.iterdir()))
 
 
-_BLOCK = 1 << 24  # bytes at a time: a whole number of items of any type
-# Types of floating point, each as whole numbers of its size, and the bits that are all set in NaN and infinities.
-_EXPONENTS = {
-    "float64": ("<u8", 0x7FF0_0000_0000_0000),
-    "float32": ("<u4", 0x7F80_0000),
-    "float16": ("<u2", 0x7C00),
-    "bfloat16": ("<u2", 0x7F80),
-    "float8_e5m2": ("u1", 0x7C),
-    "float8_e4m3fn": ("u1", 0x7F),
+# Types of floating point, each as whole numbers of its size: bits that are looked at, and what they are in NaN and
+# infinities.
+_NOT_FINITE = {
+    "float64": ("u8", 0x7FF0_0000_0000_0000, 0x7FF0_0000_0000_0000),
+    "float32": ("u4", 0x7F80_0000, 0x7F80_0000),
+    "float16": ("u2", 0x7C00, 0x7C00),
+    "bfloat16": ("u2", 0x7F80, 0x7F80),
+    "float8_e5m2": ("u1", 0x7C, 0x7C),
+    "float8_e4m3fn": ("u1", 0x7F, 0x7F),
+    "float8_e4m3fnuz": ("u1", 0xFF, 0x80),
+    "float8_e5m2fnuz": ("u1", 0xFF, 0x80),
+    "float8_e8m0fnu": ("u1", 0xFF, 0xFF),
 }
+_BLOCK = 1 << 20  # numbers at a time
 
 
 def refuse_stored(found: Mapping[str, Inside]) -> None:
-    """Refuse weights that are no numbers; of a type that is not known here they are looked at when they are read.
+    """Refuse weights that are no numbers; free of torch.
 
     Raises:
         InputError: some are NaN or infinite; names the file and the tensors.
     """
-    for path in dict.fromkeys(inside.file for inside in found.values()):
-        held = {name: inside.header for name, inside in found.items() if inside.file == path}
-        with path.open("rb") as file:
-            bad = [name for name, header in held.items() if not _stored_finite(file, header)]
-        if bad:
-            raise InputError(not_finite(path, bad, len(held)))
+    bad = [own for own, numbers in _stored(found) if not _finite(numbers, found[own].header.dtype)]
+    for path in dict.fromkeys(found[own].file for own in bad):
+        held = [own for own, inside in found.items() if inside.file == path]
+        here = [own for own in bad if own in held]
+        raise InputError(
+            f"{path}: {len(here)} of {len(held)} tensors have numbers that are NaN or infinite: {some(here)}"
+        )
 
 
-def _stored_finite(file: IO[bytes], header: Header) -> bool:
-    if header.start is None or header.dtype not in _EXPONENTS:
+def _finite(stored: NDArray[np.uint8], dtype: str) -> bool:
+    if dtype not in _NOT_FINITE:
         return True
-    kind, exponent = _EXPONENTS[header.dtype]
-    file.seek(header.start)
-    left = header.size
-    while left > 0 and (block := file.read(min(left, _BLOCK))):
-        left -= len(block)
-        numbers = np.frombuffer(block, kind)
-        mask = numbers.dtype.type(exponent)
-        if ((numbers & mask) == mask).any():
-            return False
-    return True
+    kind, mask, value = _NOT_FINITE[dtype]
+    numbers = stored.view(kind)
+    return not any(((numbers[i : i + _BLOCK] & mask) == value).any() for i in range(0, len(numbers), _BLOCK))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ssdbench.errors import InputError
 
@@ -24,15 +24,18 @@ ITEM_BYTES = {
 
 @dataclass(frozen=True)
 class Header:
-    """A tensor of a file, without its numbers: they are the ``size`` bytes from ``start``, where that is known.
+    """A tensor of a file, without its numbers: they are among the ``size`` bytes from ``start``.
 
-    It has as much of ``torch.Tensor`` as tells whether a tensor fits a model.
+    ``stride`` counts numbers, as torch's; None: they lie in order. ``swapped`` are numbers whose first byte is the
+    highest. It has as much of ``torch.Tensor`` as tells whether a tensor fits a model.
     """
 
     shape: tuple[int, ...]
     dtype: str = "float32"
-    start: int | None = None
+    start: int = 0
     size: int = 0
+    stride: tuple[int, ...] | None = None
+    swapped: bool = False
 
     def numel(self) -> int:
         """How many numbers it has."""
@@ -48,21 +51,7 @@ class Header:
 
     def chunk(self, parts: int) -> tuple[Header, ...]:
         """As torch's, along the first side, which ``parts`` must divide."""
-        return (replace(self, shape=(self.shape[0] // parts, *self.shape[1:]), start=None, size=0),) * parts
-
-
-@dataclass(frozen=True)
-class Headers:
-    """The tensors of a file by their full names: those of nested mappings are joined by dots.
-
-    ``foreign`` are the names of classes and functions in the file that are neither torch's nor harmless, ``harmless``
-    those that are, each with how its objects are filled: ``object``, ``mapping`` or ``list``.
-    """
-
-    tensors: dict[str, Header]
-    foreign: dict[str, str] = field(default_factory=dict)
-    harmless: dict[str, str] = field(default_factory=dict)
-    kind: Literal["safetensors", "zip", "legacy"] = "safetensors"
+        return (replace(self, shape=(self.shape[0] // parts, *self.shape[1:])),) * parts
 
 
 def flatten(content: Any, leaf: type | tuple[type, ...], path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from ssdbench.models.files import Inside, headers_of, in_folder, listing, load_c
 from ssdbench.models.latents import read_latents
 from ssdbench.models.official import misfits, refuse
 from ssdbench.models.parts import CONFIG, ENCODER, TOKENIZER
-from ssdbench.models.pretrained import implausible
 
 VAE_CLASS, TEXT_CLASS = "AutoencoderKL", "CLIPTextModel"
 # What transformers looks for in a folder, in the order of preference.
@@ -35,6 +34,20 @@ _CLIP_NUMBERS = {
     "vocab_size": 49_408,
 }
 _TOKENIZER_FILE, _TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+
+
+def implausible(config: Mapping[str, Any]) -> Iterator[str]:
+    """What in a config no published model has, and would take hours or all memory to build; a line each."""
+    for name, value in config.items():
+        most = _MOST_LAYERS if "layers" in str(name) else _MOST_NUMBER
+        values = value if isinstance(value, list) else [value]
+        if len(values) > _MOST_BLOCKS:
+            yield f"{name} has {len(values):,} entries, expected at most {_MOST_BLOCKS}"
+        elif any(isinstance(number, int) and abs(number) > most for number in values):
+            yield f"{name} is {value!r:.100}, expected at most {most:,}"
+
+
+_MOST_NUMBER, _MOST_LAYERS, _MOST_BLOCKS = 1 << 20, 64, 64
 
 
 def vae_config(folder: Path) -> dict[str, Any]:

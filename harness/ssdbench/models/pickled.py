@@ -2,7 +2,7 @@
 
 Nothing that the pickle names is imported or called. Tensors become :class:`Outline`, plain containers themselves, and
 every other object a placeholder that remembers its name. The opcodes are those that ``torch.load`` with
-``weights_only=True`` takes, so what is refused here would be refused there.
+``weights_only=True`` takes.
 """
 
 from __future__ import annotations
@@ -10,42 +10,30 @@ from __future__ import annotations
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, Any
 
-# Names beside tensors whose values nobody needs, of classes that hold data and do nothing.
-HARMLESS = frozenset(
-    {
-        "argparse.Namespace",
-        "types.SimpleNamespace",
-        "collections.defaultdict",
-        "collections.deque",
-        *(
-            f"builtins.{name}"
-            for name in ("bool", "dict", "float", "frozenset", "int", "list", "str", "tuple")
-        ),
-        *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
-        *(
-            f"{module}.{flavour}Path"
-            for module in ("pathlib", "pathlib._local")
-            for flavour in ("Posix", "Windows", "PurePosix", "PureWindows")
-        ),
-        *(
-            f"{module}.{name}"
-            for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-            for name in ("scalar", "_reconstruct")
-        ),
-        *(f"numpy.core.numeric.{name}" for name in ("_frombuffer",)),
-        *(f"numpy._core.numeric.{name}" for name in ("_frombuffer",)),
-        *("numpy.dtype", "numpy.ndarray", "torch.torch_version.TorchVersion"),
-    }
-)
-_NUMPY_TYPES = "numpy.dtypes."  # numpy.dtypes.Float64DType and the like
+from ssdbench.models.headers import ITEM_BYTES
+
+# Names beside tensors whose values nobody needs, of classes that hold data and do nothing, by their modules.
+_HARMLESS = {
+    "argparse": "Namespace",
+    "types": "SimpleNamespace",
+    "collections": "defaultdict deque",
+    "builtins": "bool dict float frozenset int list str tuple",
+    "datetime": "date datetime time timedelta timezone",
+    **dict.fromkeys(("pathlib", "pathlib._local"), "PosixPath WindowsPath PurePosixPath PureWindowsPath"),
+    **dict.fromkeys(("numpy.core.multiarray", "numpy._core.multiarray"), "scalar _reconstruct"),
+    **dict.fromkeys(("numpy.core.numeric", "numpy._core.numeric"), "_frombuffer"),
+    "numpy": "dtype ndarray",
+    "torch.torch_version": "TorchVersion",
+}
 
 
 def is_harmless(name: str) -> bool:
-    """Whether objects of the class or function ``name`` may lie beside tensors: :data:`HARMLESS`, numpy's types."""
-    return name in HARMLESS or name.startswith(_NUMPY_TYPES)
+    """Whether objects of the class or function ``name`` may lie beside tensors; numpy.dtypes are numpy's types."""
+    module, _, own = name.rpartition(".")
+    return module == "numpy.dtypes" or own in _HARMLESS.get(module, "").split()
 
 
 @dataclass(frozen=True)
@@ -71,17 +59,17 @@ class Outline:
 
 @dataclass
 class Pickled:
-    """``content`` as it is nested, and the names that it has beyond torch's, each with how its objects are filled."""
+    """``content`` as it is nested, the names that it has beyond torch's, and the storages of its tensors by key."""
 
     content: Any
-    names: dict[str, str] = field(default_factory=dict)
+    names: set[str]
+    storages: dict[str, Storage]
 
 
 class Placeholder(dict[Any, Any]):
     """Stands for an object, or the class or function of the ``name`` itself; keeps what is put into it by key."""
 
     name = ""
-    kinds: dict[str, str] = {}  # noqa: RUF012 - one for all placeholders of a pickle
 
     def __init__(self, *_: Any) -> None:
         super().__init__()
@@ -94,13 +82,8 @@ class Placeholder(dict[Any, Any]):
         """What a call makes is not known either."""
         return self
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.kinds[self.name] = "mapping"
-        super().__setitem__(key, value)
-
     def append(self, _: Any) -> None:
         """What it is given as a list is passed over."""
-        self.kinds[self.name] = "list"
 
     extend = append
 
@@ -126,26 +109,17 @@ def read_pickle(file: IO[bytes]) -> Pickled:
         raise PickleError("its pickle is nested too deeply") from error
     except Exception as error:  # a spoilt pickle makes any operation fail in its own way
         raise PickleError(f"its pickle is malformed: {error or type(error).__name__}") from error
-    return Pickled(content, reader.names)
+    return Pickled(content, reader.names, reader.storages)
 
 
-_TAKEN = (
-    *(pickle.PROTO, pickle.STOP, pickle.MARK, pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.GLOBAL),
-    *(pickle.REDUCE, pickle.BUILD, pickle.NEWOBJ, pickle.BINPERSID, pickle.APPEND, pickle.APPENDS),
-    *(pickle.SETITEM, pickle.SETITEMS, pickle.EMPTY_DICT, pickle.EMPTY_LIST, pickle.EMPTY_TUPLE),
-    *(pickle.EMPTY_SET, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.BININT),
-    *(
-        pickle.BININT1,
-        pickle.BININT2,
-        pickle.BINFLOAT,
-        pickle.BINUNICODE,
-        pickle.SHORT_BINSTRING,
-        pickle.LONG1,
-    ),
-    *(pickle.BINGET, pickle.LONG_BINGET, pickle.BINPUT, pickle.LONG_BINPUT),
-)
+_TAKEN = """
+    PROTO STOP MARK NONE NEWTRUE NEWFALSE GLOBAL REDUCE BUILD NEWOBJ BINPERSID APPEND APPENDS SETITEM SETITEMS
+    EMPTY_DICT EMPTY_LIST EMPTY_TUPLE EMPTY_SET TUPLE TUPLE1 TUPLE2 TUPLE3 BININT BININT1 BININT2 BINFLOAT BINUNICODE
+    SHORT_BINSTRING LONG1 BINGET LONG_BINGET BINPUT LONG_BINPUT
+"""
 _OPERATIONS: dict[int, Callable[[Any], None]] = {
-    operation[0]: pickle._Unpickler.dispatch[operation[0]] for operation in _TAKEN
+    operation[0]: pickle._Unpickler.dispatch[operation[0]]
+    for operation in (getattr(pickle, name) for name in _TAKEN.split())
 }
 
 
@@ -163,7 +137,8 @@ class _Reader(pickle._Unpickler):
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file, encoding="utf-8", errors="replace")
-        self.names: dict[str, str] = {}
+        self.names: set[str] = set()
+        self.storages: dict[str, Storage] = {}
         self._made: dict[str, Any] = {}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -174,15 +149,16 @@ class _Reader(pickle._Unpickler):
         return self._made[full]
 
     def persistent_load(self, pid: Any) -> Storage:
-        """A storage: ('storage', its type, its key, the device, its number of elements, ...)."""
-        kind, dtype, key, _, count, *_ = pid
-        if kind != "storage" or not isinstance(dtype, _StorageType) or type(count) is not int or count < 0:
+        """A storage: ('storage', its type, its key, the device, its number of elements, which part of it)."""
+        kind, dtype, key, _, count, *view = pid
+        sound = kind == "storage" and isinstance(dtype, _StorageType) and type(count) is int and count >= 0
+        if not sound or view not in ([], [None]):
             raise PickleError(f"a storage is described as {pid!r:.200}")
-        return Storage(str(key), dtype.dtype, count)
+        return self.storages.setdefault(str(key), Storage(str(key), dtype.dtype, count))
 
     def _placeholder(self, full: str) -> Any:
-        self.names.setdefault(full, "object")
-        return type("_Placeholder", (Placeholder,), {"name": full, "kinds": self.names})
+        self.names.add(full)
+        return type("_Placeholder", (Placeholder,), {"name": full})
 
 
 @dataclass(frozen=True)
@@ -195,21 +171,8 @@ STORAGES = {
     **{"Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool"},
     **{"ComplexDouble": "complex128", "ComplexFloat": "complex64", "Untyped": "uint8"},
 }
-# Of quantised and the like: read by torch, and refused as no plain tensors.
-_ODD_STORAGES = {
-    "QInt8": "qint8",
-    "QInt32": "qint32",
-    "QUInt8": "quint8",
-    "QUInt4x2": "quint4x2",
-    "QUInt2x4": "quint2x4",
-}
-_DTYPES = frozenset(
-    {
-        *STORAGES.values(),
-        *("uint16", "uint32", "uint64", "complex32", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz"),
-        *("float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2"),
-    }
-)
+# Of quantised tensors, which are refused as no plain ones.
+_QUANTISED = frozenset({"qint8", "qint32", "quint8", "quint4x2", "quint2x4"})
 
 
 def _plain(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Outline:
@@ -230,7 +193,7 @@ def _outline(storage: Any, dtype: str, offset: Any, size: Any, stride: Any) -> O
         raise PickleError(
             f"a tensor has the sides {tuple(size)!r:.100} and the strides {tuple(stride)!r:.100}"
         )
-    layout = storage.dtype if storage.dtype in _ODD_STORAGES.values() else None
+    layout = storage.dtype if storage.dtype in _QUANTISED else None
     return Outline(storage, dtype, tuple(size), offset, tuple(stride), layout)
 
 
@@ -289,10 +252,10 @@ def _of_torch(full: str) -> Any:
     module, _, name = full.rpartition(".")
     if module in ("torch", "torch.storage", "torch.cuda") and name.endswith("Storage"):
         stored = name.removesuffix("Storage")
-        dtype = STORAGES.get(stored) or _ODD_STORAGES.get(stored)
+        dtype = STORAGES.get(stored) or (stored.lower() if stored.lower() in _QUANTISED else None)
         return None if dtype is None else _StorageType(dtype)
-    if module == "torch" and (name in _DTYPES or name in _ODD_STORAGES.values()):
-        return name
-    if module == "torch" and name.startswith(("per_tensor_", "per_channel_", "strided", "sparse_")):
+    dtypes = (*ITEM_BYTES, *_QUANTISED, "float4_e2m1fn_x2")
+    schemes = ("per_tensor_", "per_channel_", "strided", "sparse_")
+    if module == "torch" and (name in dtypes or name.startswith(schemes)):
         return name
     return None

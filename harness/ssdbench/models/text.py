@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,11 +13,10 @@ from torch import Tensor
 from ssdbench.diffusion.finite import check_finite
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
-from ssdbench.models.files import refuse_numbers
-from ssdbench.models.inspection import text_config
+from ssdbench.models.files import in_folder, refuse_stored
+from ssdbench.models.inspection import TEXT_WEIGHTS, text_config
 from ssdbench.models.official import refuse
 from ssdbench.models.parts import ENCODER, TOKENIZER
-from ssdbench.models.pretrained import unloaded
 
 _SHOWN = 5  # unknown words that a note names
 
@@ -51,9 +51,8 @@ class TextEncoder:
             )
         except Exception as error:  # transformers and tokenizers raise a dozen types about the files
             raise InputError(f"{folder}: cannot be loaded as a text encoder: {error}") from error
-        # Published encoders store the positions' numbers too, which later versions make anew.
-        refuse(unloaded(found, ("position_ids",)), folder / ENCODER)
-        refuse_numbers(self.model.state_dict(), folder / ENCODER)
+        refuse(list(_unloaded(found)), folder / ENCODER)
+        refuse_stored(in_folder(folder / ENCODER, TEXT_WEIGHTS))
         self.model.eval().requires_grad_(False).to(device)
         self.device = device
 
@@ -107,3 +106,12 @@ class TextEncoder:
         found = states.float().cpu()
         check_finite(found, range(len(found)), f"the hidden states of captions {texts[0]!r}, ...: numbers")
         return found
+
+
+def _unloaded(found: Mapping[str, Any]) -> Iterator[str]:
+    """What transformers say that did not fit while they loaded, a line each."""
+    for word, what in (("missing", "missing"), ("unknown", "unexpected"), ("misshapen", "mismatched")):
+        for name in sorted(map(str, found.get(f"{what}_keys") or ())):
+            # Published encoders store the positions' numbers too, which later versions make anew.
+            if (word, name.endswith("position_ids")) != ("unknown", True):
+                yield f"{word} {name}"

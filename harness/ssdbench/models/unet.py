@@ -12,9 +12,9 @@ from torch import Tensor
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.conditional import Conditional, FusionPoint
-from ssdbench.models.files import load_config, read_tensors
+from ssdbench.models.files import load_config
 from ssdbench.models.parts import FACTS
-from ssdbench.models.pretrained import load_pretrained
+from ssdbench.models.pretrained import load_diffusers
 from ssdbench.models.schedulers import note
 from ssdbench.models.unet_files import find_unet, unet_config
 from ssdbench.models.unet_shape import UNetShape
@@ -92,16 +92,13 @@ def load_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> UNe
     prepare_torchvision()
     from diffusers import UNet2DConditionModel
 
-    unet: UNet2DConditionModel
     if path.is_dir():
-        unet = load_pretrained(UNet2DConditionModel, load_config(found.path), found.path)
-        return unet
-    assert shape is not None
-    with torch.device("meta"):
-        unet = build_unet(shape)
-    state = {name: tensor.float() for name, tensor in read_tensors(found.tensors).items()}
-    unet.load_state_dict(state, assign=True)
-    return unet.eval()
+        config = load_config(found.path)
+    else:
+        assert shape is not None
+        config = unet_config(shape)
+    unet: UNet2DConditionModel = load_diffusers(UNet2DConditionModel, config, found.tensors, found.path)
+    return unet
 
 
 def save_unet_denoiser(model: UNetDenoiser, folder: Path, **extra: Any) -> None:

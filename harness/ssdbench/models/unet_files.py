@@ -14,9 +14,9 @@ from ssdbench.errors import InputError
 from ssdbench.models.choosing import find_sets, keyed, noted, pick
 from ssdbench.models.expected import unet_tensors
 from ssdbench.models.files import Found, headers_of, in_file, in_folder, listing, load_config
+from ssdbench.models.inspection import implausible
 from ssdbench.models.official import misfits, refuse
 from ssdbench.models.parts import CONFIG, UNET
-from ssdbench.models.pretrained import implausible
 from ssdbench.models.unet_shape import UNetShape
 
 CLASS = "UNet2DConditionModel"

@@ -16,8 +16,9 @@ from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.family import ROUNDED
 from ssdbench.models.files import load_config
+from ssdbench.models.inspection import find_vae
 from ssdbench.models.latents import images_at_once, read_latents
-from ssdbench.models.pretrained import load_pretrained
+from ssdbench.models.pretrained import load_diffusers
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -59,8 +60,10 @@ class Autoencoder:
         from diffusers import AutoencoderKL
 
         self.latents = read_latents(folder)
-        self.model: AutoencoderKL = load_pretrained(AutoencoderKL, load_config(folder), folder)
-        self.model.eval().requires_grad_(False).to(device)
+        self.model: AutoencoderKL = load_diffusers(
+            AutoencoderKL, load_config(folder), find_vae(folder), folder
+        )
+        self.model.requires_grad_(False).to(device)
         self.scale: float | Tensor = self.latents.scale
         self.mean: Tensor | None = None
         if self.latents.std:
