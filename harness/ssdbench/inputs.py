@@ -7,10 +7,19 @@ import json
 import math
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from ssdbench.errors import InputError, UsageError
+
+MISFIT = "does not fit the model:\n  "
+_SHOWN = 20  # problems of a file
+T = TypeVar("T")
 
 
 def require_file(path: Path, most: int | None = None) -> int:
@@ -170,3 +179,49 @@ def number_from(variable: str, default: float, unit: str = "", *, least: float |
         return value
     expected = f"positive number of {unit}" if least is None else f"number that is at least {least:g}"
     raise UsageError(f"{variable} is {text!r}; expected a {expected}")
+
+
+def parse(kind: type[T], content: Mapping[str, Any], place: object, heading: str = MISFIT) -> T:
+    """The parsed content of a file as an object of ``kind``, a pydantic model or a dataclass; strict about types.
+
+    Args:
+        kind: what a field's description says is expected of its value.
+        content: what the file holds at ``place``.
+        place: what messages call it.
+        heading: what they begin with.
+
+    Raises:
+        InputError: values are missing or malformed: all of them, each with what was found and what was expected.
+    """
+    try:
+        if issubclass(kind, BaseModel):
+            return kind.model_validate(content, strict=True)
+        return TypeAdapter(kind).validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        fields = getattr(kind, "model_fields", {})
+        problems = dict(_problem(found, fields) for found in error.errors())
+    refuse(list(problems.values()), place, heading)
+    raise AssertionError
+
+
+def _problem(found: ErrorDetails, fields: Mapping[str, FieldInfo]) -> tuple[str, str]:
+    """The field that an error is about, and a line about it."""
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"])[1:]
+    if found["type"] == "missing":
+        return place, f"lacks {place}"
+    head = str(found["loc"][0])
+    what = fields[head].description if head in fields else None
+    expected = what or re.sub("^(Input should be|Assertion failed,) ", "", found["msg"])
+    return place, f"{place} is {found['input']!r:.100}, expected {expected}"
+
+
+def refuse(problems: Sequence[str], place: object, heading: str = MISFIT) -> None:
+    """Report all problems of a file together, the first of them where there are many.
+
+    Raises:
+        InputError: there are any.
+    """
+    if problems:
+        rest = len(problems) - _SHOWN
+        shown = "\n  ".join(problems[:_SHOWN]) + (f"\n  and {rest} more" if rest > 0 else "")
+        raise InputError(f"{place}: {heading}{shown}")

@@ -28,11 +28,10 @@ from .cases import case, every
 
 
 def weights(path: Path, change: dict[str, torch.Tensor] | None = None) -> None:
-    from ssdbench.models.expected import dit_tensors
     from ssdbench.models.shapes import DiTShape
 
     shape = DiTShape(8, 2, 2, 2, 4, 4, 3, False)
-    state = {name: torch.zeros(t.shape) for name, t in dit_tensors(shape).items()}
+    state = {name: torch.zeros(t.shape) for name, t in shape.tensors().items()}
     torch.save(state | (change or {}), path)
 
 

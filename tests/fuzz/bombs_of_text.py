@@ -154,7 +154,7 @@ case(
     '{"images": [{"id": 1, "file_name": "x.jpg"}],'
     ' "annotations": [{"id": 1, "image_id": 1, "caption": "\\ud800"}]}',
     read_coco,
-    "annotations[0].caption is '\\ud800', which is no text",
+    "annotations[0].caption is '\\ud800', expected a valid string",
 )
 case("captions: UTF-16", "x.txt", "a dog".encode("utf-16"), read_lines, "the byte order mark of UTF-16")
 case(
@@ -162,7 +162,7 @@ case(
     "x.jsonl",
     '{"file": 5, "caption": "a", "image_id": 1, "caption_id": 1}\n',
     read_manifest,
-    "x.jsonl:1: file is 5, expected str",
+    "x.jsonl:1: file is 5, expected a valid string",
 )
 
 

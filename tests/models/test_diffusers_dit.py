@@ -151,7 +151,7 @@ def test_embedders_that_were_trained_apart_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"norm_eps": 1e-3}, "norm_eps is 0.001, expected 1e-06 or 1e-05"),
+        ({"norm_eps": 1e-3}, "norm_eps is 0.001, expected 1e-06 to 1e-05"),
         ({"activation_fn": "geglu", "attention_bias": False}, "activation_fn.*\n.*attention_bias is False"),
         ({"num_layers": "3"}, "num_layers is '3', expected a positive whole number"),
         ({"out_channels": 6}, r"out_channels is 6, expected in_channels \(4\) or twice"),

@@ -9,7 +9,7 @@ import torch
 
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.dit import DiT
-from ssdbench.models.expected import clip_tensors, dit_tensors, unet_tensors, vae_tensors
+from ssdbench.models.expected import CLIPConfig, VAEConfig
 from ssdbench.models.headers import Header
 from ssdbench.models.shapes import DiTShape, dit_shape
 from ssdbench.models.unet import build_unet
@@ -26,8 +26,7 @@ def sides(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
-def told(found: dict[str, Header] | None) -> dict[str, tuple[int, ...]]:
-    assert found is not None
+def told(found: dict[str, Header]) -> dict[str, tuple[int, ...]]:
     return {name: header.shape for name, header in found.items()}
 
 
@@ -35,8 +34,8 @@ def told(found: dict[str, Header] | None) -> dict[str, tuple[int, ...]]:
 def test_of_a_dit(shape: DiTShape) -> None:
     with torch.device("meta"):
         model = DiT(shape)
-    assert told(dit_tensors(shape)) == sides(model)
-    assert list(dit_tensors(shape)) == list(model.state_dict())
+    assert told(shape.tensors()) == sides(model)
+    assert list(shape.tensors()) == list(model.state_dict())
 
 
 SD = MODELS["SD v1.5"].shapes[512]
@@ -48,7 +47,7 @@ SD = MODELS["SD v1.5"].shapes[512]
 def test_of_a_unet(shape: UNetShape) -> None:
     with torch.device("meta"):
         model = build_unet(shape)
-    assert told(unet_tensors(shape)) == sides(model)
+    assert told(shape.tensors()) == sides(model)
 
 
 # Of the first, published config: what it leaves out is the class's default.
@@ -78,11 +77,14 @@ def test_of_an_autoencoder(config: dict[str, object]) -> None:
 
     with torch.device("meta"):
         model = AutoencoderKL.from_config(config)
-    assert told(vae_tensors(config)) == sides(model)
+    assert told(VAEConfig.model_validate(config).tensors()) == sides(model)
 
 
 def test_other_blocks_of_an_autoencoder_are_not_known() -> None:
-    assert vae_tensors(PUBLISHED | {"down_block_types": ["AttnDownEncoderBlock2D"] * 4}) is None
+    assert VAEConfig.model_validate(PUBLISHED).plain
+    assert not VAEConfig.model_validate(
+        PUBLISHED | {"down_block_types": ["AttnDownEncoderBlock2D"] * 4}
+    ).plain
 
 
 @pytest.mark.parametrize(
@@ -104,4 +106,6 @@ def test_of_a_text_encoder(config: dict[str, int]) -> None:
     with torch.device("meta"):
         model = CLIPTextModel(CLIPTextConfig(**config))
     found = {name.removeprefix("text_model."): shape for name, shape in sides(model).items()}
-    assert told(clip_tensors(config)) == {k: v for k, v in found.items() if not k.endswith("position_ids")}
+    assert told(CLIPConfig.model_validate(config).tensors()) == {
+        k: v for k, v in found.items() if not k.endswith("position_ids")
+    }

@@ -18,7 +18,6 @@ from ssdbench.errors import InputError
 from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.models.convert import open_checkpoint, write_checkpoint
 from ssdbench.models.dit_files import read_checkpoint
-from ssdbench.models.expected import dit_tensors
 from ssdbench.models.layouts import Layout
 from ssdbench.models.official import infer_shape
 from ssdbench.models.shapes import DiTShape, dit_shape
@@ -84,10 +83,10 @@ def test_the_shape_is_read_off_the_tensors(
     ratio: float,
 ) -> None:
     shape = DiTShape(heads * per_head, depth, heads, patch, patch * side, channels, classes, sigma, ratio)
-    tensors = dit_tensors(shape)
+    tensors = shape.tensors()
     found = infer_shape(tensors, Path("x.pt"), heads)
     assert found.mlp_ratio == pytest.approx(ratio, abs=1 / shape.width)
-    assert {k: v.shape for k, v in dit_tensors(found).items()} == {k: v.shape for k, v in tensors.items()}
+    assert {k: v.shape for k, v in found.tensors().items()} == {k: v.shape for k, v in tensors.items()}
     assert (found.heads, found.input_size, found.num_classes) == (heads, patch * side, classes)
 
 
@@ -95,7 +94,7 @@ def test_the_shape_is_read_off_the_tensors(
 @pytest.mark.parametrize(("patch", "side"), [(2, 32), (4, 32), (8, 64)])
 def test_published_sizes_need_no_heads(size: str, patch: int, side: int) -> None:
     shape = dit_shape(size, patch, side)
-    assert infer_shape(dit_tensors(shape), Path("x.pt")) == shape
+    assert infer_shape(shape.tensors(), Path("x.pt")) == shape
 
 
 def test_heads_of_no_published_size_are_asked_for(tmp_path: Path) -> None:
@@ -184,10 +183,16 @@ def test_all_that_is_wrong_is_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pos_embed": torch.zeros(1, 15, 48)}, "15 tokens, expected a square"),
+        ({"pos_embed": torch.zeros(1, 15, 48)}, r"pos_embed has shape \(1, 15, 48\), expected \(1, 9, 48\)"),
         ({"pos_embed": torch.zeros(16, 48)}, r"pos_embed has shape \(16, 48\), expected 3 dimensions"),
-        ({"x_embedder.proj.weight": torch.zeros(48, 4, 2, 1)}, "patches of 2 x 1"),
-        ({"final_layer.linear.weight": torch.zeros(48, 48)}, "48 rows, expected 16 or twice"),
+        (
+            {"x_embedder.proj.weight": torch.zeros(48, 4, 2, 1)},
+            r"has shape \(48, 4, 2, 1\), expected \(48, 4, 2, 2\)",
+        ),
+        (
+            {"final_layer.linear.weight": torch.zeros(48, 48)},
+            r"has shape \(48, 48\), expected \(32, 48\)",
+        ),
         ({"y_embedder.embedding_table.weight": None}, r"missing y_embedder\.embedding_table\.weight"),
     ],
 )
@@ -233,7 +238,7 @@ def test_what_is_no_checkpoint_of_a_dit(tmp_path: Path, content: object, message
             {"model_index.json": '{"_class_name": "StableDiffusionPipeline"}'},
             "is a 'StableDiffusionPipeline' without",
         ),
-        ({"config.json": '{"_class_name": "AutoencoderKL"}'}, "is of a 'AutoencoderKL': expected 'DiT' or"),
+        ({"config.json": '{"_class_name": "AutoencoderKL"}'}, "is of a 'AutoencoderKL', expected DiT or"),
         (
             {"config.json": '{"_class_name": "DiT", "width": 48, "heads": "4"}'},
             r"lacks depth\n.*heads .* '4', expected",

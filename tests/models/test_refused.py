@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ssdbench.errors import InputError
-from ssdbench.models.inspection import implausible
+from ssdbench.models.configs import implausible
 from ssdbench.models.text import TextEncoder
 from ssdbench.models.unet import build_unet, load_unet
 from ssdbench.models.vae import Autoencoder, build_vae

@@ -321,7 +321,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"beta_schedule": "squaredcos_cap_v2"}, "beta_schedule is 'squaredcos_cap_v2', expected 'linear' or"),
     ({"num_train_timesteps": 4000}, "num_train_timesteps is 4000, expected 1000"),
     ({"num_train_timesteps": 1000.0}, r"num_train_timesteps is 1000\.0"),
-    ({"trained_betas": [0.1, 0.2]}, "trained_betas lists the betas"),
+    ({"trained_betas": [0.1, 0.2]}, "trained_betas is .*, expected a beta_schedule"),
     ({"beta_start": "0.1"}, "beta_start is '0.1', expected a number"),
     ({"beta_start": 0.02, "beta_end": 0.01}, "beta_start is 0.02 and beta_end 0.01, expected start <= end"),
     ({"beta_end": 1.5}, "beta_end is 1.5, expected a number between 0 and 1"),

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ssdbench.errors import InputError
 from ssdbench.models.convert import write_pipeline
-from ssdbench.models.expected import unet_tensors
 from ssdbench.models.unet import build_unet, load_unet
 from ssdbench.models.unet_files import find_unet, published
 from ssdbench.suite.catalog import MODELS
@@ -63,7 +62,7 @@ def test_published_names_are_those_that_diffusers_reads(shape: object) -> None:
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
     assert not isinstance(shape, str)
-    names = list(unet_tensors(shape))
+    names = list(shape.tensors())
     stored = {START + published(name, shape): i for i, name in enumerate(names)}
     assert len(stored) == len(names)
     config = {"layers_per_block": shape.layers, "class_embed_type": None, "addition_embed_type": None}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from ssdbench.data.captions import clean, numbered
 from ssdbench.data.dataset import DataSet
@@ -15,21 +16,48 @@ from ssdbench.data.folders import FolderPixels
 from ssdbench.data.images import Images
 from ssdbench.data.places import data_root
 from ssdbench.errors import InputError
-from ssdbench.inputs import is_plain_name, is_text, parse_json, read_json, text_lines
+from ssdbench.inputs import is_plain_name, load_json, parse, parse_json, text_lines
 
 MANIFEST = ".jsonl"  # what names of manifests end in
 _CHOICE = "captions/choice"  # the stream of the random choice
 _SITE = "http://images.cocodataset.org"
 
 
-@dataclass(frozen=True)
-class Captioned:
+def _named(value: str) -> str:
+    assert is_plain_name(value), "the name of a file in the folder of images"
+    return value
+
+
+_Name = Annotated[str, AfterValidator(_named)]
+
+
+class Captioned(BaseModel):
     """An image and one of its captions, with their numbers in COCO's annotations."""
 
-    file: str
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: _Name
     caption: str
     image_id: int
     caption_id: int
+
+
+class _Image(BaseModel):
+    id: int
+    file_name: _Name
+
+
+class _Annotation(BaseModel):
+    id: int
+    image_id: int
+    caption: str
+
+
+class _Annotations(BaseModel):
+    """What of an official annotation file is read."""
+
+    images: list[_Image]
+    annotations: list[_Annotation]
 
 
 def read_coco(path: Path) -> list[Captioned]:
@@ -38,22 +66,21 @@ def read_coco(path: Path) -> list[Captioned]:
     Raises:
         InputError: the file cannot be read, or is not in COCO's format; names the entry.
     """
-    content = read_json(path)
-    images = _entries(path, content, "images", {"id": int, "file_name": str})
-    annotations = _entries(path, content, "annotations", {"id": int, "image_id": int, "caption": str})
-    files = {entry["id"]: entry["file_name"] for entry in images}
-    first: dict[int, dict[str, Any]] = {}
-    for i, entry in enumerate(annotations):
-        image = entry["image_id"]
-        if image not in files:
-            raise InputError(f"{path}: annotations[{i}] is of image {image}, which 'images' does not list")
-        if image not in first or entry["id"] < first[image]["id"]:
-            first[image] = entry
+    content = parse(_Annotations, load_json(path), path, "is no captions_*.json of COCO:\n  ")
+    files = {image.id: image.file_name for image in content.images}
+    first: dict[int, _Annotation] = {}
+    for i, entry in enumerate(content.annotations):
+        if entry.image_id not in files:
+            raise InputError(
+                f"{path}: annotations[{i}] is of image {entry.image_id}, which 'images' does not list"
+            )
+        if entry.id < first.setdefault(entry.image_id, entry).id:
+            first[entry.image_id] = entry
     if not first:
         raise InputError(f"{path}: holds no captions")
     return [
-        Captioned(files[image], clean(first[image]["caption"]), image, first[image]["id"])
-        for image in sorted(first)
+        Captioned(file=files[image], caption=clean(entry.caption), image_id=image, caption_id=entry.id)
+        for image, entry in sorted(first.items())
     ]
 
 
@@ -77,7 +104,7 @@ def choose(found: Sequence[Captioned], count: int, seed: int = 0) -> list[Captio
 
 def write_manifest(chosen: Sequence[Captioned], path: Path) -> None:
     """Write which images and captions are used: one JSON object a line."""
-    path.write_text("".join(json.dumps(asdict(entry)) + "\n" for entry in chosen), encoding="utf-8")
+    path.write_text("".join(json.dumps(entry.model_dump()) + "\n" for entry in chosen), encoding="utf-8")
 
 
 def read_manifest(path: Path) -> list[Captioned]:
@@ -90,13 +117,9 @@ def read_manifest(path: Path) -> list[Captioned]:
     for number, line in enumerate(text_lines(path), start=1):
         try:
             entry = parse_json(line)
-            found.append(Captioned(**entry))
-        except (ValueError, TypeError) as error:
-            expected = ", ".join(_FIELDS)
-            raise InputError(f"{path}:{number}: expected an object with {expected}: {error}") from error
-        problem = _problem(entry, _FIELDS)
-        if problem is not None:
-            raise InputError(f"{path}:{number}: {problem}")
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: cannot be read as JSON: {error}") from error
+        found.append(parse(Captioned, entry, f"{path}:{number}", ""))
     if not found:
         raise InputError(f"{path}: names no images: expected one a line")
     return found
@@ -180,30 +203,3 @@ DATASETS = (
     _declared("coco-2014", "val2014", 30_000, "30,000 validation images of COCO 2014"),
     _declared("coco-2017", "val2017", 5000, "the 5,000 validation images of COCO 2017"),
 )
-
-
-def _entries(path: Path, content: Any, name: str, fields: dict[str, type]) -> list[dict[str, Any]]:
-    listed = content.get(name) if isinstance(content, dict) else None
-    if not isinstance(listed, list):
-        raise InputError(f"{path}: expected a list {name!r}, as in COCO's captions_*.json")
-    for i, entry in enumerate(listed):
-        problem = _problem(entry if isinstance(entry, dict) else {}, fields)
-        if problem is not None:
-            raise InputError(f"{path}: {name}[{i}].{problem}")
-    return listed
-
-
-_FIELDS: dict[str, type] = {"file": str, "caption": str, "image_id": int, "caption_id": int}
-
-
-def _problem(entry: Mapping[str, Any], fields: Mapping[str, type]) -> str | None:
-    """What is wrong with the first bad field of an entry."""
-    for field, kind in fields.items():
-        value: Any = entry.get(field)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            return f"{field} is {value!r:.200}, expected {kind.__name__}"
-        if field in ("file", "file_name") and not is_plain_name(str(value)):
-            return f"{field} is {value!r:.200}, expected the name of a file in the folder of images"
-        if isinstance(value, str) and not is_text(value):
-            return f"{field} is {value!r:.200}, which is no text in Unicode"
-    return None

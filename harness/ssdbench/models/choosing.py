@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from ssdbench.errors import InputError
-
-_T = TypeVar("_T")
 
 BARE = "bare"
 """What a set of weights is called before whose names nothing stands, where a file has others too."""
@@ -27,24 +24,46 @@ SETTING = "weights: NAME in the suite (--set weights=NAME), or ssdbench convert 
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Which set of weights is taken.
+class Choice:
+    """Which set of weights is taken, by what stands before its names; None: there is nothing to choose from.
 
-    ``names`` are the model's names, each with the name of its tensor in the file. ``part`` is what the set is called
-    in a key: nothing where it is the only one, or the moving average ``ema`` of several. ``note`` says to the user
-    what was taken; nothing where there was nothing to choose and nothing to take off.
+    ``sets`` are all that the file at ``path`` has.
     """
 
-    names: dict[str, str]
-    part: str = ""
-    note: str = ""
+    path: Path
+    sets: list[str]
+    taken: str | None
 
-    def of(self, tensors: Mapping[str, _T]) -> dict[str, _T]:
-        """The chosen ones among what a file holds, under the model's names."""
-        return {own: tensors[stored] for own, stored in self.names.items()}
+    def names(self, present: Iterable[str]) -> dict[str, str]:
+        """The model's names, each with the name of its tensor in the file, where all names are ``present``."""
+        start = f"{self.taken}." if self.taken else ""
+        inner = tuple(f"{other}." for other in self.sets if len(other) > len(start))
+        return {
+            name.removeprefix(start): name
+            for name in present
+            if name.startswith(start) and not name.startswith(inner)
+        }
+
+    @property
+    def part(self) -> str:
+        """What the set is called in a key: nothing where it is the only one, or the moving average ``ema``."""
+        name = title(self.taken or "")
+        return "" if len(self.sets) < 2 or name == AVERAGE else name
+
+    @property
+    def note(self) -> str:
+        """What the user is told; nothing where there was nothing to choose and nothing to take off."""
+        if others := [prefix for prefix in self.sets if prefix != self.taken]:
+            taken = f"the weights under {title(self.taken or '')!r} are taken"
+            return f"{self.path}: {taken}, not those under {listed(others)}"
+        return (
+            f"{self.path}: the weights are taken without the {self.taken + '.'!r} before each name"
+            if self.taken
+            else ""
+        )
 
 
-def choose(present: Iterable[str], anchors: Iterable[str], path: Path, part: str = "") -> Chosen:
+def choose(present: Iterable[str], anchors: Iterable[str], path: Path, part: str = "") -> Choice:
     """Find the model's tensors among the names in a file.
 
     A set of weights is where names end in one of ``anchors``; what stands before these is what it is called. Of
@@ -59,20 +78,21 @@ def choose(present: Iterable[str], anchors: Iterable[str], path: Path, part: str
     Raises:
         InputError: there are several and it is not clear which is meant, or none is called ``part``.
     """
-    names = list(present)
-    prefixes = find_sets(names, anchors)
-    chosen = pick(prefixes, path, part)
-    if chosen is None:
-        return Chosen({name: name for name in names})
-    others = [prefix for prefix in prefixes if prefix != chosen]
-    start = f"{chosen}." if chosen else ""
-    taken = {
-        name.removeprefix(start): name
-        for name in names
-        if name.startswith(start)
-        and not any(name.startswith(f"{other}.") for other in others if len(other) > len(chosen))
-    }
-    return Chosen(taken, keyed(chosen, prefixes), noted(chosen, prefixes, path))
+    sets = find_sets(present, anchors)
+    if part:
+        fitting = [p for p in sets if part in (p, title(p)) or p.startswith(f"{part}.")]
+        if len(fitting) != 1:
+            has = f"those called {listed(sets)}" if sets else "none that can be told from other tensors"
+            raise InputError(
+                f"{path}: has no one set of weights called {part!r} (the setting 'weights'): it has {has}"
+            )
+    else:
+        fitting = sets if len(sets) < 2 else [prefix for prefix in sets if is_average(prefix)]
+        if len(fitting) != 1 and sets:
+            raise InputError(
+                f"{path}: holds {len(sets)} sets of weights: {listed(sets)}: say which is meant by {SETTING}"
+            )
+    return Choice(path, sets, fitting[0] if fitting else None)
 
 
 def find_sets(names: Iterable[str], anchors: Iterable[str]) -> list[str]:
@@ -86,46 +106,6 @@ def find_sets(names: Iterable[str], anchors: Iterable[str]) -> list[str]:
             elif name.endswith(f".{anchor}"):
                 found[name.removesuffix(f".{anchor}")] = None
     return [prefix for prefix in found if not _OPTIMISER & set(prefix.split("."))]
-
-
-def pick(prefixes: list[str], path: Path, part: str) -> str | None:
-    """The set that is meant; None where there is none to choose from.
-
-    Raises:
-        InputError: as :func:`choose`.
-    """
-    if part:
-        fitting = [p for p in prefixes if part in (p, title(p)) or p.startswith(f"{part}.")]
-        if len(fitting) != 1:
-            has = (
-                f"those called {listed(prefixes)}" if prefixes else "none that can be told from other tensors"
-            )
-            raise InputError(
-                f"{path}: has no one set of weights called {part!r} (the setting 'weights'): it has {has}"
-            )
-        return fitting[0]
-    if len(prefixes) < 2:
-        return prefixes[0] if prefixes else None
-    averages = [prefix for prefix in prefixes if is_average(prefix)]
-    if len(averages) != 1:
-        raise InputError(
-            f"{path}: holds {len(prefixes)} sets of weights: {listed(prefixes)}: say which is meant by {SETTING}"
-        )
-    return averages[0]
-
-
-def keyed(chosen: str, prefixes: list[str]) -> str:
-    """What a key says of a choice; see :class:`Chosen`."""
-    name = title(chosen)
-    return "" if len(prefixes) < 2 or name == AVERAGE else name
-
-
-def noted(chosen: str, prefixes: list[str], path: Path) -> str:
-    """What a user is told of a choice."""
-    others = [prefix for prefix in prefixes if prefix != chosen]
-    if others:
-        return f"{path}: the weights under {title(chosen)!r} are taken, not those under {listed(others)}"
-    return f"{path}: the weights are taken without the {chosen + '.'!r} before each name" if chosen else ""
 
 
 def title(prefix: str) -> str:

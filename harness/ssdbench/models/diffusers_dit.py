@@ -8,13 +8,18 @@ config changes; :func:`use_official_timesteps` does. The position embedding is n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field
 
 from ssdbench.errors import InputError
+from ssdbench.inputs import parse, refuse
 from ssdbench.models.compat import prepare_torchvision
-from ssdbench.models.official import exact_table, impossible, refuse
+from ssdbench.models.expected import Whole
+from ssdbench.models.official import exact_table
 from ssdbench.models.shapes import DiTShape
 
 if TYPE_CHECKING:
@@ -31,82 +36,80 @@ CLASSES = (
 )  # the latter in what was published before it had its own
 EPS = 1e-6
 
+
 # DiT's names and diffusers', in the order of the forward pass.
-_ENDS = {
-    "x_embedder.proj": "pos_embed.proj",
-    "final_layer.adaLN_modulation.1": "proj_out_1",
-    "final_layer.linear": "proj_out_2",
-}
-_BLOCK = {
-    "adaLN_modulation.1": "norm1.linear",
-    "attn.proj": "attn1.to_out.0",
-    "mlp.fc1": "ff.net.0.proj",
-    "mlp.fc2": "ff.net.2",
-}
+def _of_layers(names: dict[str, str]) -> dict[str, str]:
+    """The names of weights and biases, where layers are called so."""
+    return {
+        f"{own}.{kind}": f"{theirs}.{kind}" for own, theirs in names.items() for kind in ("weight", "bias")
+    }
+
+
+_ENDS = _of_layers(
+    {
+        "x_embedder.proj": "pos_embed.proj",
+        "final_layer.adaLN_modulation.1": "proj_out_1",
+        "final_layer.linear": "proj_out_2",
+    }
+)
+_BLOCK = _of_layers(
+    {
+        "adaLN_modulation.1": "norm1.linear",
+        "attn.proj": "attn1.to_out.0",
+        "mlp.fc1": "ff.net.0.proj",
+        "mlp.fc2": "ff.net.2",
+    }
+)
 _EMBEDDERS = {
-    "t_embedder.mlp.0.weight": "timestep_embedder.linear_1.weight",
-    "t_embedder.mlp.0.bias": "timestep_embedder.linear_1.bias",
-    "t_embedder.mlp.2.weight": "timestep_embedder.linear_2.weight",
-    "t_embedder.mlp.2.bias": "timestep_embedder.linear_2.bias",
+    **_of_layers(
+        {
+            "t_embedder.mlp.0": "timestep_embedder.linear_1",
+            "t_embedder.mlp.2": "timestep_embedder.linear_2",
+        }
+    ),
     "y_embedder.embedding_table.weight": "class_embedder.embedding_table.weight",
 }
-# Settings that a DiT must have, with the value that diffusers assumes where a config says nothing.
-_FIXED: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "norm_type": ("ada_norm_zero", ("ada_norm_zero",)),
-    "activation_fn": ("gelu-approximate", ("gelu-approximate",)),
-    "attention_bias": (True, (True,)),
-    "norm_elementwise_affine": (False, (False,)),
-    "norm_eps": (1e-5, (EPS, 1e-5)),
-}
-_NUMBERS = {
-    "num_attention_heads": 16,
-    "attention_head_dim": 72,
-    "in_channels": 4,
-    "num_layers": 28,
-    "sample_size": 32,
-    "patch_size": 2,
-    "num_embeds_ada_norm": 1000,
-}
 
 
-def shape_from(config: Mapping[str, Any], path: Path) -> DiTShape:
-    """The shape that a config of ``DiTTransformer2DModel`` says.
+class _Config(BaseModel):
+    """The settings of a ``DiTTransformer2DModel`` that is a DiT; what a config leaves out is as diffusers has it."""
+
+    num_attention_heads: Whole = 16
+    attention_head_dim: Whole = 72
+    in_channels: Whole = 4
+    out_channels: Whole | None = Field(None, description="a positive whole number")
+    num_layers: Whole = 28
+    sample_size: Whole = 32
+    patch_size: Whole = 2
+    num_embeds_ada_norm: Whole = 1000
+    norm_type: Literal["ada_norm_zero"] = "ada_norm_zero"
+    activation_fn: Literal["gelu-approximate"] = "gelu-approximate"
+    attention_bias: Literal[True] = True
+    norm_elementwise_affine: Literal[False] = False
+    norm_eps: float = Field(1e-5, ge=EPS, le=1e-5, description=f"{EPS} to 1e-05")
+
+
+def shape_from(content: Mapping[str, Any], path: Path) -> DiTShape:
+    """The shape that the config at ``path`` of a ``DiTTransformer2DModel`` says.
 
     Raises:
         InputError: it is of something else than a DiT; all problems together.
     """
-    numbers = {name: config.get(name, usual) for name, usual in _NUMBERS.items()}
-    outputs = config.get("out_channels")
-    numbers["out_channels"] = numbers["in_channels"] if outputs is None else outputs
-    problems = [
-        f"{name} is {value!r}, expected a positive whole number"
-        for name, value in numbers.items()
-        if type(value) is not int or value < 1
-    ]
-    problems += [
-        f"{name} is {config[name]!r}, expected {' or '.join(map(repr, accepted))}"
-        for name, (_, accepted) in _FIXED.items()
-        if name in config and config[name] not in accepted
-    ]
-    if not problems and numbers["out_channels"] not in (numbers["in_channels"], 2 * numbers["in_channels"]):
-        problems.append(
-            f"out_channels is {numbers['out_channels']}, expected in_channels ({numbers['in_channels']}) or twice that"
-        )
-    if not problems and numbers["sample_size"] % numbers["patch_size"]:
-        problems.append(f"sample_size {numbers['sample_size']} is no multiple of patch_size")
-    refuse(problems, path / "config.json")
-    shape = DiTShape(
-        width=numbers["num_attention_heads"] * numbers["attention_head_dim"],
-        depth=numbers["num_layers"],
-        heads=numbers["num_attention_heads"],
-        patch_size=numbers["patch_size"],
-        input_size=numbers["sample_size"],
-        in_channels=numbers["in_channels"],
-        num_classes=numbers["num_embeds_ada_norm"],
-        learn_sigma=numbers["out_channels"] != numbers["in_channels"],
-    )
-    refuse(impossible(shape), path / "config.json")
-    return shape
+    config = parse(_Config, content, path)
+    channels, outputs = config.in_channels, config.out_channels
+    if outputs not in (None, channels, 2 * channels):
+        refuse([f"out_channels is {outputs}, expected in_channels ({channels}) or twice that"], path)
+    shape = {
+        "width": config.num_attention_heads * config.attention_head_dim,
+        "depth": config.num_layers,
+        "heads": config.num_attention_heads,
+        "patch_size": config.patch_size,
+        "input_size": config.sample_size,
+        "in_channels": channels,
+        "num_classes": config.num_embeds_ada_norm,
+        "learn_sigma": outputs == 2 * channels,
+    }
+    return parse(DiTShape, shape, path)
 
 
 def config_for(shape: DiTShape) -> dict[str, Any]:
@@ -114,34 +117,36 @@ def config_for(shape: DiTShape) -> dict[str, Any]:
 
     ``out_channels`` is always given: ``DiTPipeline`` divides it to see whether sigma is learned.
     """
-    return {
-        **{name: value for name, (value, _) in _FIXED.items()},
-        "norm_eps": EPS,
-        "num_attention_heads": shape.heads,
-        "attention_head_dim": shape.width // shape.heads,
-        "in_channels": shape.in_channels,
-        "out_channels": shape.out_channels,
-        "num_layers": shape.depth,
-        "sample_size": shape.input_size,
-        "patch_size": shape.patch_size,
-        "num_embeds_ada_norm": shape.num_classes,
-    }
+    return _Config(
+        num_attention_heads=shape.heads,
+        attention_head_dim=shape.width // shape.heads,
+        in_channels=shape.in_channels,
+        out_channels=shape.out_channels,
+        num_layers=shape.depth,
+        sample_size=shape.input_size,
+        patch_size=shape.patch_size,
+        num_embeds_ada_norm=shape.num_classes,
+        norm_eps=EPS,
+    ).model_dump()
+
+
+def _pairs(depth: int) -> Iterator[tuple[str, str]]:
+    """DiT's and diffusers' name of each tensor that both have as it is; an embedder's once a block."""
+    yield from _ENDS.items()
+    for i in range(depth):
+        for own, theirs in _BLOCK.items():
+            yield f"blocks.{i}.{own}", f"transformer_blocks.{i}.{theirs}"
+        for own, theirs in _EMBEDDERS.items():
+            yield own, f"transformer_blocks.{i}.norm1.emb.{theirs}"
 
 
 def to_diffusers(state: Mapping[str, _Shaped]) -> dict[str, _Shaped]:
     """DiT's tensors under diffusers' names: qkv split in three, the embedders once a block, no position embedding."""
     depth = len([name for name in state if name.endswith(".attn.qkv.weight")])
-    tensors: dict[str, _Shaped] = {}
-    for kind in ("weight", "bias"):
-        tensors |= {f"{theirs}.{kind}": state[f"{own}.{kind}"] for own, theirs in _ENDS.items()}
-    for i in range(depth):
-        for kind in ("weight", "bias"):
-            for own, theirs in _BLOCK.items():
-                tensors[f"transformer_blocks.{i}.{theirs}.{kind}"] = state[f"blocks.{i}.{own}.{kind}"]
-            for part, tensor in zip("qkv", state[f"blocks.{i}.attn.qkv.{kind}"].chunk(3), strict=True):
-                tensors[f"transformer_blocks.{i}.attn1.to_{part}.{kind}"] = tensor
-        for own, theirs in _EMBEDDERS.items():
-            tensors[f"transformer_blocks.{i}.norm1.emb.{theirs}"] = state[own]
+    tensors = {theirs: state[own] for own, theirs in _pairs(depth)}
+    for i, kind in product(range(depth), ("weight", "bias")):
+        for part, tensor in zip("qkv", state[f"blocks.{i}.attn.qkv.{kind}"].chunk(3), strict=True):
+            tensors[f"transformer_blocks.{i}.attn1.to_{part}.{kind}"] = tensor
     return tensors
 
 
@@ -155,32 +160,23 @@ def from_diffusers(tensors: Mapping[str, Tensor], shape: DiTShape, path: Path) -
 
     from ssdbench.models.dit import sincos_2d
 
-    apart = [
-        f"transformer_blocks.{i}.norm1.emb.{name} differs from block 0's"
-        for i in range(1, shape.depth)
-        for name in _EMBEDDERS.values()
-        if not torch.equal(
-            tensors[f"transformer_blocks.{i}.norm1.emb.{name}"],
-            tensors[f"transformer_blocks.0.norm1.emb.{name}"],
-        )
-    ]
+    state: dict[str, Tensor] = {}
+    apart = []
+    for own, theirs in _pairs(shape.depth):
+        if own in state and not torch.equal(state[own], tensors[theirs]):
+            apart.append(f"{theirs} differs from block 0's")
+        state.setdefault(own, tensors[theirs])
     if apart:
         raise InputError(
             f"{path}: {len(apart)} embedders were trained apart ({apart[0]}): a DiT has one for all its blocks, so"
             " only models that were converted from one can come back"
         )
-    state = {own: tensors[f"transformer_blocks.0.norm1.emb.{theirs}"] for own, theirs in _EMBEDDERS.items()}
     table = sincos_2d(shape.width, shape.input_size // shape.patch_size)
     state["pos_embed"] = table.to(tensors["pos_embed.proj.weight"].dtype)
-    for kind in ("weight", "bias"):
-        state |= {f"{own}.{kind}": tensors[f"{theirs}.{kind}"] for own, theirs in _ENDS.items()}
-        for i in range(shape.depth):
-            block = f"transformer_blocks.{i}."
-            for own, theirs in _BLOCK.items():
-                state[f"blocks.{i}.{own}.{kind}"] = tensors[f"{block}{theirs}.{kind}"]
-            state[f"blocks.{i}.attn.qkv.{kind}"] = torch.cat(
-                [tensors[f"{block}attn1.to_{part}.{kind}"] for part in "qkv"]
-            )
+    for i, kind in product(range(shape.depth), ("weight", "bias")):
+        state[f"blocks.{i}.attn.qkv.{kind}"] = torch.cat(
+            [tensors[f"transformer_blocks.{i}.attn1.to_{part}.{kind}"] for part in "qkv"]
+        )
     return state
 
 

@@ -11,22 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssdbench.errors import InputError
-from ssdbench.inputs import load_json
+from ssdbench.inputs import parse, refuse
 from ssdbench.models.choosing import choose
+from ssdbench.models.configs import open_folder, require
 from ssdbench.models.diffusers_dit import CLASSES, from_diffusers, shape_from, to_diffusers
-from ssdbench.models.expected import dit_tensors
-from ssdbench.models.files import (
-    Found,
-    headers_of,
-    in_file,
-    in_folder,
-    listing,
-    load_config,
-    read_tensors,
-)
+from ssdbench.models.files import Found, in_file, in_folder, read_tensors
 from ssdbench.models.layouts import Layout
-from ssdbench.models.official import from_repa, impossible, infer_shape, layout_of, misfits, refuse
-from ssdbench.models.parts import CONFIG, INDEX, TRANSFORMER
+from ssdbench.models.official import from_repa, infer_shape, layout_of
+from ssdbench.models.parts import CONFIG, TRANSFORMER
 from ssdbench.models.schedulers import as_trained
 from ssdbench.models.shapes import DiTShape
 
@@ -34,7 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OWN_CLASS = "DiT"
-_PIPELINE, _PART = "model_index.json", "transformer"
 # Names that only a DiT has, ours or diffusers': what stands before them is no part of its own names.
 ANCHORS = (
     "x_embedder.proj.weight",
@@ -142,8 +133,8 @@ def _is(found: Layout, layout: Layout) -> bool:
 
 def _file(path: Path, shape: DiTShape | None, heads: int | None, part: str) -> FoundDiT:
     held = in_file(path)
-    chosen = choose(held, ANCHORS, path, part)
-    tensors = chosen.of(held)
+    choice = choose(held, ANCHORS, path, part)
+    tensors = {own: held[stored] for own, stored in choice.names(held).items()}
     layout = layout_of(tensors, path)
     if layout == Layout.diffusers:
         raise InputError(
@@ -151,75 +142,31 @@ def _file(path: Path, shape: DiTShape | None, heads: int | None, part: str) -> F
         )
     if layout == Layout.repa:
         tensors = from_repa(tensors)
-    headers = headers_of(tensors)
     if shape is None:
-        shape = infer_shape(headers, path, heads)
-    refuse(misfits(dit_tensors(shape), headers), path)
-    return FoundDiT(path, tensors, chosen.part, chosen.note, layout=layout, shape=shape)
+        shape = infer_shape({name: inside.header for name, inside in tensors.items()}, path, heads)
+    require(shape.tensors(), tensors, path)
+    return FoundDiT(path, tensors, choice.part, choice.note, layout=layout, shape=shape)
 
 
 def _folder(path: Path) -> FoundDiT:
-    folder = path if (path / CONFIG).exists() else path / TRANSFORMER
-    if not (folder / CONFIG).exists():
-        if (path / INDEX).exists():
-            kind = load_json(path / INDEX).get("_class_name")
-            raise InputError(
-                f"{path}: is a {kind!r} without {TRANSFORMER}/{CONFIG}, where a pipeline's DiT would be"
-            )
-        raise InputError(
-            f"{path}: is no model folder: expected {CONFIG}, or {TRANSFORMER}/{CONFIG} of a pipeline;"
-            f" found {listing(path)}"
-        )
-    config = load_config(folder)
-    kind = config.get("_class_name")
-    if kind not in (OWN_CLASS, *CLASSES):
-        raise InputError(
-            f"{folder / CONFIG}: is of a {kind!r}: expected {OWN_CLASS!r} or {' or '.join(map(repr, CLASSES))}"
-        )
-    if kind in CLASSES:
-        shape = shape_from(config, folder)
-        tensors = in_folder(folder)
-        refuse(misfits(to_diffusers(dit_tensors(shape)), headers_of(tensors)), folder)
-        return FoundDiT(folder, tensors, layout=Layout.diffusers, shape=_trained(shape, folder))
-    shape = _own_shape(config, folder)
-    tensors = in_folder(folder)
-    refuse(misfits(dit_tensors(shape), headers_of(tensors)), folder)
-    extra = {k: v for k, v in config.items() if k != "_class_name" and k not in _shape_fields()}
-    return FoundDiT(folder, tensors, layout=Layout.ours, shape=_trained(shape, folder), extra=extra)
+    folder, config = open_folder(path, TRANSFORMER, OWN_CLASS, *CLASSES)
+    extra: dict[str, Any] = {}
+    if config["_class_name"] == OWN_CLASS:
+        layout = Layout.ours
+        shape = parse(DiTShape, {k: v for k, v in config.items() if k in _ARCHITECTURE}, folder / CONFIG)
+        extra = {k: v for k, v in config.items() if k not in ("_class_name", *_ARCHITECTURE)}
+    else:
+        layout, shape = Layout.diffusers, shape_from(config, folder / CONFIG)
+    refuse(list(shape.contradictions()), folder / CONFIG)
+    tensors, expected = in_folder(folder), shape.tensors()
+    require(to_diffusers(expected) if layout == Layout.diffusers else expected, tensors, folder)
+    return FoundDiT(folder, tensors, layout=layout, shape=as_trained(shape, folder), extra=extra)
 
 
 def architecture(shape: DiTShape) -> dict[str, Any]:
     """What a config of ours says of the network itself."""
-    return {name: getattr(shape, name) for name in _shape_fields()}
-
-
-def _trained(shape: DiTShape, folder: Path) -> DiTShape:
-    found = as_trained(shape, folder)
-    assert isinstance(found, DiTShape)
-    return found
-
-
-def _shape_fields() -> dict[str, dataclasses.Field[Any]]:
-    return {entry.name: entry for entry in dataclasses.fields(DiTShape) if entry.name not in _TRAINED}
+    return {name: getattr(shape, name) for name in _ARCHITECTURE}
 
 
 _TRAINED = ("prediction", "schedule")  # no part of the architecture: see models.schedulers
-
-
-def _own_shape(config: dict[str, Any], folder: Path) -> DiTShape:
-    fields = _shape_fields()
-    kinds: dict[str, tuple[type, ...]] = {"int": (int,), "bool": (bool,), "float": (float, int)}
-    problems = [
-        f"{CONFIG} lacks {name}"
-        for name, entry in fields.items()
-        if name not in config and entry.default is dataclasses.MISSING
-    ]
-    problems += [
-        f"{name} in {CONFIG} is {config[name]!r}, expected {entry.type}"
-        for name, entry in fields.items()
-        if name in config and type(config[name]) not in kinds[str(entry.type)]
-    ]
-    refuse(problems, folder)
-    shape = DiTShape(**{name: config[name] for name in fields if name in config})
-    refuse(impossible(shape), folder / CONFIG)
-    return shape
+_ARCHITECTURE = [entry.name for entry in dataclasses.fields(DiTShape) if entry.name not in _TRAINED]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from ssdbench.errors import InputError
 from ssdbench.inputs import is_plain_name, load_json
 from ssdbench.models.file_headers import read_headers
 from ssdbench.models.headers import ITEM_BYTES, Header, some
-from ssdbench.models.parts import CONFIG
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,11 +29,6 @@ FOLDER_WEIGHTS = (
     "diffusion_pytorch_model.bin",
     "diffusion_pytorch_model.bin.index.json",
 )
-
-
-def load_config(folder: Path) -> dict[str, Any]:
-    """The parsed ``config.json`` of a model folder."""
-    return load_json(folder / CONFIG)
 
 
 @dataclass(frozen=True)
@@ -58,11 +52,6 @@ class Found:
     tensors: dict[str, Inside]
     part: str = ""
     note: str = ""
-
-
-def headers_of(found: Mapping[str, Inside]) -> dict[str, Header]:
-    """The headers alone, by the same names."""
-    return {name: inside.header for name, inside in found.items()}
 
 
 def in_file(path: Path, *, strip: bool = False) -> dict[str, Inside]:

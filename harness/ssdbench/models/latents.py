@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from ssdbench.errors import InputError
-from ssdbench.inputs import load_json
+from ssdbench.inputs import parse, refuse
+from ssdbench.models.configs import implausible, open_config
+from ssdbench.models.expected import VAEConfig
 from ssdbench.models.parts import CONFIG
 
-USUAL_SCALE = 0.18215
-"""What diffusers takes where a config has no scaling_factor, as those of before 2023: Stable Diffusion's."""
-
+VAE_CLASS = "AutoencoderKL"
 BATCH, BATCH_PIXELS = 100, 100 * 64**2
 """Images, and their pixels, that an autoencoder takes at a time, at most."""
 
@@ -40,51 +36,13 @@ class Latents:
     factor: int
 
 
-_MOST = 1e30  # of a number; JSON can say whole numbers that no float holds
-_Whole = Annotated[int, Field(gt=0)]
-_Number = Annotated[float, Field(gt=-_MOST, lt=_MOST)]
-_WHOLE, _WHOLES, _NAMES = "a positive whole number", "a list of positive whole numbers", "a list of names"
-
-
-class _Config(BaseModel):
-    """What of an AutoencoderKL's config is looked at, with what is expected; its defaults are diffusers' class's."""
-
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-    in_channels: _Whole = Field(3, description=_WHOLE)
-    out_channels: _Whole = Field(3, description=_WHOLE)
-    layers_per_block: _Whole = Field(1, description=_WHOLE)
-    latent_channels: _Whole = Field(4, description=_WHOLE)
-    block_out_channels: Annotated[list[_Whole], Field(min_length=1)] = Field([64], description=_WHOLES)
-    down_block_types: list[str] = Field([], description=_NAMES)
-    up_block_types: list[str] = Field([], description=_NAMES)
-    scaling_factor: Annotated[_Number, Field(gt=0)] = Field(USUAL_SCALE, description="a positive number")
-    shift_factor: _Number | None = Field(None, description="a number")
-    latents_mean: list[_Number] | None = Field(None, description="a number for each channel")
-    latents_std: list[_Number] | None = Field(None, description="a number for each channel")
-
-
 def read_latents(folder: Path) -> Latents:
     """What ``config.json`` of an AutoencoderKL says; what it leaves out is as diffusers' class has it.
 
     Raises:
         InputError: it is of something else, or a value is malformed; all problems together.
     """
-    config = load_json(folder / CONFIG)
-    if config.get("_class_name") != "AutoencoderKL":
-        raise InputError(f"{folder}: expected an AutoencoderKL, found {config.get('_class_name')!r}")
-    try:
-        found = _Config.model_validate(config)
-    except ValidationError as error:
-        names = dict.fromkeys(str(one["loc"][0]) for one in error.errors())
-        problems = [
-            f"{name} is {config[name]!r:.100}, expected {_Config.model_fields[name].description}"
-            for name in names
-        ]
-    else:
-        problems = list(_contradictions(found))
-    if problems:
-        raise InputError(f"{folder / CONFIG}: " + "\n  ".join(problems))
+    found = vae_config(folder)
     mean = found.latents_mean or ([] if found.shift_factor is None else [found.shift_factor])
     factor = 2 ** (len(found.block_out_channels) - 1)
     return Latents(
@@ -92,7 +50,16 @@ def read_latents(folder: Path) -> Latents:
     )
 
 
-def _contradictions(config: _Config) -> Iterator[str]:
+def vae_config(folder: Path) -> VAEConfig:
+    """The config of an autoencoder; errors are those of :func:`read_latents`."""
+    content = open_config(folder, VAE_CLASS)
+    refuse(list(implausible(content)), folder / CONFIG)
+    config = parse(VAEConfig, content, folder / CONFIG)
+    refuse(list(_contradictions(config)), folder / CONFIG)
+    return config
+
+
+def _contradictions(config: VAEConfig) -> Iterator[str]:
     moments = ("latents_mean", "latents_std")
     given = {name: values for name in moments if (values := getattr(config, name)) is not None}
     for name, values in given.items():

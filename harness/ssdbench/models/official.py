@@ -5,7 +5,6 @@ Free of torch: all here looks at names and shapes, of tensors or of their header
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -13,19 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ssdbench.errors import InputError
+from ssdbench.inputs import refuse
 from ssdbench.models.layouts import Layout
 from ssdbench.models.shapes import SIZES, DiTShape
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ssdbench.models.headers import Header
-
-    Shaped = Tensor | Header
+    from ssdbench.models.configs import Shaped
 
 _T = TypeVar("_T")
 
-_SHOWN = 20
 # What a shape is read off, each with its number of dimensions.
 _TELLING = {
     "x_embedder.proj.weight": 4,  # (D, C, p, p)
@@ -82,85 +79,31 @@ def infer_shape(state: Mapping[str, Shaped], path: Path, heads: int | None = Non
     Raises:
         InputError: tensors that tell the shape are missing or contradict each other, or the heads are not known.
     """
-    problems = [f"missing {name}" for name in _TELLING if name not in state]
-    problems += [
-        f"{name} has shape {tuple(state[name].shape)}, expected {dimensions} dimensions"
-        for name, dimensions in _TELLING.items()
-        if name in state and state[name].dim() != dimensions
-    ]
-    problems += [
-        f"{name} has shape {tuple(state[name].shape)}, expected no side of 0"
-        for name in _TELLING
-        if name in state and not state[name].numel()
-    ]
+    problems = []
+    for name, dimensions in _TELLING.items():
+        if name not in state:
+            problems.append(f"missing {name}")
+        elif state[name].dim() != dimensions or not state[name].numel():
+            problems.append(
+                f"{name} has shape {tuple(state[name].shape)}, expected {dimensions} dimensions and no side of 0"
+            )
     refuse(problems, path)
-    width, channels, patch, patch_across = state["x_embedder.proj.weight"].shape
-    tokens = state["pos_embed"].shape[1]
-    side = math.isqrt(tokens)
-    rows = state["final_layer.linear.weight"].shape[0]
-    per_channel = rows / (patch * patch * channels)
-    if patch != patch_across:
-        problems.append(f"x_embedder.proj.weight has patches of {patch} x {patch_across}, expected squares")
-    if side * side != tokens:
-        problems.append(f"pos_embed has {tokens} tokens, expected a square number")
-    if per_channel not in (1.0, 2.0):
-        problems.append(
-            f"final_layer.linear.weight has {rows} rows, expected {patch * patch * channels} or twice as many"
-            " (with learned sigma)"
-        )
-    refuse(problems, path)
-    depth = _depth(state)
+    # Sides that contradict each other are told where all tensors are compared with those of the shape.
+    width, channels, patch, _ = state["x_embedder.proj.weight"].shape
+    hidden, depth = state["blocks.0.mlp.fc1.weight"].shape[0], _depth(state)
     shape = DiTShape(
         width=width,
         depth=depth,
         heads=_heads(width, depth, heads, path),
         patch_size=patch,
-        input_size=side * patch,
+        input_size=math.isqrt(state["pos_embed"].shape[1]) * patch,
         in_channels=channels,
         num_classes=state["y_embedder.embedding_table.weight"].shape[0] - 1,
-        learn_sigma=per_channel == 2.0,
-        mlp_ratio=_ratio(state["blocks.0.mlp.fc1.weight"].shape[0], width),
+        learn_sigma=state["final_layer.linear.weight"].shape[0] > patch * patch * channels,
+        mlp_ratio=_ratio(hidden, width),
     )
-    refuse(impossible(shape), path)
+    refuse(list(shape.contradictions()), path)
     return shape
-
-
-def impossible(shape: DiTShape) -> list[str]:
-    """What makes a shape one of which no DiT can be, or should be built to see: a line each."""
-    whole = dataclasses.asdict(shape)
-    problems = [
-        f"{name} is {whole[name]}, expected 1 to {most:,}"
-        for name, most in _MOST.items()
-        if not 1 <= whole[name] <= most
-    ]
-    if not 0 < shape.mlp_ratio <= _MOST_RATIO:
-        problems.append(f"mlp_ratio is {shape.mlp_ratio}, expected above 0 and at most {_MOST_RATIO}")
-    if problems:
-        return problems
-    if shape.width % 4 or shape.width % shape.heads:
-        problems.append(f"width is {shape.width}, expected a multiple of 4 and of the {shape.heads} heads")
-    if shape.input_size % shape.patch_size:
-        problems.append(
-            f"input_size is {shape.input_size}, expected a multiple of patch_size {shape.patch_size}"
-        )
-    elif shape.tokens * shape.width > _MOST_TABLE:
-        problems.append(
-            f"{shape.tokens:,} tokens of width {shape.width:,} are a position embedding of more than {_MOST_TABLE:,}"
-        )
-    return problems
-
-
-# Far beyond any published model, and small enough to be laid out without content in seconds.
-_MOST = {
-    "width": 65_536,
-    "depth": 1_000,
-    "heads": 65_536,
-    "patch_size": 1_024,
-    "input_size": 65_536,
-    "in_channels": 65_536,
-    "num_classes": 100_000_000,
-}
-_MOST_RATIO, _MOST_TABLE = 1_000.0, 1 << 26
 
 
 def exact_table(state: Mapping[str, Tensor], shape: DiTShape) -> Tensor | None:
@@ -176,35 +119,6 @@ def exact_table(state: Mapping[str, Tensor], shape: DiTShape) -> Tensor | None:
 
 
 _TABLE_TOLERANCE = 5e-3  # what storing a number of at most 1 in bfloat16 may have cost
-
-
-def misfits(own: Mapping[str, Shaped], state: Mapping[str, Shaped]) -> list[str]:
-    """What keeps ``state`` from filling ``own``: tensors missing, unknown and misshapen, a line each."""
-    problems = [f"missing {name} {tuple(own[name].shape)}" for name in own if name not in state]
-    problems += [
-        f"{name} is {state[name].dtype}, expected floating point"
-        for name in own
-        if name in state and own[name].is_floating_point() and not state[name].is_floating_point()
-    ]
-    problems += [f"unknown {name}" for name in state if name not in own]
-    problems += [
-        f"{name} has shape {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    return problems
-
-
-def refuse(problems: list[str], path: Path) -> None:
-    """Report all problems of a checkpoint together.
-
-    Raises:
-        InputError: there are any.
-    """
-    if problems:
-        rest = len(problems) - _SHOWN
-        shown = "\n  ".join(problems[:_SHOWN]) + (f"\n  and {rest} more" if rest > 0 else "")
-        raise InputError(f"{path}: does not fit the model:\n  {shown}")
 
 
 def _depth(state: Iterable[str]) -> int:

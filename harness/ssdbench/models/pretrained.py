@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ssdbench.errors import InputError
-from ssdbench.models.files import Inside, headers_of, read_tensors
-from ssdbench.models.official import misfits, refuse
+from ssdbench.inputs import refuse
+from ssdbench.models.configs import misfits, require
+from ssdbench.models.files import Inside, read_tensors
 from ssdbench.models.parts import CONFIG
 
 
@@ -29,7 +30,7 @@ def load_diffusers(kind: Any, config: Mapping[str, Any], found: Mapping[str, Ins
             model = kind.from_config(dict(config))
     except Exception as error:  # a config can be wrong in any way
         raise InputError(f"{path / CONFIG}: no {kind.__name__} can be made of it: {error}") from error
-    refuse(misfits(model.state_dict(), headers_of(found)), path)
+    require(model.state_dict(), found, path)
     fill(model.to_empty(device="cpu"), read_tensors(found), path)
     return model.eval()
 

@@ -5,20 +5,21 @@ Both are part of a model: a prediction v that is taken for eps gives images all 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, Field
 
 from ssdbench.diffusion.schedule import TRAIN_TIMESTEPS, Betas, Schedule
 from ssdbench.errors import InputError
-from ssdbench.inputs import load_json
+from ssdbench.inputs import load_json, parse
 from ssdbench.models.own_shape import OwnShape
 from ssdbench.models.parts import CONFIG, FACTS, SCHEDULER, TRANSFORMER, UNET
-from ssdbench.models.shapes import Shape
+from ssdbench.models.shapes import DiTShape, Shape
+from ssdbench.models.unet_shape import UNetShape
+
+S = TypeVar("S", DiTShape, OwnShape, UNetShape, Shape)
 
 SCHEDULER_CONFIG = "scheduler_config.json"
 NOTE = "schedule"
@@ -42,24 +43,54 @@ _DISCRETE = {
         ("linspace", True),
     ),
 }
-# Their beta_start and beta_end, where those are not 1e-4 and 2e-2.
-_BETAS = dict.fromkeys(
-    (
-        "DPMSolverSDEScheduler",
-        "HeunDiscreteScheduler",
-        "KDPM2AncestralDiscreteScheduler",
-        "KDPM2DiscreteScheduler",
-    ),
-    (0.00085, 0.012),
+# Those whose beta_start and beta_end are not 1e-4 and 2e-2.
+_LATENT = frozenset(
+    {
+        *("DPMSolverSDEScheduler", "HeunDiscreteScheduler"),
+        *("KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler"),
+    }
 )
 _FLOW = "FlowMatchEulerDiscreteScheduler"
-_PREDICTIONS = {"epsilon": "eps", "v_prediction": "v"}
-_SCHEDULES = {"linear": "linear", "scaled_linear": "scaled-linear"}
+_PREDICTIONS: dict[str, Literal["eps", "v"]] = {"epsilon": "eps", "v_prediction": "v"}
+_SCHEDULES: dict[str, Betas] = {"linear": "linear", "scaled_linear": "scaled-linear"}
 _SIGMAS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
-_REFUSED = ("thresholding", "use_flow_sigmas")
+_Beta = Annotated[float, Field(gt=0, lt=1, description="a number between 0 and 1")]
+_Switch = Annotated[bool, Field(description="True or False")]
 
 
-def as_trained(shape: Shape, path: Path, flow: bool | None = None) -> Shape:
+class _Scheduler(BaseModel):
+    """What of a configuration is looked at."""
+
+    num_train_timesteps: int = Field(1000, ge=TRAIN_TIMESTEPS, le=TRAIN_TIMESTEPS, description="1000")
+    beta_schedule: Literal["linear", "scaled_linear"] = "linear"
+    beta_start: _Beta = 1e-4
+    beta_end: _Beta = 2e-2
+    trained_betas: None = Field(None, description="a beta_schedule in place of a list")
+    prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
+    timestep_spacing: Literal["leading", "trailing", "linspace"]
+    steps_offset: int = Field(0, ge=0, lt=TRAIN_TIMESTEPS, description="a whole number from 0 to 999")
+    rescale_betas_zero_snr: _Switch = False
+    set_alpha_to_one: _Switch
+    thresholding: Literal[False] | None = False
+    use_flow_sigmas: Literal[False] | None = False
+    use_karras_sigmas: bool | None = None
+    use_exponential_sigmas: bool | None = None
+    use_beta_sigmas: bool | None = None
+    use_lu_lambdas: bool | None = None
+
+
+@dataclass(frozen=True)
+class _Note:
+    """What a training of ours wrote beside the weights; a flow model has no schedule."""
+
+    prediction: Literal["eps", "v"]
+    schedule: Schedule | None = None
+
+
+_FLOWS = _Note("v")
+
+
+def as_trained(shape: S, path: Path, flow: bool | None = None) -> S:
     """The shape of the model at ``path``, with the prediction and the schedule that its files say.
 
     They are looked for in the scheduler of the pipeline that the model is part of, and in what a training of ours wrote
@@ -76,9 +107,12 @@ def as_trained(shape: Shape, path: Path, flow: bool | None = None) -> Shape:
     """
     if isinstance(shape, OwnShape):
         return shape
-    file, noted = scheduler_config(path), _note(path)
-    if flow or (flow is None and noted is not None and noted[1:] == ("v", None)):
-        _check_flow(file, noted)
+    file, (where, noted) = scheduler_config(path), _note(path)
+    if flow or (flow is None and noted == _FLOWS):
+        if noted not in (None, _FLOWS):
+            raise InputError(f"{where}: is of a model of timesteps, expected a flow model")
+        if file is not None:
+            _check_flow(file)
         return shape
     found = shape
     if file is not None:
@@ -88,13 +122,12 @@ def as_trained(shape: Shape, path: Path, flow: bool | None = None) -> Shape:
         found = replace(shape, prediction=prediction, schedule=schedule)
     if noted is None:
         return found
-    where, prediction_noted, schedule_noted = noted
-    if schedule_noted is None and prediction_noted == "v":
+    if noted == _FLOWS:
         raise InputError(f"{where}: is of a flow model, which predicts a velocity: expected one of timesteps")
     if file is None:
-        return replace(shape, prediction=prediction_noted, schedule=schedule_noted or shape.schedule)
-    same_noise = schedule_noted is None or schedule_noted.noise == found.schedule.noise
-    if prediction_noted != found.prediction or not same_noise:
+        return replace(shape, prediction=noted.prediction, schedule=noted.schedule or shape.schedule)
+    same_noise = noted.schedule is None or noted.schedule.noise == found.schedule.noise
+    if noted.prediction != found.prediction or not same_noise:
         raise InputError(f"{where}: is of a model that was trained with another schedule than {file} says")
     return found
 
@@ -143,64 +176,39 @@ def read_scheduler(file: Path, stable_diffusion: bool) -> tuple[Literal["eps", "
         raise InputError(
             f"{file}: is of a {kind!r}, expected a scheduler of discrete time ({', '.join(_DISCRETE)})"
         )
-    problems = [*_problems(config)]
-    if problems:
-        raise InputError(f"{file}: is not of a model that can be run here:\n  " + "\n  ".join(problems))
     spacing, to_clean = _DISCRETE[kind]
-    start, end = _BETAS.get(kind, (1e-4, 2e-2))
-    sigmas = [name.removeprefix("use_") for name in _SIGMAS if config.get(name)]
+    usual = {
+        **({"beta_start": 0.00085, "beta_end": 0.012} if kind in _LATENT else {}),
+        "timestep_spacing": spacing,
+        "set_alpha_to_one": to_clean,
+        "steps_offset": int(stable_diffusion),
+    }
+    found = parse(_Scheduler, usual | config, file, "is not of a model that can be run here:\n  ")
+    sigmas = [name.removeprefix("use_") for name in _SIGMAS if getattr(found, name)]
     schedule = Schedule(
-        betas=cast(Betas, _SCHEDULES[config.get("beta_schedule", "linear")]),
-        start=float(config.get("beta_start", start)),
-        end=float(config.get("beta_end", end)),
-        zero_snr=config.get("rescale_betas_zero_snr", False),
-        spacing=sigmas[0] if sigmas else config.get("timestep_spacing", spacing),
-        offset=config.get("steps_offset", 1 if stable_diffusion else 0),
-        to_clean=config.get("set_alpha_to_one", to_clean),
+        betas=_SCHEDULES[found.beta_schedule],
+        start=found.beta_start,
+        end=found.beta_end,
+        zero_snr=found.rescale_betas_zero_snr,
+        spacing=sigmas[0] if sigmas else found.timestep_spacing,
+        offset=found.steps_offset,
+        to_clean=found.set_alpha_to_one,
     )
     if schedule.start > schedule.end:
         raise InputError(
             f"{file}: beta_start is {schedule.start:g} and beta_end {schedule.end:g}, expected start <= end"
         )
-    prediction = _PREDICTIONS[config.get("prediction_type", "epsilon")]
+    prediction = _PREDICTIONS[found.prediction_type]
     if schedule.zero_snr and prediction != "v":
         raise InputError(
             f"{file}: rescale_betas_zero_snr is true and prediction_type is 'epsilon', expected 'v_prediction': of pure"
             " noise, eps tells nothing"
         )
-    return cast(Literal["eps", "v"], prediction), schedule
+    return prediction, schedule
 
 
-def _problems(config: Mapping[str, Any]) -> Iterator[str]:
-    expected: dict[str, tuple[Any, ...]] = {
-        "num_train_timesteps": (TRAIN_TIMESTEPS,),
-        "beta_schedule": tuple(_SCHEDULES),
-        "prediction_type": tuple(_PREDICTIONS),
-        "timestep_spacing": ("leading", "trailing", "linspace"),
-        **dict.fromkeys(_REFUSED, (False, None)),
-        **dict.fromkeys(_SIGMAS, (True, False, None)),
-        **dict.fromkeys(("rescale_betas_zero_snr", "set_alpha_to_one"), (True, False)),
-    }
-    for name, known in expected.items():
-        value = config.get(name, known[0])
-        if not any(value is one or (value == one and type(value) is type(one)) for one in known):
-            yield f"{name} is {value!r:.100}, expected {' or '.join(repr(one) for one in known if one is not None)}"
-    for name in ("beta_start", "beta_end"):
-        value = config.get(name, 0.5)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < 1.0:
-            yield f"{name} is {value!r:.100}, expected a number between 0 and 1"
-    offset = config.get("steps_offset", 0)
-    if type(offset) is not int or not 0 <= offset < TRAIN_TIMESTEPS:
-        yield f"steps_offset is {offset!r:.100}, expected a whole number from 0 to {TRAIN_TIMESTEPS - 1}"
-    if config.get("trained_betas") is not None:
-        yield "trained_betas lists the betas, expected a beta_schedule"
-
-
-def _check_flow(file: Path | None, noted: tuple[Path, Literal["eps", "v"], Schedule | None] | None) -> None:
-    if noted is not None and (noted[1] != "v" or noted[2] is not None):
-        raise InputError(f"{noted[0]}: is of a model of timesteps, expected a flow model")
-    if file is None:
-        return
+def _check_flow(file: Path) -> None:
+    """Refuse a scheduler that is not of a flow model, or shifts its times."""
     if _class_of(file) != _FLOW:
         raise InputError(f"{file}: is of a {_class_of(file)!r}, expected {_FLOW!r} of a flow model")
     config = load_json(file)
@@ -211,27 +219,13 @@ def _check_flow(file: Path | None, noted: tuple[Path, Literal["eps", "v"], Sched
             )
 
 
-def _note(path: Path) -> tuple[Path, Literal["eps", "v"], Schedule | None] | None:
-    """The file, the prediction and the schedule that a training of ours wrote; None where there is no such note."""
+def _note(path: Path) -> tuple[Path, _Note | None]:
+    """The note of a training of ours, and the file that has it; None where there is no such note."""
     for file in (path / FACTS, path / CONFIG):
-        if not file.is_file():
-            continue
-        content = load_json(file)
-        prediction = content.get("prediction")
-        if prediction is None and NOTE not in content:
-            continue
-        if prediction not in ("eps", "v"):
-            raise InputError(f"{file}: prediction is {prediction!r:.100}, expected 'eps' or 'v'")
-        if NOTE not in content:
-            return file, prediction, None
-        try:
-            schedule = TypeAdapter(Schedule).validate_json(json.dumps(content[NOTE]), strict=True)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, (NOTE, *first["loc"])))
-            raise InputError(f"{file}: {place}: {first['msg']}") from error
-        return file, prediction, schedule
-    return None
+        content = load_json(file) if file.is_file() else {}
+        if content.get("prediction") is not None or NOTE in content:
+            return file, parse(_Note, content, file, "")
+    return path, None
 
 
 def _class_of(file: Path) -> str:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ssdbench.errors import InputError
+from ssdbench.inputs import load_json
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.conditional import Conditional, FusionPoint
-from ssdbench.models.files import load_config
-from ssdbench.models.parts import FACTS
+from ssdbench.models.parts import CONFIG, FACTS
 from ssdbench.models.pretrained import load_diffusers
 from ssdbench.models.schedulers import note
 from ssdbench.models.unet_files import find_unet, unet_config
@@ -93,7 +93,7 @@ def load_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> UNe
     from diffusers import UNet2DConditionModel
 
     if path.is_dir():
-        config = load_config(found.path)
+        config = load_json(found.path / CONFIG)
     else:
         assert shape is not None
         config = unet_config(shape)

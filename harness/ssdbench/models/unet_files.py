@@ -7,15 +7,15 @@ the moving average of the same weights beside them, as ``model_ema.*`` with all 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ssdbench.errors import InputError
-from ssdbench.models.choosing import find_sets, keyed, noted, pick
-from ssdbench.models.expected import unet_tensors
-from ssdbench.models.files import Found, headers_of, in_file, in_folder, listing, load_config
-from ssdbench.models.inspection import implausible
-from ssdbench.models.official import misfits, refuse
+from ssdbench.inputs import refuse
+from ssdbench.models.choosing import choose
+from ssdbench.models.configs import implausible, open_folder, require
+from ssdbench.models.files import Found, in_file, in_folder
 from ssdbench.models.parts import CONFIG, UNET
 from ssdbench.models.unet_shape import UNetShape
 
@@ -109,39 +109,31 @@ _RESIDUAL = {
 
 def _file(path: Path, shape: UNetShape, part: str) -> Found:
     held = in_file(path)
-    sets = find_sets(held, (_FIRST, _SQUEEZED, _DIFFUSERS))
-    chosen = pick(sets, path, part)
-    if chosen is None:
+    choice = choose(held, (_FIRST, _SQUEEZED, _DIFFUSERS), path, part)
+    if choice.taken is None:
         raise InputError(
             f"{path}: cannot be loaded as a UNet of Stable Diffusion: holds {len(held)} tensors"
             f" ({', '.join(list(held)[:3])}, ...), none of them called {_FIRST} or {_DIFFUSERS}"
         )
-    start = f"{chosen}." if chosen else ""
-    squeezed, own = start + _SQUEEZED in held, start + _DIFFUSERS in held
-    expected = unet_tensors(shape)
-    stored = {}
+    names = choice.names(held)
+    own, squeezed = _DIFFUSERS in names, _SQUEEZED in names
+    expected, tensors = shape.tensors(), {}
     for name in expected:
         theirs = name if own else published(name, shape)
-        stored[name] = start + (f"diffusion_model{theirs}".replace(".", "") if squeezed else theirs)
-    tensors = {name: held[theirs] for name, theirs in stored.items() if theirs in held}
+        if squeezed:
+            theirs = f"diffusion_model{theirs}".replace(".", "")
+        if theirs in names:
+            tensors[name] = held[names.pop(theirs)]
     if not squeezed:  # beside the moving average's lie the counters of its decay
-        known = set(stored.values())
-        tensors |= {
-            n: held[n] for n in held if n.startswith(start) and n not in known and _within(n, chosen, sets)
-        }
-    refuse(misfits(expected, headers_of(tensors)), path)
-    usual = len(sets) == 1 and chosen in ("", "model.diffusion_model")
-    note = "" if usual else noted(chosen, sets, path)
-    return Found(path, tensors, keyed(chosen, sets), note)
+        for theirs, stored in names.items():
+            if choice.taken or theirs.split(".")[0] in _HEADS:
+                tensors[stored] = held[stored]
+    require(expected, tensors, path)
+    usual = len(choice.sets) == 1 and choice.taken in ("", "model.diffusion_model")
+    return Found(path, tensors, choice.part, "" if usual else choice.note)
 
 
-def _within(name: str, chosen: str, sets: list[str]) -> bool:
-    """Whether a tensor is of this set and not of one below it; without a prefix, those alone that are a UNet's."""
-    if not chosen:
-        return name.split(".")[0] in _HEADS
-    return not any(name.startswith(f"{other}.") for other in sets if len(other) > len(chosen))
-
-
+# What names without a prefix begin with, where a file holds more than a UNet.
 _HEADS = frozenset(
     {
         *("conv_in", "time_embedding", "down_blocks", "mid_block", "up_blocks", "conv_norm_out", "conv_out"),
@@ -151,31 +143,21 @@ _HEADS = frozenset(
 
 
 def _folder(path: Path, shape: UNetShape | None) -> Found:
-    folder = path if (path / CONFIG).exists() else path / UNET
-    if not (folder / CONFIG).exists():
-        raise InputError(
-            f"{path}: expected {CONFIG}, or {UNET}/{CONFIG} of a pipeline; found {listing(path)}"
-        )
-    config = load_config(folder)
-    if config.get("_class_name") != CLASS:
-        raise InputError(f"{folder / CONFIG}: is of a {config.get('_class_name')!r}, expected {CLASS}")
+    folder, config = open_folder(path, UNET, CLASS)
     refuse(list(implausible(config)), folder / CONFIG)
     if shape is not None:
-        _check(config, shape, folder)
+        refuse(list(_differences(config, shape)), folder / CONFIG)
     tensors = in_folder(folder)
     if shape is not None:
-        refuse(misfits(unet_tensors(shape), headers_of(tensors)), folder)
+        require(shape.tensors(), tensors, folder)
     return Found(folder, tensors)
 
 
-def _check(config: dict[str, Any], shape: UNetShape, folder: Path) -> None:
-    """Refuse a config of another shape, all differences together; what it leaves out is diffusers' default."""
-    problems = []
+def _differences(config: dict[str, Any], shape: UNetShape) -> Iterator[str]:
+    """What a config says of another shape; what it leaves out is diffusers' default."""
     for name, expected in unet_config(shape).items():
         found = config.get(name, expected)
         found = tuple(found) if isinstance(found, list) else found
         # Training and sampling may use another size than the config's: a UNet takes any.
         if name != "sample_size" and found != expected:
-            problems.append(f"{name} is {found!r}, expected {expected!r}")
-    if problems:
-        raise InputError(f"{folder / CONFIG}: does not fit the model:\n  " + "\n  ".join(problems))
+            yield f"{name} is {found!r}, expected {expected!r}"

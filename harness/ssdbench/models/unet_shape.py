@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ssdbench.diffusion.schedule import STABLE_DIFFUSION, Schedule
+from ssdbench.models.described import Described, Part, both, residual
 
 
 @dataclass(frozen=True)
-class UNetShape:
+class UNetShape(Described):
     """A UNet of Stable Diffusion's kind, diffusers' ``UNet2DConditionModel``, and the texts that it takes.
 
     Each of ``channels`` is a level, half as large a side as the one before; all but the last have a transformer after
@@ -47,35 +48,6 @@ class UNetShape:
         """Number of blocks, hence of fusion points: one for each level down and up, and the middle."""
         return 2 * len(self.channels) + 1
 
-    def forward_flops(self) -> float:
-        """Floating point operations of one forward pass for one sample (a multiply-add counts two)."""
-        total = 2.0 * self._embedding_weights()
-        for part, level, before in self._parts():
-            n, c, length = self._tokens(level), self.channels[level], self.text_length
-            if part == "residual":
-                shortcut = before * c if before != c else 0
-                total += 2 * n * (9 * c * (before + c) + shortcut) + 8 * self.channels[0] * c
-            elif part == "transformer":
-                # Of c x c: four in self-attention, two in cross-attention, twelve in the MLP, two around it all.
-                total += 2 * n * c * c * (4 + 2 + 12 + 2) + 4 * length * self.text_width * c
-                total += 4 * n * n * c + 4 * n * length * c  # the products of queries, keys and values
-            else:
-                total += 18 * self._tokens(before) * c * c
-        return total + 36 * self._tokens(0) * self.in_channels * self.channels[0]
-
-    def weights(self) -> int:
-        """Number of parameters, without biases and norms."""
-        total = self._embedding_weights()
-        for part, level, before in self._parts():
-            c = self.channels[level]
-            if part == "residual":
-                total += 9 * c * (before + c) + (before * c if before != c else 0) + 4 * self.channels[0] * c
-            elif part == "transformer":
-                total += c * c * (4 + 2 + 12 + 2) + 2 * self.text_width * c
-            else:
-                total += 9 * c * c
-        return total + 18 * self.in_channels * self.channels[0]
-
     def held(self) -> int:
         """Numbers that a forward pass holds at once at most, of one sample.
 
@@ -88,35 +60,53 @@ class UNetShape:
         side: int = self.input_size // 2**level
         return side * side
 
-    def _embedding_weights(self) -> int:
-        embed = 4 * self.channels[0]
-        return embed * (self.channels[0] + embed)
-
-    def _parts(self) -> Iterator[tuple[Literal["residual", "transformer", "resize"], int, int]]:
-        """(what, the level whose width it has, channels that it is given).
-
-        Of a ``resize``, the convolution between two sizes, the third is the level at whose size it works.
-        """
-        deepest, before = len(self.channels) - 1, self.channels[0]
-        across = [before]  # channels that the way down passes to the way up
-        for level, width in enumerate(self.channels):
-            for _ in range(self.layers):
-                yield "residual", level, before
-                if level < deepest:
-                    yield "transformer", level, width
-                before = width
-                across.append(width)
-            if level < deepest:
-                yield "resize", level, level + 1
-                across.append(width)
-        yield "residual", deepest, before
-        yield "transformer", deepest, before
-        yield "residual", deepest, before
-        for level in range(deepest, -1, -1):
-            for _ in range(self.layers + 1):
-                yield "residual", level, before + across.pop()
-                if level < deepest:
-                    yield "transformer", level, self.channels[level]
-                before = self.channels[level]
+    def parts(self) -> Iterator[Part]:
+        """The tensors of the ``UNet2DConditionModel``, in diffusers' names."""
+        widths, last = self.channels, len(self.channels) - 1
+        time, full = 4 * widths[0], self._tokens(0)
+        yield from both("conv_in", widths[0], self.in_channels, 3, 3, positions=full)
+        yield from both("time_embedding.linear_1", time, widths[0], positions=1)
+        yield from both("time_embedding.linear_2", time, time, positions=1)
+        before, across = widths[0], [widths[0]]  # channels that the way down passes to the way up
+        for level, c in enumerate(widths):
+            name, n = f"down_blocks.{level}", self._tokens(level)
+            for j in range(self.layers):
+                yield from residual(f"{name}.resnets.{j}", before, c, n, time)
+                if level < last:
+                    yield from self._transformer(f"{name}.attentions.{j}", c, n)
+                before = c
+                across.append(c)
+            if level < last:
+                yield from both(f"{name}.downsamplers.0.conv", c, c, 3, 3, positions=self._tokens(level + 1))
+                across.append(c)
+        n = self._tokens(last)
+        for j in (0, 1):
+            yield from residual(f"mid_block.resnets.{j}", before, before, n, time)
+        yield from self._transformer("mid_block.attentions.0", before, n)
+        for place, level in enumerate(range(last, -1, -1)):
+            name, c, n = f"up_blocks.{place}", widths[level], self._tokens(level)
+            for j in range(self.layers + 1):
+                yield from residual(f"{name}.resnets.{j}", before + across.pop(), c, n, time)
+                if level < last:
+                    yield from self._transformer(f"{name}.attentions.{j}", c, n)
+                before = c
             if level:
-                yield "resize", level, level - 1
+                yield from both(f"{name}.upsamplers.0.conv", c, c, 3, 3, positions=self._tokens(level - 1))
+        yield from both("conv_norm_out", widths[0])
+        yield from both("conv_out", self.in_channels, widths[0], 3, 3, positions=full)
+
+    def _transformer(self, name: str, c: int, n: int) -> Iterator[Part]:
+        """One of ``c`` channels at ``n`` places."""
+        block = f"{name}.transformer_blocks.0"
+        yield from both(f"{name}.norm", c)
+        for convolution in ("proj_in", "proj_out"):
+            yield from both(f"{name}.{convolution}", c, c, 1, 1, positions=n)
+        for i in (1, 2, 3):
+            yield from both(f"{block}.norm{i}", c)
+        for attention, given, keys in (("attn1", c, n), ("attn2", self.text_width, self.text_length)):
+            yield Part(f"{block}.{attention}.to_q.weight", (c, c), n, keys)
+            yield Part(f"{block}.{attention}.to_k.weight", (c, given), keys)
+            yield Part(f"{block}.{attention}.to_v.weight", (c, given), keys)
+            yield from both(f"{block}.{attention}.to_out.0", c, c, positions=n)
+        yield from both(f"{block}.ff.net.0.proj", 8 * c, c, positions=n)
+        yield from both(f"{block}.ff.net.2", c, 4 * c, positions=n)

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from ssdbench.diffusion.finite import check_finite
 from ssdbench.errors import InputError
+from ssdbench.inputs import load_json
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.family import ROUNDED
-from ssdbench.models.files import load_config
 from ssdbench.models.inspection import find_vae
 from ssdbench.models.latents import images_at_once, read_latents
+from ssdbench.models.parts import CONFIG
 from ssdbench.models.pretrained import load_diffusers
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Autoencoder:
 
         self.latents = read_latents(folder)
         self.model: AutoencoderKL = load_diffusers(
-            AutoencoderKL, load_config(folder), find_vae(folder), folder
+            AutoencoderKL, load_json(folder / CONFIG), find_vae(folder), folder
         )
         self.model.requires_grad_(False).to(device)
         self.scale: float | Tensor = self.latents.scale
