@@ -154,7 +154,7 @@ case(
     '{"images": [{"id": 1, "file_name": "x.jpg"}],'
     ' "annotations": [{"id": 1, "image_id": 1, "caption": "\\ud800"}]}',
     read_coco,
-    "annotations[0].caption is '\\ud800', expected a valid string",
+    "annotations[0].caption is '\\ud800', expected a text in Unicode",
 )
 case("captions: UTF-16", "x.txt", "a dog".encode("utf-16"), read_lines, "the byte order mark of UTF-16")
 case(

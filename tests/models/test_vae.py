@@ -39,5 +39,5 @@ def test_a_folder_that_is_no_autoencoder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.json: cannot be read"):
         Autoencoder(tmp_path)
     (tmp_path / "config.json").write_text('{"_class_name": "UNet"}')
-    with pytest.raises(InputError, match="expected an AutoencoderKL, found 'UNet'"):
+    with pytest.raises(InputError, match="is of a 'UNet', expected AutoencoderKL"):
         Autoencoder(tmp_path)

@@ -225,7 +225,7 @@ def test_other_grids_are_the_suites_whatever_the_pipelines_own(
     ("change", "message"),
     [
         ({"scaling_factor": -1}, "scaling_factor is -1, expected a positive number"),
-        ({"_class_name": "AutoencoderTiny"}, "expected an AutoencoderKL, found 'AutoencoderTiny'"),
+        ({"_class_name": "AutoencoderTiny"}, "is of a 'AutoencoderTiny', expected AutoencoderKL"),
         ({"latent_channels": 16}, "has 16 latent channels, the model takes 4"),
         ({"block_out_channels": [8, 8]}, "is 2 times its latents', .* 16 pixels, not 32"),
     ],

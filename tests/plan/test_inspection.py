@@ -154,7 +154,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "autoencoder: of another class": (
         f"{VAE}/config.json",
         config(_class_name="VQModel"),
-        "expected an AutoencoderKL, found 'VQModel'",
+        "is of a 'VQModel', expected AutoencoderKL",
     ),
     "autoencoder: other latents": (f"{VAE}/config.json", config(latent_channels=8), "does not fit the model"),
     "autoencoder: no weights": (f"{VAE}/{WEIGHTS}", lambda p: p.unlink(), "has no weights"),
@@ -316,7 +316,7 @@ TEXT_FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "encoder: another class": (
         "text_encoder/config.json",
         config(architectures=["T5EncoderModel"]),
-        "is of 'T5EncoderModel', expected CLIPTextModel",
+        "is of a 'T5EncoderModel', expected CLIPTextModel",
     ),
     "encoder: another width": (
         "text_encoder/config.json",

@@ -16,7 +16,7 @@ from ssdbench.data.folders import FolderPixels
 from ssdbench.data.images import Images
 from ssdbench.data.places import data_root
 from ssdbench.errors import InputError
-from ssdbench.inputs import is_plain_name, load_json, parse, parse_json, text_lines
+from ssdbench.inputs import is_plain_name, is_text, load_json, parse, parse_json, text_lines
 
 MANIFEST = ".jsonl"  # what names of manifests end in
 _CHOICE = "captions/choice"  # the stream of the random choice
@@ -28,7 +28,13 @@ def _named(value: str) -> str:
     return value
 
 
+def _written(value: str) -> str:
+    assert is_text(value), "a text in Unicode"
+    return value
+
+
 _Name = Annotated[str, AfterValidator(_named)]
+_Caption = Annotated[str, AfterValidator(_written)]
 
 
 class Captioned(BaseModel):
@@ -37,7 +43,7 @@ class Captioned(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: _Name
-    caption: str
+    caption: _Caption
     image_id: int
     caption_id: int
 
@@ -50,7 +56,7 @@ class _Image(BaseModel):
 class _Annotation(BaseModel):
     id: int
     image_id: int
-    caption: str
+    caption: _Caption
 
 
 class _Annotations(BaseModel):
