@@ -9,7 +9,7 @@ from tests.cli.conftest import SUITE, Command, fill
 
 TOLD = (
     "sampling starts at timestep 750 of grid 'leading', below 900, though from pure noise, which belongs to timestep"
-    " 999 (grids that fit: even, trailing)"
+    " 999 (grids that fit: even, trailing, quadratic, cubic, logsnr, karras)"
 )
 
 

@@ -1,11 +1,14 @@
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from diffusers import DDIMScheduler
+import torch
+from diffusers import DDIMScheduler, EulerDiscreteScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ssdbench.diffusion.schedule import DIT, STABLE_DIFFUSION, Schedule, alphas_cumprod, log_rhos
 from ssdbench.errors import InputError
 from ssdbench.samplers.grids import GRIDS, Grid
 from ssdbench.samplers.walks import (
@@ -51,7 +54,7 @@ def test_a_leading_grid_that_does_not_exist_is_an_error() -> None:
 def test_one_timestep_at_the_clean_end_is_no_grid_to_sample_on(name: str, only: int) -> None:
     with pytest.raises(
         InputError,
-        match=rf"'{name}' has no timestep above {only} with 1, .* belongs to timestep 999 \(grids that fit: trailing\)",
+        match=rf"'{name}' has no timestep above {only} with 1, .* belongs to timestep 999 \(grids that fit: trailing, ",
     ):
         timesteps(name, 1)
     assert timesteps("trailing", 1) == [999]
@@ -62,7 +65,7 @@ def test_stable_diffusions_grid_of_1000_says_why_it_cannot_be() -> None:
         timesteps("sd", 1000)
     assert str(caught.value) == (
         "grid 'sd' begins at timestep 1: the last of 1000 would be 1000, beyond the last there is, 999"
-        " (grids that fit: even, leading, trailing)"
+        " (grids that fit: even, leading, trailing, quadratic, cubic, logsnr, karras)"
     )
     assert timesteps("sd", 999) == list(range(1, 1000))
 
@@ -101,7 +104,7 @@ def test_a_start_far_below_the_noise_is_told(name: str, n: int, halvings: int, n
 def test_a_sampler_that_ends_at_the_first_timestep_is_offered_no_grid_that_begins_high() -> None:
     told = far_from_noise("leading", 2, to_first=True)
     assert told is not None
-    assert told.endswith("(grids that fit: even)")
+    assert told.endswith("(grids that fit: even, quadratic, cubic, logsnr, karras)")
 
 
 @given(st.sampled_from(DISCRETE), st.integers(1, 1000), st.integers(0, 9))
@@ -186,3 +189,43 @@ def test_a_grid_is_n_increasing_timesteps_or_a_clear_error(name: str, n: int) ->
     assert all(a < b for a, b in zip(grid, grid[1:], strict=False))
     assert grid[0] >= 0
     assert 500 <= grid[-1] <= 999
+
+
+def test_the_schedule_without_torch_is_that_with_it() -> None:
+    for schedule in (DIT, STABLE_DIFFUSION, replace(STABLE_DIFFUSION, zero_snr=True)):
+        a = alphas_cumprod(schedule)
+        expected = (((1 - a) / a).log() / 2).tolist()
+        assert log_rhos(schedule) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_steps_that_grow_with_a_power() -> None:
+    assert timesteps("quadratic", 4) == [0, 111, 444, 999]
+    assert timesteps("cubic", 4) == [0, 37, 296, 999]
+
+
+@pytest.mark.parametrize("n", [2, 5, 10])
+@pytest.mark.parametrize("pipeline", [None, STABLE_DIFFUSION])
+def test_steps_that_are_equal_in_what_they_are_named_for(n: int, pipeline: Schedule | None) -> None:
+    log_rho = torch.tensor(log_rhos(pipeline or DIT))
+    for name, of in (("logsnr", lambda v: v), ("karras", lambda v: (v / 7).exp())):
+        # The nearest timesteps: no other is closer to where equal steps would lead.
+        wanted = torch.linspace(float(of(log_rho)[0]), float(of(log_rho)[-1]), n)
+        found = timesteps(name, n, pipeline=pipeline)
+        places = of(log_rho) if name == "logsnr" else 7 * of(log_rho).log()
+        wanted = wanted if name == "logsnr" else 7 * wanted.log()
+        nearest = (places[None] - wanted[:, None]).abs().argmin(dim=1)
+        assert found == nearest.tolist()
+
+
+@pytest.mark.parametrize("name", ["quadratic", "cubic", "logsnr", "karras"])
+@given(n=st.integers(2, 1000))
+def test_crowded_timesteps_are_moved_apart(name: str, n: int) -> None:
+    found = timesteps(name, n)
+    assert (found[0], found[-1], len(set(found))) == (0, 999, n)
+
+
+def test_karras_sigmas_are_diffusers() -> None:
+    scheduler = EulerDiscreteScheduler(beta_start=1e-4, beta_end=2e-2, use_karras_sigmas=True)
+    scheduler.set_timesteps(10)
+    expected = [round(t) for t in scheduler.timesteps.tolist()][::-1]
+    assert timesteps("karras", 10) == pytest.approx(expected, abs=1)

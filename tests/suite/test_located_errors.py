@@ -35,7 +35,7 @@ def test_ten_mistakes_are_ten_problems_in_the_files_order(problems_of: ProblemsO
         "x.yaml:11:15: variant: unknown variant 'isssd' (did you mean 'issd'?)",
         "x.yaml:12:26: nfe: must be 6 or 8 for sampler 'dpm-solver-2', which takes two evaluations a step, not 7",
         "x.yaml:13:36: grid: grid 'leading' has no integer stride that gives 64 of 1000 timesteps"
-        " (grids that fit: even, trailing, sd)",
+        " (grids that fit: even, trailing, quadratic, cubic, logsnr, karras, sd)",
         "x.yaml:14:30: variant: duplicate key (first on line 14)",
         "x.yaml:15:25: matrix.nfe: must be at least 0, not -1",
         "x.yaml:16:31: resolution: model 'DiT-XL/2' exists for 256 or 512, not 257",
@@ -236,7 +236,7 @@ ROWS = {
     "teacher without a grid": (
         "{variant: pd 64-32, nfe: 32, grid: leading}",
         "8:15: variant: 'pd 64-32' has no grid: grid 'leading' has no integer stride that gives 64 of 1000 timesteps"
-        " (grids that fit: even, trailing, sd)",
+        " (grids that fit: even, trailing, quadratic, cubic, logsnr, karras, sd)",
     ),
     "weights that leave out a step": (
         "{variant: pd 20-10, model: SiT-XL/2, train: {pd_weighting: snr}}",

@@ -5,6 +5,7 @@ Torch is imported when a function needs it, so that samplers can be declared bes
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 Betas = Literal["linear", "scaled-linear"]
 
 TRAIN_TIMESTEPS = 1000
+NO_SIGNAL = 1e-14
+"""alphas_cumprod of pure noise. It stands for 0, by which steps would divide: in float64, a DDIM step from here is off
+by 1e-7 of the noise."""
 CLEAN = -1  # the timestep before the first: alphas_cumprod, there a product of no factors, is 1
 
 
@@ -78,9 +82,23 @@ def alphas_cumprod(betas: Tensor | Schedule | str = "linear") -> Tensor:
     return (1.0 - (BETAS[betas]() if isinstance(betas, str) else betas)).cumprod(0)
 
 
-NO_SIGNAL = 1e-14
-"""alphas_cumprod of pure noise. It stands for 0, by which steps would divide: in float64, a DDIM step from here is off
-by 1e-7 of the noise."""
+@functools.lru_cache(maxsize=16)
+def log_rhos(schedule: Schedule = DIT) -> tuple[float, ...]:
+    """log(sigma / alpha) of every training timestep, increasing; of pure noise, where it is infinite, a large one.
+
+    The same as of :func:`alphas_cumprod`, without torch.
+    """
+    root = schedule.betas == "scaled-linear"
+    start, end = (math.sqrt(b) if root else b for b in (schedule.start, schedule.end))
+    alpha, signals = 1.0, []
+    for i in range(TRAIN_TIMESTEPS):
+        beta = start + (end - start) * i / (TRAIN_TIMESTEPS - 1)
+        alpha *= 1.0 - (beta * beta if root else beta)
+        signals.append(alpha)
+    if schedule.zero_snr:
+        first, last = math.sqrt(signals[0]), math.sqrt(signals[-1])
+        signals = [max(((math.sqrt(a) - last) * first / (first - last)) ** 2, NO_SIGNAL) for a in signals]
+    return tuple(0.5 * (math.log1p(-a) - math.log(a)) for a in signals)
 
 
 def zero_terminal_snr(alphas: Tensor) -> Tensor:

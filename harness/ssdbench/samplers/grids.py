@@ -6,8 +6,11 @@ A new rule is a function and its declaration here, listed in :data:`BUILTIN`. Wh
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 from ssdbench.declaration import Catalog, Declaration
@@ -23,6 +26,7 @@ class Grid(Declaration):
     Args:
         rule: for models that predict eps, a function of (N, T): N increasing timesteps within 0..T-1. For flows, a
             function of N: N + 1 increasing shares of the way, from 0 at the noise to 1 at the data.
+        by_noise: the rule is given log(sigma / alpha) of each of the T timesteps instead of T.
         prediction: what the models predict whose steps it places.
         end: the timestep that the last step leads to, after the first of the grid.
         of_pipeline: a pipeline's own grid: where the model's files hold a scheduler's configuration, that places the
@@ -33,6 +37,7 @@ class Grid(Declaration):
 
     rule: Callable[..., Sequence[float]] = field(repr=False)
     prediction: Predicted = "eps"
+    by_noise: bool = False
     end: int = CLEAN
     of_pipeline: bool = False
 
@@ -83,6 +88,42 @@ def stable_diffusion(n: int, total: int, offset: int = 1) -> list[int]:
     return list(range(offset, last + 1, stride))
 
 
+def power(n: int, total: int, exponent: float = 2.0) -> list[int]:
+    """Timesteps that grow with a power of their number, from 0 to T - 1: close to each other near the data."""
+    return _distinct([(total - 1) * (i / max(1, n - 1)) ** exponent for i in range(n)], total)
+
+
+def by_log_snr(n: int, log_rho: Sequence[float]) -> list[int]:
+    """Equal steps in log(alpha / sigma), from the first timestep to the last; the nearest timesteps."""
+    return _nearest(n, log_rho, lambda share: log_rho[0] + (log_rho[-1] - log_rho[0]) * share)
+
+
+def karras(n: int, log_rho: Sequence[float], exponent: float = 7.0) -> list[int]:
+    """Equal steps in (sigma / alpha)^(1/7) (Karras et al., 2022, Eq. 5); the nearest timesteps."""
+    low, high = (math.exp(value / exponent) for value in (log_rho[0], log_rho[-1]))
+    return _nearest(n, log_rho, lambda share: exponent * math.log(low + (high - low) * share))
+
+
+def _nearest(n: int, log_rho: Sequence[float], level: Callable[[float], float]) -> list[int]:
+    """The timesteps whose log(sigma / alpha) is nearest ``level`` of the shares 0 to 1 of the way to the noise."""
+    found = []
+    for i in range(n):
+        wanted = level(i / max(1, n - 1))
+        above = min(bisect_left(log_rho, wanted), len(log_rho) - 1)
+        below = max(above - 1, 0)
+        found.append(below if wanted - log_rho[below] < log_rho[above] - wanted else above)
+    return _distinct(found, len(log_rho))
+
+
+def _distinct(times: Sequence[float], total: int) -> list[int]:
+    """Whole timesteps, the last T - 1; those that fall together are moved apart."""
+    found: list[int] = []
+    for i, t in enumerate(times):
+        lowest = found[-1] + 1 if found else 0
+        found.append(min(max(round(t), lowest), total - len(times) + i))  # room for those that follow
+    return [*found[:-1], total - 1]
+
+
 def uniform(n: int) -> list[float]:
     """Equal steps. SiT's published script counts the times, not the steps: its N = 50 are 49. REPA's counts steps."""
     return [*(i / n for i in range(n)), 1.0]
@@ -124,6 +165,32 @@ TRAILING = Grid(
     cite="Lin et al., 2024, Common Diffusion Noise Schedules and Sample Steps are Flawed",
     rule=trailing,
 )
+QUADRATIC = Grid(
+    name="quadratic",
+    help="timesteps that grow quadratically, so that steps are short near the data",
+    cite="Song et al., 2021, Denoising Diffusion Implicit Models, Appendix D.2",
+    rule=power,
+)
+CUBIC = Grid(
+    name="cubic",
+    help="timesteps that grow with the third power",
+    cite="Zhang & Chen, 2023, Fast Sampling of Diffusion Models with Exponential Integrator, Appendix H",
+    rule=partial(power, exponent=3.0),
+)
+LOG_SNR = Grid(
+    name="logsnr",
+    help="equal steps in log(alpha / sigma), the nearest timesteps",
+    cite="Lu et al., 2022, DPM-Solver, Section 3.4",
+    rule=by_log_snr,
+    by_noise=True,
+)
+KARRAS = Grid(
+    name="karras",
+    help="equal steps in (sigma / alpha)^(1/7), the nearest timesteps",
+    cite="Karras et al., 2022, Elucidating the Design Space of Diffusion-Based Generative Models, Eq. 5",
+    rule=karras,
+    by_noise=True,
+)
 SD = Grid(
     name="sd",
     help="Stable Diffusion v1.5's: leading with offset 1",
@@ -146,7 +213,7 @@ SDE = Grid(
     rule=last_short,
     prediction="v",
 )
-BUILTIN = (EVEN, LEADING, TRAILING, SD, UNIFORM, SDE)
+BUILTIN = (EVEN, LEADING, TRAILING, QUADRATIC, CUBIC, LOG_SNR, KARRAS, SD, UNIFORM, SDE)
 
 
 def of_function(name: str, rule: Callable[..., Any]) -> Grid:

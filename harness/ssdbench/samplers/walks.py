@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from ssdbench.diffusion.schedule import CLEAN, TRAIN_TIMESTEPS, Schedule
+from ssdbench.diffusion.schedule import CLEAN, DIT, TRAIN_TIMESTEPS, Schedule, log_rhos
 from ssdbench.errors import InputError
 from ssdbench.own import running
 from ssdbench.samplers.grids import GRIDS, UNIFORM, Grid, stable_diffusion, trailing, walked_by
@@ -28,7 +28,8 @@ def timesteps(name: str, n: int, total: int = TRAIN_TIMESTEPS, pipeline: Schedul
     """The ``n`` timesteps of grid ``name`` out of ``0..total-1``, in increasing order.
 
     ``even`` is the fractional stride that DiT calls "N"; ``leading`` the smallest integer stride from 0;
-    ``trailing`` ends at ``total - 1``; ``sd`` is the ``pipeline``'s own, by default Stable Diffusion v1.5's.
+    ``trailing`` ends at ``total - 1``; ``sd`` is the ``pipeline``'s own, by default Stable Diffusion v1.5's. Rules that
+    go by the noise use the ``pipeline``'s schedule, by default DiT's.
 
     Sampling begins with pure noise, which belongs to timestep ``total - 1``. A grid whose noisiest timestep is below
     ``FAR * total`` is no grid to sample on: with one timestep, ``even``, ``leading`` and ``sd`` would take the noise
@@ -42,7 +43,7 @@ def timesteps(name: str, n: int, total: int = TRAIN_TIMESTEPS, pipeline: Schedul
         raise InputError(f"grid {name!r} needs between 1 and {total} timesteps, not {n}")
     own = pipeline if declared.of_pipeline else None
     try:
-        grid = _ruled(declared, n, total) if own is None else _of_pipeline(name, n, total, own)
+        grid = _ruled(declared, n, total, pipeline) if own is None else _of_pipeline(name, n, total, own)
     except InputError as error:
         raise InputError(f"{error}{_instead(_near(n, total))}") from None
     if len(set(grid)) != n or not 0 <= grid[0] <= grid[-1] < total:
@@ -108,8 +109,8 @@ def _discrete(name: str) -> Grid:
     return grid
 
 
-def _ruled(grid: Grid, n: int, total: int) -> list[int]:
-    found = _called(grid, n, total)
+def _ruled(grid: Grid, n: int, total: int, pipeline: Schedule | None = None) -> list[int]:
+    found = _called(grid, n, log_rhos(pipeline or DIT)[:total] if grid.by_noise else total)
     if not found or any(t % 1 for t in found) or sorted(found) != found:
         raise InputError(
             f"grid {grid.name!r} gave {found} for {n} timesteps: expected whole, increasing numbers"
@@ -117,9 +118,9 @@ def _ruled(grid: Grid, n: int, total: int) -> list[int]:
     return [int(t) for t in found]
 
 
-def _called(grid: Grid, n: int, *total: int) -> list[float]:
+def _called(grid: Grid, n: int, *rest: Any) -> list[float]:
     with running(f"grid {grid.name!r} failed for {n}"):
-        return [t if isinstance(t, int) else float(t) for t in grid.rule(n, *total)]
+        return [t if isinstance(t, int) else float(t) for t in grid.rule(n, *rest)]
 
 
 def _of_pipeline(name: str, n: int, total: int, pipeline: Schedule) -> list[int]:
