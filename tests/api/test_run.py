@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ssdbench
-from ssdbench.api.engines import ENGINES, KINDS
+from ssdbench.api.benchmark import ENGINES, KINDS
 from ssdbench.cli import options
 from ssdbench.cli.app import app
 from ssdbench.store import Store

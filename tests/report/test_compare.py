@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp, ttest_ind
 
 from ssdbench.report import compare as c
-from ssdbench.report.markdown import to_markdown
 from ssdbench.report.rows import Result, Row, gather
+from ssdbench.report.writers import to_markdown
 from tests.report.make import make_record, make_run
 
 

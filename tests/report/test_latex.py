@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ssdbench.report.document import Show, SuiteReport, render
-from ssdbench.report.latex import escape, to_latex
 from ssdbench.report.rows import Result
 from ssdbench.report.table import Cell, Column, Section, Table
+from ssdbench.report.writers import escape, to_latex
 from tests.report.make import make_record, make_run
 
 TABLE = Table(

@@ -8,10 +8,10 @@ import pytest
 from ssdbench.layouts import FIGURES, LAYOUTS, TABLE2
 from ssdbench.report.build import build
 from ssdbench.report.document import SuiteReport, render
-from ssdbench.report.markdown import to_markdown, to_text
 from ssdbench.report.published import paper_tables
 from ssdbench.report.rows import Reason, Result, gather
 from ssdbench.report.table import Table
+from ssdbench.report.writers import to_markdown, to_text
 from ssdbench.suite.schema import ResolvedRun
 from tests.report.make import make_record, make_run
 

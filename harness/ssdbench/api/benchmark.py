@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from ssdbench.api.engines import engine_of, kinds_of
 from ssdbench.api.history import Planned
 from ssdbench.api.plan import Plan, refuse_impossible
 from ssdbench.api.results import Results, reasons
@@ -15,6 +15,7 @@ from ssdbench.api.selection import Selection
 from ssdbench.errors import UsageError
 from ssdbench.plan import Graph
 from ssdbench.store import Store, StoreReader, SuiteRun, now
+from ssdbench.store.places import open_store, open_upstream
 from ssdbench.suite import Suite
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 
 Say = Callable[[str], None]
+KINDS = ("train", "encode", "sample", "reference", "score")
+"""Kinds of stages, which can be made anew."""
+ENGINES = ("local", "ray")
 
 
 class RunOptions(TypedDict, total=False):
@@ -88,8 +92,6 @@ class Benchmark:
             UsageError: the path is a file, or the URL cannot be understood.
 
         """
-        from ssdbench.store.places import open_store
-
         return open_store(self.results_at)
 
     def plan(self, *, fresh: Collection[str] = ()) -> Plan:
@@ -213,13 +215,11 @@ class Benchmark:
         if self.upstream is None:
             return
         from ssdbench.runtime.pull import pull_finished
-        from ssdbench.store.places import open_upstream
 
         pull_finished(graph, store, open_upstream(self.upstream), fresh=fresh, sources=sources, say=say)
 
     def _layered(self, graph: Graph) -> StoreReader:
         """Return the store, and behind it what ``upstream`` has of the stages; for looking at, not for writing."""
-        from ssdbench.store.places import open_upstream
         from ssdbench.store.upstream import Layered
 
         store = self.store()
@@ -242,12 +242,8 @@ class Benchmark:
             suite=suite.name,
             path=str(Path(suite.source).resolve()),
             text=suite.text,
-            profile=suite.profile,
-            overrides=list(self.selection.overrides),
-            only=self.selection.only,
-            limit=self.selection.limit,
-            seed=self.selection.seed,
             run_at=now(),
+            **asdict(self.selection) | {"profile": suite.profile},
         )
         try:
             store.remember(run)
@@ -258,3 +254,42 @@ class Benchmark:
                     f"the results cannot be written: {reason}; --results names another place"
                 ) from error
             say(f"not noted as the last run: {reason}")
+
+
+def engine_of(engine: str, ray_address: str | None, gpus_per_stage: int = 1) -> Callable[..., Outcome]:
+    """Return what runs a graph on an engine.
+
+    Raises:
+        UsageError: it is unknown or not installed, or an option is another engine's.
+
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine {engine!r} (known: {', '.join(ENGINES)})")
+    if engine == "local":
+        from ssdbench.runtime.local import run_graph
+
+        if ray_address is not None:
+            raise UsageError("--ray-address goes with --engine ray")
+        return partial(run_graph, gpus_per_stage=gpus_per_stage)
+    if gpus_per_stage > 1:
+        raise UsageError("--gpus-per-stage goes with --engine local; on Ray every stage has one GPU")
+    try:
+        from ssdbench.runtime.ray import run_graph_on_ray
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "ray":
+            raise
+        raise UsageError("--engine ray needs Ray: pip install 'ssdbench[ray]'") from None
+    return partial(run_graph_on_ray, address=ray_address)
+
+
+def kinds_of(fresh: Collection[str]) -> frozenset[str]:
+    """Return the kinds of stages that are to be made anew.
+
+    Raises:
+        UsageError: there is no such kind.
+
+    """
+    kinds = frozenset([fresh] if isinstance(fresh, str) else fresh)
+    if unknown := sorted(kinds - {*KINDS}):
+        raise UsageError(f"fresh: unknown kind {unknown[0]!r} (known: {', '.join(KINDS)})")
+    return kinds

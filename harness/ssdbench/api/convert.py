@@ -47,41 +47,25 @@ def convert(
     if to in _WHOLE and (unused := [option for option, is_given in given.items() if is_given]):
         raise UsageError(f"{', '.join(unused)}: not with --to {to}, which copies {_WHOLE[to]}")
     with appearing_whole(target, force=force) as new:
-        if to == "tensors":
-            from ssdbench.models.convert import write_tensors
-
-            count = write_tensors(source, new)
-            say(f"{count} tensors, and nothing else that {source} holds")
-        elif to == "stable-diffusion":
+        if to == "stable-diffusion":
             _write_pipeline(source, new, weights, say)
-        else:
-            _write_model(source, new, to, origin, heads, dtype, weights, say)
+            return
+        from ssdbench.models.convert import open_checkpoint, write_checkpoint, write_tensors
+        from ssdbench.models.layouts import Layout
 
-
-def _write_model(
-    source: str,
-    new: Path,
-    to: str,
-    origin: str | None,
-    heads: int | None,
-    dtype: str | None,
-    weights: str,
-    say: Callable[[str], None],
-) -> None:
-    """A DiT, SiT or REPA model."""
-    from ssdbench.models.convert import open_checkpoint, write_checkpoint
-    from ssdbench.models.layouts import Layout
-
-    found = open_checkpoint(source, None if origin is None else Layout(origin), heads, part=weights)
-    if found.note:
-        say(f"note: {found.note}")
-    write_checkpoint(found, new, Layout(to), dtype)
-    shape = found.shape
-    say(
-        f"{found.layout.value} to {to}: width {shape.width}, depth {shape.depth}, {shape.heads} heads, patch"
-        f" {shape.patch_size}, {shape.input_size}x{shape.input_size}x{shape.in_channels}, {shape.num_classes} classes,"
-        f" sigma {'learned' if shape.learn_sigma else 'fixed'}"
-    )
+        if to == "tensors":
+            say(f"{write_tensors(source, new)} tensors, and nothing else that {source} holds")
+            return
+        found = open_checkpoint(source, None if origin is None else Layout(origin), heads, part=weights)
+        if found.note:
+            say(f"note: {found.note}")
+        write_checkpoint(found, new, Layout(to), dtype)
+        shape = found.shape
+        say(
+            f"{found.layout.value} to {to}: width {shape.width}, depth {shape.depth}, {shape.heads} heads, patch"
+            f" {shape.patch_size}, {shape.input_size}x{shape.input_size}x{shape.in_channels}, {shape.num_classes}"
+            f" classes, sigma {'learned' if shape.learn_sigma else 'fixed'}"
+        )
     if to == "diffusers":
         say(
             "note: diffusers spaces the frequencies of its timestep embedding otherwise than DiT; set"

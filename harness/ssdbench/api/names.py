@@ -5,22 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-
-class Topic(StrEnum):
-    """What there is to list."""
-
-    MODELS = "models"
-    FAMILIES = "families"
-    VARIANTS = "variants"
-    SAMPLERS = "samplers"
-    GRIDS = "grids"
-    DATASETS = "datasets"
-    REFERENCES = "references"
-    METRICS = "metrics"
-    NETWORKS = "networks"
-    PROFILES = "profiles"
-    LAYOUTS = "layouts"
-    SUITES = "suites"
+Topic = StrEnum(
+    "Topic",
+    "MODELS FAMILIES VARIANTS SAMPLERS GRIDS DATASETS REFERENCES METRICS NETWORKS PROFILES LAYOUTS SUITES",
+)
+"""What there is to list."""
 
 
 def described(topic: Topic) -> dict[str, str]:
@@ -46,9 +35,8 @@ def _head(path: Path, key: str) -> str:
     problems = Problems()
     try:
         document = read_document(path, problems)
+        problems.raise_any()
     except UsageError:
-        return "(cannot be read: 'ssdbench validate' says why)"
-    if len(problems):
         return "(cannot be read: 'ssdbench validate' says why)"
     known = isinstance(document.data, dict) and document.data.get(key) is not None
     return " ".join((document.written([key]) or "").split()) if known else ""
@@ -57,6 +45,4 @@ def _head(path: Path, key: str) -> str:
 def _described_fact(fact: object) -> str:
     description = str(getattr(fact, "description", "") or getattr(fact, "help", ""))
     licence = getattr(fact, "licence", None)
-    if licence:
-        description += f" (licence: {licence})"
-    return description
+    return f"{description} (licence: {licence})" if licence else description

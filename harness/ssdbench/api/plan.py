@@ -146,8 +146,7 @@ class Plan:
         """Return the stages as a frame: key, kind, title, status and reason."""
         import pandas as pd
 
-        names = ["key", "kind", "title", "status", "reason"]
-        return pd.DataFrame([stage[:5] for stage in self.stages], columns=names)
+        return pd.DataFrame([stage[:5] for stage in self.stages], columns=PlannedStage._fields[:5])
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as data for JSON."""

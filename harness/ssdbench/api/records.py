@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssdbench.errors import UsageError
+from ssdbench.store.places import as_directory, open_store
 
 if TYPE_CHECKING:
     from ssdbench.report.rows import Row
@@ -65,7 +66,6 @@ def recorded_rows(results: str | Path, *, remembered: bool = False) -> list[Row]
     from ssdbench.api.history import reports_of
     from ssdbench.api.selection import Selection
     from ssdbench.report.rows import Result, gather, run_of
-    from ssdbench.store.places import as_directory, open_store
     from ssdbench.suite import EmptySelection
 
     directory = as_directory(results)
@@ -98,7 +98,6 @@ def export_records(store: Store, target: Path, run: str | None = None) -> int:
 
     """
     from ssdbench.store.files import writing
-    from ssdbench.store.places import open_store
 
     if store.url is None and target.resolve() == store.root.resolve():
         raise UsageError(f"{target} is where the records are: name another directory")

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Unpack
 
-from ssdbench.api.benchmark import Benchmark
+from ssdbench.api.benchmark import Benchmark, RunOptions
 from ssdbench.api.history import Planned
 from ssdbench.api.loading import RESULTS
+from ssdbench.errors import StageFailed
 from ssdbench.plan.outdated import row_keys
-from ssdbench.report.rows import Row, gather
+from ssdbench.provenance import git_commit
+from ssdbench.report import baseline as baselines
+from ssdbench.report.check import Check, check_rows
+from ssdbench.report.rows import Result, Row, gather
+from ssdbench.store import now
 from ssdbench.suite import EmptySelection, Suite
-
-if TYPE_CHECKING:
-    from typing import Unpack
-
-    from ssdbench.api.benchmark import RunOptions
-    from ssdbench.report.baseline import Baseline
-    from ssdbench.report.check import Check
-    from ssdbench.report.rows import Result
 
 
 def check(
@@ -38,12 +35,9 @@ def check(
         UsageError: something that a run needs is not here, or the baseline cannot be read.
 
     """
-    from ssdbench.report.baseline import read_baseline
-    from ssdbench.report.check import check_rows
-
     [suite], selection = benchmark.suites, benchmark.selection
     path = baseline or baseline_path(suite)
-    known = read_baseline(path)
+    known = baselines.read_baseline(path)
     every = suite if selection.only is None else replace(selection, only=None).load(suite.source)
     left_out = {key for key in row_keys(every) if key} - set(row_keys(suite))
     if not {row.key for row in known.rows} & set(row_keys(suite)):
@@ -55,7 +49,7 @@ def check(
     return check_rows(rows, known, sorted(left_out)), failures
 
 
-def make_baseline(benchmarks: Sequence[Benchmark], **options: Unpack[RunOptions]) -> Baseline:
+def make_baseline(benchmarks: Sequence[Benchmark], **options: Unpack[RunOptions]) -> baselines.Baseline:
     """Measure a suite with several seeds: ``benchmarks`` are of one suite, each with a seed; options as above.
 
     Raises:
@@ -63,17 +57,12 @@ def make_baseline(benchmarks: Sequence[Benchmark], **options: Unpack[RunOptions]
         UsageError: something that a run needs is not here, or a row has fewer than two seeds.
 
     """
-    from ssdbench.errors import StageFailed
-    from ssdbench.provenance import git_commit
-    from ssdbench.report.baseline import make_baseline
-    from ssdbench.store import now
-
     first = benchmarks[0]
     suite = replace(first.suites[0], runs=[run for one in benchmarks for run in one.suites[0].runs])
     rows, failures = _measure(replace(first, planned=(Planned.of(suite),)), options)
     if failures:
         raise StageFailed("\n".join(failures))
-    return make_baseline(
+    return baselines.make_baseline(
         rows, suite=suite.name, profile=suite.profile, git_commit=git_commit(), created=now()
     )
 

@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ssdbench.api.run_result import RunResult
-from ssdbench.api.words import describe, why
+from ssdbench.api.words import describe
 from ssdbench.errors import StageFailed, UsageError
 from ssdbench.plan import Graph
 from ssdbench.report.document import Show, SuiteReport, render
-from ssdbench.report.rows import Measured, Row
+from ssdbench.report.fields import name_of
+from ssdbench.report.frame import flat_rows, to_frame
+from ssdbench.report.rows import Measured, Reason, Row
+from ssdbench.report.writers import to_fragment
 from ssdbench.store import Store
 from ssdbench.suite.problems import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ssdbench.report.rows import Reason
     from ssdbench.runtime.outcome import Outcome
 
 
@@ -83,15 +85,11 @@ class Results:
         over the seeds as ``<metric>_sd``, the published figure as ``paper.<metric>``, and ``reason`` where a result is
         missing or of an earlier execution.
         """
-        from ssdbench.report.frame import to_frame
-
         return to_frame([_flat(report.name, row) for report in self.reports for row in report.rows])
 
     @property
     def records(self) -> pd.DataFrame:
         """One row a run: its names, all settings (``train.steps``), metrics, published figures and provenance."""
-        from ssdbench.report.frame import flat_rows, to_frame
-
         return to_frame(
             [flat for report in self.reports for flat in flat_rows(report.rows, suite=report.name)]
         )
@@ -156,15 +154,11 @@ class Results:
         return f"<Results of {names}: {done} of {len(self)} runs have one, in {self.store.name}>"
 
     def _repr_html_(self) -> str:
-        from ssdbench.report.markdown import to_fragment
-
         return "\n".join(to_fragment(report.table) for report in self.reports)
 
 
 def reasons(graph: Graph, outcome: Outcome) -> dict[str, Reason]:
     """Return why stages failed, by key, as reports say it."""
-    from ssdbench.report.rows import Reason
-
     return {
         key: Reason(f"failed: {failure.headline}", f"{graph.nodes[key].spec.title}{failure.where}")
         for key, failure in outcome.failed.items()
@@ -172,14 +166,8 @@ def reasons(graph: Graph, outcome: Outcome) -> dict[str, Reason]:
 
 
 def _flat(suite: str, row: Row) -> Mapping[str, Any]:
-    from ssdbench.report.fields import name_of
-
-    named = row.run.named
     flat: dict[str, Any] = {"suite": suite, "method": name_of(row.run)}
-    flat |= {
-        name: getattr(named, name) for name in ("model", "variant", "sampler", "nfe", "resolution", "data")
-    }
-    flat["seeds"] = len(row.records)
+    flat |= row.run.named.model_dump(exclude={"reference"}) | {"seeds": len(row.records)}
     for name in dict.fromkeys(name for record in row.records for name in record.metrics):
         measured = Measured.over([record.metrics[name] for record in row.records if name in record.metrics])
         flat[name] = measured.mean
@@ -189,5 +177,5 @@ def _flat(suite: str, row: Row) -> Mapping[str, Any]:
         if (figure := row.figure(name)) is not None:
             flat[f"paper.{name}"] = float(figure)
     told = [result.reason for result in row.outdated] + list(row.reasons)
-    flat["reason"] = "; ".join(why(reason) for reason in told if reason is not None) or None
+    flat["reason"] = "; ".join(reason.joined() for reason in told if reason is not None) or None
     return flat

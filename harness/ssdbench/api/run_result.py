@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssdbench.api.words import describe, why
+from ssdbench.api.words import describe
 from ssdbench.errors import UsageError
 from ssdbench.plan import Graph
 from ssdbench.report.rows import Result
@@ -65,7 +65,7 @@ class RunResult:
     @property
     def reason(self) -> str | None:
         """Why there is no record of the present artifacts; None where there is one."""
-        return None if self.result.why is None else why(self.result.why)
+        return None if self.result.why is None else self.result.why.joined()
 
     @property
     def record(self) -> Record:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,14 +63,7 @@ class Selection:
         """
         from ssdbench.suite import load_suite
 
-        return load_suite(
-            suite,
-            profile=self.profile,
-            overrides=list(self.overrides),
-            only=self.only,
-            limit=self.limit,
-            seed=self.seed,
-        )
+        return load_suite(suite, **asdict(self))
 
 
 def _settings(given: Settings | None) -> tuple[str, ...]:

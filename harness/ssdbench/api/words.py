@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ssdbench.report.rows import Reason
     from ssdbench.suite import ResolvedRun
 
 
@@ -19,11 +18,6 @@ def describe(run: ResolvedRun) -> str:
         f"{run.named.model}, {run.variant}, {run.sampler}, {evaluations(run)}, {side}x{side}, "
         f"{run.data} data, seed {run.seed}"
     )
-
-
-def why(reason: Reason) -> str:
-    """Return why a run has no present record: the few words and the whole story."""
-    return f"{reason.short}: {reason.detail}" if reason.detail else reason.short
 
 
 def aligned(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:

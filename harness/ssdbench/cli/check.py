@@ -37,7 +37,7 @@ def check(
     from ssdbench.cli.common import emit, tell
     from ssdbench.errors import Regression, StageFailed
     from ssdbench.report.check import to_junit, to_table
-    from ssdbench.report.document import WRITERS
+    from ssdbench.report.writers import WRITERS
 
     benchmark = places.benchmark([suite], chosen.selection)
     verdicts, failures = check_suite(benchmark, baseline, **machine.options(say=tell))

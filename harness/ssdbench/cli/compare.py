@@ -37,7 +37,7 @@ def compare(
     from ssdbench.cli.common import emit
     from ssdbench.report.compare import compare as compare_rows
     from ssdbench.report.compare import to_table
-    from ssdbench.report.document import WRITERS
+    from ssdbench.report.writers import WRITERS
 
     comparison = compare_rows(recorded_rows(first), recorded_rows(second))
     if json:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ssdbench.errors import InputError, UsageError
 from ssdbench.inputs import require_file
@@ -17,6 +18,7 @@ from ssdbench.report.paired import ratios, undistilled
 from ssdbench.report.rows import Measured, Row
 from ssdbench.suite.problems import Problems
 from ssdbench.suite.validate import read_checked
+from ssdbench.suite.values import Frozen
 from ssdbench.suite.yaml_nodes import dump_yaml
 
 CONFIDENCE = 0.9995
@@ -34,17 +36,13 @@ _HEADER = """\
 # Tolerances may be edited; keys name what was measured.
 """
 
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Expected(_Frozen):
+class Expected(Frozen):
     """One metric: its mean over the seeds, which way is better, and by how much it may be worse."""
 
-    value: Annotated[float, Field(allow_inf_nan=False)]
+    value: float
     better: Literal["lower", "higher"]
     absolute: NotNegative = 0.0
     relative: NotNegative = 0.0
@@ -55,7 +53,7 @@ class Expected(_Frozen):
         return max(self.absolute, self.relative * abs(self.value))
 
 
-class BaselineRow(_Frozen):
+class BaselineRow(Frozen):
     """One row; ``key`` is its score stage's with seed 0, and what finds it again.
 
     ``paired`` holds the metrics as ratios, seed by seed, to those of the row whose key is ``against``: what this one
@@ -70,10 +68,10 @@ class BaselineRow(_Frozen):
     reference: str
     metrics: dict[str, Expected]
     against: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    paired: dict[str, Expected] = {}
+    paired: dict[str, Expected] = Field(default_factory=dict)
 
 
-class Baseline(_Frozen):
+class Baseline(Frozen):
     """A suite's baseline and where it was measured."""
 
     schema_version: Literal[1] = 1
@@ -154,24 +152,22 @@ def make_baseline(
 
 
 _Likes = tuple[str, str, str, int]
-
-
-def _likes(metric: str, row: Row) -> _Likes:
-    """What metrics must share for their relative spreads to be alike."""
-    return (metric, *row.measured_by)
+"""What metrics must share for their relative spreads to be alike: the name, and what measured them."""
 
 
 def _pooled(rows: Sequence[tuple[Row, Mapping[str, Measured]]]) -> dict[_Likes, tuple[float, int]]:
     """Return relative standard deviation and degrees of freedom, pooled over rows measured alike."""
-    sums: dict[_Likes, tuple[float, int]] = {}
+    alike: dict[_Likes, list[Measured]] = defaultdict(list)
     for row, metrics in rows:
-        for name, measured in metrics.items():
-            if measured.spread is not None and measured.mean:
-                total, freedom = sums.get(_likes(name, row), (0.0, 0))
-                more = measured.n - 1
-                relative = measured.spread / measured.mean
-                sums[_likes(name, row)] = (total + more * relative**2, freedom + more)
-    return {like: (math.sqrt(total / freedom), freedom) for like, (total, freedom) in sums.items()}
+        for name, one in metrics.items():
+            if one.spread is not None and one.mean:
+                alike[name, *row.measured_by].append(one)
+    pooled = {}
+    for like, found in alike.items():
+        freedom = sum(one.n - 1 for one in found)
+        squares = sum((one.n - 1) * ((one.spread or 0.0) / one.mean) ** 2 for one in found)
+        pooled[like] = math.sqrt(squares / freedom), freedom
+    return pooled
 
 
 def _expected(
@@ -189,7 +185,7 @@ def _expected(
         found[metric] = Expected(
             value=_rounded(measured.mean, 6),
             better=column.better,
-            absolute=_rounded(tolerance(measured, pooled.get(_likes(metric, row), (0.0, 1))), 3),
+            absolute=_rounded(tolerance(measured, pooled.get((metric, *row.measured_by), (0.0, 1))), 3),
             relative=FLOOR,
         )
     return found

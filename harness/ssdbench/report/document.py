@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +11,15 @@ from ssdbench.gc_pause import gc_paused
 from ssdbench.layouts import LAYOUTS
 from ssdbench.report.build import build
 from ssdbench.report.columns import choose_columns
-from ssdbench.report.latex import to_latex
-from ssdbench.report.markdown import to_markdown, to_text
 from ssdbench.report.published import PaperTable, paper_tables
 from ssdbench.report.rows import Result, Row, gather
 from ssdbench.report.table import Table
+from ssdbench.report.writers import WRITERS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ssdbench.store import Store
-
-WRITERS: dict[str, Callable[[Table], str]] = {"markdown": to_markdown, "text": to_text, "latex": to_latex}
-"""What writes one table."""
 
 FORMATS = (*WRITERS, "html", "csv", "json")
 

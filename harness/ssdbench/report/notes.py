@@ -205,9 +205,8 @@ def _lacking(row: Row) -> list[str]:
 def _outdated(row: Row) -> list[str]:
     """Say which numbers are not of the present artifacts."""
     reasons = dict.fromkeys(result.reason for result in row.outdated if result.reason is not None)
-    texts = ["; ".join(filter(None, (reason.short, reason.detail))) for reason in reasons]
     which = f"{len(row.outdated)} of {len(row.results)} seeds " if len(row.results) > 1 else ""
-    return [f"{which}from an earlier execution; {text}" for text in texts]
+    return [f"{which}from an earlier execution; {reason.joined('; ')}" for reason in reasons]
 
 
 def _mixing(row: Row) -> str | None:

@@ -31,6 +31,10 @@ class Reason:
         """The whole story, or as much as there is."""
         return self.detail or self.short
 
+    def joined(self, between: str = ": ") -> str:
+        """Return the few words and the whole story."""
+        return between.join(filter(None, (self.short, self.detail)))
+
 
 NOT_RUN = Reason("not run")
 
