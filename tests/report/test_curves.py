@@ -56,6 +56,18 @@ def test_under_a_heading_a_lambda_of_its_own_at_each_nfe_is_one_curve() -> None:
     assert len(curves(twice)["NFE"]) == 2
 
 
+def test_a_sampler_that_mixes_has_a_curve_for_each_weight() -> None:
+    found = rows(
+        *(
+            ("base", nfe + lam, {"nfe": nfe, "sampler": "issd-limit", "train": {"lambda": lam}})
+            for nfe in (5, 10)
+            for lam in (0.2, 0.45)
+        )
+    )
+    points = curves(found)["NFE"].values()
+    assert sorted(points) == [[(5, 5.2), (10, 10.2)], [(5, 5.45), (10, 10.45)]]
+
+
 def test_lambda_with_the_base_as_a_level() -> None:
     found = rows(
         ("base", 9.0, {"train": {"steps": 7}}),

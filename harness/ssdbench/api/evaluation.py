@@ -174,24 +174,21 @@ def prepare(
     called = network if isinstance(network, str) else network.name
     wanted = named_under(called, metrics, "metrics")
     _refuse({key: metric.too_few(samples.count or None, None) for key, metric in wanted.items()}, wanted)
+    others: dict[str, FeatureNetwork] = {}
     missing: dict[str, str] = {}
-    by_network: dict[str | None, list[Metric]] = {None: []}
     for key, metric in wanted.items():
-        own = None if metric.network in (None, called) else metric.network
-        if own is not None and (lack := against.lack(metric)):
-            missing[key] = lack
-        else:
-            by_network.setdefault(own, []).append(metric)
-    _refuse(missing, wanted)
-    parts: list[tuple[FeatureNetwork, tuple[Metric, ...]]] = []
-    for name, metrics in by_network.items():
-        if not metrics:
+        if metric.network in (None, called):
             continue
-        if name is not None:
-            found = load_network(name, None, device)
-        else:
-            found = load_network(network, weights, device, tell) if isinstance(network, str) else network
-        parts.append((found, tuple(metrics)))
+        if lack := against.lack(metric):
+            missing[key] = lack
+        elif metric.network not in others:
+            others[metric.network] = load_network(metric.network, None, device)
+    _refuse(missing, wanted)
+    own = tuple(metric for metric in wanted.values() if metric.network in (None, called))
+    main = load_network(network, weights, device, tell) if own and isinstance(network, str) else network
+    parts = [(main, own)] if own and not isinstance(main, str) else []
+    for name, other in others.items():
+        parts.append((other, tuple(metric for metric in wanted.values() if metric.network == name)))
     return Evaluation(samples, against, wanted, parts, missing)
 
 

@@ -12,6 +12,7 @@ from ssdbench.report.columns import ordered
 from ssdbench.report.fields import method
 from ssdbench.report.identity import distinctions, settings_of
 from ssdbench.report.rows import Measured, Row
+from ssdbench.samplers import SAMPLERS
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import variant_of
 
@@ -162,7 +163,7 @@ def _curves(axis: _Axis, rows: Sequence[Row], dropped: set[str]) -> list[list[Ro
 def _rest(run: ResolvedRun, dropped: set[str]) -> str:
     """What rows of one curve share: all settings but those along the axis."""
     settings = settings_of(run)
-    if _untrained(run):
+    if _untrained(run) and not SAMPLERS.named(run.sampler).extrapolates:  # which reads lambda and layers
         settings = {name: value for name, value in settings.items() if not name.startswith("train.")}
     if {*_NFE.settings} & dropped:  # each model of a chain of halvings has its own NFE
         settings["variant"] = variant_of(run.variant).without_counts()
