@@ -55,10 +55,8 @@ class Field:
     def _checked(self, function: Show) -> Show:
         def text(row: Row) -> str:
             where = f"the column {self.title(())!r} of {row.run.mark}"
-            try:
+            with own.running(f"{where}: failed"):
                 found = function(row)
-            except Exception as error:  # a user's function may fail in any way
-                raise InputError(f"{where}: failed: {type(error).__name__}: {error}") from error
             if not isinstance(found, str):
                 raise InputError(f"{where}: returned {type(found).__name__}, expected text")
             return found

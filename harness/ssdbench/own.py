@@ -7,7 +7,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,9 @@ def source_file(name: str) -> Path:
     """
     module = name.partition(":")[0]
     _search_working_directory()
-    try:
+    spec = None
+    with running(f"{name}: looking for {module!r} failed"), suppress(ModuleNotFoundError):
         spec = importlib.util.find_spec(module)  # imports the packages that hold the module
-    except ModuleNotFoundError:
-        spec = None
-    except Exception as error:  # a user's package may fail in any way
-        raise InputError(f"{name}: looking for {module!r} failed: {type(error).__name__}: {error}") from error
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         raise InputError(
             f"{name}: the module {module!r} cannot be found on the Python path or in {Path.cwd()}"

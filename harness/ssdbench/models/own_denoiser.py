@@ -9,7 +9,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn, tensor
 
-from ssdbench.errors import InputError
+from ssdbench.errors import InputError, refusing
 from ssdbench.models.catalog import model_of
 from ssdbench.models.conditional import Conditional, FusionPoint
 from ssdbench.models.files import WEIGHTS, read_safetensors
@@ -68,10 +68,8 @@ def load_own(path: Path | None, shape: OwnShape, part: str, null: Tensor | None)
     if not isinstance(module, nn.Module):
         raise InputError(f"{shape.name}: build() returned {type(module).__name__}: expected torch.nn.Module")
     if path is not None:
-        try:
+        with refusing(f"{path}: is no model of {shape.name}"):
             module.load_state_dict(read_safetensors(path / WEIGHTS if path.is_dir() else path))
-        except RuntimeError as error:
-            raise InputError(f"{path}: is no model of {shape.name}: {error}") from error
     return OwnDenoiser(module, shape, null)
 
 

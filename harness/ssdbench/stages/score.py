@@ -157,13 +157,14 @@ def _parts(
 def _latents(shards: Sequence[Path], count: int | None = None) -> NDArray[np.floating]:
     """The first ``count`` latents (all by default) of shards in order."""
     import numpy as np
-    from safetensors import safe_open
+
+    from ssdbench.metrics.npz import open_tensors
 
     parts, left = [], count
     for shard in shards:
         if left == 0:
             break
-        with safe_open(shard, framework="np") as tensors:
+        with open_tensors(shard) as tensors:
             parts.append(tensors.get_tensor("latents")[:left])
         left = None if left is None else left - len(parts[-1])
     return np.concatenate(parts)
