@@ -22,15 +22,15 @@ def is_own(name: str) -> bool:
 
 
 @contextmanager
-def running(failed: str) -> Iterator[None]:
+def running(failed: str, passing: type[SsdbenchError] | tuple[()] = ()) -> Iterator[None]:
     """Inside, code of the user's own runs, which may fail in any way.
 
     Raises:
-        InputError: it ``failed``, as this says, and how. Errors for the user are raised as they are.
+        InputError: it ``failed``, as this says, and how. Errors of the type ``passing`` are raised as they are.
     """
     try:
         yield
-    except SsdbenchError:
+    except passing:
         raise
     except Exception as error:
         raise InputError(f"{failed}: {type(error).__name__}: {error}") from error

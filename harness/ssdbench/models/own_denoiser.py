@@ -63,7 +63,7 @@ def load_own(path: Path | None, shape: OwnShape, part: str, null: Tensor | None)
     """
     del part
     model = model_of(shape.name, shape.resolution)
-    with running(f"{shape.name}: build() failed"):
+    with running(f"{shape.name}: build() failed", InputError):
         module = (model.build or model.load())(shape)
     if not isinstance(module, nn.Module):
         raise InputError(f"{shape.name}: build() returned {type(module).__name__}: expected torch.nn.Module")

@@ -119,7 +119,7 @@ def _ruled(grid: Grid, n: int, total: int, pipeline: Schedule | None = None) -> 
 
 
 def _called(grid: Grid, n: int, *rest: Any) -> list[float]:
-    with running(f"grid {grid.name!r} failed for {n}"):
+    with running(f"grid {grid.name!r} failed for {n}", InputError):
         return [t if isinstance(t, int) else float(t) for t in grid.rule(n, *rest)]
 
 

@@ -16,7 +16,7 @@ from ssdbench.diffusion import noise
 from ssdbench.diffusion.denoiser import Guided
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process
 from ssdbench.diffusion.schedule import Schedule, alphas_cumprod
-from ssdbench.errors import InputError
+from ssdbench.errors import InputError, SsdbenchError
 from ssdbench.methods import ObjectiveSpec, Plain, method_of
 from ssdbench.methods.setup import Setup
 from ssdbench.metrics.reference import load_reference
@@ -113,7 +113,7 @@ def make_objective(spec: TrainSpec, setup: Setup) -> Objective:
     setting, method = setup.spec, method_of(setup.spec)
     noise.seed_torch(spec.seed)
     build = method.load()
-    with running(f"{setting.method} failed") if isinstance(setting, Plain) else nullcontext():
+    with running(f"{setting.method} failed", SsdbenchError) if isinstance(setting, Plain) else nullcontext():
         built = build(setup)
     if not isinstance(built, Objective):
         raise InputError(
