@@ -21,7 +21,7 @@ from ssdbench.plan.decide import decide
 from ssdbench.runtime.local import run_graph
 from ssdbench.store import Store
 from ssdbench.store import lease as leases
-from ssdbench.store.lease_place import LeaseFiles
+from ssdbench.store.lease import LeaseFiles
 from ssdbench.store.owner import Owner
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="host names in a namespace of its own")

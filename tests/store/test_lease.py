@@ -14,7 +14,7 @@ import pytest
 from ssdbench.store import Store
 from ssdbench.store import lease as leases
 from ssdbench.store import owner as owners
-from ssdbench.store.lease_place import LeaseFiles, Sign
+from ssdbench.store.lease import LeaseFiles, Sign
 from ssdbench.store.owner import Owner
 
 KEY = "ab" * 32

@@ -23,8 +23,7 @@ from ssdbench.runtime import transfer
 from ssdbench.store import InputDigest, Manifest, Provenance, Store, SuiteRun, gc
 from ssdbench.store.directory import Directory
 from ssdbench.store.gc import verify_all
-from ssdbench.store.lease import Leases
-from ssdbench.store.lease_place import LeaseObjects
+from ssdbench.store.lease import LeaseObjects, Leases
 from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.places import open_store
 from ssdbench.store.remote import Remote, RemoteError

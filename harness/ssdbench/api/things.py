@@ -69,8 +69,8 @@ class NamedSampler:
         import torch
 
         from ssdbench.diffusion.denoiser import Counted
+        from ssdbench.stages.denoising import predicting, solver
         from ssdbench.stages.sample import Sampling
-        from ssdbench.stages.solver import predicting, solver
 
         self._check(noise_at)
         _known(GRIDS, grid)

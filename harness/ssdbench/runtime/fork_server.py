@@ -39,7 +39,7 @@ PRELOAD = (
     "ssdbench.models.load",
     "ssdbench.models.vae",
     "diffusers.models.autoencoders.autoencoder_kl",
-    "ssdbench.stages.solver",
+    "ssdbench.stages.denoising",
     "ssdbench.training.loop",
 )
 

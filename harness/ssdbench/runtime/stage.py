@@ -6,7 +6,6 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
@@ -22,15 +21,6 @@ from ssdbench.store import Attempt, InputDigest, Provenance, Store
 from ssdbench.store.lease import Lease
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Ending:
-    """How a worker ended: its last message, its exit code, and what it uploaded."""
-
-    answer: Finished | Failed | None
-    code: int
-    uploaded: Uploaded | None
 
 
 class StageThread(threading.Thread):
@@ -101,7 +91,9 @@ class StageThread(threading.Thread):
         except SsdbenchError as error:
             result = Failure(str(error), None)
         except OSError as error:
-            result = Failure(_refused(error, self._store.root), None)
+            root = self._store.root
+            fault = disk_fault(error, root) or memory_fault(error)
+            result = Failure(fault or f"the store at {root}: {error}", None)
         except Exception as error:
             log.exception("stage %s", self.node.key[:12])
             result = Failure(f"internal error: {type(error).__name__}: {error}", None)
@@ -175,13 +167,13 @@ class StageThread(threading.Thread):
         sender = store.keep_safe(attempt.key) if transfer is None else None
         code = None
         try:
-            ending = self._watch(self._pool.start(job_path, log_path, self.slot, transfer))
-            code = ending.code
+            worker = self._pool.start(job_path, log_path, self.slot, transfer)
+            code, answer, uploaded = self._watch(worker)
         finally:
             if sender is not None:
                 sender.close(send=code != EXIT_OK and not self._lease_lost, until=lambda: self._killed)
-        if code == EXIT_OK and isinstance(ending.answer, Finished):
-            return self._commit(attempt, inputs, sources, ending.answer, ending.uploaded)
+        if code == EXIT_OK and isinstance(answer, Finished):
+            return self._commit(attempt, inputs, sources, answer, uploaded)
         elsewhere = store.manifest(attempt.key)
         if elsewhere is not None:
             return Committed(elsewhere, here=False)
@@ -191,7 +183,7 @@ class StageThread(threading.Thread):
         if self._lease_lost or lease.lost():
             return Elsewhere(str(store.holder(attempt.key) or "another process"))
         # Another run, which keeps no images, may have dropped what the worker was reading.
-        suspect = isinstance(ending.answer, Failed) and ending.answer.type == BadInputs.__name__
+        suspect = isinstance(answer, Failed) and answer.type == BadInputs.__name__
         checked = self._check_inputs(suspect=suspect)
         if isinstance(checked, BadInput):
             return checked
@@ -199,7 +191,7 @@ class StageThread(threading.Thread):
             for role, consumed in inputs.items():
                 if checked[role] != consumed:
                     return BadInput(consumed.key, "another machine has made it again meanwhile")
-        return Failure(_message(ending.answer, ending.code, self.node.spec.LOWER), log_path)
+        return Failure(_message(answer, code, self.node.spec.LOWER), log_path)
 
     def _job(self, inputs: Mapping[str, Path], output: Path, scratch: Path) -> Job:
         return Job(
@@ -214,7 +206,8 @@ class StageThread(threading.Thread):
             ranks=self.slot.ranks,
         )
 
-    def _watch(self, worker: Worker) -> _Ending:
+    def _watch(self, worker: Worker) -> tuple[int, Finished | Failed | None, Uploaded | None]:
+        """Follow a worker to its end: its exit code, its last message, and what it uploaded."""
         answer: Finished | Failed | None = None
         uploaded: Uploaded | None = None
         self._worker = worker
@@ -234,7 +227,7 @@ class StageThread(threading.Thread):
             raise
         finally:
             code = worker.wait()
-        return _Ending(answer, code, uploaded)
+        return code, answer, uploaded
 
     def _commit(
         self,
@@ -257,11 +250,6 @@ class StageThread(threading.Thread):
         )
         manifest = self._store.commit(attempt, provenance, uploaded.files if uploaded else None)
         return Committed(manifest, here=manifest.attempt == attempt.name)
-
-
-def _refused(error: OSError, root: Path) -> str:
-    """What of the store went wrong, and where."""
-    return disk_fault(error, root) or memory_fault(error) or f"the store at {root}: {error}"
 
 
 def _message(answer: Finished | Failed | None, code: int, lower: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion import noise
-from ssdbench.diffusion.denoiser import AlongGrid, Counted, Denoiser
+from ssdbench.diffusion.denoiser import DISCRETE, REPA, SIT, AlongGrid, Counted, Denoiser, Guided, Prediction
 from ssdbench.diffusion.finite import Finite, check_finite
+from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import StageFailed
 from ssdbench.models.compiled import Compiled
 from ssdbench.models.conditional import Conditional
@@ -22,10 +24,10 @@ from ssdbench.models.parts import Place
 from ssdbench.models.precision import Precision, computing, round_products
 from ssdbench.models.vae import open_autoencoder
 from ssdbench.samplers import SAMPLERS
+from ssdbench.samplers.walks import end_of
 from ssdbench.stages.conditioning import open_conditions
 from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.solver import fused_times, guided, predicting, solver
 from ssdbench.stages.spec import JSON
 from ssdbench.stages.weights import model_place
 from ssdbench.training.fusion import FusedStudent, FusionLimit
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 
 PROBE = 8  # images by which a lower precision is compared with float32
+
+
+Solve = Callable[[Denoiser, Tensor, Tensor, range], Tensor]
+"""(counted denoiser, noise, labels, indices of the samples) -> samples."""
 
 
 class Sampler:
@@ -174,3 +180,52 @@ def halving(produce: Callable[[range], Part], indices: range, size: int) -> Iter
             told = size
         yield batch, part
         first += len(batch)
+
+
+def guided(denoiser: Denoiser, null: Tensor, how: Sampling) -> Denoiser:
+    """The denoiser with the guidance of ``how``, whose interval is on the model's time axis."""
+    axis = DISCRETE if how.flow is None else (SIT, REPA)[how.flow]
+    guidance = how.guidance
+    return Guided(denoiser, null, guidance.scale, guidance.channels, guidance.interval, axis)
+
+
+def predicting(denoiser: Denoiser, how: Sampling) -> Denoiser:
+    """The denoiser as the sampler takes it: without the learned sigma, unless the sampler reads that too."""
+    learned = SAMPLERS.named(how.sampler).learned_sigma and how.flow is None
+    return denoiser if learned else Prediction(denoiser)
+
+
+def fused_times(how: Sampling) -> list[float]:
+    """The times at which a fused student was trained: g[i-1] of every trained pair, of the times that are evaluated."""
+    assert how.fused is not None
+    times = how.evaluated
+    return [times[i - 1] for i in how.fused.pairs]
+
+
+def solver(how: Sampling, seed: int) -> Solve:
+    """The sampler; noise that it adds on the way depends on (seed, index, step) alone."""
+    sampler = SAMPLERS.named(how.sampler)
+    sample = sampler.function("eps" if how.flow is None else "v")
+    if sampler.follows_pairs:
+        sample = partial(sample, pairs=how.pairs, lam=None if how.lam == "eq12" else how.lam)
+
+    def noisy(x: Tensor, indices: range) -> Callable[..., Tensor]:
+        return partial(sample, noise=_step_noise(x, seed, indices)) if sampler.stochastic else sample
+
+    if how.flow is not None:
+        times = how.times()
+        return lambda denoiser, x, cond, indices: noisy(x, indices)(denoiser, x, times, cond)
+    grid, alphas = how.timesteps(), alphas_cumprod(how.shape.schedule)
+    end = end_of(how.grid, how.shape.pipeline)
+
+    def discrete(denoiser: Denoiser, x: Tensor, cond: Tensor, indices: range) -> Tensor:
+        return noisy(x, indices)(denoiser, x, grid, alphas, cond, end)
+
+    if not how.shape.schedule.zero_snr:
+        return discrete
+    # In float32, the step from pure noise would be nothing but rounding.
+    return lambda denoiser, x, cond, indices: discrete(denoiser, x.double(), cond, indices).float()
+
+
+def _step_noise(x: Tensor, seed: int, indices: range) -> Callable[[int], Tensor]:
+    return lambda step: noise.normal(x.shape[1:], seed, f"sample/step/{step}", indices).to(x.device)

@@ -31,8 +31,7 @@ from ssdbench.store.files import (
     walk_files,
     write_atomically,
 )
-from ssdbench.store.lease import Lease, Leases
-from ssdbench.store.lease_place import LeaseFiles
+from ssdbench.store.lease import Lease, LeaseFiles, Leases
 from ssdbench.store.manifest import FileEntry, Verifier
 from ssdbench.store.owner import Owner
 from ssdbench.store.remote import Object
