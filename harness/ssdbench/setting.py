@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
 JSON = Any  # a value that json.dumps takes
+WITH_PATHS = {"paths": True}
+"""The context in which sources are serialised with their paths."""
 
 
 class Setting(BaseModel):
@@ -23,4 +25,13 @@ class Source(Setting):
 
     digest: str
     part: str = ""
-    path: str = Field(exclude=True)
+    path: str
+
+    @model_serializer(mode="wrap")
+    def _without_path(
+        self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, JSON]:
+        found: dict[str, JSON] = serialize(self)
+        if info.context != WITH_PATHS:
+            found.pop("path", None)
+        return found

@@ -12,7 +12,7 @@ import fake_worker
 
 from ssdbench.runtime import worker
 from ssdbench.runtime.messages import Job
-from ssdbench.stages.runtime import Runtime
+from ssdbench.stages.spec import Runtime
 
 
 def execute(job: Job, runtime: Runtime) -> dict[str, Any]:

@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
-
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.runtime.messages import Job
 from ssdbench.stages.spec import StageSpec
@@ -23,10 +21,14 @@ class FakeSpec(StageSpec):
     steps: int = 1
     work: float = 0.0  # what flops() answers
     # EngineSettings, which are no part of the key.
-    ledger: str = Field("", exclude=True)
-    step_seconds: float = Field(0.0, exclude=True)
-    trouble: str = Field("", exclude=True)
-    salt: str = Field("", exclude=True)  # changes the output of an otherwise equal stage
+    ledger: str = ""
+    step_seconds: float = 0.0
+    trouble: str = ""
+    salt: str = ""  # changes the output of an otherwise equal stage
+
+    def canonical(self) -> dict[str, Any]:
+        aside = {"ledger", "step_seconds", "trouble", "salt"}
+        return {name: value for name, value in super().canonical().items() if name not in aside}
 
     @property
     def title(self) -> str:

@@ -19,7 +19,7 @@ import psutil
 from ssdbench.errors import InputError, Interrupted
 from ssdbench.runtime import worker
 from ssdbench.runtime.messages import Job
-from ssdbench.stages.runtime import Runtime
+from ssdbench.stages.spec import Runtime
 
 
 def execute(job: Job, runtime: Runtime) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from ssdbench.runtime import worker
 from ssdbench.runtime.fork_server import serve
 from ssdbench.runtime.messages import Job
-from ssdbench.stages.runtime import Runtime
+from ssdbench.stages.spec import Runtime
 
 
 def execute(job: Job, runtime: Runtime) -> dict[str, Any]:

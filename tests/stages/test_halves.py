@@ -11,7 +11,7 @@ from ssdbench.data.images import Images
 from ssdbench.plan import build
 from ssdbench.stages import Source
 from ssdbench.stages.reference import ReferenceSpec, body
-from ssdbench.stages.runtime import Runtime
+from ssdbench.stages.spec import Runtime
 from ssdbench.suite import load_suite
 
 SUITE = """\

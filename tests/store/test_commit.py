@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from ssdbench.errors import SsdbenchError
-from ssdbench.store import Manifest, NewerStore, Provenance, Store
+from ssdbench.store import Manifest, Provenance, Store
 from ssdbench.store.gc import verify_all
+from ssdbench.store.manifest import NewerStore
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 Put = Callable[..., Manifest]

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ssdbench.errors import SsdbenchError
 from ssdbench.runtime.messages import Job
-from ssdbench.store import Attempt, FileEntry, InputDigest, Store
+from ssdbench.store import Attempt, InputDigest, Store
 from ssdbench.store.files import remove_tree
 from ssdbench.store.gc import cache_bytes, in_use, make_room
+from ssdbench.store.manifest import FileEntry
 from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.remote import Remote
 

@@ -37,7 +37,7 @@ from ssdbench.runtime.messages import (
     Job,
     Progress,
 )
-from ssdbench.stages.runtime import Runtime
+from ssdbench.stages.spec import Runtime
 
 _REPORT_INTERVAL = 0.2
 _LIBRARIES = ("torch", "torchvision", "diffusers", "timm", "torch_fidelity", "safetensors", "numpy", "scipy")

@@ -8,10 +8,9 @@ from typing import Any
 
 from ssdbench.stages.encode import EncodeSpec
 from ssdbench.stages.reference import ReferenceSpec
-from ssdbench.stages.runtime import Runtime
 from ssdbench.stages.sample import SampleSpec
 from ssdbench.stages.score import ScoreSpec
-from ssdbench.stages.spec import JSON, Source, StageSpec
+from ssdbench.stages.spec import JSON, Runtime, Source, StageSpec
 from ssdbench.stages.train import TrainSpec
 
 SPECS: dict[str, type[StageSpec]] = {
@@ -35,9 +34,7 @@ def body(kind: str) -> Body:
 
 
 __all__ = [
-    "JSON",
     "SPECS",
-    "Body",
     "EncodeSpec",
     "ReferenceSpec",
     "Runtime",

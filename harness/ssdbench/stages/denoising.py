@@ -27,8 +27,7 @@ from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.walks import end_of
 from ssdbench.stages.conditioning import open_conditions
 from ssdbench.stages.encode import vae_folder
-from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.spec import JSON
+from ssdbench.stages.spec import JSON, Runtime
 from ssdbench.stages.weights import model_place
 from ssdbench.training.fusion import FusedStudent, FusionLimit
 

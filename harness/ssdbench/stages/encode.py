@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
-from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.spec import JSON, Source, StageSpec, with_notes
+from ssdbench.stages.spec import JSON, Runtime, Source, StageSpec, with_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,8 +27,7 @@ from ssdbench.models.parts import Place
 from ssdbench.own import running
 from ssdbench.samplers.walks import walked
 from ssdbench.stages.conditioning import Conditions
-from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.spec import JSON
+from ssdbench.stages.spec import JSON, Runtime
 from ssdbench.stages.weights import model_folder
 from ssdbench.training.drift import Anchored, drift
 from ssdbench.training.loop import kept

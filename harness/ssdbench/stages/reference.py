@@ -9,8 +9,7 @@ from ssdbench.metrics.networks import network_flops
 from ssdbench.metrics.reference_set import THROUGH
 from ssdbench.models.family import ROUNDED
 from ssdbench.stages.encode import vae_folder
-from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.spec import JSON, Source, StageSpec, with_notes
+from ssdbench.stages.spec import JSON, Runtime, Source, StageSpec, with_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,7 @@ from ssdbench.models.shapes import Shape
 from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.walks import flow_grid, flow_times, walked
 from ssdbench.stages.encode import vae_folder
-from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.spec import JSON, Setting, Source, StageSpec, with_notes
+from ssdbench.stages.spec import JSON, Runtime, Setting, Source, StageSpec, with_notes
 
 if TYPE_CHECKING:
     import torch

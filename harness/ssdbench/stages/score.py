@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from ssdbench.metrics.networks import network_flops
-from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.spec import JSON, Source, StageSpec
+from ssdbench.stages.spec import JSON, Runtime, Source, StageSpec
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,16 +1,18 @@
-"""What every stage's specification is: settings that decide the result, and the key made of them."""
+"""What every stage is: settings that decide the result, the key made of them, and how its body is run."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from ssdbench.setting import JSON, Setting, Source
+from ssdbench.errors import Interrupted
+from ssdbench.setting import JSON, WITH_PATHS, Setting, Source
 
 __all__ = ["JSON", "Setting", "Source", "StageSpec"]
 
@@ -74,21 +76,49 @@ class StageSpec(Setting):
 
     def dump(self) -> dict[str, JSON]:
         """All settings, with paths: what a worker needs to rebuild the specification."""
-        return _fields(self)
+        return self.model_dump(mode="json", context=WITH_PATHS)
 
 
-def _fields(model: BaseModel) -> dict[str, JSON]:
-    # model_dump leaves excluded fields out, on purpose; a worker needs them.
-    return {name: _with_paths(getattr(model, name)) for name in type(model).model_fields}
+def _silent(done: int, total: int, unit: str, **values: float | str) -> None:
+    pass
 
 
-def _with_paths(value: Any) -> JSON:
-    if isinstance(value, BaseModel):
-        return _fields(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _with_paths(dataclasses.asdict(value))
-    if isinstance(value, dict):
-        return {k: _with_paths(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_paths(v) for v in value]
-    return value
+@dataclass(frozen=True)
+class Runtime:
+    """How one execution of a stage runs. Nothing here changes the result.
+
+    Args:
+        scratch: a directory that outlives attempts; a training keeps its checkpoint there.
+        device: such as ``cpu`` or ``cuda:0``; each rank has its own.
+        threads: CPU threads.
+        checkpoint_seconds: between two checkpoints; more where writing one takes long.
+        sample_batch: images that are sampled at a time; None for the default of the stage.
+        compile: whether models are compiled before they sample.
+        report: ``report(done, total, unit, **values)`` tells the progress; a body may call it as often as it likes.
+        stopping: whether the user has asked to stop. A body that can stop early calls :meth:`raise_if_stopping` between
+            two steps of its work.
+        rank: the number of this process among the ``ranks`` that execute the stage together; 0 writes the output.
+        ranks: how many these are.
+        meeting: the file by which they find each other.
+    """
+
+    scratch: Path
+    device: str = "cpu"
+    threads: int = 1
+    checkpoint_seconds: float = 5.0
+    sample_batch: int | None = None
+    compile: bool = False
+    report: Callable[..., None] = field(default=_silent)
+    stopping: Callable[[], bool] = field(default=lambda: False)
+    rank: int = 0
+    ranks: int = 1
+    meeting: Path | None = None
+
+    def raise_if_stopping(self, message: str) -> None:
+        """End the stage early if the user has asked to stop.
+
+        Raises:
+            Interrupted: with the message.
+        """
+        if self.stopping():
+            raise Interrupted(message)

@@ -10,8 +10,7 @@ from pydantic import BeforeValidator, SerializeAsAny
 
 from ssdbench.methods import ObjectiveSpec, Plain, method_of, objective_class
 from ssdbench.models.shapes import Shape
-from ssdbench.stages.runtime import Runtime
-from ssdbench.stages.spec import JSON, Source, StageSpec
+from ssdbench.stages.spec import JSON, Runtime, Source, StageSpec
 from ssdbench.stages.weights import model_place
 from ssdbench.training.optimisation import Optimisation
 
