@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from ssdbench import __version__
-from ssdbench.cli.baseline import baseline
-from ssdbench.cli.check import check
-from ssdbench.cli.claims import claims
-from ssdbench.cli.compare import compare
-from ssdbench.cli.convert import convert
-from ssdbench.cli.doctor import doctor
 from ssdbench.cli.errors import Verb, VerbGroup
-from ssdbench.cli.eval import eval_
-from ssdbench.cli.export import export
-from ssdbench.cli.gc import gc
-from ssdbench.cli.grid import grid
-from ssdbench.cli.list_names import list_names
 from ssdbench.cli.options import expanded, split_doc
-from ssdbench.cli.plan import plan
-from ssdbench.cli.report import report
-from ssdbench.cli.run import run
-from ssdbench.cli.schema import schema
-from ssdbench.cli.search import search
-from ssdbench.cli.show import show
-from ssdbench.cli.status import status
-from ssdbench.cli.validate import validate
 
 app = typer.Typer(
     name="ssdbench",
@@ -48,29 +30,20 @@ def flowing(function: Callable[..., None]) -> str:
     return "\n\n".join(text if text.startswith(" ") else " ".join(text.split("\n")) for text in paragraphs)
 
 
-_VERBS: dict[str, Callable[..., None]] = {
-    "run": run,
-    "plan": plan,
-    "validate": validate,
-    "list": list_names,
-    "report": report,
-    "compare": compare,
-    "search": search,
-    "claims": claims,
-    "check": check,
-    "baseline": baseline,
-    "status": status,
-    "show": show,
-    "grid": grid,
-    "eval": eval_,
-    "export": export,
-    "convert": convert,
-    "schema": schema,
-    "gc": gc,
-    "doctor": doctor,
-}
-for _name, _verb in _VERBS.items():
-    app.command(_name, cls=Verb, help=flowing(_verb))(expanded(_verb))
+def _verb(name: str) -> Callable[..., None]:
+    """The function of a verb, in the module of its name; ``list_`` and ``eval_``, since Python has its own."""
+    module = import_module(f"ssdbench.cli.{name}")
+    found: Callable[..., None] = getattr(module, name, None) or getattr(module, f"{name}_")
+    return found
+
+
+_ORDER = """
+    run plan validate list report compare search claims check baseline status show grid eval export convert schema gc
+    doctor
+"""
+_VERBS = {name: _verb(name) for name in _ORDER.split()}
+for _name, _function in _VERBS.items():
+    app.command(_name, cls=Verb, help=flowing(_function))(expanded(_function))
 
 
 def _version(wanted: bool) -> None:

@@ -31,24 +31,10 @@ def baseline(
     """
     from ssdbench.api.loading import of_selection
     from ssdbench.api.regression import baseline_path, make_baseline
-    from ssdbench.cli.common import emit, tell
+    from ssdbench.cli.common import emit, tell, whole_numbers
 
-    first, *others = (rows.with_seed(seed) for seed in _numbers(seeds))
+    first, *others = map(rows.with_seed, [None] if seeds is None else whole_numbers("--seeds", seeds))
     benchmark = places.benchmark([suite], first)
     further = [of_selection([suite], selection, places.results) for selection in others]
     made = make_baseline([benchmark, *further], **machine.options(say=tell))
     emit(made.text(), output or baseline_path(benchmark.suites[0]))
-
-
-def _numbers(seeds: str | None) -> list[int | None]:
-    from ssdbench.errors import UsageError
-
-    if seeds is None:
-        return [None]
-    texts = [text.strip() for text in seeds.split(",")]
-    numbers = [int(text) if text.isdecimal() and len(text) < 20 else -1 for text in texts]
-    if not all(0 <= number < 2**63 for number in numbers) or len(set(numbers)) < len(numbers):
-        raise UsageError(
-            f"--seeds {seeds}: expected different whole numbers from 0 to 2^63 - 1, such as 1,2,3"
-        )
-    return [*numbers]

@@ -15,8 +15,6 @@ from ssdbench.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ssdbench.store import Store
-
 MANY_LINES = 1000
 
 
@@ -25,29 +23,19 @@ def tell(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def whole_numbers(option: str, text: str) -> list[int]:
+def whole_numbers(option: str, text: str, *, distinct: bool = True) -> list[int]:
     """Return the numbers that an option lists.
 
     Raises:
         UsageError: there is something else in it.
 
     """
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"{option} {text}: expected whole numbers with commas between them") from None
-
-
-def open_store(results: str | Path) -> Store:
-    """Return the store in a directory or on a URL; it is created at the first write, not here.
-
-    Raises:
-        UsageError: the path is a file, or the URL cannot be understood.
-
-    """
-    from ssdbench.store.places import open_store
-
-    return open_store(results)
+    parts = [part.strip() for part in text.split(",")]
+    numbers = [int(part) if part.isdecimal() and len(part) < 20 else -1 for part in parts]
+    if not all(0 <= number < 2**63 for number in numbers) or (distinct and len(set(numbers)) < len(numbers)):
+        kind = "different whole numbers" if distinct else "whole numbers"
+        raise UsageError(f"{option} {text}: expected {kind} from 0 to 2^63 - 1, such as 1,2,3")
+    return numbers
 
 
 def emit(text: str, output: Path | None = None, *, form: str = "") -> None:

@@ -12,10 +12,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ssdbench.cli.terminal import prepare_streams
-from ssdbench.errors import SsdbenchError, SuiteError, UsageError
+from ssdbench.errors import Interrupted, SsdbenchError, SuiteError, UsageError
 from ssdbench.faults import disk_fault
 
-INTERRUPTED = 130
 _ONCE = frozenset({"profile", "limit", "seed"})
 
 
@@ -48,7 +47,7 @@ class Verb(TyperCommand):
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             typer.echo("interrupted", err=True)
-            raise typer.Exit(INTERRUPTED) from error
+            raise typer.Exit(Interrupted.exit_code) from error
         except BrokenPipeError:
             raise  # the reader of stdout left; typer ends quietly
         except Exception as error:

@@ -43,8 +43,8 @@ def export(
     """
     from ssdbench.api.export import export_weights
     from ssdbench.api.records import find_record
-    from ssdbench.cli.common import open_store
     from ssdbench.errors import UsageError
+    from ssdbench.store.places import open_store
 
     store = open_store(results)
     if records:

@@ -31,9 +31,9 @@ def gc(
         set_aside: With --verify: take damaged artifacts back, for the next run to make.
     """
     from ssdbench.api.words import quantity
-    from ssdbench.cli.common import open_store
     from ssdbench.errors import SsdbenchError, UsageError
     from ssdbench.store.gc import collect, verify_all
+    from ssdbench.store.places import open_store
 
     store = open_store(results)
     if set_aside and not verify:

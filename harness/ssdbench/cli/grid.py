@@ -43,12 +43,13 @@ def grid(
     """
     from ssdbench.api.export import appearing_whole
     from ssdbench.api.pictures import sample_grid
-    from ssdbench.cli.common import open_store, tell, whole_numbers
+    from ssdbench.cli.common import tell, whole_numbers
     from ssdbench.errors import UsageError
+    from ssdbench.store.places import open_store
 
     if output.suffix.lower() != ".png" or output.is_dir():
         raise UsageError(f"-o {output}: expected the name of a PNG (.png)")
-    chosen = None if indices is None else whole_numbers("--indices", indices)
+    chosen = None if indices is None else whole_numbers("--indices", indices, distinct=False)
     picture = sample_grid(
         open_store(results), runs, shape, first=first, indices=chosen, scale=scale, say=tell
     )

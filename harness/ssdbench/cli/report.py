@@ -49,9 +49,10 @@ def report(
         figures (DIR): Only draw the curves, as PNG and SVG, into DIR.
     """
     from ssdbench.api.history import reports_of
-    from ssdbench.cli.common import emit, open_store, tell
+    from ssdbench.cli.common import emit, tell
     from ssdbench.errors import UsageError
     from ssdbench.report.document import Show, render
+    from ssdbench.store.places import open_store
 
     if delta and not paper:
         raise UsageError("--delta and --no-paper exclude each other: there is nothing to differ from")

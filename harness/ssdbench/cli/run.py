@@ -51,6 +51,7 @@ def run(
         dry_run: Show the plan and stop, as 'plan' does.
     """
     from ssdbench.cli.common import emit, tell
+    from ssdbench.errors import Interrupted, StageFailed
 
     benchmark = places.benchmark(suites, chosen.selection)
     kinds = fresh or ()
@@ -79,18 +80,8 @@ def run(
     where = "" if results == options.DEFAULT_RESULTS else f" --results {results}"
     tables = "table" if len(suites) == 1 else "tables"
     tell(f"results are in {results}; 'ssdbench report {named}{where}' prints the {tables} again")
-    _leave(outcome)
-
-
-def _leave(outcome: Outcome) -> None:
-    """Leave with the outcome's exit code unless all is well."""
-    from ssdbench.cli.errors import INTERRUPTED
-    from ssdbench.errors import StageFailed
-
-    if outcome.interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if outcome.failed:
-        raise typer.Exit(StageFailed.exit_code)
+    if outcome.interrupted or outcome.failed:
+        raise typer.Exit((Interrupted if outcome.interrupted else StageFailed).exit_code)
 
 
 def _summary(graph: Graph, outcome: Outcome) -> None:

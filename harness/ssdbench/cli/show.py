@@ -24,8 +24,9 @@ def show(
         manifest: The artifact's manifest even where the key has a record.
     """
     from ssdbench.api.records import find_key
-    from ssdbench.cli.common import emit, emit_json, open_store
+    from ssdbench.cli.common import emit, emit_json
     from ssdbench.errors import UsageError
+    from ssdbench.store.places import open_store
 
     store = open_store(results)
     full = find_key(store, key)

@@ -28,7 +28,8 @@ def status(
         suites (SUITE): Suites to state; all that were run, by default.
     """
     from ssdbench.api.history import reports_of, stage_seconds, state_of
-    from ssdbench.cli.common import emit_json, open_store
+    from ssdbench.cli.common import emit_json
+    from ssdbench.store.places import open_store
 
     reports = reports_of(open_store(results), suites or [], chosen.selection)
     states = [state_of(report) for report in reports]

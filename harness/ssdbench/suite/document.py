@@ -8,7 +8,7 @@ from typing import Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from ssdbench.suite.problems import Mark
+from ssdbench.suite.problems import INVALID, Mark
 
 KeyPath = tuple[str | int, ...]
 """The keys, and the positions in lists, that lead to a value."""
@@ -41,6 +41,11 @@ class Document:
         self._under = len(under)
         self._lines = lines
         self._entries: dict[int, dict[str, _Entry]] = {}
+
+    def get(self, key: str) -> Any:
+        """The value under a key, or None; also where it is ``INVALID``, or the document is no mapping."""
+        found = self.data.get(key) if isinstance(self.data, dict) else None
+        return None if found is INVALID else found
 
     def mark(self, path: Sequence[str | int] = (), *, key: bool = False) -> Mark:
         """The place of the value at ``path`` (or of its key), or of what encloses it where it is absent."""

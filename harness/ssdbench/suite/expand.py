@@ -25,9 +25,8 @@ class Row:
 
 def all_rows(document: Document, problems: Problems) -> Iterator[Row]:
     """All runs of a checked suite in order; what is wrong with a matrix is added to ``problems``."""
-    listed = document.data.get("runs")
     total = 0
-    for i, data in enumerate(listed if isinstance(listed, list) else []):
+    for i, data in enumerate(document.get("runs") or ()):
         if isinstance(data, list):
             found: Iterator[Row] = iter([_tuple_row(document, i, data)])
         elif isinstance(data, dict):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -33,6 +32,7 @@ from ssdbench.suite.profiles import (
     COUNTED,
     MAPPED,
     Profile,
+    cap,
     evaluated_times,
     load_profile,
     map_times,
@@ -98,10 +98,9 @@ def load_suite(
     document = read_checked(path, SuiteFile, problems)
     seed = check_options(only, limit, seed, problems)
     given = override_layers(overrides, seed, problems)
-    data = document.data if isinstance(document.data, dict) else {}
     chosen = _profile(profile, document, path, problems)
     resolver = _Resolver(document, chosen, given, limit, seed, Chooser(path.parent, problems), problems)
-    listed = all_rows(document, problems) if data else ()
+    listed: Iterable[Row] = all_rows(document, problems)
     if rows is not None:
         listed = (row for position, row in enumerate(listed) if position in rows)
     runs = resolver.resolve_all(listed)
@@ -110,9 +109,9 @@ def load_suite(
         options = {key: str(layer.locate(key)) for layer in given for key in layer.values}
         runs = select(runs, only, options if seed is None else options | {"seed": f"--seed {seed}"})
     return Suite(
-        name=data["suite"],
-        title=str(data.get("title") or data["suite"]),
-        layout=data.get("layout", SuiteFile.model_fields["layout"].default),
+        name=document.data["suite"],
+        title=document.get("title") or document.data["suite"],
+        layout=document.get("layout") or SuiteFile.model_fields["layout"].default,
         profile=None if chosen is None else chosen.name,
         source=path,
         text=document.text,
@@ -138,10 +137,8 @@ def _counted(marks: Sequence[str], text: str) -> str:
 def _profile(option: str | None, document: Document, path: Path, problems: Problems) -> Profile | None:
     if option is not None:
         return load_profile(option, Mark(file=f"--profile {option}"), path.parent, problems)
-    own = document.data.get("profile") if isinstance(document.data, dict) else None
-    if not isinstance(own, str):
-        return None
-    return load_profile(own, document.mark(("profile",)), path.parent, problems)
+    own = document.get("profile")
+    return own and load_profile(own, document.mark(("profile",)), path.parent, problems)
 
 
 @dataclass(eq=False)
@@ -168,13 +165,12 @@ class _Resolver:
 
     def notes(self) -> list[str]:
         """Return remarks for the author, on what is unusual but no mistake."""
-        few = list(self._few)
-        if not self._repeats:
-            return few
-        again, first = self._repeats[0]
-        count = len(self._repeats)
-        more = "" if count == 1 else f", and {count - 1} more repeat others"
-        return [*few, f"{again}: the same run as {first}{more}"]
+        told = list(self._few)
+        for again, first in self._repeats[:1]:
+            more = len(self._repeats) - 1
+            others = f", and {more} more repeat others" if more else ""
+            told.append(f"{again}: the same run as {first}{others}")
+        return told
 
     def resolve_all(self, listed: Iterable[Row]) -> list[ResolvedRun]:
         """Resolve all rows; stop beyond ``MAX_RUNS`` runs, or after too many problems."""
@@ -208,16 +204,15 @@ class _Resolver:
             layers[2:2] = self.profile.apply(values)
             for layer in self.overrides:
                 override(
-                    values,
-                    {key: value for key, value in layer.values.items() if key not in (*MAPPED, *COUNTED)},
+                    values, {key: v for key, v in layer.values.items() if key not in (*MAPPED, *COUNTED)}
                 )
             self._settle_variant(values, row)
             map_times(values, times)
         taken = self.chooser.lay(values, layers, special, row.mark, last=True)
         if taken is not None:
             layers.insert(len(layers) - len(self.overrides), taken[0])
-        self._cap(values)
-
+        if self.limit is not None:
+            cap(values, self.limit)
         if not self._possible(values, layers, row):
             return []
         return self._build(values, named, layers, row, None if taken is None else taken[1])
@@ -239,33 +234,25 @@ class _Resolver:
         if isinstance(sampler, str) and sampler_of(sampler).adaptive:
             values["nfe"] = row.layer.values.get("nfe", 0)
 
-    def _cap(self, values: Values) -> None:
-        samples: Any = values.get("eval.samples", DEFAULTS["eval.samples"])
-        if self.limit is not None and samples is not INVALID:
-            values["eval.samples"] = min(samples, self.limit)
-
     def _possible(self, values: Values, layers: list[Layer], row: Row) -> bool:
-        before = len(self.problems)
         missing = [key for key in REQUIRED if key not in values]
         for key in missing:
             self.problems.add(row.mark, key, "missing: neither the run nor the suite's defaults give it")
-        broken = bool(missing) or any(value is INVALID for value in values.values())
-        for keys, text in self._checker.impossible(values):
+        impossible = self._checker.impossible(values)
+        for keys, text in impossible:
             self.problems.add(origin(layers, keys) or row.mark, keys[0], text)
-            broken = True
-        return not broken and len(self.problems) == before
+        return not (missing or impossible or INVALID in values.values())
 
     def _build(
         self, values: Values, named: Values, layers: list[Layer], row: Row, searched: Searched | None
     ) -> list[ResolvedRun]:
         seeds = values.pop("seeds", None) or self._suite_seeds
+        place = origin(layers, ["seeds"]) or row.mark
         if self.seed is not None:
-            seeds = [self.seed]
+            seeds, place = [self.seed], Mark(file=f"--seed {self.seed}")
         if seeds is INVALID:
             return []
         if searched is not None:
-            place = origin(layers, ["seeds"]) or row.mark
-            place = place if self.seed is None else Mark(file=f"--seed {self.seed}")
             refuse_chosen(searched, seeds, place, self.problems)
         data = unflatten(values) | {
             "seed": seeds[0],
@@ -292,6 +279,4 @@ class _Resolver:
     def _note_repeat(self, values: Values, named: Values, seeds: Sequence[int], mark: Mark) -> None:
         content = repr(sorted((values | named).items(), key=lambda item: item[0]))
         firsts = [self._seen.setdefault((content, seed), mark) for seed in seeds]
-        others = [first for first in firsts if first is not mark]
-        if others:
-            self._repeats.append((mark, others[0]))
+        self._repeats += [(mark, first) for first in firsts if first is not mark][:1]

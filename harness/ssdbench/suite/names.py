@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections import ChainMap
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -80,43 +81,29 @@ class Known:
         raise PydanticCustomError("unknown_name", "{text}", {"text": text})
 
 
-class DataNames(Collection[str]):
-    """What ``data`` may name besides patterns: ``original`` and the data sets, those of installed packages too."""
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(("original", *catalog.DATASETS))
-
-    def __len__(self) -> int:
-        return 1 + len(catalog.DATASETS)
-
-    def __contains__(self, name: object) -> bool:
-        return name == "original" or name in catalog.DATASETS
+DATA_NAMES = ChainMap(cast(dict[str, Any], catalog.DATASETS), {"original": None})
+"""What ``data`` may name besides patterns: ``original`` and the data sets, those of installed packages too."""
 
 
-def _variant(text: str, info: ValidationInfo) -> str:
-    try:
-        if (info.context or {}).get("catalog"):
-            for step in parse_variant(text):
-                METHODS.find(step.kind)  # it says why one of the user's own cannot be had
-        return canonical_variant(text)
-    except (ValueError, InputError) as error:
-        raise PydanticCustomError("variant", "{text}", {"text": str(error)}) from None
+def _found(find: Callable[[str], object], spelt: Callable[[str], str] = str) -> AfterValidator:
+    """Look a name up with a function that says why one of the user's own cannot be had; spell it in one way."""
 
+    def look_up(name: str, info: ValidationInfo) -> str:
+        try:
+            if (info.context or {}).get("catalog"):
+                find(name)
+            return spelt(name)
+        except (ValueError, InputError) as error:
+            raise PydanticCustomError("name", "{text}", {"text": f"{error}"}) from None
 
-def _layout(name: str, info: ValidationInfo) -> str:
-    try:
-        if (info.context or {}).get("catalog"):
-            catalog.LAYOUTS.find(name)  # it says why one of the user's own cannot be had
-        return name
-    except InputError as error:
-        raise PydanticCustomError("layout", "{text}", {"text": str(error)}) from None
+    return AfterValidator(look_up)
 
 
 _Name = Annotated[str, Field(max_length=500)]
 
 ModelName = Annotated[_Name, Known("model", catalog.MODELS, OWN_PATTERN)]
 SamplerName = Annotated[_Name, Known("sampler", catalog.SAMPLERS, OWN_PATTERN)]
-DataName = Annotated[_Name, Known("data", DataNames(), SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN)]
+DataName = Annotated[_Name, Known("data", DATA_NAMES, SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN)]
 GridName = Annotated[_Name, Known("grid", catalog.GRIDS, OWN_PATTERN)]
 NetworkName = Annotated[_Name, Known("network", catalog.NETWORKS, OWN_PATTERN)]
 MetricName = Annotated[_Name, Known("metric", askable(), METRIC_PATTERN)]
@@ -157,19 +144,12 @@ else:
         BeforeValidator(_of_text),
         AfterValidator(lambda found: found if isinstance(found, str) else f"{found.of}{THROUGH}"),
     ]
-LayoutName = Annotated[_Name, Known("layout", catalog.LAYOUTS, OWN_PATTERN), AfterValidator(_layout)]
+LayoutName = Annotated[_Name, Known("layout", catalog.LAYOUTS, OWN_PATTERN), _found(catalog.LAYOUTS.find)]
+_WHOLE = [name for name, method in METHODS.builtin.items() if not method.halves]
 VariantText = Annotated[
     _Name,
-    AfterValidator(_variant),
+    _found(lambda text: [METHODS.find(step.kind) for step in parse_variant(text)], canonical_variant),
     WithJsonSchema(
-        {
-            "anyOf": [
-                {
-                    "type": "string",
-                    "enum": [name for name, method in METHODS.builtin.items() if not method.halves],
-                },
-                {"type": "string", "pattern": VARIANT_PATTERN},
-            ]
-        }
+        {"anyOf": [{"type": "string", "enum": _WHOLE}, {"type": "string", "pattern": VARIANT_PATTERN}]}
     ),
 ]

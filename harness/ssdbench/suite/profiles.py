@@ -15,10 +15,10 @@ from ssdbench.suite.document import Document
 from ssdbench.suite.facts import WALK, Facts
 from ssdbench.suite.find import list_profiles
 from ssdbench.suite.layers import DEFAULTS, Layer, Values, document_layer, overlay
-from ssdbench.suite.names import DataNames, synthetic_steps
+from ssdbench.suite.names import DATA_NAMES, synthetic_steps
 from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.select import matches
-from ssdbench.suite.validate import check_name, read_checked
+from ssdbench.suite.validate import read_checked
 from ssdbench.suite.variant import variant_of
 
 # Run key -> the profile's table, and what may stand on its right-hand side (None: anything).
@@ -26,7 +26,7 @@ MAPPED: dict[str, tuple[str, Collection[str] | None]] = {
     "model": ("models", catalog.MODELS),
     "sampler": ("samplers", catalog.SAMPLERS),
     "resolution": ("resolutions", None),
-    "data": ("data", DataNames()),
+    "data": ("data", DATA_NAMES),
     "eval.reference": ("references", catalog.REFERENCES),
     "eval.network": ("networks", catalog.NETWORKS),
 }
@@ -67,12 +67,12 @@ class Profile:
             value = str(value).removesuffix(through) if through else value
             if value in names:
                 values[key] = f"{names[value]}{through}" if through else names[value]
-                continue
-            if key in _OF_ALL_SCALES:
-                continue
-            hint = did_you_mean(str(value), list(names)) if isinstance(value, str) else ""
-            unmapped.add(mark(key), key, f"profile {self.name!r} ({self.file}) does not map {value!r}{hint}")
-            values[key] = INVALID
+            elif key not in _OF_ALL_SCALES:
+                hint = did_you_mean(str(value), list(names)) if isinstance(value, str) else ""
+                unmapped.add(
+                    mark(key), key, f"profile {self.name!r} ({self.file}) does not map {value!r}{hint}"
+                )
+                values[key] = INVALID
 
     def map_nfe(self, values: Values, model: Any) -> None:
         """Put what stands for them in place of the numbers of evaluations of a run, whose suite names ``model``.
@@ -80,16 +80,10 @@ class Profile:
         A run keeps its numbers where they mean themselves: it says ``map_nfe: false``, its model stands for itself, its
         variant names step counts, or its pairs are listed by their place in the grid.
         """
-        counts = self.tables[NFE]
-        variant = values.get("variant")
-        kept = (
-            not counts
-            or values.get("map_nfe") is False
-            or values.get("model") == model
-            or isinstance(values.get("train.pairs"), tuple)
-            or (isinstance(variant, str) and any(step.steps for step in variant_of(variant).steps))
-        )
-        if kept:
+        counts, variant = self.tables[NFE], values.get("variant")
+        named = isinstance(variant, str) and variant_of(variant).halved
+        listed = isinstance(values.get("train.pairs"), tuple)
+        if not counts or values.get("map_nfe") is False or values.get("model") == model or listed or named:
             return
         for key in COUNTED:
             if key in values and not isinstance(values[key], bool):
@@ -109,17 +103,22 @@ class Profile:
                 used.append(rule.layer)
                 if rule.samples is not None:
                     caps.append(rule.samples)
-        samples: Any = values.get("eval.samples", DEFAULTS["eval.samples"])
-        if caps and samples is not INVALID:
-            values["eval.samples"] = min(samples, *caps)
+        if caps:
+            cap(values, *caps)
         return used
+
+
+def cap(values: Values, *bounds: int) -> None:
+    """Put the lowest of upper bounds over a run's samples, in place."""
+    samples: Any = values.get("eval.samples", DEFAULTS["eval.samples"])
+    if samples is not INVALID:
+        values["eval.samples"] = min(samples, *bounds)
 
 
 def override(values: Values, upper: Values) -> None:
     """As :func:`overlay`, for settings that come from outside the suite: they never add a section."""
     absent = {section for section in NULLABLE if not values.get(section)}
-    upper = {key: value for key, value in upper.items() if key.partition(".")[0] not in absent}
-    overlay(values, upper)
+    overlay(values, {key: value for key, value in upper.items() if key.partition(".")[0] not in absent})
 
 
 def evaluated_times(values: Values) -> tuple[float, ...]:
@@ -149,9 +148,8 @@ def load_profile(name: str, asked: Mark, beside: Path | None, problems: Problems
     seen: list[str] = []
     while wanted is not None:
         if wanted in seen:
-            problems.add(
-                asked, "extends", f"profiles extend each other in a circle: {' -> '.join([*seen, wanted])}"
-            )
+            circle = " -> ".join([*seen, wanted])
+            problems.add(asked, "extends", f"profiles extend each other in a circle: {circle}")
             return None
         if wanted not in known:
             key = "extends" if seen else "profile"
@@ -159,33 +157,24 @@ def load_profile(name: str, asked: Mark, beside: Path | None, problems: Problems
             return None
         seen.append(wanted)
         document = _read(known[wanted], problems)
-        if not isinstance(document.data, dict) or document.data.get("extends") is INVALID:
-            return None
-        documents.append(document)
-        wanted = document.data.get("extends")
+        documents.insert(0, document)
+        wanted = document.get("extends")
         asked = document.mark(("extends",))
     if len(problems) > before:
         return None
-    own = documents[0].data
+    own = documents[-1]
     tables = {
-        table: {k: v for document in reversed(documents) for k, v in _table(document, table).items()}
+        table: {name: target for one in documents for name, target in (one.get(table) or {}).items()}
         for table in (*(table for table, _ in MAPPED.values()), NFE)
     }
-    rules = [rule for document in reversed(documents) for rule in _rules(document)]
-    return Profile(name, documents[0].file, _text(own.get("description")), tables, rules)
-
-
-def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
+    rules = [rule for document in documents for rule in _rules(document)]
+    return Profile(name, own.file, (own.get("description") or "").strip(), tables, rules)
 
 
 def _read(path: Path, problems: Problems) -> Document:
-    document = read_checked(path, ProfileFile, problems)
-    if not isinstance(document.data, dict):
-        return document
-    check_name(document, "profile", path, problems)
+    document = read_checked(path, ProfileFile, problems, named="profile")
     for table, known in MAPPED.values():
-        for name, target in _table(document, table).items():
+        for name, target in (document.get(table) or {}).items():
             if known is None or target is INVALID or target in known or is_own(target):
                 continue
             text = f"unknown name {target!r}{did_you_mean(target, list(known))}"
@@ -193,23 +182,10 @@ def _read(path: Path, problems: Problems) -> Document:
     return document
 
 
-def _table(document: Document, table: str) -> dict[Any, Any]:
-    value = document.data.get(table)
-    return value if isinstance(value, dict) else {}
-
-
 def _rules(document: Document) -> Iterator[_Rule]:
-    data = document.data
-    yield _Rule({}, document_layer(document, data.get("override"), ("override",)), _cap(data))
-    rules = data.get("rules")
-    for i, rule in enumerate(rules if isinstance(rules, list) else []):
-        if isinstance(rule, dict) and isinstance(rule.get("when"), dict):
-            yield _Rule(
-                rule["when"], document_layer(document, rule.get("set"), ("rules", i, "set")), _cap(rule)
-            )
-
-
-def _cap(holder: dict[str, Any]) -> int | None:
-    limits = holder.get("limits")
-    samples = limits.get("samples") if isinstance(limits, dict) else None
-    return samples if isinstance(samples, int) else None
+    """The rules of a profile without problems; what holds for every run is the first."""
+    whole, caps = document_layer(document, document.get("override"), ("override",)), document.get("limits")
+    yield _Rule({}, whole, (caps or {}).get("samples"))
+    for i, rule in enumerate(document.get("rules") or ()):
+        layer = document_layer(document, rule.get("set"), ("rules", i, "set"))
+        yield _Rule(rule["when"], layer, rule.get("limits", {}).get("samples"))

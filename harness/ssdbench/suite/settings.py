@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +17,7 @@ from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.profiles import override
 from ssdbench.suite.schema import Searched
 from ssdbench.suite.select import matches
-from ssdbench.suite.validate import check_name, read_checked
+from ssdbench.suite.validate import read_checked
 from ssdbench.suite.values import Frozen
 from ssdbench.suite.variant import variant_of
 
@@ -103,25 +102,13 @@ class SettingsFile(Frozen):
 
 
 @dataclass(frozen=True)
-class _File:
-    """A checked file of settings."""
+class _Entry:
+    """What was chosen for one row: the row's conditions, the values, where they stand and where they come from."""
 
-    document: Document
-    path: Path
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return list(self.document.data["chosen"])
-
-    @cached_property
-    def layers(self) -> list[Layer]:
-        return [
-            document_layer(self.document, row["set"], ("chosen", i, "set")) for i, row in enumerate(self.rows)
-        ]
-
-    def fitting(self, values: Values) -> list[int]:
-        """The entries whose conditions a row's values meet."""
-        return [i for i, row in enumerate(self.rows) if matches(DEFAULTS | values, row["when"])]
+    when: dict[str, Any]
+    layer: Layer
+    mark: Mark
+    origin: dict[str, Any]
 
 
 class Chooser:
@@ -133,7 +120,7 @@ class Chooser:
 
     def __init__(self, beside: Path, problems: Problems) -> None:
         self._beside, self._problems = beside, problems
-        self._files: dict[str, _File | None] = {}
+        self._files: dict[str, list[_Entry] | None] = {}
 
     def lay(
         self, values: Values, layers: Sequence[Layer], special: Sequence[Layer], row: Mark, *, last: bool
@@ -155,73 +142,49 @@ class Chooser:
             return None
         giving = max(i for i, layer in enumerate(layers) if KEY in layer.values)
         mark = layers[giving].locate(KEY)
-        file = self._file(name, mark)
-        if file is None:
+        if name not in self._files:
+            self._files[name] = self._read(name, mark)
+        entries = self._files[name]
+        if entries is None:
             values[KEY] = INVALID  # which is told once, and keeps the row from being run
             return None
-        fitting = file.fitting(values)
+        fitting = [entry for entry in entries if matches(DEFAULTS | values, entry.when)]
         if len(fitting) != 1:
             if last:
-                self._no_single(fitting, file, name, mark, values, row)
+                self._no_single(fitting, entries[0].mark.file, name, mark, values, row)
             return None
-        return self._taken(values, layers, giving, special, file, fitting[0], name)
-
-    def _taken(
-        self,
-        values: Values,
-        layers: Sequence[Layer],
-        giving: int,
-        special: Sequence[Layer],
-        file: _File,
-        index: int,
-        name: str,
-    ) -> tuple[Layer, Searched] | None:
-        chosen, options = file.layers[index], special[1:]
+        entry, options = fitting[0], special[1:]
+        # Layers are told apart as objects: two may give the same.
         above = [layer for layer in layers[giving + 1 :] if any(layer is one for one in special)]
         beside = [layers[giving]] if layers[giving] is special[0] else []
         if any(layers[giving] is one for one in options):
             above, beside = [], list(options)
-        left = {key: v for key, v in chosen.values.items() if not any(_gives(layer, key) for layer in above)}
-        for key in left:
-            for own in beside:
-                if _gives(own, key):
-                    text = f"settings {name!r} ({file.document.file}) give it too: leave one out"
-                    self._problems.add(own.locate(key if key in own.values else RIVALS[key]), key, text)
+        left = {
+            key: v for key, v in entry.layer.values.items() if not any(_gives(layer, key) for layer in above)
+        }
+        for key, own in ((key, own) for key in left for own in beside if _gives(own, key)):
+            text = f"settings {name!r} ({entry.mark.file}) give it too: leave one out"
+            self._problems.add(own.locate(key if key in own.values else RIVALS[key]), key, text)
         if not left:
             return None
         override(values, left)
-        search = file.rows[index]["search"]
-        told = Searched(
-            name=name,
-            keys=tuple(left),
-            seeds=tuple(search["seeds"]),
-            trials=search["spent"]["trials"],
-            metric=search["metric"],
-            reference=search["reference"],
-        )
-        return Layer(left, chosen.locate), told
+        return Layer(left, entry.layer.locate), Searched(name=name, keys=tuple(left), **entry.origin)
 
     def _no_single(
-        self, fitting: list[int], file: _File, name: str, mark: Mark, values: Values, row: Mark
+        self, fitting: list[_Entry], file: str, name: str, mark: Mark, values: Values, row: Mark
     ) -> None:
         variant = values.get("variant")
         if not isinstance(variant, str):
             return
-        place = file.document.file
         if fitting:
-            rows = " and ".join(str(file.document.mark(("chosen", i))) for i in fitting)
+            rows = " and ".join(str(entry.mark) for entry in fitting)
             self._problems.add(mark, KEY, f"{name!r} has several entries for the row at {row}: {rows}")
         elif variant_of(variant).trains:
-            whose = ", ".join(str(values.get(key)) for key in ("model", "variant"))
-            text = f"{name!r} ({place}) has nothing for the row at {row} ({whose}, {values.get('nfe')} NFE)"
+            whose = f"{values.get('model')}, {variant}, {values.get('nfe')} NFE"
+            text = f"{name!r} ({file}) has nothing for the row at {row} ({whose})"
             self._problems.add(mark, KEY, f"{text}: search it too, or give the row 'settings: null'")
 
-    def _file(self, name: str, mark: Mark) -> _File | None:
-        if name not in self._files:
-            self._files[name] = self._read(name, mark)
-        return self._files[name]
-
-    def _read(self, name: str, mark: Mark) -> _File | None:
+    def _read(self, name: str, mark: Mark) -> list[_Entry] | None:
         path = find_settings(name, self._beside)
         if path is None:
             known = list(list_settings(self._beside))
@@ -230,7 +193,15 @@ class Chooser:
             return None
         before = len(self._problems)
         document = read_settings(path, self._problems)
-        return _File(document, path) if len(self._problems) == before else None
+        return [*_entries(document)] if len(self._problems) == before else None
+
+
+def _entries(document: Document) -> Iterator[_Entry]:
+    for i, row in enumerate(document.data["chosen"]):
+        layer, search = document_layer(document, row["set"], ("chosen", i, "set")), row["search"]
+        origin = {key: search[key] for key in ("seeds", "metric", "reference")}
+        origin["trials"] = search["spent"]["trials"]
+        yield _Entry(row["when"], layer, document.mark(("chosen", i)), origin)
 
 
 def _gives(layer: Layer, key: str) -> bool:
@@ -243,20 +214,17 @@ def read_settings(path: Path, problems: Problems) -> Document:
     Raises:
         UsageError: the file cannot be read.
     """
-    document = read_checked(path, SettingsFile, problems)
-    check_name(document, "settings", path, problems)
-    rows = document.data.get("chosen") if isinstance(document.data, dict) else None
-    for i, row in enumerate(rows if isinstance(rows, list) else []):
+    document = read_checked(path, SettingsFile, problems, named=KEY)
+    for i, row in enumerate(document.get("chosen") or ()):
         given = row.get("set") if isinstance(row, dict) else None
-        for key in (KEY, "seeds"):
-            if isinstance(given, dict) and key in given:
-                problems.add(document.mark(("chosen", i, "set", key), key=True), key, "is nothing to choose")
+        for key in {KEY, "seeds"}.intersection(given if isinstance(given, dict) else ()):
+            problems.add(document.mark(("chosen", i, "set", key), key=True), key, "is nothing to choose")
     return document
 
 
 def list_settings(beside: Path | None = None) -> dict[str, Path]:
     """All settings by name: those beside a suite come first, then the working directory's and the shipped ones."""
-    directories = [*([beside] if beside is not None else []), Path(), *suite_directories()]
+    directories = [*filter(None, [beside]), Path(), *suite_directories()]
     return yaml_files([directory / DIRECTORY for directory in directories])
 
 

@@ -17,8 +17,12 @@ from ssdbench.suite.problems import INVALID, Problems, describe, did_you_mean, n
 MAX_PROBLEMS = 200  # of a file; each is looked up in it, and nobody reads more
 
 
-def read_checked(path: Path, model: type[BaseModel], problems: Problems, name: str | None = None) -> Document:
+def read_checked(
+    path: Path, model: type[BaseModel], problems: Problems, name: str | None = None, *, named: str = ""
+) -> Document:
     """Read a YAML file, which messages call ``name``, and check it against ``model``: see :func:`validate`.
+
+    Under the key ``named`` it has to give itself the name of its file.
 
     Raises:
         UsageError: the file cannot be read.
@@ -28,15 +32,11 @@ def read_checked(path: Path, model: type[BaseModel], problems: Problems, name: s
         problems.add(document.mark(), "", "the file is empty")
         document.data = INVALID
     validate(document, model, problems)
-    return document
-
-
-def check_name(document: Document, key: str, path: Path, problems: Problems) -> None:
-    """Add a problem where the name that a file gives itself under ``key`` is not that of the file."""
-    given = document.data.get(key) if isinstance(document.data, dict) else None
+    given = document.get(named)
     if isinstance(given, str) and given != path.stem:
         text = f"must be the file's name {path.stem!r}, not {show(given)}"
-        problems.add(document.mark((key,)), key, text)
+        problems.add(document.mark((named,)), named, text)
+    return document
 
 
 def validate(document: Document, model: type[BaseModel], problems: Problems) -> None:

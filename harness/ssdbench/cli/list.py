@@ -5,7 +5,7 @@ from __future__ import annotations
 from ssdbench.api.names import Topic
 
 
-def list_names(topics: list[Topic] | None = None, /, json: bool = False) -> None:
+def list_(topics: list[Topic] | None = None, /, json: bool = False) -> None:
     """Name what a suite can use: models, their families, variants, samplers, grids, data sets, references, ...
 
     [bold]Examples[/bold]
