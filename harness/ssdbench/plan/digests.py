@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 from ssdbench.data.folders import READING, ImageFiles, is_hidden, list_images
@@ -70,27 +71,25 @@ def _digest(entries: list[tuple[str, Path]]) -> str:
 def _contents(files: list[Path]) -> list[str]:
     if sum(require_file(file) for file in files) < _SMALL_BYTES:
         return [sha256_file(file) for file in files]
-    with Memory() as memory:
-        return _remembered(files, memory)
+    found: list[str] = []
+    with closing(Memory()) as memory:
+        for start in range(0, len(files), _WRITE_EVERY):
+            found += _remembered(files[start : start + _WRITE_EVERY], memory)
+    return found
 
 
 def _remembered(files: list[Path], memory: Memory) -> list[str]:
+    """The digests of files; those whose size and time of modification are as they were are not read."""
     found: list[str] = []
     new: dict[tuple[str, ...], str] = {}
     for file in files:
         status = file.stat()
         key = ("file", str(file.resolve()).encode(errors="surrogateescape").decode(errors="backslashreplace"))
-        as_now = (
-            f"{status.st_size} {status.st_mtime_ns} "  # the content is known as long as these are the same
-        )
-        known = memory.get(*key)
-        if known is not None and known.startswith(as_now):
+        as_now, known = f"{status.st_size} {status.st_mtime_ns} ", memory.get(*key) or ""
+        if known.startswith(as_now):
             found.append(known.removeprefix(as_now))
-            continue
-        found.append(sha256_file(file))
-        new[key] = as_now + found[-1]
-        if len(new) >= _WRITE_EVERY:
-            memory.put(new)
-            new = {}
+        else:
+            found.append(sha256_file(file))
+            new[key] = as_now + found[-1]
     memory.put(new)
     return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +41,7 @@ def inspected(inspection: Inspection, source: Source, *expected: object) -> Insp
     path = Path(source.path)
     if not is_large(path):
         return _inspect(inspection, path, *expected)
-    with Memory() as memory:
+    with closing(Memory()) as memory:
         key = ("look", f"{_VERSION} {inspection.__name__} {expected} {path}", source.digest)
         known = memory.get(*key)
         if known is not None:

@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 _PATIENCE_S = 30.0
 
@@ -20,14 +19,6 @@ class Memory:
         with suppress(OSError, RuntimeError, sqlite3.Error):  # RuntimeError: there is no home directory
             self._database = _open()
 
-    def __enter__(self) -> Memory:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._give_up()
-
     def get(self, *key: str) -> str | None:
         """Return what was kept under a key, or None."""
         if self._database is None:
@@ -36,7 +27,7 @@ class Memory:
             found = self._database.execute("select value from known where key = ?", ("\0".join(key),))
             row = found.fetchone()
         except sqlite3.Error:
-            self._give_up()
+            self.close()
             return None
         return None if row is None else str(row[0])
 
@@ -49,9 +40,10 @@ class Memory:
             with self._database:  # all at once, so that the database is locked for a moment only
                 self._database.executemany("insert or replace into known values (?, ?)", rows)
         except sqlite3.Error:
-            self._give_up()
+            self.close()
 
-    def _give_up(self) -> None:
+    def close(self) -> None:
+        """Keep and tell nothing any more."""
         if self._database is not None:
             self._database.close()
         self._database = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
+from ssdbench.declaration import Catalog
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS, Plain
 from ssdbench.metrics.catalog import chosen, lacking_counts, metric_files
@@ -56,16 +56,16 @@ class Needs(References):
     def __init__(self, run: ResolvedRun, finder: Finder) -> None:
         super().__init__(run, finder)
         self.variant = variant_of(run.variant)
-        self.methods = self._own_methods()
+        own = [step.kind for step in self.variant.steps if step.kind not in METHODS.builtin]
+        self.methods = {name: source for name in own if (source := self._find(self._own_method, name))}
         self.model = model_of(run.model, run.resolution)
         self._code = code_of(run.model, self.model)
         self.synthetic = synthetic_steps(run.data)
         if self.copies and self.variant.trains_autoencoder and not (run.autoencoder or self.model.vae):
             raise Unavailable(f"model {run.model!r} has no autoencoder to reconstruct images with")
-        dataset = self._dataset()
         self.shape = self.model.shapes[run.resolution]
         self._check_model()
-        self.network = self._find(lambda: self._finder.network_source(run.eval.network, run.eval.weights))
+        self.network = self._find(self._finder.network_source, run.eval.network, run.eval.weights)
         self.reference, self.reference_data = self._reference(run.eval.network)
         self.metrics: tuple[Metric, ...] = self._find(self._measurable) or ()
         self.metric_sources = {
@@ -77,25 +77,28 @@ class Needs(References):
         for name in dict.fromkeys(metric.network for metric in self.metrics if metric.network is not None):
             if name != run.eval.network:
                 self._add_network(name)
-        self.sampler = self._own(SAMPLERS.source, run.sampler)
-        self.grid = self._own(GRIDS.source, run.grid)
+        self.sampler = self._own(SAMPLERS, run.sampler)
+        self.grid = self._own(GRIDS, run.grid)
         self.weights = self._find(self._weights) if self._needs_weights else None
-        if (weights := self.weights) is not None:
-            self.shape = self._find(lambda: trained_shape(run, self.model, weights)) or self.shape
-            self.weights = self._find(lambda: self._inspected(weights)) or weights
-        self.vae = self._find(self._vae) if self._needs_vae else None
-        if (vae := self.vae) is not None:
-            self._find(lambda: fitting_autoencoder(vae, self.shape, run.resolution))
-            self._find(lambda: self._finder.inspected(find_vae, vae))
-        self.data = self._find(lambda: self._finder.dataset(dataset)) if self._needs_data else None
+        if self.weights is not None:
+            self.shape = self._find(trained_shape, run, self.model, self.weights) or self.shape
+            self.weights = self._find(self._inspected, self.weights) or self.weights
+        self.vae = None
+        if self._needs_vae:
+            self.vae = self._find(self._finder.locate, self.model.vae, self.model.vae_hint)
+        if self.vae is not None:
+            self._find(fitting_autoencoder, self.vae, self.shape, run.resolution)
+            self._find(self._finder.inspected, find_vae, self.vae)
+        dataset = self.model.dataset if run.data == "original" else run.data
+        used = str(self.variant) != UNTOUCHED and self.synthetic is None
+        self.data = self._find(self._finder.dataset, dataset) if used else None
         self.text = self._find(self._text) if self.model.text is not None and not self.copies else None
         self.captions, self.learned = self._captions()
         # Memorised is what the base model was trained on, whatever a variant was trained on since.
-        seen = self.model.dataset if run.eval.memorisation else None
-        self.training_data = self._find(lambda: self._finder.dataset(seen)) if seen is not None else None
+        seen = run.eval.memorisation
+        self.training_data = self._find(self._finder.dataset, self.model.dataset) if seen else None
         if self.data is not None and not self.copies:
-            trained = self.data
-            self._find(lambda: self.notes.extend(checked_labels(dataset, trained, run.model, self.shape)))
+            self.notes += self._find(checked_labels, dataset, self.data, run.model, self.shape) or ()
         self._find(self._check_counts)
         for found in (self.data, self.reference_data, self.training_data):
             if found is not None and found.files is not None:
@@ -112,10 +115,8 @@ class Needs(References):
         for metric in chosen(self.run.eval.metrics):
             network = NETWORKS.known(metric.network or self.run.eval.network)
             if "labels" in metric.given and network is not None and data not in network.classes:
-                known = " or ".join(network.classes) or "no data set"
-                notes.append(
-                    f"no {metric.name}: the samples' labels are of {data}, {network.name} knows classes of {known}"
-                )
+                known = f"{network.name} knows classes of {' or '.join(network.classes) or 'no data set'}"
+                notes.append(f"no {metric.name}: the samples' labels are of {data}, {known}")
             else:
                 found.append(metric)
         if not found:
@@ -123,10 +124,10 @@ class Needs(References):
         self.notes += notes
         return tuple(found)
 
-    def _own(self, source: Callable[[str], Path | None], name: str) -> Source | None:
+    def _own(self, catalog: Catalog[Any], name: str) -> Source | None:
         """The code of a sampler or grid; None for a built-in."""
-        file = self._find(lambda: source(name))
-        return None if file is None else self._find(lambda: self._finder.declared((file,)))
+        file = self._find(catalog.source, name)
+        return None if file is None else self._find(self._finder.declared, (file,))
 
     @property
     def copies(self) -> bool:
@@ -142,16 +143,6 @@ class Needs(References):
     def _needs_vae(self) -> bool:
         used = not self.copies or self.variant.trains_autoencoder or self._through
         return self.run.autoencoder is None and used and self.model.vae is not None
-
-    @property
-    def _needs_data(self) -> bool:
-        return str(self.variant) != UNTOUCHED and self.synthetic is None
-
-    def _own_methods(self) -> dict[str, Source]:
-        """The code of each method that is not the package's, by its name in the variant."""
-        names = [step.kind for step in self.variant.steps if step.kind not in METHODS.builtin]
-        found = {name: self._find(partial(self._own_method, name)) for name in names}
-        return {name: source for name, source in found.items() if source is not None}
 
     def _own_method(self, name: str) -> Source:
         source = self._finder.declared(METHODS.sources(name))
@@ -172,20 +163,15 @@ class Needs(References):
             raise InputError(f"{name} has {shape.depth} blocks to fuse: {fuse} cannot be")
         if self.run.autoencoder is None and self.model.vae is None:
             if self._through:
-                raise Unavailable(
-                    f"reference {self.run.eval.reference!r}: model {name!r} has no autoencoder: it denoises pixels"
-                )
+                lacks = f"model {name!r} has no autoencoder: it denoises pixels"
+                raise Unavailable(f"reference {self.run.eval.reference!r}: {lacks}")
             if shape.input_size != self.run.resolution:
-                raise Unavailable(
-                    f"model {name!r} denoises {shape.input_size} pixels a side, not {self.run.resolution}"
-                )
-
-    def _dataset(self) -> str:
-        return self.model.dataset if self.run.data == "original" else self.run.data
+                side = f"{shape.input_size} pixels a side, not {self.run.resolution}"
+                raise Unavailable(f"model {name!r} denoises {side}")
 
     def _add_network(self, name: str) -> None:
         """Find a network that a metric has of its own, and the reference under it."""
-        weights = self._find(lambda: self._finder.network_source(name, None))
+        weights = self._find(self._finder.network_source, name, None)
         own = [metric for metric in self.metrics if metric.network == name]
         file, data = None, None
         if against := [metric.name for metric in own if metric.reference is not None]:
@@ -219,18 +205,16 @@ class Needs(References):
 
     def _weights(self) -> Source:
         run, model = self.run, self.model
-        text = model.weights.get(run.resolution)
+        text = model.weights.get(run.resolution, "")
         if not self._code:
-            assert text is not None
             return self._finder.locate(text, model.hint_for(run.resolution))
         if run.weights is not None:
             raise InputError(
                 f"weights: {run.weights}: {run.model} reads its files itself; the setting is for published checkpoints"
             )
         # What is trained from nothing starts as the user's code makes it.
-        path = (
-            "" if text is None or self.variant.from_nothing else place(text, model.hint_for(run.resolution))
-        )
+        used = text and not self.variant.from_nothing
+        path = place(text, model.hint_for(run.resolution)) if used else ""
         reads = tuple(map(Path, model.reads))
         return self._finder.declared(self._code, reads, run.model, str(path))
 
@@ -256,9 +240,5 @@ class Needs(References):
         named = self.run.eval.captions or (declared and declared.dataset) or reference
         learned = self.data
         if self.synthetic is not None:  # the base model's samples have the captions that it was trained on
-            learned = self._find(lambda: self._finder.dataset(self.model.dataset))
-        return self._find(lambda: self._finder.captions(named)), learned
-
-    def _vae(self) -> Source:
-        assert self.model.vae is not None
-        return self._finder.locate(self.model.vae, self.model.vae_hint)
+            learned = self._find(self._finder.dataset, self.model.dataset)
+        return self._find(self._finder.captions, named), learned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,10 +31,10 @@ class References:
         self.notes: list[str] = []
         self.network: Source | None = None
 
-    def _find(self, source: Callable[[], _Found]) -> _Found | None:
-        """The source, or None and a note of what is missing or cannot be read."""
+    def _find(self, find: Callable[..., _Found], *arguments: object) -> _Found | None:
+        """What a function finds, or None and a note of what is missing or cannot be read."""
         try:
-            return source()
+            return find(*arguments)
         except Unavailable:
             raise
         except InputError as error:
@@ -54,7 +55,7 @@ class References:
         if self._through or (named := self._named_reference(network)) is None:
             return None, self._find(self._reference_images)
         file = self._find(named)
-        count = None if file is None else self._find(lambda: images_in(Path(file.path)))
+        count = file and self._find(images_in, Path(file.path))
         return (None, Data(FILE, file, count)) if file is not None and count else (file, None)
 
     def _serves(self, file: Source, network: str, weights: Source) -> bool:
@@ -70,11 +71,8 @@ class References:
         found = known_reference(self.run.eval.reference)
         if found is None:
             path = Path(self.run.eval.reference).expanduser()
-            return (
-                None
-                if path.is_dir()
-                else lambda: self._fitting(self._finder.own_file(path, "reference"), network)
-            )
+            own = partial(self._finder.own_file, path, "reference")
+            return None if path.is_dir() else lambda: self._fitting(own(), network)
         self._of_size(found)
         held = None if self.run.eval.half else found.networks.get(network)
         if held is None and found.dataset is None and network != self.run.eval.network:
@@ -85,10 +83,8 @@ class References:
 
     def _of_size(self, found: ReferenceSet) -> None:
         if found.resolution != self.run.resolution:
-            raise Unavailable(
-                f"reference {self.run.eval.reference!r} holds images of {found.resolution} pixels, the run's have"
-                f" {self.run.resolution}"
-            )
+            held = f"reference {self.run.eval.reference!r} holds images of {found.resolution} pixels"
+            raise Unavailable(f"{held}, the run's have {self.run.resolution}")
 
     def _fitting(self, source: Source, network: str, resolution: int | None = None) -> Source:
         # Whether it fits a network that is missing, which is told already, or one that reads images alone, is not seen.
@@ -103,21 +99,18 @@ class References:
         found = known_reference(name)
         if found is None:
             path = Path(name).expanduser()
-            return (
-                self._finder.dataset(name) if path.is_dir() or not path.exists() else self._file_images(path)
-            )
+            in_file = path.exists() and not path.is_dir()
+            return self._file_images(path) if in_file else self._finder.dataset(name)
         self._of_size(found)
         if found.dataset is not None:
             return self._finder.dataset(found.dataset)
         file = found.images_file()
         if file is None or not self._through:
-            known = ", ".join(found.networks)
-            raise Unavailable(
-                f"reference {name!r} exists for the network {known}, not for {self.run.eval.network!r}"
-            )
-        return self._file_images(place(file, found.hint), found.resolution)
+            known, wanted = ", ".join(found.networks), self.run.eval.network
+            raise Unavailable(f"reference {name!r} exists for the network {known}, not for {wanted!r}")
+        return self._file_images(place(file, found.hint))
 
-    def _file_images(self, path: Path, resolution: int | None = None) -> Data:
+    def _file_images(self, path: Path) -> Data:
         """The images of an ``.npz`` that are passed through the autoencoder, without its statistics."""
         source = self._finder.own_file(path, "reference")
         count = images_in(path)
