@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.catalog import standard
-from ssdbench.metrics.reference_set import is_through
 from ssdbench.plan.links import Links, Weights
+from ssdbench.plan.sources import Data
 from ssdbench.plan.variants import recipe, sampling
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.stages import EncodeSpec, ScoreSpec, TrainSpec
@@ -33,11 +33,10 @@ class Chain(Links):
         """Add all stages; return the score stage's key."""
         run, needs = self.run, self.needs
         assert needs.network is not None
-        vae = self._autoencoder()
-        inputs = {f"samples/{i:05d}": key for i, key in enumerate(self._samples(vae))}
+        inputs = {f"samples/{i:05d}": key for i, key in enumerate(self._samples())}
         given = {name for metric in needs.metrics for name in metric.given}
         spec = ScoreSpec(
-            inputs=inputs | self._references(vae) | self._given(given, vae),
+            inputs=inputs | self._references() | self._given(given),
             network=run.eval.network,
             weights=needs.network,
             reference=needs.reference,
@@ -50,63 +49,49 @@ class Chain(Links):
         )
         return self.graph.add(spec)
 
-    def _samples(self, vae: Weights) -> list[str]:
+    def _samples(self) -> list[str]:
         """Add the images that are scored, with all trainings behind them; return the keys of their shards."""
-        if self.needs.copies:
-            assert self.needs.data is not None
-            copying = Copying(
-                dataset=self.needs.data.name,
-                data=self.needs.data.source,
-                reconstruct=self.needs.variant.trains_autoencoder,
+        needs = self.needs
+        if needs.copies:
+            assert needs.data is not None
+            reconstruct = needs.variant.trains_autoencoder
+            return self._shards(
+                Copying(dataset=needs.data.name, data=needs.data.source, reconstruct=reconstruct)
             )
-            return self._shards(vae if copying.reconstruct else Weights(), copying=copying)
-        model, frozen = self._model(vae)
+        model, frozen = self._model()
         how = self._sampling(self.run, model, frozen)
         roles = frozen.role("frozen") if how.models == 2 else {}
-        roles |= self._texts(self.needs.captions)
-        return self._shards(vae, sampling=how, roles={**model.role("model"), **roles})
+        return self._shards(how, model.role("model") | roles | self._texts(needs.captions))
 
-    def _references(self, vae: Weights) -> dict[str, str]:
+    def _references(self) -> dict[str, str]:
         """Add the statistics of the reference's images under each network; those in a file need no stage."""
-        through, found = self._through(vae), {}
+        found = {}
         if self.needs.reference_data is not None:
-            found["reference"] = self._reference_stage(self.needs.reference_data, vae=through)
+            found["reference"] = self._reference_stage(self.needs.reference_data)
         for name, measuring in self.needs.measured_by.items():
             if measuring.data is not None:
                 network = name, measuring.weights
-                found[f"reference/{name}"] = self._reference_stage(measuring.data, network, vae=through)
+                found[f"reference/{name}"] = self._reference_stage(measuring.data, network)
         return found
 
-    def _through(self, vae: Weights) -> Weights | None:
-        """Return the autoencoder that the reference's images are passed through; None where they are not."""
-        return vae if is_through(self.run.eval.reference) else None
-
-    def _given(self, wanted: Collection[str], vae: Weights) -> dict[str, str]:
+    def _given(self, wanted: Collection[str]) -> dict[str, str]:
         """Add what some metrics need besides samples and reference: see the roles of :class:`ScoreSpec`."""
-        found, settings = {}, self.run.eval
-        if settings.trajectory is not None and not self.needs.copies:
-            found["trajectory"] = self._exact(settings.trajectory, vae)
-        if "captions" in wanted:
-            texts = self._texts(self.needs.captions)
-            found |= {"captions": texts["text"]} if texts else {}
-        if self.needs.training_data is not None:
-            count = min(self.needs.training_data.images, MEMORISED)
-            found["training"] = self._reference_stage(
-                self.needs.training_data, count=count, vae=self._through(vae)
-            )
+        found, needs, steps = {}, self.needs, self.run.eval.trajectory
+        if steps is not None and not needs.copies:  # from the noise and labels of the run's first samples
+            total = min(TRAJECTORIES, self.run.eval.samples)
+            [found["trajectory"]] = self._of_base(steps, needs.captions, total)
+        if "captions" in wanted and (texts := self._texts(needs.captions)):
+            found["captions"] = texts["text"]
+        if needs.training_data is not None:
+            count = min(needs.training_data.images, MEMORISED)
+            found["training"] = self._reference_stage(needs.training_data, count=count)
         return found
 
-    def _exact(self, steps: int, vae: Weights) -> str:
-        """Samples of the base model by a fine solver, from the noise and labels of the run's first ones."""
-        fine = self.run.model_copy(update=AS_BASE | {"nfe": steps})
-        model = self._pretrained(vae)
-        [shard] = self._shards(
-            vae,
-            sampling=self._sampling(fine, model),
-            roles={**model.role("model"), **self._texts(self.needs.captions)},
-            total=min(TRAJECTORIES, self.run.eval.samples),
-        )
-        return shard
+    def _of_base(self, steps: int, captions: Data | None, total: int, seed: int | None = None) -> list[str]:
+        """Add samples of the base model in so many steps, guided as the run's; return the keys of their shards."""
+        run, model = self.run.model_copy(update=AS_BASE | {"nfe": steps}), self._pretrained()
+        roles = model.role("model") | self._texts(captions)
+        return self._shards(self._sampling(run, model), roles, total, seed)
 
     def _sampling(self, run: ResolvedRun, model: Weights, frozen: Weights | None = None) -> Sampling:
         """How a model is sampled; without what it was distilled from, as the base model."""
@@ -123,51 +108,42 @@ class Chain(Links):
         training = self.graph.nodes[model.key].spec
         assert isinstance(training, TrainSpec)
         if step not in (*training.checkpoints, training.steps):
-            raise InputError(
-                f"at_step: must be one of train.checkpoints or the last step, {training.steps:,}, not {step:,}"
-            )
+            last = f"the last step, {training.steps:,}"
+            raise InputError(f"at_step: must be one of train.checkpoints or {last}, not {step:,}")
         return None if step == training.steps else step
 
-    def _model(self, vae: Weights) -> tuple[Weights, Weights]:
+    def _model(self) -> tuple[Weights, Weights]:
         """The denoiser after all steps of the variant, and before the last of them."""
-        model, done = self._pretrained(vae), Halved()
+        model, done = self._pretrained(), Halved()
         before = model
         trainings = [
             (step, teacher) for step in self.needs.variant.added for teacher in step.teachers or (None,)
         ]
         for left, (step, teacher) in zip(reversed(range(len(trainings))), trainings, strict=True):
-            before, model = model, self._train(step, model, vae, done, teacher, last=not left)
+            before, model = model, self._train(step, model, done, teacher, last=not left)
             done = done if teacher is None else done.then(teacher)
         return model, before
 
-    def _latents(self, vae: Weights) -> dict[str, str]:
+    def _latents(self) -> dict[str, str]:
         """What a training reads: encoded images, or samples of the base model."""
-        if self.needs.synthetic is not None:
-            return {f"data/{i:05d}": key for i, key in enumerate(self._synthetic(self.needs.synthetic, vae))}
-        assert self.needs.data is not None
+        run, needs = self.run, self.needs
+        if needs.synthetic is not None:  # from other noise than what is scored
+            total = run.train.synthetic_images or self._drawn()
+            shards = self._of_base(needs.synthetic, needs.learned, total, run.seed + SYNTHETIC_SEED)
+            return {f"data/{i:05d}": key for i, key in enumerate(shards)}
+        assert needs.data is not None
         latents = EncodeSpec(
-            inputs=vae.role("vae"),
-            dataset=self.needs.data.name,
-            data=self.needs.data.source,
-            resolution=self.run.resolution,
-            images=self.needs.data.images,
-            vae=vae.source,
+            inputs=self.vae.role("vae"),
+            dataset=needs.data.name,
+            data=needs.data.source,
+            resolution=run.resolution,
+            images=needs.data.images,
+            vae=self.vae.source,
         )
         stages = {"data": latents}
-        if self.run.train.flip:  # latents of flipped images are no flipped latents
+        if run.train.flip:  # latents of flipped images are no flipped latents
             stages["flipped"] = latents.model_copy(update={"flip": True})
         return {role: self.graph.add(stage) for role, stage in stages.items()}
-
-    def _synthetic(self, steps: int, vae: Weights) -> list[str]:
-        """Shards of the base model's samples, guided as the run's, from other noise than what is scored."""
-        run, model = self.run, self._pretrained(vae)
-        return self._shards(
-            vae,
-            sampling=self._sampling(run.model_copy(update=AS_BASE | {"nfe": steps}), model),
-            roles={**model.role("model"), **self._texts(self.needs.learned)},
-            total=run.train.synthetic_images or self._drawn(),
-            seed=run.seed + SYNTHETIC_SEED,
-        )
 
     def _drawn(self) -> int:
         """Images that the longest training of the variant draws, at most as many as the model's own data set has."""
@@ -178,19 +154,18 @@ class Chain(Links):
         own = DATASETS.known(self.needs.model.dataset)
         return drawn if own is None or not own.images else min(drawn, own.images)
 
-    def _pretrained(self, vae: Weights) -> Weights:
+    def _pretrained(self) -> Weights:
         """The denoiser that the variant starts from, trained here where it says so."""
         model, variant = Weights(source=self.needs.weights), self.needs.variant
         if not variant.from_nothing:
             return model
         alone = variant.pretrains_alone
-        return self._train(variant.steps[0], model, vae, Halved(), pretrain=self.run.pretrain, last=alone)
+        return self._train(variant.steps[0], model, Halved(), pretrain=self.run.pretrain, last=alone)
 
     def _train(
         self,
         step: VariantStep,
         start: Weights,
-        vae: Weights,
         done: Halved,
         teacher: int | None = None,
         pretrain: Pretrain | None = None,
@@ -210,12 +185,12 @@ class Chain(Links):
         own_grid = None if objective.result() is None else needs.grid
         anchor = train.anchor if step.method.trained_on == "pairs" else 0.0
         objective = objective.model_copy(update={"own_grid": own_grid, "anchor": anchor})
-        roles = {}
+        inputs = self._latents() | self._texts(needs.learned) | start.role("model")
         if objective.FEATURES:
             assert needs.data is not None
-            roles["features"] = self._reference_stage(needs.data, count=needs.data.images)
+            inputs["features"] = self._reference_stage(needs.data, count=needs.data.images, passed=False)
         spec = TrainSpec(
-            inputs={**self._latents(vae), **self._texts(needs.learned), **start.role("model"), **roles},
+            inputs=inputs,
             objective=objective,
             shape=needs.shape,
             flow=needs.model.flow,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from ssdbench.diffusion.schedule import TRAIN_TIMESTEPS
@@ -29,13 +28,13 @@ def fitting_autoencoder(source: Source, shape: Shape, resolution: int) -> Source
         return source
     latents = read_latents(folder)
     if latents.channels != shape.in_channels:
-        raise InputError(
-            f"{folder}: has {latents.channels} latent channels, the model takes {shape.in_channels}"
-        )
-    if latents.factor * shape.input_size != resolution:
+        found = f"{latents.channels} latent channels"
+        raise InputError(f"{folder}: has {found}, the model takes {shape.in_channels}")
+    side = latents.factor * shape.input_size
+    if side != resolution:
         raise InputError(
             f"{folder}: an image's side is {latents.factor} times its latents', so that the model's {shape.input_size}"
-            f" are {latents.factor * shape.input_size} pixels, not {resolution}"
+            f" are {side} pixels, not {resolution}"
         )
     return source
 
@@ -49,30 +48,30 @@ def trained_shape(run: ResolvedRun, model: Model, source: Source) -> Shape:
     """
     path, flow = Path(source.path), model.flow is not None
     shape = as_trained(model.shapes[run.resolution], path, flow)
-    problem = None if flow else next(_problems(run, shape), None)
+    problem = None if flow else _problem(run, shape)
     if problem is not None:
         raise InputError(f"{scheduler_config(path) or path}: {problem}")
     return shape
 
 
-def _problems(run: ResolvedRun, shape: Shape) -> Iterator[str]:
+def _problem(run: ResolvedRun, shape: Shape) -> str | None:
+    """What does not fit the schedule that a model was trained with, or None."""
     own, sampler = shape.pipeline, SAMPLERS.named(run.sampler)
     visited = sampler.timesteps(run.nfe, run.train.pairs)
     if own is not None and GRIDS.named(run.grid).of_pipeline:
         if own.spacing not in ("leading", "trailing"):
             near = " (as close as a grid comes is 'even')" if own.spacing == "linspace" else ""
-            yield f"timestep_spacing is {own.spacing!r}, which the grid {run.grid!r} cannot be: name another grid{near}"
-            return
+            spaced = f"timestep_spacing is {own.spacing!r}, which the grid {run.grid!r} cannot be"
+            return f"{spaced}: name another grid{near}"
         if own.spacing == "leading" and own.offset != 1:
-            yield (
+            return (
                 f"steps_offset is {own.offset}: diffusers' schedulers walk from there, and its StableDiffusionPipeline"
                 f" puts 1 in its place, so that the grid {run.grid!r} could be either: write 1, or name another grid"
             )
-            return
         if sampler.to_first and own.spacing == "trailing":
-            yield f"timestep_spacing is 'trailing', whose first timestep is noisy, and {run.sampler!r} ends there"
+            return f"timestep_spacing is 'trailing', whose first timestep is noisy, and {run.sampler!r} ends there"
     if not shape.schedule.zero_snr:
-        return
+        return None
     last = TRAIN_TIMESTEPS - 1
 
     def reached(timesteps: int) -> bool:
@@ -81,12 +80,13 @@ def _problems(run: ResolvedRun, shape: Shape) -> Iterator[str]:
     where = f"rescale_betas_zero_snr is true, so that timestep {last} of the grid {run.grid!r} is pure noise, where"
     variant = variant_of(run.variant)
     if run.train.vb_loss and variant.reads("train.vb_loss"):
-        yield (
+        return (
             f"rescale_betas_zero_snr is true, so that timestep {last} is pure noise, where the variational bound is"
             " infinite: leave out train.vb_loss"
         )
     trained = [teacher for step in variant.steps for teacher in step.teachers] or [run.train.nfe or visited]
     if variant.trains and any(map(reached, trained)):
-        yield f"{where} no eps can be distilled: name a grid that leaves it out, as 'leading'"
+        return f"{where} no eps can be distilled: name a grid that leaves it out, as 'leading'"
     if not sampler.from_pure_noise and reached(visited):
-        yield f"{where} the sampler {run.sampler!r} cannot start: name another, or the grid 'leading'"
+        return f"{where} the sampler {run.sampler!r} cannot start: name another, or the grid 'leading'"
+    return None

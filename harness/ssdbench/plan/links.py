@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
-from ssdbench.metrics.reference_set import known_reference
+from ssdbench.metrics.reference_set import is_through, known_reference
 from ssdbench.models.family import ROUNDED
 from ssdbench.plan.graph import Graph
 from ssdbench.plan.needs import Needs
@@ -29,24 +31,31 @@ class Weights:
 
 
 class Links:
-    """Adds stages of one run to a graph; what the run needs must all have been found."""
+    """Adds stages of one run to a graph; what the run needs must all have been found.
+
+    ``vae`` is the run's autoencoder, and ``through`` too where the reference's images are passed through it.
+    """
 
     def __init__(self, graph: Graph, needs: Needs) -> None:
         self.graph, self.needs, self.run = graph, needs, needs.run
+        self.vae = self._autoencoder()
+        self.through = self.vae if is_through(self.run.eval.reference) else None
 
     def _reference_stage(
         self,
         data: Data,
         network: tuple[str, Source] | None = None,
+        *,
         count: int | None = None,
-        vae: Weights | None = None,
+        passed: bool = True,
     ) -> str:
         """Add the statistics of the reference's images, or of ``count``, under a network, by default the run's own.
 
-        With ``vae`` the images are passed through that autoencoder first.
+        They are ``passed`` through the autoencoder first where the reference's are.
         """
         assert self.needs.network is not None
         name, weights = network or (self.run.eval.network, self.needs.network)
+        vae = self.through if passed else None
         half = None
         if count is None:
             declared = known_reference(self.run.eval.reference)
@@ -70,26 +79,29 @@ class Links:
 
     def _shards(
         self,
-        vae: Weights,
-        sampling: Sampling | None = None,
-        copying: Copying | None = None,
-        roles: dict[str, str] | None = None,
+        sampling: Sampling | Copying,
+        roles: Mapping[str, str] | None = None,
         total: int | None = None,
         seed: int | None = None,
     ) -> list[str]:
+        """Add images that are sampled or copied, by default as many and of the seed as are scored."""
         total = total or self.run.eval.samples
+        how: dict[str, Any] = {"copying": sampling}
+        vae = self.vae
+        if isinstance(sampling, Sampling):
+            how = {"sampling": sampling, "precision": self.run.dtype}
+        elif not sampling.reconstruct:
+            vae = Weights()
         return [
             self.graph.add(
                 SampleSpec(
                     inputs={**(roles or {}), **vae.role("vae")},
-                    sampling=sampling,
-                    copying=copying,
                     resolution=self.run.resolution,
                     vae=vae.source,
                     seed=self.run.seed if seed is None else seed,
                     start=start,
                     count=min(SHARD, total - start),
-                    precision=self.run.dtype if sampling is not None else "float32",
+                    **how,
                 )
             )
             for start in range(0, total, SHARD)
