@@ -43,7 +43,10 @@ class Verb(TyperCommand):
         except typer.Exit:
             raise
         except SsdbenchError as error:
-            _explain(error)
+            typer.echo(error, err=True)
+            if isinstance(error, SuiteError):
+                count = len(error.problems)
+                typer.echo(f"{count} problem{'s' if count != 1 else ''}", err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             typer.echo("interrupted", err=True)
@@ -71,16 +74,6 @@ class VerbGroup(TyperGroup):
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # as above
         """Return the verbs in their order of registration."""
         return list(self.commands)
-
-
-def _explain(error: SsdbenchError) -> None:
-    if isinstance(error, SuiteError):
-        for problem in error.problems:
-            typer.echo(problem, err=True)
-        count = len(error.problems)
-        typer.echo(f"{count} problem{'s' if count != 1 else ''}", err=True)
-    else:
-        typer.echo(str(error), err=True)
 
 
 def _keep_traceback() -> str:

@@ -76,9 +76,9 @@ def eval_(
         if path is not None:
             refuse_to_replace(path, force)
     names = None if metrics is None else [name.strip() for name in metrics.split(",")]
-    images = (
-        None if samples is None else open_samples(run_samples(samples, results) or samples, resolution, limit)
-    )
+    images = None
+    if samples is not None:
+        images = open_samples(run_samples(samples, results) or samples, resolution, limit)
     with counting() as progress:
         against = Against(reference or "", resolution, progress)
         kept = None if save_reference is None else load_network(network, weights, device, tell)

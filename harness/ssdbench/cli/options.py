@@ -56,20 +56,20 @@ class Rows:
     Options:
         profile (NAME): Remap the suite to another scale: mini, smoke.
         only (FIELD=VALUE,...): Only these rows, such as 'variant=issd,nfe=10'. Repeated, all conditions hold.
-        overrides (FIELD=VALUE): Change every row, such as train.steps=50. Repeatable.
+        set (FIELD=VALUE): Change every row, such as train.steps=50. Repeatable.
         limit (N): At most N samples a row.
     """
 
     profile: str | None = None
     only: list[str] | None = None
-    overrides: list[str] | None = None
+    set: list[str] | None = None
     limit: AtLeastTwo = None
 
     def with_seed(self, seed: int | None) -> Selection:
         """Return the selection that the options make with a seed."""
         from ssdbench.api.selection import Selection
 
-        return Selection.of(self.profile, self.only, self.overrides, self.limit, seed)
+        return Selection.of(self.profile, self.only, self.set, self.limit, seed)
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,7 @@ class Machine:
         return {**vars(self), **more}  # type: ignore[typeddict-item]  # the names are the same
 
 
-_CALLED = {
-    "form": ["--format"],
-    "origin": ["--from"],
-    "output": ["-o", "--output"],
-    "overrides": ["--set"],
-}
+_CALLED = {"form": ["--format"], "origin": ["--from"], "output": ["-o", "--output"]}
 _VARIABLES = {"results": "SSDBENCH_RESULTS", "upstream": "SSDBENCH_UPSTREAM"}
 _DESCRIBED = re.compile(r"^    (\w+)(?: \((.+)\))?: ", re.MULTILINE)
 

@@ -66,10 +66,7 @@ def search(
         "budget": budget,
         "reference": reference,
         "batch": batch,
-        "profile": rows.profile,
-        "only": rows.only,
-        "set": rows.overrides,
-        "limit": rows.limit,
+        **vars(rows),
     }
     if dry_run:
         emit(Searcher(suite, over, **how).plan)

@@ -51,11 +51,7 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
-    return "".join(_PLAIN.get(letter) or _escape(letter) for letter in lacking), error.end
-
-
-def _escape(letter: str) -> str:
-    return letter.encode("ascii", "backslashreplace").decode()
+    return "".join(_PLAIN.get(letter) or ascii(letter)[1:-1] for letter in lacking), error.end
 
 
 def _name(encoding: str | None) -> str:
