@@ -45,10 +45,14 @@ def run_keys() -> Iterator[tuple[str, str, FieldInfo]]:
                 yield name, f"{name}.{key_of(inner, inner_field)}", inner_field
 
 
-def _annotation(field: FieldInfo, optional: dict[type[Frozen], type[Frozen]]) -> Any:
+_PATCHES: dict[Any, type[Frozen]] = {}
+"""Of a section with a key that must be given: the one in which nothing must."""
+
+
+def _annotation(field: FieldInfo) -> Any:
     annotation: Any = field.annotation
-    if isinstance(annotation, type) and issubclass(annotation, Frozen):
-        annotation = optional.get(annotation, annotation)
+    if isinstance(annotation, type):
+        annotation = _PATCHES.get(annotation, annotation)
     return reduce(lambda kind, constraint: Annotated[kind, constraint], field.metadata, annotation)
 
 
@@ -64,11 +68,9 @@ def _optional_field(field: FieldInfo) -> Any:
     return Field(default=field.default, **common)
 
 
-def _optional(model: type[Frozen], name: str, optional: dict[type[Frozen], type[Frozen]]) -> type[Frozen]:
-    fields: dict[str, Any] = {
-        key: (_annotation(field, optional), _optional_field(field))
-        for key, field in model.model_fields.items()
-    }
+def _optional(model: type[Frozen], name: str) -> type[Frozen]:
+    given = model.model_fields.items()
+    fields: dict[str, Any] = {key: (_annotation(field), _optional_field(field)) for key, field in given}
     return create_model(name, __base__=Frozen, __doc__=model.__doc__, **fields)
 
 
@@ -80,13 +82,12 @@ def _distinct(seeds: list[int]) -> list[int]:
 
 Seeds = Annotated[list[Seed], Field(min_length=1, max_length=10_000), AfterValidator(_distinct)]
 
-_OPTIONAL: dict[type[Frozen], type[Frozen]] = {Eval: _optional(Eval, "EvalPatch", {})}
-
+_PATCHES[Eval] = _optional(Eval, "EvalPatch")
 
 if TYPE_CHECKING:
     _RunPatch = Frozen
 else:
-    _RunPatch = _optional(Run, "RunPatch", _OPTIONAL)
+    _RunPatch = _optional(Run, "RunPatch")
 
 
 class Patch(_RunPatch):
@@ -99,7 +100,7 @@ class Patch(_RunPatch):
 def _matrix_model() -> type[Frozen]:
     fields: dict[str, Any] = {}
     for _, key, field in run_keys():
-        item = _annotation(field, _OPTIONAL)
+        item = _annotation(field)
         values: Any = Annotated[list[item], Field(min_length=1)]  # type: ignore[valid-type]
         text = f"Values of {key}. {field.description or ''}".strip()
         info = Field(default=None, alias=key, description=text, json_schema_extra=_drop_default)
@@ -167,18 +168,13 @@ def _row_form(value: Any) -> str | None:
     return "tuple" if isinstance(value, (list, tuple)) and len(value) == len(TUPLE_KEYS) else None
 
 
-def _tuple_row() -> Any:
-    fields = Run.model_fields
-    return tuple[tuple(_annotation(fields[key], {}) for key in TUPLE_KEYS)]  # type: ignore[misc]
-
-
 if TYPE_CHECKING:
     AnyRow = Row | tuple[str, str, str, int, int, str]
 else:
     AnyRow = Annotated[
         Annotated[Row, Tag("mapping")]
         | Annotated[
-            _tuple_row(),
+            tuple[tuple(_annotation(Run.model_fields[key]) for key in TUPLE_KEYS)],
             Field(strict=False, description="[model, variant, sampler, nfe, resolution, data]"),
             Tag("tuple"),
         ],

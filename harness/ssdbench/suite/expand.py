@@ -27,13 +27,7 @@ def all_rows(document: Document, problems: Problems) -> Iterator[Row]:
     """All runs of a checked suite in order; what is wrong with a matrix is added to ``problems``."""
     total = 0
     for i, data in enumerate(document.get("runs") or ()):
-        if isinstance(data, list):
-            found: Iterator[Row] = iter([_tuple_row(document, i, data)])
-        elif isinstance(data, dict):
-            found = _mapping_rows(document, i, data, problems)
-        else:
-            continue
-        for row in found:
+        for row in _rows(document, i, data, problems):
             total += 1
             if total > MAX_RUNS:
                 problems.add(document.mark(("runs", i)), "runs", f"more than {MAX_RUNS:,} runs")
@@ -41,20 +35,16 @@ def all_rows(document: Document, problems: Problems) -> Iterator[Row]:
             yield row
 
 
-def _tuple_row(document: Document, i: int, data: list[Any]) -> Row:
-    values = dict(zip(TUPLE_KEYS, data, strict=True))
+def _rows(document: Document, i: int, data: Any, problems: Problems) -> Iterator[Row]:
     mark = document.mark(("runs", i))
-    return Row(mark, Layer(values, lambda key: document.mark(("runs", i, TUPLE_KEYS.index(key)))))
-
-
-def _mapping_rows(document: Document, i: int, data: dict[str, Any], problems: Problems) -> Iterator[Row]:
-    mark = document.mark(("runs", i))
-    fixed = flatten({key: value for key, value in data.items() if key != "matrix"})
-    matrix = data.get("matrix")
-    if matrix is INVALID:
+    if isinstance(data, list):
+        values = dict(zip(TUPLE_KEYS, data, strict=True))
+        yield Row(mark, Layer(values, lambda key: document.mark(("runs", i, TUPLE_KEYS.index(key)))))
+    if not isinstance(data, dict) or data.get("matrix") is INVALID:
         return
-    axes = {key: items for key, items in (matrix or {}).items() if isinstance(items, list)}
-    if len(axes) < len(matrix or {}) or _clash(document, i, fixed, axes, problems):
+    fixed = flatten({key: value for key, value in data.items() if key != "matrix"})
+    axes = data.get("matrix") or {}
+    if INVALID in axes.values() or _clash(document, i, fixed, axes, problems):
         return
     for positions in itertools.product(*(range(len(items)) for items in axes.values())):
         chosen = {key: (position, axes[key][position]) for key, position in zip(axes, positions, strict=True)}

@@ -75,25 +75,23 @@ def _errors(document: Document, model: type[BaseModel]) -> list[ErrorDetails]:
 
 def _restate(document: Document, error: ErrorDetails) -> bool:
     """Put what was meant in the place of a scalar that YAML reads as another type; whether there is such a thing."""
-    if error["type"] not in {"string_type", "int_type", "int_from_float", "indices"}:
+    kind, value = error["type"], error["input"]
+    if kind not in {"string_type", "int_type", "int_from_float", "indices"}:
         return False
-    value: Any = error["input"]
-    meant: Any = None
     path = _data_path(document.data, error)
+    meant: Any = None
     if not path or _at(document.data, path) is not value:
         return False
-    if error["type"] == "string_type" and isinstance(value, bool | int | float):
+    if kind == "string_type" and isinstance(value, bool | int | float):
         meant = document.written(path)
-    elif error["type"].startswith("int_") and isinstance(value, float):
+    elif kind.startswith("int_") and isinstance(value, float):
         meant = whole_number(document.written(path) or "")
-    elif error["type"] == "indices" and isinstance(value, list):
-        meant = [
-            whole_number(document.written((*path, i)) or "") if isinstance(item, float) else item
-            for i, item in enumerate(value)
-        ]
-        if None in meant or not any(isinstance(item, float) for item in value):
-            meant = None
-    if meant is None:
+    elif kind == "indices" and isinstance(value, list) and any(isinstance(item, float) for item in value):
+        meant = [*value]
+        for i, item in enumerate(value):
+            if isinstance(item, float):
+                meant[i] = whole_number(document.written((*path, i)) or "")
+    if meant is None or (kind == "indices" and None in meant):
         return False
     _at(document.data, path[:-1])[path[-1]] = meant
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 from itertools import pairwise
 
 from ssdbench.errors import InputError
@@ -45,11 +45,7 @@ class VariantStep:
     @cached_property
     def method(self) -> Method:
         """The method. Where only its results are on this machine, no more than its name is known."""
-        try:
-            found = METHODS.find(self.kind)
-        except InputError:
-            found = None
-        return found or Method(name=self.kind, help="", body=self.kind)
+        return METHODS.known(self.kind) or Method(name=self.kind, help="", body=self.kind)
 
     @property
     def teachers(self) -> tuple[int, ...]:
@@ -155,10 +151,7 @@ class Variant:
     @cached_property
     def distilled(self) -> Halved:
         """Progressive distillation after the whole variant."""
-        done = Halved()
-        for teacher in (teacher for step in self.steps for teacher in step.teachers):
-            done = done.then(teacher)
-        return done
+        return reduce(Halved.then, (teacher for step in self.steps for teacher in step.teachers), Halved())
 
     def before(self) -> str | None:
         """The variant without its last step; None for one that trains nothing on top of a model."""
@@ -200,10 +193,7 @@ def variant_of(text: str) -> Variant:
     """
     try:
         return _known_variant(text)
-    except (
-        ValueError,
-        InputError,
-    ):  # an exception is not kept: a method may be found later that is not there now
+    except (ValueError, InputError):  # which is not kept: a method may be found later that is not there now
         return Variant(tuple(parse_variant(text, known=False)))
 
 
@@ -230,37 +220,25 @@ def canonical_variant(text: str) -> str:
 
 
 def _parse_step(text: str, known: bool) -> VariantStep:
-    name, counts = (*text.split(None, 1), "", "")[:2]
-    method = METHODS.get(name)
-    elsewhere = not known and method is None and bool(name)
-    if (is_own(name) or elsewhere) and (not counts or re.fullmatch(_COUNTS, counts)):
-        step = VariantStep(name, _counts(text, counts) if counts else ())
-        if step.method.halves != bool(counts) and step.method.help:
-            raise ValueError(
-                _must_read(text, name) if step.method.halves else f"{name!r} takes no step counts"
-            )
-        return step
-    if method is not None and method.halves:
-        if re.fullmatch(_COUNTS, counts) is None:
-            raise ValueError(_must_read(text, name))
-        return VariantStep(name, _counts(text, counts))
-    if method is not None and not counts:
-        return VariantStep(name)
     if not text:
         raise ValueError("a variant is missing: neither the text nor a side of '+' may be empty")
+    name, counts = (*text.split(None, 1), "")[:2]
+    method, well = VariantStep(name).method, re.fullmatch(_COUNTS, counts)
+    if is_own(name) or name in METHODS or not known:
+        if method.halves and not well:
+            raise ValueError(f"{text!r} must read '{name} A-B[-C...]', such as '{name} 20-10-5'")
+        if not counts or (well and (method.halves or not method.help)):
+            return VariantStep(name, _counts(text, counts))
+        if well and name not in METHODS:
+            raise ValueError(f"{name!r} takes no step counts")
     there = [other.usage.partition("[")[0] for other in METHODS.values()]
     raise ValueError(f"unknown variant {text!r}{did_you_mean(text, there)}")
-
-
-def _must_read(text: str, name: str) -> str:
-    return f"{text!r} must read '{name} A-B[-C...]', such as '{name} 20-10-5'"
 
 
 def _counts(text: str, counts: str) -> tuple[int, ...]:
     found = tuple(int(number) for number in re.findall(r"\d+", counts))
     for teacher, student in pairwise(found):
         if student < 1 or teacher != 2 * student:
-            raise ValueError(
-                f"{text!r}: {text.split()[0]!r} halves the steps, but {teacher} to {student} does not"
-            )
+            halves = f"{text!r}: {text.split()[0]!r} halves the steps"
+            raise ValueError(f"{halves}, but {teacher} to {student} does not")
     return found
