@@ -49,7 +49,7 @@ def test_every_name_that_it_offers_is_there() -> None:
 
 
 def test_the_options_of_the_command_are_those_of_the_interface() -> None:
-    assert tuple(kind.value for kind in options.StageKind) == KINDS
+    assert tuple(kind.value for kind in options.Kind) == KINDS
     assert get_args(get_type_hints(options.Machine)["engine"]) == ENGINES
 
 

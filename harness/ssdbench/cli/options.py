@@ -27,7 +27,7 @@ Count = Annotated[int, Ge(1)]
 SomeCount = Annotated[int | None, Ge(1)]
 AtLeastTwo = Annotated[int | None, Ge(2)]
 SeedNumber = Annotated[int | None, Ge(0)]
-StageKind = StrEnum("StageKind", "TRAIN ENCODE SAMPLE REFERENCE SCORE")
+Kind = StrEnum("Kind", "TRAIN ENCODE SAMPLE REFERENCE SCORE")
 TableForm = Literal["markdown", "text", "latex"]
 Precision = Literal["float32", "float16", "bfloat16"]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def plan(
     suites: list[str],
     /,
-    fresh: list[options.StageKind] | None = None,
+    fresh: list[options.Kind] | None = None,
     json: bool = False,
     device_profile: str | None = None,
     *,

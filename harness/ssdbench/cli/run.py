@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def run(
     suites: list[str],
     /,
-    fresh: list[options.StageKind] | None = None,
+    fresh: list[options.Kind] | None = None,
     json: bool = False,
     gpus_per_stage: options.Count = 1,
     tensorboard: Path | None = None,
