@@ -42,15 +42,9 @@ def git_commit() -> str | None:
 
 
 def _git(directory: Path, *arguments: str) -> str | None:
+    command, quiet = ["git", "-C", str(directory), *arguments], subprocess.DEVNULL
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(directory), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-            stdin=subprocess.DEVNULL,
-        )
+        answer = subprocess.check_output(command, text=True, timeout=20, stdin=quiet, stderr=quiet)
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.strip() or None
+    return answer.strip() or None

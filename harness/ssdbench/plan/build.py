@@ -21,13 +21,9 @@ def build(suite: Suite) -> Graph:
             needs = Needs(run, finder)
         except Unavailable as error:
             graph.runs.append(PlannedRun(run, unavailable=str(error)))
-            continue
         except InputError as error:  # a model of the user's own that cannot be described
             graph.runs.append(PlannedRun(run, missing=(str(error),)))
-            continue
-        if needs.missing:
-            graph.runs.append(PlannedRun(run, missing=tuple(needs.missing), notes=tuple(needs.notes)))
         else:
-            target = Chain(graph, needs).score()
-            graph.runs.append(PlannedRun(run, target=target, notes=tuple(needs.notes)))
+            target = None if needs.missing else Chain(graph, needs).score()
+            graph.runs.append(PlannedRun(run, target, None, tuple(needs.missing), tuple(needs.notes)))
     return graph

@@ -1,4 +1,4 @@
-"""What the files of a model say of themselves, against what a run is about to do with them: before any work."""
+"""What a model's files and training data say of themselves, against what a run is about to do: before any work."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ssdbench.models.family import Model
 from ssdbench.models.latents import read_latents
 from ssdbench.models.schedulers import as_trained, scheduler_config
 from ssdbench.models.shapes import Shape
+from ssdbench.plan.sources import Data
 from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.samplers.walks import walked
 from ssdbench.stages import Source
@@ -90,3 +91,28 @@ def _problem(run: ResolvedRun, shape: Shape) -> str | None:
     if not sampler.from_pure_noise and reached(visited):
         return f"{where} the sampler {run.sampler!r} cannot start: name another, or the grid 'leading'"
     return None
+
+
+def checked_labels(name: str, data: Data, model: str, shape: Shape) -> tuple[str, ...]:
+    """Return what is to be told of the labels of the data set that the suite calls ``name``.
+
+    What is not known before it is read passes.
+
+    Raises:
+        InputError: a model that takes captions would be trained without, one of classes on captions, or on fewer or
+            more classes than it has.
+    """
+    if shape.texts is not None:
+        if data.captions is False:
+            raise InputError(f"data set {name!r}: has no captions, and model {model!r} is trained on them")
+        return ()
+    if data.captions:
+        takes = f"model {model!r} takes classes (one folder a class)"
+        raise InputError(f"data set {name!r}: its labels are captions, and {takes}")
+    if data.files is not None and not data.files.classes:
+        return (f"{data.source.path}: the images have no classes: all of them train the null class",)
+    if data.classes is not None and data.classes != shape.num_classes:
+        named = "" if data.files is None else f" ({data.files.mapping})"
+        expected = f"{shape.num_classes:,}, as many as model {model!r} has"
+        raise InputError(f"data set {name!r}: {data.classes:,} classes{named}, expected {expected}")
+    return () if data.files is None else (f"{data.source.path}: classes {data.files.mapping}",)

@@ -16,9 +16,8 @@ from ssdbench.metrics.npz import images_in
 from ssdbench.metrics.reference_set import THROUGH, known_reference
 from ssdbench.models.catalog import code_of, model_of
 from ssdbench.models.inspection import find_text, find_vae
-from ssdbench.plan.fitting import fitting_autoencoder, trained_shape
+from ssdbench.plan.fitting import checked_labels, fitting_autoencoder, trained_shape
 from ssdbench.plan.inspection import denoiser
-from ssdbench.plan.labels import checked_labels
 from ssdbench.plan.references import References
 from ssdbench.plan.sources import Data, Finder, Unavailable, place
 from ssdbench.samplers import GRIDS, SAMPLERS

@@ -23,7 +23,9 @@ def outdated(graph: Graph, store: StoreReader, sources: str) -> dict[str, str]:
         sources: digest of the present sources, see :func:`ssdbench.provenance.digest_sources`.
 
     """
-    excepted = {key for base in _bases(graph) if store.manifest(base) for key in graph.chain(base)}
+    trainings = {key: node.spec for key, node in graph.nodes.items() if isinstance(node.spec, TrainSpec)}
+    scratch = [key for key, spec in trainings.items() if spec.weights is None and "model" not in spec.inputs]
+    excepted = {key for base in scratch if store.manifest(base) for key in graph.chain(base)}
     found: dict[str, str] = {}
     for key in graph.nodes.keys() - excepted:
         manifest = store.manifest(key)
@@ -36,15 +38,6 @@ def outdated(graph: Graph, store: StoreReader, sources: str) -> dict[str, str]:
             if key not in excepted and store.manifest(key) is None and stage.sources != sources:
                 found.setdefault(target, f"{stage.title}: {_reason(stage.sources)}")
     return found
-
-
-def _bases(graph: Graph) -> list[str]:
-    """Trainings of a base model or of an autoencoder from scratch."""
-    return [
-        key
-        for key, node in graph.nodes.items()
-        if isinstance(node.spec, TrainSpec) and node.spec.weights is None and "model" not in node.inputs
-    ]
 
 
 def _reason(sources: str) -> str:

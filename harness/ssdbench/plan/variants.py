@@ -59,11 +59,14 @@ def sampling(
     layers and weight. ``frozen`` is the model that the student was distilled from, where that is not another stage's.
     """
     sampler, shape, flow = SAMPLERS.named(run.sampler), needs.shape, needs.model.flow
-    fused = run.fused or sampler.extrapolates
-    layers = fused_layers(run.train, shape.depth) if fused else ()
+    layers = fused_layers(run.train, shape.depth) if run.fused or sampler.extrapolates else ()
     teacher = sampler.follows_pairs
     visited, offset = _visited(run, flow), needs.model.family.offset
     lam: float | Literal["eq12"] = "eq12" if run.train.lambda_ is None else run.train.lambda_
+    fusion = None
+    if layers:
+        pairs, weight = trained_pairs(run.train.pairs, visited), fusion_weight(run.train, len(layers))
+        fusion = Fused(layers=layers, w=weight, pairs=pairs, frozen=frozen if run.fused else None)
     how = Sampling(
         shape=shape,
         sampler=run.sampler,
@@ -72,7 +75,7 @@ def sampling(
         halvings=needs.variant.distilled.on(visited) if flow is None and not base else 0,
         guidance=GuidanceSetting(**run.guidance.model_dump()),
         flow=flow,
-        fused=_fused(run, layers, visited, frozen if run.fused else None) if layers else None,
+        fused=fusion,
         weights=weights,
         own=None if base else needs.sampler,
         own_grid=needs.grid,
@@ -96,8 +99,3 @@ def student_times(run: ResolvedRun, how: Sampling) -> tuple[float, ...] | None:
     times = how.evaluated
     found = tuple(times[i] for i in method.trained_at(trained_pairs(run.train.pairs, len(times))))
     return None if len(found) == len(times) else found
-
-
-def _fused(run: ResolvedRun, layers: tuple[int, ...], visited: int, frozen: Source | None) -> Fused:
-    weight = fusion_weight(run.train, len(layers))
-    return Fused(layers=layers, w=weight, pairs=trained_pairs(run.train.pairs, visited), frozen=frozen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,22 +48,16 @@ class Problem:
         return f"{self.mark}: {self.key}: {self.text}" if self.key else f"{self.mark}: {self.text}"
 
 
-class Problems:
+class Problems(dict[Problem, None]):
     """Collects problems, each once, and raises them together in order; those of ``file`` come first."""
 
     def __init__(self, file: str = "") -> None:
+        super().__init__()
         self._file = file
-        self._found: dict[Problem, None] = {}
 
     def add(self, mark: Mark, key: str, text: str) -> None:
         """Note a problem; the same one found by many runs counts once."""
-        self._found.setdefault(Problem(mark, key, text))
-
-    def __iter__(self) -> Iterator[Problem]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
+        self.setdefault(Problem(mark, key, text))
 
     def raise_any(self) -> None:
         """Raise all problems, sorted by file (the others in order of first mention), line and column.
@@ -71,11 +65,11 @@ class Problems:
         Raises:
             SuiteError: there is at least one problem.
         """
-        if not self._found:
+        if not self:
             return
-        files = dict.fromkeys([self._file, *(problem.mark.file for problem in self._found)])
+        files = dict.fromkeys([self._file, *(problem.mark.file for problem in self)])
         rank = {file: i for i, file in enumerate(files)}
-        ordered = sorted(self._found, key=lambda p: (rank[p.mark.file], p.mark.line, p.mark.column))
+        ordered = sorted(self, key=lambda p: (rank[p.mark.file], p.mark.line, p.mark.column))
         raise SuiteError([str(problem) for problem in ordered])
 
 
@@ -150,8 +144,7 @@ def describe(error: ErrorDetails, written: str | None = None) -> str:
     if kind == "missing":
         return "missing" if isinstance(error["loc"][-1], str) else "has too few entries"
     if kind in {"too_short", "too_long"} and "actual_length" in context:
-        bound = (
-            f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
-        )
+        least, most = context.get("min_length"), context.get("max_length")
+        bound = f"at least {least}" if kind == "too_short" else f"at most {most}"
         return f"must have {bound} item(s), not {context['actual_length']}"
     return error["msg"]

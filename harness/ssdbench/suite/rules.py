@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+
+from pydantic import ValidationError
 
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS
+from ssdbench.methods.method import SETTINGS
 from ssdbench.metrics.reference_set import holds_images, is_through, known_reference
 from ssdbench.samplers import GRIDS, NONE, SAMPLERS
 from ssdbench.samplers.grids import UNIFORM
 from ssdbench.samplers.walks import LAST_CLEAN, timesteps, walked
 from ssdbench.suite.facts import Facts, Rule, Rules, refused
 from ssdbench.suite.layers import DEFAULTS, Values
-from ssdbench.suite.method_settings import problems_of_settings
 from ssdbench.suite.names import synthetic_steps
-from ssdbench.suite.problems import INVALID
+from ssdbench.suite.problems import INVALID, describe, did_you_mean
 from ssdbench.suite.rules_sampling import SAMPLING
 from ssdbench.suite.rules_training import TRAINING
-from ssdbench.suite.variant import UNTOUCHED, variant_of
+from ssdbench.suite.variant import UNTOUCHED, Variant, variant_of
 
 RULES = Rules()
 
@@ -54,8 +56,31 @@ class Checker:
             if problem is not None:
                 found.append((keys, problem))
         if variant is not None:
-            found += [((key,), problem) for key, problem in problems_of_settings(variant, values)]
+            found += [((key,), problem) for key, problem in _problems_of_settings(variant, values)]
         return found
+
+
+def _problems_of_settings(variant: Variant, values: Values) -> Iterator[tuple[str, str]]:
+    """What is wrong with the settings that a row gives its methods: the key and the text.
+
+    A row whose methods have none heeds none, as a base row heeds no ``train.lambda``.
+    """
+    methods = {method.name: method for method in variant.methods if method.settings is not None}
+    prefix = f"{SETTINGS}."
+    given = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+    if not methods or INVALID in (values.get(SETTINGS), *given.values()):
+        return
+    known = [name for method in methods.values() if method.settings for name in method.settings.model_fields]
+    for name in given:
+        if name not in known:
+            yield prefix + name, f"unknown setting of {str(variant)!r}{did_you_mean(name, known)}"
+    for method in methods.values():
+        try:
+            method.read_settings(given)
+        except ValidationError as failure:
+            for error in failure.errors(include_url=False):
+                place = ".".join(map(str, error["loc"]))
+                yield prefix + place if place else SETTINGS, describe(error)
 
 
 def _of_values(keys: tuple[str, ...], rule: Rule) -> Callable[..., str | None]:

@@ -22,6 +22,7 @@ from ssdbench.suite.names import (
 from ssdbench.suite.problems import Mark
 from ssdbench.suite.training import Autoencoder, Pretrain, Train
 from ssdbench.suite.values import (
+    TIMES,
     Evaluations,
     Fraction,
     Frozen,
@@ -31,7 +32,6 @@ from ssdbench.suite.values import (
     Side,
     Text,
     listed,
-    listed_or,
 )
 from ssdbench.suite.yaml_nodes import dump_yaml
 
@@ -127,10 +127,7 @@ class Run(Frozen):
     fused: bool = False
     """Sample the student through its fusion points, as iSSD trains it (Figure 4c); only for variants that end in
     issd."""
-    student_at: Annotated[
-        Literal["all", "trained"] | tuple[int | float, ...],
-        listed_or("all", "trained", of=float, called="timesteps or times of the grid"),
-    ] = "all"
+    student_at: Annotated[Literal["all", "trained"] | tuple[int | float, ...], TIMES] = "all"
     """Where the student is evaluated; elsewhere the model is that it was distilled from: all, trained (the timesteps of
     train.pairs that it is trained at), or a list of timesteps of the grid, such as [888]."""
     settings: Text | None = None

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ssdbench.suite.values import (
+    INDICES,
+    WEIGHTS,
     Decay,
     Evaluations,
     Fraction,
@@ -22,9 +24,7 @@ from ssdbench.suite.values import (
     SettingName,
     SettingValue,
     distinct,
-    list_or,
     listed,
-    listed_or,
 )
 
 
@@ -64,24 +64,13 @@ class Train(Optimisation):
     this or lambda."""
     lambda_weights: Literal["s", "t"] = "s"
     """Whose features lambda weights in iSSD: the noisier step s's (Eq. 6 as printed) or t's (the form of Eq. 12)."""
-    fuse: Annotated[
-        Literal["all", "last", "output", "all+output"] | tuple[Index, ...],
-        listed_or("all", "last", "output", "all+output"),
-    ] = "all"
+    fuse: Annotated[Literal["all", "last", "output", "all+output"] | tuple[Index, ...], INDICES] = "all"
     """What iSSD fuses: the outputs of all blocks, of the last, or of a list of blocks by their indices from 0; the
     model's output alone; or all+output, Eq. 6 read up to l = L + 1."""
-    pairs: Annotated[Literal["all", "skip_last"] | tuple[Index, ...], listed_or("all", "skip_last")] = "all"
+    pairs: Annotated[Literal["all", "skip_last"] | tuple[Index, ...], INDICES] = "all"
     """Pairs (g[i], g[i-1]) of the grid that are trained: all, skip_last (all but i = 1, the last that sampling
     reaches), or a list of i between 1 and NFE - 1."""
-    pair_weights: Annotated[
-        Literal["equal", "step"] | tuple[Rate, ...],
-        list_or(
-            "equal",
-            "step",
-            of="positive numbers",
-            fits=lambda value: all(type(w) in (int, float) and w > 0 for w in value),
-        ),
-    ] = "equal"
+    pair_weights: Annotated[Literal["equal", "step"] | tuple[Rate, ...], WEIGHTS] = "equal"
     """What the loss of each pair is multiplied by: equal, step (w_t of Eq. 10, by which the prediction moves x, scaled
     to a mean of 1), or a list with a number for each trained pair, by rising i."""
     anchor: Annotated[float, Field(ge=0, lt=1)] = 0.0

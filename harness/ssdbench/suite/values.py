@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, WithJsonSchema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ssdbench.suite.problems import show
 
@@ -36,28 +36,37 @@ class Frozen(BaseModel):
     )
 
 
-def list_or(*words: str, of: str, fits: Callable[[Sequence[Any]], bool]) -> BeforeValidator:
-    """Refuse what is neither one of ``words`` nor a list that ``fits``, in one sentence, not a union's two."""
+class ListOr:
+    """Marks a field that takes one of the words of its annotation, or a list ``of`` what ``fits``.
 
-    def check(value: Any) -> Any:
-        is_list = isinstance(value, (list, tuple))
-        if (isinstance(value, str) and value in words) or (is_list and len(value) > 0 and fits(value)):
-            return listed(value)
-        expected = ", ".join(f"'{word}'" for word in words)
-        got = f"[{', '.join(show(i) for i in value)}]" if is_list else show(value)
-        text = f"must be {expected} or a list of {of}, not {got}"
-        raise PydanticCustomError("indices", "{text}", {"text": text})
+    Anything else is refused in one sentence, not a union's two.
+    """
 
-    return BeforeValidator(check)
+    def __init__(self, of: str, fits: Callable[[Sequence[Any]], bool]) -> None:
+        self.of, self.fits = of, fits
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Look at the value before it is taken for one of the union's members."""
+        words = [word for kind in get_args(source) if get_origin(kind) is Literal for word in get_args(kind)]
+
+        def check(value: Any) -> Any:
+            is_list = isinstance(value, (list, tuple))
+            if (isinstance(value, str) and value in words) or (is_list and value and self.fits(value)):
+                return listed(value)
+            got = f"[{', '.join(map(show, value))}]" if is_list else show(value)
+            text = f"must be {', '.join(map(repr, words))} or a list of {self.of}, not {got}"
+            raise PydanticCustomError("indices", "{text}", {"text": text})
+
+        return core_schema.no_info_before_validator_function(check, handler(source))
 
 
-def listed_or(*words: str, of: type[float] = int, called: str = "whole numbers") -> BeforeValidator:
-    """Refuse what is neither one of ``words`` nor a list of distinct numbers that are not negative."""
+def _distinct(value: Sequence[Any], *kinds: type) -> bool:
+    return all(type(i) in kinds and i >= 0 for i in value) and len(set(value)) == len(value)
 
-    def fits(value: Sequence[Any]) -> bool:
-        return all(type(i) in (int, of) and i >= 0 for i in value) and len(set(value)) == len(value)
 
-    return list_or(*words, of=f"distinct {called}", fits=fits)
+INDICES = ListOr("distinct whole numbers", lambda value: _distinct(value, int))
+TIMES = ListOr("distinct timesteps or times of the grid", lambda value: _distinct(value, int, float))
+WEIGHTS = ListOr("positive numbers", lambda value: all(type(w) in (int, float) and w > 0 for w in value))
 
 
 def listed(value: Any) -> Any:
