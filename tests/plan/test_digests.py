@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import no_home
 
 from ssdbench.data.folders import list_images
-from ssdbench.plan import digests, memory
+from ssdbench.plan import digests
 from ssdbench.plan.digests import digest, digest_images
 
 
@@ -82,7 +82,7 @@ def test_a_locked_memory_is_done_without(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(digests, "_SMALL_BYTES", 0)
-    monkeypatch.setattr(memory, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(digests, "_PATIENCE_S", 0.0)
     first = digest([folder])
     (folder / "a").write_text("other")
     with closing(sqlite3.connect(tmp_path / "cache/ssdbench/digests.sqlite")) as other:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from ssdbench.errors import SuiteError
 from ssdbench.methods import METHODS
 from ssdbench.suite import EmptySelection, catalog, load_suite, select
-from ssdbench.suite.document import whole_number
-from ssdbench.suite.problems import Problems, did_you_mean
+from ssdbench.suite.document import Problems, did_you_mean, whole_number
 from ssdbench.suite.schema import ResolvedRun, run_yaml
 from ssdbench.suite.yaml_nodes import dump_yaml, parse_yaml
 

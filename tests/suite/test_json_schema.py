@@ -12,7 +12,7 @@ import yaml
 
 from ssdbench.suite import json_schema, list_suites
 from ssdbench.suite.author import SuiteFile
-from ssdbench.suite.problems import Problems
+from ssdbench.suite.document import Problems
 from ssdbench.suite.validate import validate
 from ssdbench.suite.yaml_nodes import parse_yaml
 

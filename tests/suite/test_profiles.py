@@ -4,7 +4,7 @@ import pytest
 
 from ssdbench.errors import SuiteError
 from ssdbench.suite import catalog, list_profiles, list_suites, load_suite
-from ssdbench.suite.problems import Mark, Problems
+from ssdbench.suite.document import Mark, Problems
 from ssdbench.suite.profiles import MAPPED, load_profile
 
 from .conftest import HEAD, Write

@@ -6,7 +6,7 @@ import time
 import pytest
 import yaml
 
-from ssdbench.suite.problems import INVALID, Problems
+from ssdbench.suite.document import INVALID, Problems
 from ssdbench.suite.yaml_nodes import MAX_CHARACTERS, Document, dump_yaml, parse_yaml
 
 

@@ -29,8 +29,8 @@ def described(topic: Topic) -> dict[str, str]:
 def _head(path: Path, key: str) -> str:
     """Return one line of a suite's or profile's own description; one that cannot be read says so."""
     from ssdbench.errors import UsageError
+    from ssdbench.suite.document import Problems
     from ssdbench.suite.find import read_document
-    from ssdbench.suite.problems import Problems
 
     problems = Problems()
     try:

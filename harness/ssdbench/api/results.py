@@ -17,7 +17,7 @@ from ssdbench.report.frame import flat_rows, to_frame
 from ssdbench.report.rows import Measured, Reason, Row
 from ssdbench.report.writers import to_fragment
 from ssdbench.store import Store
-from ssdbench.suite.problems import did_you_mean
+from ssdbench.suite.document import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd

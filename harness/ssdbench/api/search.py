@@ -16,7 +16,7 @@ from ssdbench.api.space import Over
 from ssdbench.errors import UsageError
 from ssdbench.report.frame import dotted, to_frame
 from ssdbench.report.identity import HIDDEN
-from ssdbench.suite.problems import Problems
+from ssdbench.suite.document import Problems
 from ssdbench.suite.settings import SearchRecord, Spent, read_settings
 from ssdbench.suite.yaml_nodes import dump_yaml
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ssdbench.errors import UsageError
 from ssdbench.suite.author import SECTIONS, TUPLE_KEYS, holds, run_keys
-from ssdbench.suite.problems import INVALID, Problems, did_you_mean
+from ssdbench.suite.document import INVALID, Problems, did_you_mean
 from ssdbench.suite.yaml_nodes import option_document
 
 Over = Mapping[str, Any] | Sequence[str]

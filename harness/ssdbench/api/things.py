@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ssdbench.declaration import Catalog
 from ssdbench.errors import UsageError
 from ssdbench.samplers import GRIDS, SAMPLERS
-from ssdbench.suite.problems import did_you_mean
+from ssdbench.suite.document import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor

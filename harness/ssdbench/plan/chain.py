@@ -6,9 +6,8 @@ from collections.abc import Collection
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.catalog import standard
-from ssdbench.plan.links import Links, Weights
+from ssdbench.plan.links import Links, Weights, recipe, sampling
 from ssdbench.plan.sources import Data
-from ssdbench.plan.variants import recipe, sampling
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.stages import EncodeSpec, ScoreSpec, TrainSpec
 from ssdbench.stages.sample import Copying, Sampling

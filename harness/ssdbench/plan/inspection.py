@@ -15,8 +15,7 @@ from ssdbench.metrics.networks import find_tensors
 from ssdbench.models.catalog import family_of
 from ssdbench.models.files import Found, Inside, refuse_stored
 from ssdbench.models.shapes import Shape
-from ssdbench.plan.digests import is_large
-from ssdbench.plan.memory import Memory
+from ssdbench.plan.digests import Memory, is_large
 from ssdbench.stages import Source
 
 _VERSION = 1  # raised when something is inspected that was not before

@@ -16,7 +16,7 @@ from ssdbench.report.columns import column as metric_column
 from ssdbench.report.identity import names
 from ssdbench.report.paired import ratios, undistilled
 from ssdbench.report.rows import Measured, Row
-from ssdbench.suite.problems import Problems
+from ssdbench.suite.document import Problems
 from ssdbench.suite.validate import read_checked
 from ssdbench.suite.values import Frozen
 from ssdbench.suite.yaml_nodes import dump_yaml

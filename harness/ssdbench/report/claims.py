@@ -21,7 +21,7 @@ from ssdbench.report.identity import names
 from ssdbench.report.rows import Row
 from ssdbench.report.statistics import ALPHA, Estimate, holm, paired
 from ssdbench.suite.author import Condition
-from ssdbench.suite.problems import INVALID, Problems
+from ssdbench.suite.document import INVALID, Problems
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.select import matches
 from ssdbench.suite.validate import read_checked

@@ -14,7 +14,7 @@ from ssdbench.metrics.metric import Metric
 from ssdbench.own import is_own
 from ssdbench.report.fields import DASH
 from ssdbench.store.record import Record
-from ssdbench.suite.problems import did_you_mean
+from ssdbench.suite.document import did_you_mean
 
 if TYPE_CHECKING:
     from ssdbench.report.rows import Row

@@ -14,7 +14,7 @@ from ssdbench.report.columns import columns_of
 from ssdbench.report.fields import name_of
 from ssdbench.report.rows import Row
 from ssdbench.store.record import Record
-from ssdbench.suite.problems import did_you_mean
+from ssdbench.suite.document import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,7 @@ from pathlib import Path
 import ssdbench
 from ssdbench.errors import UsageError
 from ssdbench.inputs import NotUtf8, decode
-from ssdbench.suite.document import Document
-from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
+from ssdbench.suite.document import INVALID, Document, Mark, Problems, did_you_mean
 from ssdbench.suite.yaml_nodes import MAX_CHARACTERS, parse_yaml
 
 CLAIMS = "claims.yaml"

@@ -12,22 +12,22 @@ from ssdbench.gc_pause import gc_paused
 from ssdbench.metrics.catalog import askable, find_metric, lacking_counts
 from ssdbench.samplers import NONE
 from ssdbench.suite.author import TUPLE_KEYS, SuiteFile
-from ssdbench.suite.document import Document
-from ssdbench.suite.expand import MAX_RUNS, Row, all_rows
+from ssdbench.suite.document import INVALID, Document, Mark, Problems, describe
 from ssdbench.suite.facts import sampler_of, starts_far_from_noise
 from ssdbench.suite.find import display, find_suite
 from ssdbench.suite.layers import (
     DEFAULTS,
+    MAX_RUNS,
     REQUIRED,
     Layer,
+    Row,
     Values,
+    all_rows,
     document_layer,
     origin,
     overlay,
     unflatten,
 )
-from ssdbench.suite.overrides import check_options, override_layers
-from ssdbench.suite.problems import INVALID, Mark, Problems, describe
 from ssdbench.suite.profiles import (
     COUNTED,
     MAPPED,
@@ -40,7 +40,7 @@ from ssdbench.suite.profiles import (
 )
 from ssdbench.suite.rules import Checker
 from ssdbench.suite.schema import Named, ResolvedRun, Searched
-from ssdbench.suite.select import select
+from ssdbench.suite.select import check_options, override_layers, select
 from ssdbench.suite.settings import Chooser, refuse_chosen
 from ssdbench.suite.validate import read_checked
 from ssdbench.suite.variant import canonical_variant, variant_of

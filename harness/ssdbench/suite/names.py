@@ -28,7 +28,7 @@ from ssdbench.metrics.catalog import METRICS, UNDER, askable
 from ssdbench.metrics.reference_set import THROUGH, is_through
 from ssdbench.own import PATTERN as OWN_PATTERN
 from ssdbench.suite import catalog
-from ssdbench.suite.problems import INVALID, did_you_mean
+from ssdbench.suite.document import INVALID, did_you_mean
 from ssdbench.suite.values import Frozen
 from ssdbench.suite.variant import VARIANT_PATTERN, canonical_variant, parse_variant
 

@@ -11,12 +11,11 @@ from ssdbench.metrics.reference_set import THROUGH, is_through
 from ssdbench.own import is_own
 from ssdbench.suite import catalog
 from ssdbench.suite.author import NULLABLE, ProfileFile
-from ssdbench.suite.document import Document
+from ssdbench.suite.document import INVALID, Document, Mark, Problems, did_you_mean
 from ssdbench.suite.facts import WALK, Facts
 from ssdbench.suite.find import list_profiles
 from ssdbench.suite.layers import DEFAULTS, Layer, Values, document_layer, overlay
 from ssdbench.suite.names import DATA_NAMES, synthetic_steps
-from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.select import matches
 from ssdbench.suite.validate import read_checked
 from ssdbench.suite.variant import variant_of

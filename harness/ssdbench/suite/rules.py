@@ -14,10 +14,10 @@ from ssdbench.metrics.reference_set import holds_images, is_through, known_refer
 from ssdbench.samplers import GRIDS, NONE, SAMPLERS
 from ssdbench.samplers.grids import UNIFORM
 from ssdbench.samplers.walks import LAST_CLEAN, timesteps, walked
+from ssdbench.suite.document import INVALID, describe, did_you_mean
 from ssdbench.suite.facts import Facts, Rule, Rules, refused
 from ssdbench.suite.layers import DEFAULTS, Values
 from ssdbench.suite.names import synthetic_steps
-from ssdbench.suite.problems import INVALID, describe, did_you_mean
 from ssdbench.suite.rules_sampling import SAMPLING
 from ssdbench.suite.rules_training import TRAINING
 from ssdbench.suite.variant import UNTOUCHED, Variant, variant_of
@@ -271,7 +271,8 @@ def _through(run: Facts) -> str | None:
 
 @RULES.of("pretrain", "variant")
 def _pretrain(run: Facts) -> str | None:
-    if run["pretrain"] is None or run.variant.from_nothing:
+    recipe = run["pretrain"]
+    if recipe is None or run.variant.from_nothing:
         return None
     able = " or ".join(repr(name) for name, method in METHODS.builtin.items() if method.starts == "nothing")
     return f"only variants that begin with {able} train the base model, not {run['variant']!r}"

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.samplers.grids import EVEN
+from ssdbench.suite.document import Mark
 from ssdbench.suite.names import (
     DataName,
     GridName,
@@ -19,7 +20,6 @@ from ssdbench.suite.names import (
     SamplerName,
     VariantText,
 )
-from ssdbench.suite.problems import Mark
 from ssdbench.suite.training import Autoencoder, Pretrain, Train
 from ssdbench.suite.values import (
     TIMES,

@@ -10,10 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ssdbench.suite.author import Condition, Patch, Seeds
-from ssdbench.suite.document import Document
+from ssdbench.suite.document import INVALID, Document, Mark, Problems, did_you_mean
 from ssdbench.suite.find import suite_directories, yaml_files
 from ssdbench.suite.layers import DEFAULTS, RIVALS, Layer, Values, document_layer
-from ssdbench.suite.problems import INVALID, Mark, Problems, did_you_mean
 from ssdbench.suite.profiles import override
 from ssdbench.suite.schema import Searched
 from ssdbench.suite.select import matches

@@ -10,9 +10,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ssdbench.suite.author import TUPLE_KEYS, Patch, key_of, run_keys
-from ssdbench.suite.document import Document, KeyPath, whole_number
+from ssdbench.suite.document import (
+    INVALID,
+    Document,
+    KeyPath,
+    Problems,
+    describe,
+    did_you_mean,
+    nearest,
+    show,
+    whole_number,
+)
 from ssdbench.suite.find import read_document
-from ssdbench.suite.problems import INVALID, Problems, describe, did_you_mean, nearest, show
 
 MAX_PROBLEMS = 200  # of a file; each is looked up in it, and nobody reads more
 

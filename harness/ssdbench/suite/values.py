@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from ssdbench.suite.problems import show
+from ssdbench.suite.document import show
 
 
 def _unwrap(schema: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from ssdbench.errors import InputError
 from ssdbench.methods import METHODS, Method
 from ssdbench.own import PATTERN as OWN
 from ssdbench.own import is_own
-from ssdbench.suite.problems import did_you_mean
+from ssdbench.suite.document import did_you_mean
 
 _COUNTS = r"\d+(?:\s*-\s*\d+)+"
 _STEP = "|".join(

@@ -10,8 +10,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 
-from ssdbench.suite.document import MERGE, Document, mark_of
-from ssdbench.suite.problems import INVALID, Mark, Problems
+from ssdbench.suite.document import INVALID, MERGE, Document, Mark, Problems, mark_of
 
 MAX_CHARACTERS = 4_000_000
 MAX_DEPTH = 32
