@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import SUITE, Filled, fill
 
 from ssdbench.plan import build, decide
-from ssdbench.plan.outdated import outdated, row_keys
+from ssdbench.plan.decide import outdated, row_keys
 from ssdbench.suite import load_suite
 
 OLD, NEW = "abc", "new"  # what fills the store says that it is of the sources "abc"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ssdbench.errors import SuiteError
@@ -116,7 +118,7 @@ def test_smoke_is_mini_cut_down(rows: Write) -> None:
 @pytest.mark.parametrize("name", ["mini", "smoke"])
 def test_every_model_network_and_reference_has_a_counterpart(name: str) -> None:
     problems = Problems()
-    profile = load_profile(name, Mark(file="test"), None, problems)
+    profile = load_profile(name, Mark(file="test"), Path("nowhere"), problems)
     assert profile is not None
     assert list(problems) == []
     for key, (table, known) in MAPPED.items():

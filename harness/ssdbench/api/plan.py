@@ -14,7 +14,7 @@ from ssdbench.errors import UsageError
 from ssdbench.faults import free_bytes
 from ssdbench.plan import Cost, Decision, Graph, PlannedRun, cost, decide
 from ssdbench.plan.cost import device_hours
-from ssdbench.plan.outdated import outdated
+from ssdbench.plan.decide import outdated
 from ssdbench.suite import Suite
 
 if TYPE_CHECKING:

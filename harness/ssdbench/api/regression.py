@@ -11,7 +11,7 @@ from ssdbench.api.benchmark import Benchmark, RunOptions
 from ssdbench.api.history import Planned
 from ssdbench.api.loading import RESULTS
 from ssdbench.errors import StageFailed
-from ssdbench.plan.outdated import row_keys
+from ssdbench.plan.decide import row_keys
 from ssdbench.provenance import git_commit
 from ssdbench.report import baseline as baselines
 from ssdbench.report.check import Check, check_rows

@@ -1,9 +1,11 @@
-"""What verbs share: the store, and output to the right stream."""
+"""What verbs share: output to the right stream, and how far a long count is."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,3 +90,35 @@ def print_table(
     for line, style in zip(lines, styles or [""] * len(lines), strict=True):
         table.add_row(*map(Text, line), style=style)
     console(stderr=False).print(table)
+
+
+_LINE_SECONDS = 10.0
+
+
+@contextmanager
+def counting() -> Iterator[Callable[[str, int | None], Callable[[int], None]]]:
+    """Give a function of a title and the total, None if it is unknown, that returns what is called with each count."""
+    from rich.progress import Progress, TextColumn, TimeRemainingColumn
+
+    screen = console(stderr=True)
+    last = [time.monotonic()]
+    columns = (
+        *Progress.get_default_columns()[:2],
+        TextColumn("{task.completed:,.0f} images"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+
+        def begin(title: str, total: int | None) -> Callable[[int], None]:
+            task = bar.add_task(title, total=total)
+
+            def show(done: int) -> None:
+                bar.update(task, completed=done)
+                if not screen.is_terminal and time.monotonic() - last[0] > _LINE_SECONDS:
+                    last[0] = time.monotonic()
+                    of = "" if total is None else f" of {total:,}"
+                    typer.echo(f"{title}: {done:,}{of} images", err=True)
+
+            return show
+
+        yield begin

@@ -60,8 +60,7 @@ def eval_(
     from ssdbench.api.export import refuse_to_replace, save_samples
     from ssdbench.api.export import save_reference as save
     from ssdbench.api.images import Against, open_samples, run_samples
-    from ssdbench.cli.common import emit, emit_json, tell
-    from ssdbench.cli.counting import counting
+    from ssdbench.cli.common import counting, emit, emit_json, tell
     from ssdbench.errors import UsageError
 
     if samples is None and (reference is None or save_reference is None):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from ssdbench.plan.decide import Decision, decide
+from ssdbench.plan.decide import Decision, decide, outdated
 from ssdbench.plan.graph import Graph
-from ssdbench.plan.outdated import outdated
 from ssdbench.store import Store
 from ssdbench.store.upstream import Layered, Unfit, Upstream
 
@@ -30,7 +29,7 @@ def pull_finished(
         store: where they go.
         upstream: where they come from.
         fresh: kinds that are to be made anew, and so are not taken.
-        sources: digest of the only science sources whose work counts, or None for any; see ``plan.outdated``.
+        sources: digest of the only science sources whose work counts, or None for any; see ``plan.decide``.
         say: told of everything that is taken or left, a line each.
 
     Raises:

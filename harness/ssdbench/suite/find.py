@@ -46,10 +46,14 @@ def find_claims() -> Path:
     return path
 
 
-def list_profiles(beside: Path | None = None) -> dict[str, Path]:
+def list_profiles(*beside: Path) -> dict[str, Path]:
     """All profiles by name; ``beside`` is a suite's directory, whose own ``profiles/`` comes first."""
-    directories = ([beside] if beside is not None else []) + suite_directories()
-    return yaml_files([directory / "profiles" for directory in directories])
+    return yaml_files([directory / "profiles" for directory in (*beside, *suite_directories())])
+
+
+def list_settings(beside: Path) -> dict[str, Path]:
+    """All settings by name: those beside a suite come first, then the working directory's and the shipped ones."""
+    return yaml_files([directory / "settings" for directory in (beside, Path(), *suite_directories())])
 
 
 def find_suite(name: str | Path) -> Path:

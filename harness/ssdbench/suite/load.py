@@ -122,16 +122,16 @@ def load_suite(
 
 
 def _grid_notes(runs: Iterable[ResolvedRun]) -> list[str]:
-    found: dict[str, dict[Mark, None]] = {}
+    found: dict[str, dict[str, None]] = {}
     for run in runs:
         for text in starts_far_from_noise(run):
-            found.setdefault(text, {})[run.mark] = None
-    return [_counted([str(mark) for mark in marks], f"nfe: {text}") for text, marks in found.items()]
-
-
-def _counted(marks: Sequence[str], text: str) -> str:
-    more = len(marks) - 1
-    return f"{marks[0]}: {text}" + (f"; so of {more} more row{'s' * (more > 1)}" if more else "")
+            found.setdefault(text, {})[str(run.mark)] = None
+    told = []
+    for text, (first, *others) in found.items():
+        more = len(others)
+        so = f"; so of {more} more row{'s' * (more > 1)}" if more else ""
+        told.append(f"{first}: nfe: {text}{so}")
+    return told
 
 
 def _profile(option: str | None, document: Document, path: Path, problems: Problems) -> Profile | None:

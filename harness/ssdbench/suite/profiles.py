@@ -135,7 +135,7 @@ def map_times(values: Values, before: tuple[float, ...]) -> None:
         values["student_at"] = tuple(dict.fromkeys(nearest))
 
 
-def load_profile(name: str, asked: Mark, beside: Path | None, problems: Problems) -> Profile | None:
+def load_profile(name: str, asked: Mark, beside: Path, problems: Problems) -> Profile | None:
     """Load a profile and what it extends; ``asked`` is the place that names it.
 
     None if there is anything wrong with it; the reasons are then among ``problems``.

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ssdbench.suite.author import Condition, Patch, Seeds
 from ssdbench.suite.document import INVALID, Document, Mark, Problems, did_you_mean
-from ssdbench.suite.find import suite_directories, yaml_files
+from ssdbench.suite.find import list_settings
 from ssdbench.suite.layers import DEFAULTS, RIVALS, Layer, Values, document_layer
 from ssdbench.suite.profiles import override
 from ssdbench.suite.schema import Searched
@@ -21,8 +21,6 @@ from ssdbench.suite.values import Frozen
 from ssdbench.suite.variant import variant_of
 
 KEY = "settings"
-DIRECTORY = "settings"
-"""Beside suites, and in the working directory: where settings are found by name."""
 
 
 class TrialRecord(Frozen):
@@ -219,12 +217,6 @@ def read_settings(path: Path, problems: Problems) -> Document:
         for key in {KEY, "seeds"}.intersection(given if isinstance(given, dict) else ()):
             problems.add(document.mark(("chosen", i, "set", key), key=True), key, "is nothing to choose")
     return document
-
-
-def list_settings(beside: Path | None = None) -> dict[str, Path]:
-    """All settings by name: those beside a suite come first, then the working directory's and the shipped ones."""
-    directories = [*filter(None, [beside]), Path(), *suite_directories()]
-    return yaml_files([directory / DIRECTORY for directory in directories])
 
 
 def find_settings(name: str, beside: Path) -> Path | None:

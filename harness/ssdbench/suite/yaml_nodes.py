@@ -141,11 +141,15 @@ class _Builder:
         try:
             return self._value(root)
         except _TooLargeError:
-            self._add(root, f"more than {MAX_NODES:,} values once aliases are expanded")
-            return INVALID
+            return self._invalid(root, f"more than {MAX_NODES:,} values once aliases are expanded")
 
-    def _add(self, node: Node, text: str, key: str = "") -> None:
+    def _invalid(self, node: Node, text: str, key: str = "") -> Any:
         self._problems.add(mark_of(self._file, node.start_mark), key, text)
+        return INVALID
+
+    def _bad_tag(self, node: Node) -> Any:
+        tag = "!!" + node.tag.removeprefix(_TAG) if node.tag.startswith(_TAG) else node.tag
+        return self._invalid(node, f"the tag {tag} is not allowed in a suite")
 
     def _value(self, node: Node) -> Any:
         self._budget -= 1
@@ -154,12 +158,11 @@ class _Builder:
         if isinstance(node, ScalarNode):
             return self._scalar(node)
         if id(node) in self._open:
-            self._add(node, "an alias refers to the mapping or list that it stands in")
-            return INVALID
+            return self._invalid(node, "an alias refers to the mapping or list that it stands in")
+        if node.tag not in {_TAG + "seq", _TAG + "map"}:
+            return self._bad_tag(node)
         self._open.add(id(node))
         try:
-            if node.tag not in {_TAG + "seq", _TAG + "map"}:
-                return self._bad_tag(node)
             if isinstance(node, SequenceNode):
                 return [self._value(item) for item in node.value]
             return self._mapping(node)
@@ -176,15 +179,13 @@ class _Builder:
                 continue
             key = self._scalar(key_node) if isinstance(key_node, ScalarNode) else None
             if isinstance(key, bool) or not isinstance(key, (str, int)):
-                self._add(key_node, "a key must be text")
+                self._invalid(key_node, "a key must be text")
                 continue
             if key in lines:
-                self._add(key_node, f"duplicate key (first on line {lines[key]})", str(key))
+                self._invalid(key_node, f"duplicate key (first on line {lines[key]})", str(key))
                 continue
             lines[key] = key_node.start_mark.line + 1
             data[key] = self._value(value_node)
-        if not merges:
-            return data
         merged: dict[str | int, Any] = {}
         for inherited in reversed(merges):  # the first holds; in place, since there may be thousands
             merged.update(inherited)
@@ -195,16 +196,12 @@ class _Builder:
         found = []
         for source in sources:
             if not isinstance(source, MappingNode):
-                self._add(source, "'<<' merges a mapping or a list of mappings")
+                self._invalid(source, "'<<' merges a mapping or a list of mappings")
                 continue
             value = self._value(source)
             if isinstance(value, dict):
                 found.append(value)
         return found
-
-    def _bad_tag(self, node: Node) -> Any:
-        self._add(node, f"the tag {_short(node.tag)} is not allowed in a suite")
-        return INVALID
 
     def _scalar(self, node: ScalarNode) -> Any:
         text = node.value
@@ -220,11 +217,5 @@ class _Builder:
             case "float" if _FLOAT.fullmatch(text):
                 return float(re.sub(r"\.(?=[in])", "", text.lower()))
             case "bool" | "int" | "float" as kind:
-                self._add(node, f"{text[:40]!r} is no {kind}")
-            case _:
-                return self._bad_tag(node)
-        return INVALID
-
-
-def _short(tag: str) -> str:
-    return "!!" + tag.removeprefix(_TAG) if tag.startswith(_TAG) else tag
+                return self._invalid(node, f"{text[:40]!r} is no {kind}")
+        return self._bad_tag(node)
