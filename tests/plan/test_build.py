@@ -11,8 +11,7 @@ from ssdbench.methods.method import trained_pairs
 from ssdbench.methods.ssd import SelfStep, fused_layers, fusion_weight
 from ssdbench.models.shapes import OUTPUT, DiTShape
 from ssdbench.plan import Graph, build, sources
-from ssdbench.plan.inspection import Inspected
-from ssdbench.plan.sources import Data
+from ssdbench.plan.sources import Data, Inspected
 from ssdbench.samplers.walks import timesteps
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.suite import load_suite

@@ -14,8 +14,7 @@ from safetensors.torch import save_file
 from ssdbench.models.shapes import DiTShape
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.plan import Graph, build, sources
-from ssdbench.plan.inspection import Inspected
-from ssdbench.plan.sources import Data
+from ssdbench.plan.sources import Data, Inspected
 from ssdbench.stages import SampleSpec, Source, TrainSpec
 from ssdbench.suite import catalog, load_suite
 

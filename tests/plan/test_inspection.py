@@ -347,7 +347,7 @@ def test_of_a_pipeline_each_part_is_looked_at(tmp_path: Path, what: str) -> None
 
     from ssdbench.errors import InputError
     from ssdbench.models.inspection import find_text
-    from ssdbench.plan.inspection import denoiser, inspected
+    from ssdbench.plan.sources import denoiser, inspected
     from ssdbench.stages import Source
 
     def at(inspection: Callable[..., Any], path: Path, *expected: object) -> object:

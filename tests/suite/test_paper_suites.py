@@ -7,7 +7,7 @@ from itertools import groupby
 import pytest
 
 from ssdbench.plan import build
-from ssdbench.plan.inspection import Inspected
+from ssdbench.plan.sources import Inspected
 from ssdbench.samplers.walks import timesteps
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun, catalog, list_suites, load_suite

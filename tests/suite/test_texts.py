@@ -4,7 +4,7 @@ import pytest
 
 from ssdbench.errors import SuiteError
 from ssdbench.plan import build
-from ssdbench.plan.inspection import Inspected
+from ssdbench.plan.sources import Inspected
 from ssdbench.stages import EncodeSpec, SampleSpec, Source, TrainSpec
 from ssdbench.suite import load_suite
 

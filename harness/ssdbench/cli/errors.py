@@ -64,16 +64,12 @@ class Verb(TyperCommand):
 
 
 class VerbGroup(TyperGroup):
-    """Lists the verbs in the order in which they are needed, not by name; prints to streams of any encoding."""
+    """Lists the verbs in the order in which they are registered; prints to streams of any encoding."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         """Run the command line."""
         prepare_streams()
         return super().main(*arguments, **options)
-
-    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # as above
-        """Return the verbs in their order of registration."""
-        return list(self.commands)
 
 
 def _keep_traceback() -> str:

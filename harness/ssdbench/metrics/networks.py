@@ -214,7 +214,7 @@ def _located(name: str, weights: Path | str | None) -> Path | None:
     return path
 
 
-def find_tensors(name: str, path: Path) -> dict[str, Inside]:
+def find_tensors(path: Path, name: str) -> dict[str, Inside]:
     """Return the tensors of a network's weights, looked at without torch; none where it does not say what to look for.
 
     Raises InputError when the file is malformed, or plainly of something else.

@@ -1,6 +1,6 @@
 """From a suite's runs to a graph of stages: what must run, what is there already, what it costs."""
 
-from ssdbench.plan.build import build
+from ssdbench.plan.chain import build
 from ssdbench.plan.cost import Cost, cost
 from ssdbench.plan.decide import Decision, decide
 from ssdbench.plan.graph import Graph, Node, PlannedRun

@@ -1,17 +1,20 @@
-"""The stages of one run: its trainings, its samples, its references and its score."""
+"""From a suite to the graph: each run's trainings, samples, references and score; stages are shared where equal."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
 from ssdbench.errors import InputError
+from ssdbench.gc_pause import gc_paused
 from ssdbench.metrics.catalog import standard
+from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.plan.links import Links, Weights, recipe, sampling
-from ssdbench.plan.sources import Data
+from ssdbench.plan.needs import Needs
+from ssdbench.plan.sources import Data, Finder, Unavailable
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.stages import EncodeSpec, ScoreSpec, TrainSpec
 from ssdbench.stages.sample import Copying, Sampling
-from ssdbench.suite import ResolvedRun
+from ssdbench.suite import ResolvedRun, Suite
 from ssdbench.suite.catalog import DATASETS
 from ssdbench.suite.training import Pretrain, Train
 from ssdbench.suite.variant import Halved, VariantStep
@@ -198,3 +201,21 @@ class Chain(Links):
             **settings,
         )
         return Weights(key=self.graph.add(spec))
+
+
+@gc_paused()
+def build(suite: Suite) -> Graph:
+    """The graph of all runs of a suite. A run that cannot run here has no target, and says why."""
+    graph = Graph()
+    finder = Finder()
+    for run in suite.runs:
+        try:
+            needs = Needs(run, finder)
+        except Unavailable as error:
+            graph.runs.append(PlannedRun(run, unavailable=str(error)))
+        except InputError as error:  # a model of the user's own that cannot be described
+            graph.runs.append(PlannedRun(run, missing=(str(error),)))
+        else:
+            target = None if needs.missing else Chain(graph, needs).score()
+            graph.runs.append(PlannedRun(run, target, None, tuple(needs.missing), tuple(needs.notes)))
+    return graph

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Literal
 
 from ssdbench.gc_pause import gc_paused
-from ssdbench.plan.build import build
+from ssdbench.plan.chain import build
 from ssdbench.plan.graph import Graph
 from ssdbench.stages import TrainSpec
 from ssdbench.store import StoreReader

@@ -68,15 +68,14 @@ class Graph:
     def chain(self, target: str) -> list[str]:
         """Keys of all stages that ``target`` stands on, inputs before what consumes them, and its own as the last."""
         found: dict[str, None] = {}
-        stack = [(target, iter(self.nodes[target].inputs.values()))]
-        while stack:
-            key, sources = stack[-1]
-            source = next(sources, None)
-            if source is None:
+
+        def add(key: str) -> None:
+            if key not in found:
+                for source in self.nodes[key].inputs.values():
+                    add(source)
                 found[key] = None
-                stack.pop()
-            elif source not in found:
-                stack.append((source, iter(self.nodes[source].inputs.values())))
+
+        add(target)
         return list(found)
 
     @property

@@ -17,9 +17,8 @@ from ssdbench.metrics.reference_set import THROUGH, known_reference
 from ssdbench.models.catalog import code_of, model_of
 from ssdbench.models.inspection import find_text, find_vae
 from ssdbench.plan.fitting import checked_labels, fitting_autoencoder, trained_shape
-from ssdbench.plan.inspection import denoiser
 from ssdbench.plan.references import References
-from ssdbench.plan.sources import Data, Finder, Unavailable, place
+from ssdbench.plan.sources import Data, Finder, Unavailable, denoiser, place
 from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun

@@ -1,24 +1,78 @@
-"""Files that runs need: where weights, data and references are on this machine, their digests, how to get them."""
+"""Files that runs need: where they are on this machine, their digests, how to get them, and whether they are right."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ssdbench.data.captions import files_beside, read_lines
 from ssdbench.data.datasets import DATASETS, DataSet, data_set
 from ssdbench.data.folders import ImageFiles, list_images
 from ssdbench.data.places import ASSETS, data_root, filled
 from ssdbench.errors import InputError
-from ssdbench.metrics.networks import available, network_digest, weights_file
+from ssdbench.metrics.networks import available, find_tensors, network_digest, weights_file
+from ssdbench.models.catalog import family_of
+from ssdbench.models.files import Found, Inside, refuse_stored
 from ssdbench.models.parts import ENCODER, TOKENIZER
-from ssdbench.plan.digests import as_read, digest, digest_images
-from ssdbench.plan.inspection import inspected, network
+from ssdbench.models.shapes import Shape
+from ssdbench.plan.digests import Memory, as_read, digest, digest_images, is_large
 from ssdbench.stages import Source
 from ssdbench.stages.encode import FILE
+
+_VERSION = 1  # raised when something is inspected that was not before
+
+Inspection = Callable[..., Found | Mapping[str, Inside] | None]
+"""A function of a path, and of what has to lie there, that returns the tensors or raises InputError."""
+
+
+class Inspected(NamedTuple):
+    """What an inspection tells: which of a file's several sets of weights is taken (part of the key), and a note."""
+
+    part: str = ""
+    note: str = ""
+
+
+def inspected(inspection: Inspection, source: Source, *expected: object) -> Inspected:
+    """Inspect the file at a source's path, or return what an earlier inspection of the same content told.
+
+    Raises:
+        InputError: something is wrong with it; all that is, with the file's name.
+    """
+    path = Path(source.path)
+    if not is_large(path):
+        return _inspect(inspection, path, *expected)
+    with closing(Memory()) as memory:
+        key = ("look", f"{_VERSION} {inspection.__name__} {expected} {path}", source.digest)
+        known = memory.get(*key)
+        if known is not None:
+            return Inspected(*json.loads(known))
+        told = _inspect(inspection, path, *expected)
+        memory.put({key: json.dumps(told)})
+    return told
+
+
+def _inspect(inspection: Inspection, path: Path, *expected: object) -> Inspected:
+    found = inspection(path, *expected)
+    if not isinstance(found, Found):
+        refuse_stored(found or {})
+        return Inspected()
+    refuse_stored(found.tensors)
+    return Inspected(found.part, found.note)
+
+
+def denoiser(path: Path, shape: Shape, part: str) -> Found:
+    """A denoiser in any layout of its family, of the architecture of ``shape``; not how it was trained.
+
+    Raises:
+        InputError: it is something else.
+    """
+    return family_of(shape).look(path, shape, part)
+
 
 _R = TypeVar("_R")
 
@@ -206,7 +260,7 @@ class Finder:
         source = self._network_source(name, weights)
         file = weights_file(name, weights)
         if file is not None:
-            self.inspected(network, source.model_copy(update={"path": str(file)}), name)
+            self.inspected(find_tensors, source.model_copy(update={"path": str(file)}), name)
         return source
 
 

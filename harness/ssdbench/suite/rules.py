@@ -18,7 +18,6 @@ from ssdbench.suite.document import INVALID, describe, did_you_mean
 from ssdbench.suite.facts import Facts, Rule, Rules, refused
 from ssdbench.suite.layers import DEFAULTS, Values
 from ssdbench.suite.names import synthetic_steps
-from ssdbench.suite.rules_sampling import SAMPLING
 from ssdbench.suite.rules_training import TRAINING
 from ssdbench.suite.variant import UNTOUCHED, Variant, variant_of
 
@@ -33,7 +32,7 @@ class Checker:
     """
 
     def __init__(self) -> None:
-        rules = (*RULES, *TRAINING, *SAMPLING)
+        rules = (*RULES, *TRAINING)
         self._checks = [(keys, lru_cache(maxsize=4096)(_of_values(keys, rule))) for keys, rule in rules]
 
     def impossible(self, values: Values) -> list[tuple[tuple[str, ...], str]]:
