@@ -154,8 +154,8 @@ def describe(error: ErrorDetails, written: str | None = None) -> str:
 
 KeyPath = tuple[str | int, ...]
 """The keys, and the positions in lists, that lead to a value."""
-MERGE = "tag:yaml.org,2002:merge"
-_Entry = tuple[Node, Node]
+Entries = dict[int, dict[str, tuple[Node, Node]]]
+"""By the id of a mapping's node, its entries and those that are merged into it: the nodes of a key and its value."""
 
 
 class Document:
@@ -170,6 +170,7 @@ class Document:
         root: Node | None,
         data: Any,
         text: str = "",
+        entries: Entries | None = None,
         *,
         under: Sequence[str] = (),
         lines: bool = True,
@@ -182,7 +183,7 @@ class Document:
         self.root = root
         self._under = len(under)
         self._lines = lines
-        self._entries: dict[int, dict[str, _Entry]] = {}
+        self.entries = entries or {}
 
     def get(self, key: str) -> Any:
         """The value under a key, or None; also where it is ``INVALID``, or the document is no mapping."""
@@ -207,7 +208,7 @@ class Document:
         key, node = self.root, self.root
         for part in path[self._under :]:
             if isinstance(node, MappingNode):
-                found = self._lookup(node, str(part))
+                found = self.entries.get(id(node), {}).get(str(part))
                 if found is None:
                     return (key, node), False
                 key, node = found
@@ -216,27 +217,6 @@ class Document:
             else:
                 return (key, node), False
         return (key, node), len(path) >= self._under
-
-    def _lookup(self, node: MappingNode, part: str, seen: set[int] | None = None) -> _Entry | None:
-        seen = set() if seen is None else seen
-        if id(node) in seen:  # merged by several ways, or by itself
-            return None
-        seen.add(id(node))
-        entries = self._entries.get(id(node))
-        if entries is None:
-            entries = self._entries[id(node)] = {
-                key.value: (key, value) for key, value in reversed(node.value) if isinstance(key, ScalarNode)
-            }
-        if part in entries:
-            return entries[part]
-        for key, value in node.value:
-            if key.tag == MERGE:
-                for source in value.value if isinstance(value, SequenceNode) else [value]:
-                    if isinstance(source, MappingNode):
-                        found = self._lookup(source, part, seen)
-                        if found is not None:
-                            return found
-        return None
 
 
 def mark_of(file: str, mark: Any) -> Mark:

@@ -10,7 +10,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 
-from ssdbench.suite.document import INVALID, MERGE, Document, Mark, Problems, mark_of
+from ssdbench.suite.document import INVALID, Document, Entries, Mark, Problems, mark_of
 
 MAX_CHARACTERS = 4_000_000
 MAX_DEPTH = 32
@@ -74,7 +74,7 @@ def option_document(text: str, option: str, under: Sequence[str], problems: Prob
     document = parse_yaml(text, option, found)
     for problem in found:
         problems.add(Mark(file=option), problem.key, problem.text)
-    return Document(option, document.root, document.data, text, under=under, lines=False)
+    return Document(option, document.root, document.data, text, document.entries, under=under, lines=False)
 
 
 def parse_yaml(text: str, file: str, problems: Problems) -> Document:
@@ -111,7 +111,8 @@ def parse_yaml(text: str, file: str, problems: Problems) -> Document:
         return broken(f"not valid YAML: {str(error).splitlines()[0]}")
     if root is None:
         return Document(file, None, None, text)
-    return Document(file, root, _Builder(file, problems).build(root), text)
+    builder = _Builder(file, problems)
+    return Document(file, root, builder.build(root), text, builder.entries)
 
 
 def _place(file: str, text: str, character: str) -> Mark:
@@ -129,13 +130,14 @@ class _TooLargeError(Exception):
 
 
 class _Builder:
-    """Turns nodes into plain data, once, within a budget of nodes."""
+    """Turns nodes into plain data, once, within a budget of nodes; ``entries`` are as of :class:`Document`."""
 
     def __init__(self, file: str, problems: Problems) -> None:
         self._file = file
         self._problems = problems
         self._budget = MAX_NODES
         self._open: set[int] = set()
+        self.entries: Entries = {}
 
     def build(self, root: Node) -> Any:
         try:
@@ -171,36 +173,36 @@ class _Builder:
 
     def _mapping(self, node: Node) -> dict[str | int, Any]:
         data: dict[str | int, Any] = {}
-        merges: list[dict[str | int, Any]] = []
-        lines: dict[str | int, int] = {}
+        own: dict[str, tuple[Node, Node]] = {}
+        sources: list[tuple[MappingNode, dict[str | int, Any]]] = []
         for key_node, value_node in node.value:
-            if key_node.tag == MERGE:
-                merges += self._merge(value_node)
+            if key_node.tag == _TAG + "merge":
+                sources += self._merge(value_node)
                 continue
             key = self._scalar(key_node) if isinstance(key_node, ScalarNode) else None
             if isinstance(key, bool) or not isinstance(key, (str, int)):
                 self._invalid(key_node, "a key must be text")
-                continue
-            if key in lines:
-                self._invalid(key_node, f"duplicate key (first on line {lines[key]})", str(key))
-                continue
-            lines[key] = key_node.start_mark.line + 1
-            data[key] = self._value(value_node)
+            elif key in data:
+                line = own[str(key)][0].start_mark.line + 1
+                self._invalid(key_node, f"duplicate key (first on line {line})", str(key))
+            else:
+                own[str(key)] = key_node, value_node
+                data[key] = self._value(value_node)
         merged: dict[str | int, Any] = {}
-        for inherited in reversed(merges):  # the first holds; in place, since there may be thousands
+        entries = self.entries[id(node)] = {}
+        for source, inherited in reversed(sources):  # the first holds; in place, since there may be thousands
             merged.update(inherited)
+            entries.update(self.entries[id(source)])
+        entries.update(own)
         return {**merged, **data}
 
-    def _merge(self, node: Node) -> list[dict[str | int, Any]]:
-        sources = node.value if isinstance(node, SequenceNode) else [node]
+    def _merge(self, node: Node) -> list[tuple[MappingNode, dict[str | int, Any]]]:
         found = []
-        for source in sources:
+        for source in node.value if isinstance(node, SequenceNode) else [node]:
             if not isinstance(source, MappingNode):
                 self._invalid(source, "'<<' merges a mapping or a list of mappings")
-                continue
-            value = self._value(source)
-            if isinstance(value, dict):
-                found.append(value)
+            elif isinstance(value := self._value(source), dict):
+                found.append((source, value))
         return found
 
     def _scalar(self, node: ScalarNode) -> Any:
