@@ -56,9 +56,9 @@ def emit(text: str, output: Path | None = None, *, form: str = "") -> None:
     typer.echo(f"wrote {output}", err=True)
 
 
-def emit_json(value: Any) -> None:
-    """Write ``value`` to stdout as JSON."""
-    emit(json.dumps(value, indent=2, ensure_ascii=False), form="json")
+def emit_json(value: Any, output: Path | None = None) -> None:
+    """Write ``value`` as JSON, as :func:`emit`."""
+    emit(json.dumps(value, indent=2, ensure_ascii=False) + "\n", output, form="json")
 
 
 def console(*, stderr: bool) -> Console:

@@ -30,18 +30,17 @@ def compare(
         first (A): A directory of results, or its URL.
         second (B): Another one, which is judged against A.
     """
-    import json as json_module
     from dataclasses import asdict
 
     from ssdbench.api.records import recorded_rows
-    from ssdbench.cli.common import emit
+    from ssdbench.cli.common import emit, emit_json
     from ssdbench.report.compare import compare as compare_rows
     from ssdbench.report.compare import to_table
     from ssdbench.report.writers import WRITERS
 
     comparison = compare_rows(recorded_rows(first), recorded_rows(second))
     if json:
-        emit(json_module.dumps(asdict(comparison), indent=2, ensure_ascii=False) + "\n", output, form="json")
+        emit_json(asdict(comparison), output)
         return
     names = Path(first).name, Path(second).name
     called = names if names[0] != names[1] else (first, second)

@@ -43,11 +43,8 @@ def gc(
         for problem in problems:
             typer.echo(f"{problem.key[:12]} {problem.kind} ({problem.title}): {problem.text}")
         if problems:
-            mend = (
-                "run the suites again"
-                if set_aside
-                else "'--verify --set-aside' lets the next run make it again"
-            )
+            again = "'--verify --set-aside' lets the next run make it again"
+            mend = "run the suites again" if set_aside else again
             raise SsdbenchError(f"{len(problems)} problems in {store.name}; {mend}")
         typer.echo(f"every file in {store.name} is as it was committed", err=True)
         return

@@ -65,9 +65,8 @@ def report(
 
         written = draw(reports, figures, paper=paper)
         if not written:
-            raise EmptySelection(
-                "no curves: they need measured rows that differ in NFE, lambda, steps or pairs"
-            )
+            differ = "rows that differ in NFE, lambda, steps or pairs"
+            raise EmptySelection(f"no curves: they need measured {differ}")
         for path in written:
             tell(f"wrote {path}")
         return

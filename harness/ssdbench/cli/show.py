@@ -33,9 +33,8 @@ def show(
     found = None if manifest else store.read_record(full)
     content = found or store.manifest(full)
     if content is None:
-        raise UsageError(
-            f"{full[:12]} is not finished; its logs: {', '.join(map(str, store.logs(full))) or 'none'}"
-        )
+        logs = ", ".join(map(str, store.logs(full))) or "none"
+        raise UsageError(f"{full[:12]} is not finished; its logs: {logs}")
     data = content.model_dump(mode="json")
     if json:
         emit_json(data)

@@ -27,10 +27,8 @@ def device_hours(flops: float, profile: str) -> float:
     with suppress(ValueError):
         rate = rate or float(profile) * 1e12
     if not 0 < rate < math.inf:
-        known = ", ".join(SUSTAINED)
-        raise UsageError(
-            f"unknown device profile {profile!r}: expected {known}, or the TFLOP/s that it sustains"
-        )
+        known = f"{', '.join(SUSTAINED)}, or the TFLOP/s that it sustains"
+        raise UsageError(f"unknown device profile {profile!r}: expected {known}")
     return flops / rate / 3600
 
 

@@ -207,9 +207,8 @@ class Needs(References):
         if not self._code:
             return self._finder.locate(text, model.hint_for(run.resolution))
         if run.weights is not None:
-            raise InputError(
-                f"weights: {run.weights}: {run.model} reads its files itself; the setting is for published checkpoints"
-            )
+            own = f"{run.model} reads its files itself; the setting is for published checkpoints"
+            raise InputError(f"weights: {run.weights}: {own}")
         # What is trained from nothing starts as the user's code makes it.
         used = text and not self.variant.from_nothing
         path = place(text, model.hint_for(run.resolution)) if used else ""

@@ -212,9 +212,8 @@ def captions(name: str) -> Data:
     if not name.endswith(CAPTION_FILE):
         found = dataset(name)
         if found.captions is False:
-            raise InputError(
-                f"{name}: has no captions: expected a .txt file beside each image, or COCO's layout"
-            )
+            expected = "a .txt file beside each image, or COCO's layout"
+            raise InputError(f"{name}: has no captions: expected {expected}")
         return found
     source = own_file(Path(name).expanduser(), "captions")
     return Data(FILE, source, len(read_lines(Path(source.path))))

@@ -162,9 +162,8 @@ def _captioned(run: Facts) -> str | None:
     shape = next(iter(model.shapes.values()))
     if data.classes is None or shape.texts is not None or data.classes == shape.num_classes:
         return None
-    return (
-        f"model {run['model']!r} has {shape.num_classes:,} classes, and {run['data']!r} has {data.classes:,}"
-    )
+    has = f"model {run['model']!r} has {shape.num_classes:,} classes"
+    return f"{has}, and {run['data']!r} has {data.classes:,}"
 
 
 @TRAINING.of("eval.captions", "model", "eval.reference", "variant")
