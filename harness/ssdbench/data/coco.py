@@ -135,7 +135,7 @@ def coco(source: Path, root: Path, resolution: int, count: int) -> Images:
     """Images and one caption each: of a manifest all, of an official annotation file the pinned choice of ``count``.
 
     Raises:
-        InputError: as :func:`ssdbench.data.captions.read_coco` and ``choose``, or images are missing; names the first.
+        InputError: as :func:`read_coco` and ``choose``, or images are missing; names the first.
     """
     chosen = read_manifest(source) if source.suffix == MANIFEST else choose(read_coco(source), count)
     paths = [root / entry.file for entry in chosen]

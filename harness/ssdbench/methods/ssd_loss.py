@@ -130,7 +130,7 @@ class SelfStep(Objective):
         """DPM-Solver-2's intermediate time of each pair, float64.
 
         Raises:
-            InputError: a pair has none; see :meth:`ssdbench.diffusion.process.Process.midpoint`.
+            InputError: a pair has none; see :meth:`ssdbench.diffusion.process.Discrete.midpoint`.
         """
         pairs = zip(self.s.tolist(), self.t.tolist(), strict=True)
         return torch.tensor([self.process.midpoint(s, t) for s, t in pairs], dtype=torch.float64)

@@ -44,8 +44,8 @@ class Inside:
 class Found:
     """Weights that were found and not yet read.
 
-    ``path`` is their file, or the folder of the model itself; ``tensors`` are by the model's names. ``part`` and
-    ``note`` are as in :class:`ssdbench.models.choosing.Chosen`.
+    ``path`` is their file, or the folder of the model itself; ``tensors`` are by the model's names. ``part`` is
+    which set of weights of a file that holds several, and ``note`` what the user is told of it.
     """
 
     path: Path

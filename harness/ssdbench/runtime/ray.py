@@ -44,7 +44,7 @@ def run_graph_on_ray(
     command: Sequence[str] | None = None,
     listener: Listener = ignore,
 ) -> Outcome:
-    """Run on a Ray cluster what was decided to run: :func:`ssdbench.runtime.run_graph` with other places.
+    """Run on a Ray cluster what was decided to run: :func:`ssdbench.runtime.local.run_graph` with other places.
 
     A stage takes ``threads`` CPUs, and a GPU where the cluster has any. One whose node is lost is tried again on
     another, three times; training goes on from its checkpoint.

@@ -27,7 +27,7 @@ LOOK_SECONDS = 2.0
 
 
 class RayPool(Pool):
-    """Room on the cluster's nodes, which may come and go: see :class:`ssdbench.runtime.pool.Pool`.
+    """Room on the cluster's nodes, which may come and go: see :class:`ssdbench.runtime.processes.Pool`.
 
     A slot stands for CPUs, and a GPU, on whichever node Ray chooses, which spreads them. An actor whose stage is over
     is kept for another, and let go when there is none for a while or when a new one waits for its room.

@@ -1,0 +1,28 @@
+"""What docstrings refer to exists."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "harness" / "ssdbench"
+REFERENCE = re.compile(r":(?:attr|class|data|func|meth|mod):`~?(ssdbench[\w.]+)`")
+FOUND = sorted(
+    {name for path in PACKAGE.rglob("*.py") for name in REFERENCE.findall(path.read_text("utf-8"))}
+)
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_docstring_refers_to_what_is_there(name: str) -> None:
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found = import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[cut:]:
+            # A field of a dataclass without a default is no attribute of its class.
+            found = getattr(found, part, None) or getattr(found, "__annotations__", {})[part]
+        return
+    pytest.fail(f"no module of {name}")
