@@ -131,37 +131,29 @@ def _full_folder() -> Path:
     return next((p for p in candidates if (p / "train-images-idx3-ubyte.gz").is_file()), candidates[0])
 
 
-def _vendored(name: str, split: str, what: str, of: str) -> DataSet:
+def _vendored(name: str, split: str, what: str, of: str = "", part: slice | None = None) -> DataSet:
+    """What comes with the installation: images by class, or a part of them with captions."""
+    captions = part is not None
     return DataSet(
         name=name,
-        help=what,
+        help=f"{what}, with captions of class, brightness, size and place" if captions else what,
         cite=_CITE,
-        read=partial(_read, _VENDORED, split),
+        read=partial(_read, _VENDORED, split) if part is None else partial(_described, split, part),
         files=partial(_files, _VENDORED, split),
         hint=INSTALLED,
-        images=10_000,
-        classes=10,
-        captions=False,
+        images=10_000 if part is None else len(range(10_000)[part]),
+        classes=None if captions else 10,
+        captions=captions,
         licence="MIT",
-        origin=f"{_ORIGIN} ({of})",
+        origin=f"{_ORIGIN} ({of})" if of else _ORIGIN,
     )
 
 
-def _captioned(name: str, split: str, part: slice, what: str, images: int) -> DataSet:
-    return DataSet(
-        name=name,
-        help=f"{what}, with captions of class, brightness, size and place",
-        cite=_CITE,
-        read=partial(_described, split, part),
-        files=partial(_files, _VENDORED, split),
-        hint=INSTALLED,
-        images=images,
-        captions=True,
-        licence="MIT",
-        origin=_ORIGIN,
-    )
-
-
+_URLS = [
+    f"`curl -L --create-dirs -O --output-dir {{data}}/fashion-mnist {_FILES}/train-{kind}-ubyte.gz`"
+    for kind in ("images-idx3", "labels-idx1")
+]
+_HALVES = {"a": ("first", slice(0, 5000)), "b": ("second", slice(5000, 10_000))}
 DATASETS = (
     _vendored(
         "fashion-mnist",
@@ -181,27 +173,18 @@ DATASETS = (
         cite=_CITE,
         read=lambda resolution: _read(_full_folder(), "train", resolution),
         files=lambda: _files(_full_folder(), "train"),
-        hint="download it: "
-        + ", ".join(
-            f"`curl -L --create-dirs -O --output-dir {{data}}/fashion-mnist {_FILES}/train-{kind}-ubyte.gz`"
-            for kind in ("images-idx3", "labels-idx1")
-        )
-        + "; or install Debian's package: `apt-get install dataset-fashion-mnist`",
+        hint=f"download it: {', '.join(_URLS)}; or install Debian's package: `apt-get install dataset-fashion-mnist`",
         images=60_000,
         classes=10,
         captions=False,
         licence="MIT",
         origin=f"{_ORIGIN} (train-images-idx3-ubyte.gz)",
     ),
-    _captioned("fashion-captions", "t10k", slice(None), "the images of fashion-mnist", 10_000),
-    _captioned(
-        "fashion-captions-a", "reference", slice(0, 5000), "the first half of fashion-mnist-reference", 5000
-    ),
-    _captioned(
-        "fashion-captions-b",
-        "reference",
-        slice(5000, 10_000),
-        "the second half of fashion-mnist-reference",
-        5000,
+    _vendored("fashion-captions", "t10k", "the images of fashion-mnist", part=slice(None)),
+    *(
+        _vendored(
+            f"fashion-captions-{half}", "reference", f"the {which} half of fashion-mnist-reference", part=part
+        )
+        for half, (which, part) in _HALVES.items()
     ),
 )
