@@ -103,6 +103,19 @@ def test_a_hub_out_of_reach_is_told_with_the_ways_out(monkeypatch: pytest.Monkey
         assert said in text
 
 
+def test_offline_the_cache_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tmp_path / "models--me--student"
+    files = ("transformer/config.json", "transformer/diffusion_pytorch_model.bin")
+    for name in files:
+        (model / "snapshots/abc" / name).parent.mkdir(parents=True, exist_ok=True)
+        (model / "snapshots/abc" / name).write_text("{}")
+    (model / "refs").mkdir()
+    (model / "refs/main").write_text("abc")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    assert fetch("hub:me/student") == model / "snapshots/abc/transformer"
+
+
 @pytest.mark.parametrize("name", ["hub:", "hub:DiT-XL-2-256", "hub:a/b/c", "hub:/b", "hub:a/@main"])
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(InputError, match="expected hub:OWNER/NAME"):

@@ -15,7 +15,7 @@ from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError
 from ssdbench.models.load import load_denoiser
 from ssdbench.models.text import TextEncoder
-from ssdbench.models.unet import UNetDenoiser, build_unet, load_unet, save_unet
+from ssdbench.models.unet import UNetDenoiser, build_unet, load_unet, save_unet_denoiser
 from ssdbench.models.unet_shape import UNetShape
 from ssdbench.models.vae import Autoencoder
 from ssdbench.samplers import SAMPLERS
@@ -227,7 +227,7 @@ def test_a_trained_unet_is_loaded_by_the_pipeline(folder: Path, tmp_path: Path) 
 
     unet = load_unet(folder, SHAPE)
     nn.init.normal_(unet.conv_out.weight)
-    save_unet(unet, tmp_path / "student", grid=[1, 101])
+    save_unet_denoiser(UNetDenoiser(unet, SHAPE), tmp_path / "student", grid=[1, 101])
     loaded = UNet2DConditionModel.from_pretrained(tmp_path / "student")
     pipeline = StableDiffusionPipeline.from_pretrained(folder, unet=loaded, safety_checker=None)
     assert torch.equal(pipeline.unet.conv_out.weight, unet.conv_out.weight)

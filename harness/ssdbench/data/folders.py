@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -66,18 +66,18 @@ def list_images(root: Path) -> ImageFiles:
     except OSError as error:
         raise InputError(f"{root}: cannot be listed: {error.strerror or error}") from error
     folders = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
-    loose = [path for path in entries if _is_image(path, root)]
+    loose = _of_types(EXTENSIONS, entries, root)
     if loose and folders:
         raise InputError(
             f"{root}: {len(loose)} images (such as {loose[0].name}) lie beside {len(folders)} class folders; "
             "expected either one folder a class or images alone"
         )
     paths, labels, empty = loose, [NO_LABEL] * len(loose), []
-    others = [path for path in entries if _is_other_image(path, root)]
+    others = _of_types(OTHER_IMAGES, entries, root)
     for label, folder in enumerate(_numbered(folders)):
         below = sorted(folder.rglob("*"))
-        found = [path for path in below if _is_image(path, folder)]
-        others += [path for path in below if _is_other_image(path, folder)]
+        found = _of_types(EXTENSIONS, below, folder)
+        others += _of_types(OTHER_IMAGES, below, folder)
         empty += [] if found else [folder.name]
         paths += found
         labels += [label] * len(found)
@@ -119,12 +119,9 @@ def _numbered(folders: Sequence[Path]) -> list[Path]:
     return ordered
 
 
-def _is_image(path: Path, root: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS and not is_hidden(path, root)
-
-
-def _is_other_image(path: Path, root: Path) -> bool:
-    return path.suffix.lower() in OTHER_IMAGES and not is_hidden(path, root)
+def _of_types(endings: Collection[str], paths: Iterable[Path], root: Path) -> list[Path]:
+    """Those with one of these endings that are not hidden below ``root``."""
+    return [path for path in paths if path.suffix.lower() in endings and not is_hidden(path, root)]
 
 
 class FolderPixels:

@@ -31,8 +31,12 @@ def save_tensors(
     tensors: Mapping[str, Tensor], shape: DiTShape, folder: Path, extra: Mapping[str, Any]
 ) -> None:
     """Write a DiT that is given by its tensors, contiguous and on the CPU, in their own precision."""
+    write_folder(tensors, {"_class_name": OWN_CLASS, **architecture(shape), **note(shape), **extra}, folder)
+
+
+def write_folder(tensors: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path) -> None:
+    """Write a model's tensors and its config to a folder, which is made where there is none."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"_class_name": OWN_CLASS, **architecture(shape), **note(shape), **extra}
     save_file(dict(tensors), folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 

@@ -97,14 +97,10 @@ def choose(present: Iterable[str], anchors: Iterable[str], path: Path, part: str
 
 def find_sets(names: Iterable[str], anchors: Iterable[str]) -> list[str]:
     """What stands before the anchors, in the file's order: the sets of weights; not an optimiser's."""
-    ends = tuple(anchors)
-    found: dict[str, None] = {}
-    for name in names:
-        for anchor in ends:
-            if name == anchor:
-                found[""] = None
-            elif name.endswith(f".{anchor}"):
-                found[name.removesuffix(f".{anchor}")] = None
+    ends = tuple(f".{anchor}" for anchor in anchors)
+    found = dict.fromkeys(
+        f".{name}".removesuffix(end)[1:] for name in names for end in ends if f".{name}".endswith(end)
+    )
     return [prefix for prefix in found if not _OPTIMISER & set(prefix.split("."))]
 
 

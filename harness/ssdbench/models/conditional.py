@@ -31,10 +31,16 @@ class Conditional(nn.Module):
 
     shape: Shape
 
+    def __init__(self, null: Tensor | None = None) -> None:
+        super().__init__()
+        # Part of no state_dict; it goes where the model goes.
+        self.register_buffer("_null", null, persistent=False)
+
     @property
     def null(self) -> Tensor:
-        """The condition of the unconditional branch: a label (1,) or the embedded empty text (1, L, D)."""
-        raise NotImplementedError
+        """The condition of the unconditional branch: a label int64 (1,) or the embedded empty text (1, L, D)."""
+        found: Tensor = self._buffers["_null"]  # type: ignore[assignment]
+        return found
 
     def as_eps(self, network: Callable[[Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:
         """The network's output at x, (B, C', H, W), its prediction v turned into eps where that is what it predicts.

@@ -134,7 +134,7 @@ class DiT(Conditional):
     shape: DiTShape
 
     def __init__(self, shape: DiTShape) -> None:
-        super().__init__()
+        super().__init__(torch.tensor([shape.num_classes]))
         self.shape = shape
         self.x_embedder = PatchEmbed(shape.patch_size, shape.in_channels, shape.width)
         self.t_embedder = TimestepEmbedder(shape.width)
@@ -147,11 +147,6 @@ class DiT(Conditional):
         )
         self.final_layer = FinalLayer(shape.width, shape.patch_size, shape.out_channels)
         self._initialise()
-
-    @property
-    def null(self) -> Tensor:
-        """The label of the unconditional branch, int64 of shape (1,)."""
-        return torch.tensor([self.shape.num_classes])
 
     def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         """Latents (B, C, H, W), timesteps (B,), labels (B,) -> (B, C', H, W), C' = 2C with learned sigma."""

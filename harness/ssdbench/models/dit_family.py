@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from ssdbench.models.family import CUT, Family, Model, download
-from ssdbench.models.shapes import SIZES, DiTShape, dit_shape
+from ssdbench.models.shapes import SIZES, DiTShape, Shape, dit_shape
 
 DIT = Family(
     name="dit",
@@ -100,30 +102,41 @@ DIT_MINI = Model(
 )
 
 
+def _small(
+    name: str, what: str, shapes: Mapping[int, Shape], hint: str, family: Family = DIT, **further: Any
+) -> Model:
+    """A model on dit-mini's latents whose weights come with the installation, or say in ``further`` where they are."""
+    usual = {
+        "title": name.replace(family.name, family.title, 1),
+        "weights": {resolution: f"package:weights/{name}-{resolution}" for resolution in shapes},
+    }
+    changes = {
+        "name": name,
+        "help": what,
+        "cite": family.cite,
+        "family": family,
+        "shapes": shapes,
+        "hint": hint,
+    }
+    return replace(DIT_MINI, **{**usual, **changes, **further})
+
+
 def _mini(size: str, width: int, depth: int, heads: int) -> Model:
-    return replace(
-        DIT_MINI,
-        name=f"dit-mini-{size}",
-        title=f"DiT-mini-{size}",
-        help=f"latent DiT (width {width}, depth {depth}) on Fashion-MNIST, smaller than dit-mini",
-        shapes={32: replace(_MINI, width=width, depth=depth, heads=heads)},
-        weights={32: f"package:weights/dit-mini-{size}-32"},
-        hint="`ssdbench run pretrain-mini-sizes` trains it",
+    return _small(
+        f"dit-mini-{size}",
+        f"latent DiT (width {width}, depth {depth}) on Fashion-MNIST, smaller than dit-mini",
+        {32: replace(_MINI, width=width, depth=depth, heads=heads)},
+        "`ssdbench run pretrain-mini-sizes` trains it",
     )
 
 
 def _flow(family: Family, what: str, *resolutions: int) -> Model:
-    name = f"{family.name}-mini"
-    return replace(
-        DIT_MINI,
-        name=name,
-        title=f"{family.title}-mini",
-        help=f"{what} (v-prediction) of dit-mini's size on Fashion-MNIST",
-        cite=family.cite,
-        family=family,
-        shapes={resolution: DIT_MINI.shapes[resolution] for resolution in resolutions},
-        weights={resolution: f"package:weights/{name}-{resolution}" for resolution in resolutions},
-        hint="`ssdbench run pretrain-mini-flows` trains it",
+    return _small(
+        f"{family.name}-mini",
+        f"{what} (v-prediction) of dit-mini's size on Fashion-MNIST",
+        {resolution: DIT_MINI.shapes[resolution] for resolution in resolutions},
+        "`ssdbench run pretrain-mini-flows` trains it",
+        family,
     )
 
 
@@ -131,37 +144,28 @@ SIT_MINI = _flow(SIT, "SiT", 32, 64)
 
 
 def _grown(model: Model) -> Model:
-    return replace(
-        model,
-        name=f"{model.name}-grown",
-        title=f"{model.title}-grown",
-        help=f"{model.name}'s weights of 32 pixels at 64, from which a 64-pixel model is trained",
-        shapes={64: model.shapes[64]},
-        weights={64: model.weights[32]},
-        hint="",
-    )
+    what = f"{model.name}'s weights of 32 pixels at 64, from which a 64-pixel model is trained"
+    shapes, weights = {64: model.shapes[64]}, {64: model.weights[32]}
+    return _small(f"{model.name}-grown", what, shapes, "", model.family, weights=weights)
 
 
 MODELS = (
     DIT_MINI,
-    replace(
-        DIT_MINI,
-        name="dit-mini-seed1",
+    _small(
+        "dit-mini-seed1",
+        "dit-mini pretrained from another seed: whether what is found hangs on the one",
+        {32: _MINI},
+        "",
         title="DiT-mini (seed 1)",
-        help="dit-mini pretrained from another seed: whether what is found hangs on the one",
-        shapes={32: _MINI},
-        weights={32: "package:weights/dit-mini-seed1-32"},
     ),
     _mini("s", width=64, depth=4, heads=2),
-    replace(
-        DIT_MINI,
-        name="dit-s-mini",
-        title="DiT-s-mini",
-        help="DiT-S/2 (width 384, depth 12) on dit-mini's latents; trained where it is needed: ci-dit-s",
-        shapes={32: replace(_MINI, width=384, depth=12, heads=6)},
-        weights={32: "file:dit-s-mini-32"},
-        hint="train it: `ssdbench run ci-dit-s`; then write its weights:"
+    _small(
+        "dit-s-mini",
+        "DiT-S/2 (width 384, depth 12) on dit-mini's latents; trained where it is needed: ci-dit-s",
+        {32: replace(_MINI, width=384, depth=12, heads=6)},
+        "train it: `ssdbench run ci-dit-s`; then write its weights:"
         " `ssdbench export RUN -o {data}/weights/dit-s-mini-32`",
+        weights={32: "file:dit-s-mini-32"},
     ),
     _mini("b", width=96, depth=6, heads=3),
     SIT_MINI,

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor, nn, tensor
 
 from ssdbench.errors import InputError, refusing
 from ssdbench.models.catalog import model_of
+from ssdbench.models.checkpoint import write_folder
 from ssdbench.models.conditional import Conditional, FusionPoint
 from ssdbench.models.files import WEIGHTS, read_safetensors
 from ssdbench.models.own_shape import OwnShape
-from ssdbench.models.parts import CONFIG
 from ssdbench.own import running
 
 
@@ -30,15 +28,8 @@ class OwnDenoiser(Conditional):
     shape: OwnShape
 
     def __init__(self, module: nn.Module, shape: OwnShape, null: Tensor | None = None) -> None:
-        super().__init__()
+        super().__init__(tensor([shape.num_classes]) if null is None else null)
         self.module, self.shape = module, shape
-        self.register_buffer("_null", tensor([shape.num_classes]) if null is None else null, persistent=False)
-
-    @property
-    def null(self) -> Tensor:
-        """The label after the last class, int64 of shape (1,); or the embedded empty text."""
-        found: Tensor = self._buffers["_null"]  # type: ignore[assignment]
-        return found
 
     @property
     def fusion_points(self) -> list[FusionPoint] | None:
@@ -75,10 +66,8 @@ def load_own(path: Path | None, shape: OwnShape, part: str, null: Tensor | None)
 
 def save_own(model: OwnDenoiser, folder: Path, **extra: Any) -> None:
     """Write the module's weights and, beside them, which model it is; ``extra`` goes into the config as it is."""
-    folder.mkdir(parents=True, exist_ok=True)
     # safetensors takes no tensor twice; a module that ties weights is loaded whole all the same.
     state = model.module.state_dict()
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     config = {"_class_name": model.shape.name, "resolution": model.shape.resolution, **extra}
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    write_folder(tensors, config, folder)

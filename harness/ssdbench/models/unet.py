@@ -35,18 +35,11 @@ class UNetDenoiser(Conditional):
     shape: UNetShape
 
     def __init__(self, unet: UNet2DConditionModel, shape: UNetShape, null: Tensor | None = None) -> None:
-        super().__init__()
-        self.unet, self.shape = unet, shape
         size = (1, shape.text_length, shape.text_width)
         if null is not None and null.shape != size:
             raise InputError(f"the null text has shape {tuple(null.shape)}, expected {size}")
-        self.register_buffer("_null", torch.zeros(size) if null is None else null, persistent=False)
-
-    @property
-    def null(self) -> Tensor:
-        """The embedded empty text, (1, L, D)."""
-        found: Tensor = self._buffers["_null"]  # type: ignore[assignment]
-        return found
+        super().__init__(torch.zeros(size) if null is None else null)
+        self.unet, self.shape = unet, shape
 
     @property
     def fusion_points(self) -> list[FusionPoint]:
@@ -102,11 +95,6 @@ def load_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> UNe
 
 
 def save_unet_denoiser(model: UNetDenoiser, folder: Path, **extra: Any) -> None:
-    """As :func:`save_unet`, with what its training says of the model."""
-    save_unet(model.unet, folder, **(note(model.shape) | extra))
-
-
-def save_unet(unet: UNet2DConditionModel, folder: Path, **extra: Any) -> None:
-    """Write a UNet as diffusers does, so that its pipelines load it; ``extra`` goes into a file beside it."""
-    unet.save_pretrained(folder, safe_serialization=True)
-    (folder / FACTS).write_text(json.dumps(extra, indent=2) + "\n")
+    """Write a UNet as diffusers does, so that its pipelines load it, and what its training says in a file beside it."""
+    model.unet.save_pretrained(folder, safe_serialization=True)
+    (folder / FACTS).write_text(json.dumps(note(model.shape) | extra, indent=2) + "\n")
