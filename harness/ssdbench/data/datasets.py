@@ -82,20 +82,16 @@ def _read_own(name: str, found: DataSet, resolution: int) -> Images:
     images = found.read(resolution)
     if not isinstance(images, Images):
         raise InputError(f"{name} returned {type(images).__name__}: expected ssdbench.data.datasets.Images")
-    shape = tuple(images.pixels.shape)
-    if len(shape) != 4 or shape[1:3] != (resolution, resolution) or len(images.labels) != shape[0]:
+    shape, labels = tuple(images.pixels.shape), np.asarray(images.labels)
+    if len(shape) != 4 or shape[1:3] != (resolution, resolution) or len(labels) != shape[0]:
         raise InputError(
-            f"{name} returned pixels of shape {shape} and {len(images.labels)} labels: "
+            f"{name} returned pixels of shape {shape} and {len(labels)} labels: "
             f"expected (N, {resolution}, {resolution}, C) and N"
         )
     dtype, channels = images.pixels[:1].dtype, shape[3]
-    if (
-        dtype != np.uint8
-        or channels not in (1, 3)
-        or not np.issubdtype(np.asarray(images.labels).dtype, np.integer)
-    ):
+    if dtype != np.uint8 or channels not in (1, 3) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(
-            f"{name} returned {dtype} pixels of {channels} channels and {np.asarray(images.labels).dtype} labels: "
+            f"{name} returned {dtype} pixels of {channels} channels and {labels.dtype} labels: "
             "expected uint8 of 1 or 3, and integers"
         )
     return images

@@ -73,6 +73,9 @@ def load_dit_denoiser(path: Path | None, shape: DiTShape, part: str, null: Tenso
 def recast(folder: Path, dtype: str) -> None:
     """Rewrite the floating-point tensors of every safetensors file below ``folder`` in another precision."""
     for path in folder.rglob("*.safetensors"):
-        tensors = read_safetensors(path)
-        cast = {k: v.to(getattr(torch, dtype)) if v.is_floating_point() else v for k, v in tensors.items()}
-        save_file(cast, path, metadata={"format": "pt"})
+        save_file(cast(read_safetensors(path), dtype), path, metadata={"format": "pt"})
+
+
+def cast(tensors: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:
+    """The tensors with those of floating point in another precision."""
+    return {k: v.to(getattr(torch, dtype)) if v.is_floating_point() else v for k, v in tensors.items()}

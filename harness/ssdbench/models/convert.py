@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ssdbench.errors import InputError
 from ssdbench.models import hub
-from ssdbench.models.checkpoint import save_tensors
+from ssdbench.models.checkpoint import cast, save_tensors
 from ssdbench.models.diffusers_dit import build_diffusers
 from ssdbench.models.dit_files import Checkpoint, read_checkpoint
 from ssdbench.models.files import in_file, read_tensors
@@ -105,7 +105,7 @@ def _cast(found: Checkpoint, dtype: str | None) -> dict[str, Tensor]:
         return dict(found.state)
     table = exact_table(found.state, found.shape)  # or rounding would stay where the precision rises
     state = found.state if table is None else {**found.state, "pos_embed": table}
-    return {k: v.to(getattr(torch, dtype)) if v.is_floating_point() else v for k, v in state.items()}
+    return cast(state, dtype)
 
 
 def write_pipeline(source: str, target: Path, shape: UNetShape, part: str = "") -> tuple[list[str], str]:

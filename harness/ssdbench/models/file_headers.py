@@ -9,6 +9,7 @@ import io
 import json
 import math
 import shlex
+import struct
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -171,13 +172,7 @@ def _zip_headers(path: Path, strip: bool) -> dict[str, Header]:
 
 def _content_start(file: IO[bytes], info: zipfile.ZipInfo) -> int:
     file.seek(info.header_offset + 26)  # the lengths of the name and of the extra field in the local header
-    lengths = file.read(4)
-    return (
-        info.header_offset
-        + 30
-        + int.from_bytes(lengths[:2], "little")
-        + int.from_bytes(lengths[2:], "little")
-    )
+    return info.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))
 
 
 def _legacy_headers(path: Path, strip: bool) -> dict[str, Header]:
@@ -255,13 +250,10 @@ def _checked(pickled: Pickled, path: Path, strip: bool) -> Pickled:
             path, f"it is one object of {pickled.content.name}, not tensors by name: save its state_dict()"
         )
     if foreign and not strip:
-        raise unreadable(path, _naming(path, foreign))
+        raise unreadable(
+            path,
+            f"beside tensors it holds objects of {some(foreign)}, which would have to run code to be read. Only the"
+            f" tensors are needed: `ssdbench convert {shlex.quote(str(path))} -o OUT.safetensors --to tensors` writes"
+            " them to a file without the rest, and runs none of it",
+        )
     return pickled
-
-
-def _naming(path: Path, names: list[str]) -> str:
-    return (
-        f"beside tensors it holds objects of {some(names)}, which would have to run code to be read. Only the"
-        f" tensors are needed: `ssdbench convert {shlex.quote(str(path))} -o OUT.safetensors --to tensors` writes them"
-        " to a file without the rest, and runs none of it"
-    )

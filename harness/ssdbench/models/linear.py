@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,24 +22,25 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
-        if not _applies(x, self.weight):
-            return F.linear(x, self.weight, self.bias)
-        # Without gradients, what the function keeps for them is all overhead.
-        if not torch.is_grad_enabled():
-            return _product(x, self.weight, self.bias)
-        return _Product.apply(x, self.weight, self.bias, False)  # type: ignore[no-any-return,no-untyped-call]
+        if _applies(x, self.weight):
+            return self._by_onednn(x, False)
+        return F.linear(x, self.weight, self.bias)
 
     def gelu(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out), with a tanh-approximated GELU on the result."""
-        if not _applies(x, self.weight):
-            if _fuses(x, self.weight):
-                flat = x.reshape(-1, x.shape[-1]).to(self.weight.dtype)
-                y = torch._addmm_activation(self.bias, flat, self.weight.t(), use_gelu=True)
-                return y.view(*x.shape[:-1], -1)
-            return F.gelu(F.linear(x, self.weight, self.bias), approximate="tanh")
+        if _applies(x, self.weight):
+            return self._by_onednn(x, True)
+        if _fuses(x, self.weight):
+            flat = x.reshape(-1, x.shape[-1]).to(self.weight.dtype)
+            y = torch._addmm_activation(self.bias, flat, self.weight.t(), use_gelu=True)
+            return y.view(*x.shape[:-1], -1)
+        return F.gelu(F.linear(x, self.weight, self.bias), approximate="tanh")
+
+    def _by_onednn(self, x: Tensor, gelu: bool) -> Tensor:
+        # Without gradients, what the function keeps for them is all overhead.
         if not torch.is_grad_enabled():
-            return _product(x, self.weight, self.bias, "gelu")
-        return _Product.apply(x, self.weight, self.bias, True)  # type: ignore[no-any-return,no-untyped-call]
+            return _product(x, self.weight, self.bias, gelu)
+        return _Product.apply(x, self.weight, self.bias, gelu)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _Product(torch.autograd.Function):
@@ -52,15 +53,14 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, gelu: bool) -> Tensor:
         ctx.save_for_backward(x, weight, bias)
         ctx.gelu = gelu
-        return _product(x, weight, bias, "gelu") if gelu else _product(x, weight, bias)
+        return _product(x, weight, bias, gelu)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias = ctx.saved_tensors
         grad = grads[0]
-        if (
-            ctx.gelu
-        ):  # another product costs less than keeping what the GELU was taken of, or a GELU of its own
+        # Another product costs less than keeping what the GELU was taken of, or a GELU of its own.
+        if ctx.gelu:
             grad = torch.ops.aten.gelu_backward(grad, _product(x, weight, bias), approximate="tanh")
         grad = grad.reshape(-1, weight.shape[0])  # (M, out)
         need_x, need_weight, need_bias, _ = ctx.needs_input_grad
@@ -76,14 +76,10 @@ def _outer(a: Tensor, b: Tensor) -> Tensor:
     return _product(a.t(), b.t())
 
 
-def _product(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: Literal["none", "gelu"] = "none"
-) -> Tensor:
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
     """The kernel that torch.compile's CPU backend calls for a linear layer with an activation: x W^T + b."""
-    algorithm = "tanh" if activation == "gelu" else ""
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(
-        x.contiguous(), weight, bias, activation, [], algorithm
-    )
+    activation = ("gelu", [], "tanh") if gelu else ("none", [], "")
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, bias, *activation)
     return result
 
 

@@ -25,31 +25,20 @@ SCHEDULER_CONFIG = "scheduler_config.json"
 NOTE = "schedule"
 """What in a config of ours holds the schedule of a model, where it is not the usual one or v is predicted."""
 
-# diffusers' classes for discrete time, and what they assume where a config says nothing: spacing of the timesteps,
-# and whether they end at clean data.
-_DISCRETE = {
-    **dict.fromkeys(
-        ("DDIMScheduler", "DDIMParallelScheduler", "DDPMScheduler", "DDPMParallelScheduler"),
-        ("leading", True),
-    ),
-    "PNDMScheduler": ("leading", False),
-    **dict.fromkeys(
-        (
-            *("DEISMultistepScheduler", "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"),
-            *("DPMSolverSDEScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler"),
-            *("HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler"),
-            *("LMSDiscreteScheduler", "SASolverScheduler", "UniPCMultistepScheduler"),
-        ),
-        ("linspace", True),
-    ),
+# diffusers' classes for discrete time, by what they assume where a config says nothing: spacing of the timesteps, and
+# whether they end at clean data.
+_USUAL = {
+    ("leading", True): "DDIM DDIMParallel DDPM DDPMParallel",
+    ("leading", False): "PNDM",
+    (
+        "linspace",
+        True,
+    ): "DEISMultistep DPMSolverMultistep DPMSolverSinglestep DPMSolverSDE EulerAncestralDiscrete"
+    " EulerDiscrete HeunDiscrete KDPM2AncestralDiscrete KDPM2Discrete LMSDiscrete SASolver UniPCMultistep",
 }
+_DISCRETE = {f"{name}Scheduler": usual for usual, names in _USUAL.items() for name in names.split()}
 # Those whose beta_start and beta_end are not 1e-4 and 2e-2.
-_LATENT = frozenset(
-    {
-        *("DPMSolverSDEScheduler", "HeunDiscreteScheduler"),
-        *("KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler"),
-    }
-)
+_LATENT = "DPMSolverSDE HeunDiscrete KDPM2AncestralDiscrete KDPM2Discrete"
 _FLOW = "FlowMatchEulerDiscreteScheduler"
 _PREDICTIONS: dict[str, Literal["eps", "v"]] = {"epsilon": "eps", "v_prediction": "v"}
 _SCHEDULES: dict[str, Betas] = {"linear": "linear", "scaled_linear": "scaled-linear"}
@@ -178,7 +167,11 @@ def read_scheduler(file: Path, stable_diffusion: bool) -> tuple[Literal["eps", "
         )
     spacing, to_clean = _DISCRETE[kind]
     usual = {
-        **({"beta_start": 0.00085, "beta_end": 0.012} if kind in _LATENT else {}),
+        **(
+            {"beta_start": 0.00085, "beta_end": 0.012}
+            if kind.removesuffix("Scheduler") in _LATENT.split()
+            else {}
+        ),
         "timestep_spacing": spacing,
         "set_alpha_to_one": to_clean,
         "steps_offset": int(stable_diffusion),
