@@ -172,7 +172,8 @@ def _zip_headers(path: Path, strip: bool) -> dict[str, Header]:
 
 def _content_start(file: IO[bytes], info: zipfile.ZipInfo) -> int:
     file.seek(info.header_offset + 26)  # the lengths of the name and of the extra field in the local header
-    return info.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))
+    name, extra = struct.unpack("<HH", file.read(4))
+    return info.header_offset + 30 + int(name) + int(extra)
 
 
 def _legacy_headers(path: Path, strip: bool) -> dict[str, Header]:

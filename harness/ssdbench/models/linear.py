@@ -78,7 +78,7 @@ def _outer(a: Tensor, b: Tensor) -> Tensor:
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
     """The kernel that torch.compile's CPU backend calls for a linear layer with an activation: x W^T + b."""
-    activation = ("gelu", [], "tanh") if gelu else ("none", [], "")
+    activation: tuple[str, list[float], str] = ("gelu", [], "tanh") if gelu else ("none", [], "")
     result: Tensor = torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, bias, *activation)
     return result
 
