@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ssdbench.diffusion.schedule import CLEAN, DIT, TRAIN_TIMESTEPS, Schedule, log_rhos
 from ssdbench.errors import InputError
 from ssdbench.own import running
 from ssdbench.samplers.grids import GRIDS, UNIFORM, Grid, stable_diffusion, trailing, walked_by
-from ssdbench.samplers.sampler import Sampler
+from ssdbench.samplers.sampler import Predicted, Sampler
 
 Time = TypeVar("Time", int, float)
 
@@ -38,7 +39,7 @@ def timesteps(name: str, n: int, total: int = TRAIN_TIMESTEPS, pipeline: Schedul
     Raises:
         InputError: the name is unknown, or the grid does not exist for this ``n``; names those that do.
     """
-    declared = _discrete(name)
+    declared = _grid_for("eps", name)
     if not 1 <= n <= total:
         raise InputError(f"grid {name!r} needs between 1 and {total} timesteps, not {n}")
     own = pipeline if declared.of_pipeline else None
@@ -62,12 +63,10 @@ def _near(n: int, total: int) -> list[str]:
     for name, grid in GRIDS.items():
         if grid.prediction != "eps":
             continue
-        try:
+        with suppress(InputError):
             walk = _ruled(grid, n, total)
-        except InputError:
-            continue
-        if len(set(walk)) == n and NEAR * total <= walk[-1] < total:
-            found.append(name)
+            if len(set(walk)) == n and NEAR * total <= walk[-1] < total:
+                found.append(name)
     return found
 
 
@@ -102,10 +101,14 @@ def far_from_noise(name: str, n: int, halvings: int = 0, *, to_first: bool = Fal
     )
 
 
-def _discrete(name: str) -> Grid:
-    grid = GRIDS.named(name)
-    if grid.prediction != "eps":
-        raise InputError(f"grid {name!r} is one of times, for models that predict v: it has no timesteps")
+def _grid_for(prediction: Predicted, name: str) -> Grid:
+    """The grid of timesteps (eps) or times (v). Raises InputError for an unknown one, or one of the other kind."""
+    grid, places = GRIDS.named(name), {"eps": "timesteps", "v": "times"}
+    if grid.prediction != prediction:
+        raise InputError(
+            f"grid {name!r} is one of {places[grid.prediction]}, for models that predict {grid.prediction}: it has no"
+            f" {places[prediction]}"
+        )
     return grid
 
 
@@ -168,7 +171,7 @@ def end_of(name: str, pipeline: Schedule | None = None) -> int:
 
     A ``pipeline`` says itself where its own grid ends.
     """
-    grid = _discrete(name)
+    grid = _grid_for("eps", name)
     if pipeline is None or not grid.of_pipeline:
         return grid.end
     return CLEAN if pipeline.to_clean else 0
@@ -186,9 +189,7 @@ def flow_times(name: str, n: int, noise_at: int) -> list[float]:
     Raises:
         InputError: the grid is unknown, or one of timesteps; or it does not lead from 0 to 1 in ``n`` steps.
     """
-    grid = GRIDS.named(name)
-    if grid.prediction != "v":
-        raise InputError(f"grid {name!r} is one of timesteps, for models that predict eps: it has no times")
+    grid = _grid_for("v", name)
     if n < 1:
         raise InputError(f"grid {name!r} needs at least one step, not {n}")
     shares = _called(grid, n)
