@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from ssdbench.api.history import Planned
 from ssdbench.api.plan import Plan, refuse_impossible
@@ -14,14 +14,11 @@ from ssdbench.api.results import Results, reasons
 from ssdbench.api.selection import Selection
 from ssdbench.errors import UsageError
 from ssdbench.plan import Graph
+from ssdbench.runtime.events import Event, Listener, both
+from ssdbench.runtime.outcome import Outcome
 from ssdbench.store import Store, StoreReader, SuiteRun, now
 from ssdbench.store.places import open_store, open_upstream
 from ssdbench.suite import Suite
-
-if TYPE_CHECKING:
-    from ssdbench.runtime.events import Listener
-    from ssdbench.runtime.outcome import Outcome
-
 
 Say = Callable[[str], None]
 KINDS = ("train", "encode", "sample", "reference", "score")
@@ -159,7 +156,6 @@ class Benchmark:
 
         """
         from ssdbench.runtime.console import listener_of
-        from ssdbench.runtime.events import Event, both
 
         run_graph = engine_of(engine, ray_address, gpus_per_stage)
         kinds = kinds_of(fresh)

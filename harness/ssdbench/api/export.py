@@ -6,19 +6,21 @@ Files and folders appear whole or not at all, and replace nothing but what they 
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ssdbench.errors import UsageError
+from ssdbench.metrics.sources import ImageSource
 from ssdbench.models.parts import INDEX, PARTS, UNET
+from ssdbench.store import Record, Store
+from ssdbench.store.files import give_plain_mode, walk_files, writing
 
 if TYPE_CHECKING:
     from ssdbench.metrics.features import Progress
     from ssdbench.metrics.reference import Reference
-    from ssdbench.metrics.sources import ImageSource
-    from ssdbench.store import Record, Store
 
 _OF_A_MODEL = (".safetensors", ".bin", ".index.json", ".md")
 _OF_A_PART = (
@@ -126,10 +128,6 @@ def appearing_whole(target: Path, *, force: bool = False) -> Iterator[Path]:
             something cannot be written.
 
     """
-    import tempfile
-
-    from ssdbench.store.files import give_plain_mode, walk_files, writing
-
     refuse_to_replace(target, force)
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -13,16 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.api.pictures import shards_of
+from ssdbench.api.records import find_record
 from ssdbench.api.run_result import RunResult
 from ssdbench.errors import InputError, UsageError
+from ssdbench.metrics.metric import Metric
+from ssdbench.metrics.networks import FeatureNetwork
+from ssdbench.metrics.sources import ImageSource, open_images, open_shards
+from ssdbench.store import Record, Store
+from ssdbench.store.places import open_store
 
 if TYPE_CHECKING:
     from ssdbench.metrics.features import Progress
-    from ssdbench.metrics.metric import Metric
-    from ssdbench.metrics.networks import FeatureNetwork
     from ssdbench.metrics.reference import Reference
-    from ssdbench.metrics.sources import ImageSource
-    from ssdbench.store import Record, Store
 
     Counting = Callable[[str, int | None], Progress]
     """From what is counted and how many there are, None if that is unknown, to what is called with each count."""
@@ -39,8 +41,6 @@ def run_images(record: Record, store: Store) -> ImageSource:
         UsageError: they were dropped, or are damaged.
 
     """
-    from ssdbench.metrics.sources import open_shards
-
     name, shards = record.key[:12], shards_of(record, store)
     for key in shards:
         if problems := store.verify(key):
@@ -55,9 +55,6 @@ def run_samples(text: str, results: str | Path) -> ImageSource | None:
         UsageError: no run has such a key, several have, or its samples were dropped.
 
     """
-    from ssdbench.api.records import find_record
-    from ssdbench.store.places import open_store
-
     if not re.fullmatch(r"[0-9a-f]{4,64}", text) or Path(text).exists():
         return None
     store = open_store(results)
@@ -211,8 +208,6 @@ def open_samples(
         InputError: there are none, or they are malformed.
 
     """
-    from ssdbench.metrics.sources import ImageSource, open_images
-
     if isinstance(images, ImageSource):
         found = images
     elif isinstance(images, RunResult):

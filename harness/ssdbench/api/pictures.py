@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from ssdbench.api.records import find_record
 from ssdbench.errors import UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from PIL.Image import Image
-
-    from ssdbench.store import Record, Store
+from ssdbench.report.rows import run_of
+from ssdbench.store import Record, Store
+from ssdbench.suite.facts import starts_far_from_noise
 
 
 @dataclass(frozen=True)
@@ -149,8 +146,6 @@ def sample_grid(
 
     """
     from ssdbench.data.pictures import labelled_grid
-    from ssdbench.report.rows import run_of
-    from ssdbench.suite.facts import starts_far_from_noise
 
     found: list[tuple[str, Samples]] = []
     for text in runs:

@@ -6,14 +6,15 @@ Records alone are what reports, claims and comparisons read, small enough to be 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ssdbench.api.history import reports_of
+from ssdbench.api.selection import Selection
 from ssdbench.errors import UsageError
+from ssdbench.report.rows import Result, Row, gather, run_of
+from ssdbench.store import Record, Store
+from ssdbench.store.files import writing
 from ssdbench.store.places import as_directory, open_store
-
-if TYPE_CHECKING:
-    from ssdbench.report.rows import Row
-    from ssdbench.store import Record, Store
+from ssdbench.suite import EmptySelection
 
 
 def find_key(store: Store, prefix: str, *, records: bool = False) -> str:
@@ -63,11 +64,6 @@ def recorded_rows(results: str | Path, *, remembered: bool = False) -> list[Row]
         InputError: a record's run is none that this version knows.
 
     """
-    from ssdbench.api.history import reports_of
-    from ssdbench.api.selection import Selection
-    from ssdbench.report.rows import Result, gather, run_of
-    from ssdbench.suite import EmptySelection
-
     directory = as_directory(results)
     if directory is not None and not directory.is_dir():
         raise UsageError(f"{results}: there is no such directory of results")
@@ -97,8 +93,6 @@ def export_records(store: Store, target: Path, run: str | None = None) -> int:
         UsageError: there is nothing to copy, or ``target`` is the store itself or cannot be written.
 
     """
-    from ssdbench.store.files import writing
-
     if store.url is None and target.resolve() == store.root.resolve():
         raise UsageError(f"{target} is where the records are: name another directory")
     records = list(store.records()) if run is None else [find_record(store, run)]

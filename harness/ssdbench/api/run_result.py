@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ssdbench.api.pictures import Samples, read_samples
 from ssdbench.api.words import describe
 from ssdbench.errors import UsageError
 from ssdbench.plan import Graph
 from ssdbench.report.rows import Result
+from ssdbench.stages import SampleSpec
 from ssdbench.store import Record, Store
 from ssdbench.suite import ResolvedRun
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from ssdbench.api.pictures import Samples
     from ssdbench.models.conditional import Conditional
     from ssdbench.models.vae import Autoencoder, Pixels
-    from ssdbench.stages.sample import SampleSpec
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,8 +91,6 @@ class RunResult:
             UsageError: there is no result, or its images were dropped (``keep: grid``).
 
         """
-        from ssdbench.api.pictures import read_samples
-
         return read_samples(self.record, self.store)
 
     def images(self, count: int | None = None) -> NDArray[np.uint8]:
@@ -150,8 +148,6 @@ class RunResult:
 
     def _sampled(self) -> SampleSpec:
         """The first of the sample stages that are scored; others of the run may sample the base model."""
-        from ssdbench.stages import SampleSpec
-
         if self.target is None:
             raise UsageError(f"{describe(self.run)}: cannot run here: {self.reason}")
         roles = self.graph.nodes[self.target].inputs

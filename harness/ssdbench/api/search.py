@@ -16,6 +16,7 @@ from ssdbench.api.space import Over
 from ssdbench.errors import UsageError
 from ssdbench.report.frame import dotted, to_frame
 from ssdbench.report.identity import HIDDEN
+from ssdbench.store.files import write_text
 from ssdbench.suite.document import Problems
 from ssdbench.suite.settings import SearchRecord, Spent, read_settings
 from ssdbench.suite.yaml_nodes import dump_yaml
@@ -107,8 +108,6 @@ def search(
         StageFailed: all trials of a row failed.
 
     """
-    from ssdbench.store.files import write_text
-
     others = _others_in(output, add=add)
     names = How.__annotations__
     how: Any = {name: value for name, value in options.items() if name in names}

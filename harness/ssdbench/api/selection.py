@@ -6,13 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ssdbench.errors import UsageError
-
-if TYPE_CHECKING:
-    from ssdbench.store import SuiteRun
-    from ssdbench.suite import Suite
+from ssdbench.store import SuiteRun
+from ssdbench.suite import Suite, load_suite
 
 Settings = Mapping[str, Any] | Sequence[str]
 """Settings of every run: ``{"train.steps": 50}``, or texts ``"train.steps=50"`` whose values are YAML."""
@@ -61,8 +59,6 @@ class Selection:
             EmptySelection: ``only`` leaves no run.
 
         """
-        from ssdbench.suite import load_suite
-
         return load_suite(suite, **asdict(self))
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ssdbench.suite import ResolvedRun
+from ssdbench.suite import ResolvedRun
+from ssdbench.suite.facts import evaluations
 
 
 def describe(run: ResolvedRun) -> str:
     """Return a run in one line: ``DiT-XL/2, issd, ddim, 10 NFE, 256x256, original data, seed 0``."""
-    from ssdbench.suite.facts import evaluations
-
     side = run.named.resolution
     return (
         f"{run.named.model}, {run.variant}, {run.sampler}, {evaluations(run)}, {side}x{side}, "

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from ssdbench.errors import UsageError
 from ssdbench.gc_pause import gc_paused
 from ssdbench.layouts import LAYOUTS
 from ssdbench.report.build import build
 from ssdbench.report.columns import choose_columns
+from ssdbench.report.frame import choose, flat_rows, to_csv, to_json
 from ssdbench.report.published import PaperTable, paper_tables
 from ssdbench.report.rows import Result, Row, gather
 from ssdbench.report.table import Table
 from ssdbench.report.writers import WRITERS
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from ssdbench.store import Store
+from ssdbench.store import Store
 
 FORMATS = (*WRITERS, "html", "csv", "json")
 
@@ -119,8 +117,6 @@ def render(
 
 
 def _flat(reports: Sequence[SuiteReport], form: str, show: Show) -> str:
-    from ssdbench.report.frame import choose, flat_rows, to_csv, to_json
-
     flat: list[dict[str, Any]] = []
     for report in reports:
         flat += flat_rows(report.gathered(show), suite=report.name, delta=show.delta)
