@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from ssdbench.api.records import inputs_of
 from ssdbench.errors import UsageError
 from ssdbench.metrics.sources import ImageSource
 from ssdbench.models.parts import INDEX, PARTS, UNET
@@ -72,22 +73,16 @@ def export_weights(
 
 def _trained(record: Record, store: Store, part: str) -> str:
     """Return the key of the training stage that made the weights (``model`` or ``vae``) that a run samples with."""
-
-    def inputs(key: str) -> dict[str, str]:
-        manifest = store.manifest(key)
-        # A record of an early version does not name its stages' inputs.
-        own = {role: consumed.key for role, consumed in manifest.inputs.items()} if manifest else {}
-        return (record.stages[key].inputs or own) if key in record.stages else own
-
     # Other samples than those that are scored may be the base model's, as synthetic data are.
     scored = [
         key
-        for role, key in inputs(record.key).items()
+        for role, key in inputs_of(record, store, record.key).items()
         if role.startswith("samples/") and key in record.stages
     ]
     if not scored:
         raise UsageError("the record does not know its samples: it was written after they were dropped")
-    found = next((roles[part] for roles in map(inputs, scored) if part in roles), None)
+    roles = (inputs_of(record, store, key) for key in scored)
+    found = next((one[part] for one in roles if part in one), None)
     if found is None:
         raise UsageError(f"this run trained no {part}: it samples with the weights that its model comes with")
     if store.manifest(found) is None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from ssdbench.api.records import find_record
+from ssdbench.api.records import find_record, inputs_of
 from ssdbench.errors import UsageError
 from ssdbench.report.rows import run_of
 from ssdbench.store import Record, Store
@@ -41,11 +41,7 @@ def shards_of(record: Record, store: Store) -> dict[str, Path]:
         UsageError: the record does not know them, or they were dropped.
 
     """
-    score = record.stages.get(record.key)
-    manifest = store.manifest(record.key)
-    # A record of an early version does not name its stages' inputs.
-    roles = {role: consumed.key for role, consumed in manifest.inputs.items()} if manifest else {}
-    roles |= score.inputs if score is not None else {}
+    roles = inputs_of(record, store, record.key)
     keys = [roles[role] for role in sorted(roles) if role.startswith("samples/")]
     if not keys or any(store.manifest(key) is None for key in keys):
         raise UsageError(
@@ -61,8 +57,7 @@ def read_samples(record: Record, store: Store) -> Samples:
     shards = shards_of(record, store)
     read = [load_file(path) for path in shards.values()]
     images, labels = (np.concatenate([shard[name] for shard in read]) for name in ("images", "labels"))
-    sampled = record.stages.get(next(iter(shards)))
-    text = None if sampled is None else sampled.inputs.get("text")
+    text = inputs_of(record, store, next(iter(shards))).get("text")
     captions = None
     if text is not None and store.manifest(text) is not None:
         path = store.directory(text) / "captions.json"

@@ -156,10 +156,7 @@ class Plan:
                 {
                     "model": planned.run.named.model,
                     **planned.run.model_dump(include=_TOLD),
-                    "target": planned.target,
-                    "unavailable": planned.unavailable,
-                    "missing": list(planned.missing),
-                    "notes": list(planned.notes),
+                    **{name: value for name, value in vars(planned).items() if name != "run"},
                 }
                 for planned in self.graph.runs
             ],

@@ -52,6 +52,15 @@ def find_record(store: Store, prefix: str) -> Record:
     return record
 
 
+def inputs_of(record: Record, store: Store, key: str) -> dict[str, str]:
+    """Return the keys of the inputs of one of a run's stages, by role; empty where nothing knows them."""
+    stage, manifest = record.stages.get(key), store.manifest(key)
+    if stage is not None and stage.inputs:
+        return stage.inputs
+    # A record of an early version does not name its stages' inputs.
+    return {role: consumed.key for role, consumed in manifest.inputs.items()} if manifest else {}
+
+
 def recorded_rows(results: str | Path, *, remembered: bool = False) -> list[Row]:
     """Return all that was recorded in a directory of results, seeds gathered.
 

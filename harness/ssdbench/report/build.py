@@ -12,7 +12,7 @@ from ssdbench.metrics.networks import says_fid
 from ssdbench.report.columns import column, shown_fields, shown_metrics
 from ssdbench.report.fields import DASH, method, rank
 from ssdbench.report.identity import distinctions
-from ssdbench.report.notes import Footnotes, protocol, row_notes, table_notes
+from ssdbench.report.notes import protocol, row_notes, table_notes
 from ssdbench.report.paired import AGAINST, against_bases
 from ssdbench.report.published import PaperRow, PaperTable
 from ssdbench.report.rows import Row
@@ -44,7 +44,7 @@ def build(
     making = _Builder(rows, layout, delta, verdicts)
     texts, notes = making.footnotes_and_notes(paper)
     return Table(
-        name, title, tuple(making.columns()), making.sections(texts, paper), making.footnotes.texts, notes
+        name, title, tuple(making.columns()), making.sections(texts, paper), tuple(making.footnotes), notes
     )
 
 
@@ -70,7 +70,7 @@ class _Builder:
     ``sides`` are the halves of the table, one None where there is a single half. Each has all ``fields``, with their
     headers, and all ``metrics``, each with the network that measured it. ``best`` are (id of the row, metric) of the
     best values. ``verdicts`` say by id of the row how it compares with its base. With ``remarks``, a last column says
-    why rows have no result.
+    why rows have no result. ``footnotes`` are numbered in the order in which they are asked for.
     """
 
     def __init__(self, rows: Sequence[Row], layout: Layout, delta: bool, verdicts: bool) -> None:
@@ -85,7 +85,11 @@ class _Builder:
         self.best = _best(rows, layout, names)
         self.verdicts = against_bases(rows) if verdicts else {}
         self.remarks = any(row.reasons and not row.records for row in rows)
-        self.footnotes = Footnotes()
+        self.footnotes: dict[str, int] = {}
+
+    def mark(self, text: str) -> int:
+        """Return the number of the footnote that says ``text``; equal texts share a number."""
+        return self.footnotes.setdefault(text, len(self.footnotes) + 1)
 
     def columns(self) -> Iterator[Column]:
         """The columns in order."""
@@ -197,7 +201,7 @@ class _Builder:
             own += [self._value(row, metric, network).of(keys) for metric, network in self.metrics]
             cells[0] = cells[0].of(keys)
             marked = cells if side is None else own
-            marked[0] = marked[0].marked(tuple(map(self.footnotes.mark, texts[id(row)])))
+            marked[0] = marked[0].marked(tuple(map(self.mark, texts[id(row)])))
             cells += own
         if self.verdicts:
             said = {side: self.verdicts.get(id(row)) for side, row in line.items()}
@@ -225,14 +229,14 @@ class _Builder:
             for reason in () if row.records else row.reasons:
                 texts[reason.short].append(side or "")
                 if reason.detail:
-                    marks.append(self.footnotes.mark(reason.detail))
+                    marks.append(self.mark(reason.detail))
         everywhere = all(len(where) == len(line) for where in texts.values())
         parts = [text if everywhere else f"{text} ({', '.join(where)})" for text, where in texts.items()]
         return Cell("; ".join(parts)).marked(tuple(marks))
 
     def _reported(self, row: PaperRow) -> tuple[Cell, ...]:
         """The line of what the paper only reports: no measurement, and the published figures."""
-        cells = [Cell(row.model, marks=(self.footnotes.mark(REPORTED),))]
+        cells = [Cell(row.model, marks=(self.mark(REPORTED),))]
         for _ in self.sides:
             cells += [Cell(DASH)] * len(self.fields)
             for metric, network in self.metrics:

@@ -28,6 +28,11 @@ class Series:
     level: Values | None = None
     published: bool = False
 
+    def of(self, metric: str) -> tuple[list[tuple[float, Measured]], Measured | None]:
+        """Return the points and the level of one metric."""
+        points = [(x, values[metric]) for x, values in self.points if metric in values]
+        return points, (self.level or {}).get(metric)
+
 
 @dataclass(frozen=True)
 class Chart:

@@ -112,11 +112,9 @@ def _bare(series: Series) -> str:
 
 
 def _curve(axes: Any, series: Series, metric: str, colour: str) -> None:
-    if series.level is not None and metric in series.level:
-        axes.axhline(
-            series.level[metric].mean, color=colour, linestyle="--", linewidth=1.1, label=series.name
-        )
-    points = [(x, values[metric]) for x, values in series.points if metric in values]
+    points, level = series.of(metric)
+    if level is not None:
+        axes.axhline(level.mean, color=colour, linestyle="--", linewidth=1.1, label=series.name)
     if not points:
         return
     axes.errorbar(

@@ -22,22 +22,6 @@ from ssdbench.suite.training import Pretrain, Train
 from ssdbench.suite.variant import variant_of
 
 
-class Footnotes:
-    """Numbers footnotes in the order they are asked for; equal texts share a number."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-
-    def mark(self, text: str) -> int:
-        """Return the number of the footnote that says ``text``."""
-        return self._numbers.setdefault(text, len(self._numbers) + 1)
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """All footnotes, in order of their numbers."""
-        return tuple(self._numbers)
-
-
 def _seeds(row: Row) -> str:
     seeds = [result.run.seed for result in row.results]
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"

@@ -117,13 +117,15 @@ def _chart(chart: Chart) -> dict[str, Any]:
 
 
 def _curve(series: Series, metric: str) -> dict[str, Any] | None:
-    points = [
-        [x, values[metric].mean, values[metric].spread] for x, values in series.points if metric in values
-    ]
-    level = series.level[metric].mean if series.level and metric in series.level else None
+    points, level = series.of(metric)
     if not points and level is None:
         return None
-    return {"name": series.name, "points": points, "level": level, "published": series.published}
+    return {
+        "name": series.name,
+        "points": [[x, value.mean, value.spread] for x, value in points],
+        "level": level and level.mean,
+        "published": series.published,
+    }
 
 
 def _losses(rows: Sequence[Row], called: Sequence[str], store: Store) -> dict[str, Any] | None:
