@@ -17,8 +17,8 @@ from ssdbench.report.identity import names
 from ssdbench.report.paired import ratios, undistilled
 from ssdbench.report.rows import Measured, Row
 from ssdbench.suite.document import Problems
+from ssdbench.suite.training import Frozen
 from ssdbench.suite.validate import read_checked
-from ssdbench.suite.values import Frozen
 from ssdbench.suite.yaml_nodes import dump_yaml
 
 CONFIDENCE = 0.9995

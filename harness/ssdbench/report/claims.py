@@ -24,8 +24,8 @@ from ssdbench.suite.author import Condition
 from ssdbench.suite.document import INVALID, Problems
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.select import matches
+from ssdbench.suite.training import Frozen
 from ssdbench.suite.validate import read_checked
-from ssdbench.suite.values import Frozen
 
 HOLDS, CONTRADICTED, SAME, OPEN = "holds", "contradicted", "no difference", "open"
 """What is said of a claim."""

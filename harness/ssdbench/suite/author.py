@@ -14,8 +14,7 @@ from pydantic_core import PydanticCustomError
 from ssdbench.layouts import PLAIN
 from ssdbench.suite.names import LayoutName
 from ssdbench.suite.schema import Eval, Guidance, Run
-from ssdbench.suite.training import Autoencoder, Pretrain, Train
-from ssdbench.suite.values import Evaluations, Frozen, Seed, Text
+from ssdbench.suite.training import Autoencoder, Evaluations, Frozen, Pretrain, Seed, Text, Train
 
 TUPLE_KEYS = ("model", "variant", "sampler", "nfe", "resolution", "data")
 SECTIONS: dict[str, type[Frozen]] = {

@@ -29,7 +29,7 @@ from ssdbench.metrics.reference_set import THROUGH, is_through
 from ssdbench.own import PATTERN as OWN_PATTERN
 from ssdbench.suite import catalog
 from ssdbench.suite.document import INVALID, did_you_mean
-from ssdbench.suite.values import Frozen
+from ssdbench.suite.training import Frozen
 from ssdbench.suite.variant import VARIANT_PATTERN, canonical_variant, parse_variant
 
 SYNTHETIC_PATTERN = r"^synthetic-([1-9][0-9]{0,3})$"

@@ -20,17 +20,19 @@ from ssdbench.suite.names import (
     SamplerName,
     VariantText,
 )
-from ssdbench.suite.training import Autoencoder, Pretrain, Train
-from ssdbench.suite.values import (
+from ssdbench.suite.training import (
     TIMES,
+    Autoencoder,
     Evaluations,
     Fraction,
     Frozen,
     NonNegative,
     Positive,
+    Pretrain,
     Seed,
     Side,
     Text,
+    Train,
     listed,
 )
 from ssdbench.suite.yaml_nodes import dump_yaml

@@ -16,8 +16,8 @@ from ssdbench.suite.layers import DEFAULTS, RIVALS, Layer, Values, document_laye
 from ssdbench.suite.profiles import override
 from ssdbench.suite.schema import Searched
 from ssdbench.suite.select import matches
+from ssdbench.suite.training import Frozen
 from ssdbench.suite.validate import read_checked
-from ssdbench.suite.values import Frozen
 from ssdbench.suite.variant import variant_of
 
 KEY = "settings"
