@@ -50,8 +50,12 @@ class ReferenceSpec(StageSpec):
     @property
     def title(self) -> str:
         """Data set, count and network."""
-        part = (f", half {self.half}" if self.half else "") + (THROUGH if self.through else "")
-        return f"reference {self.count or 'all'} of {self.dataset}{part}, {self.network}"
+        return f"reference {self.count or 'all'} of {self.dataset}{self.part}, {self.network}"
+
+    @property
+    def part(self) -> str:
+        """Which of the images, and what they went through; empty for all as they are."""
+        return (f", half {self.half}" if self.half else "") + (THROUGH if self.through else "")
 
     def flops(self) -> float:
         """As scoring, and encoding and decoding where the images go through an autoencoder."""
@@ -96,8 +100,7 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
     if spec.dataset == FILE and vae is None:
         reference = adm_reference(Path(spec.data.path), network, progress)
     else:
-        part = (f", half {spec.half}" if spec.half else "") + (THROUGH if spec.through else "")
-        description = f"{count} of {spec.dataset}{part} at {spec.resolution}, seed {spec.seed}"
+        description = f"{count} of {spec.dataset}{spec.part} at {spec.resolution}, seed {spec.seed}"
         reference = make_reference(batches(), network, description, progress=progress)
     save_reference(reference, output / "reference.safetensors")
     return with_notes({"count": count}, images.told())
