@@ -207,12 +207,17 @@ def parse(kind: type[T], content: Mapping[str, Any], place: object, heading: str
 def _problem(found: ErrorDetails, fields: Mapping[str, FieldInfo]) -> tuple[str, str]:
     """The field that an error is about, and a line about it."""
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"])[1:]
-    if found["type"] == "missing":
-        return place, f"lacks {place}"
+    if found["type"] in _OF_NAMES:
+        return place, f"{_OF_NAMES[found['type']]} {place}"
+    if not place:
+        return place, f"is {found['input']!r:.100}, expected an object"
     head = str(found["loc"][0])
     what = fields[head].description if head in fields else None
     expected = what or re.sub("^(Input should be|Assertion failed,) ", "", found["msg"])
     return place, f"{place} is {found['input']!r:.100}, expected {expected}"
+
+
+_OF_NAMES = {"missing": "lacks", "extra_forbidden": "unknown"}
 
 
 def refuse(problems: Sequence[str], place: object, heading: str = MISFIT) -> None:

@@ -79,8 +79,14 @@ def test_a_manifest_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     write_manifest(chosen, path)
     assert read_manifest(path) == chosen
-    path.write_text(path.read_text() + '{"file": "x"}\n')
-    with pytest.raises(InputError, match=r"m.jsonl:4: lacks caption\n  lacks image_id\n  lacks caption_id"):
+    path.write_text("5\n")
+    with pytest.raises(InputError, match=r"m.jsonl:1: is 5, expected an object"):
+        read_manifest(path)
+    write_manifest(chosen, path)
+    path.write_text(path.read_text() + '{"file": "x", "more": 1}\n')
+    with pytest.raises(
+        InputError, match=r"m.jsonl:4: lacks caption\n  lacks image_id\n  lacks caption_id\n  unknown more"
+    ):
         read_manifest(path)
 
 
