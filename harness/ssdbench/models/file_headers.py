@@ -114,7 +114,12 @@ _SAFETENSORS = {
 
 
 def _plausible(tensors: Mapping[str, Header], path: Path, size: int) -> None:
-    """Refuse tensors that would be, written out, much more than their file."""
+    """Refuse tensors whose numbers are not in their file, or that would be, written out, much more than it."""
+    for name, header in tensors.items():
+        if header.start + header.size > size:
+            raise unreadable(
+                path, f"it is cut short: {name} ends {header.start + header.size - size:,} bytes behind it"
+            )
     total = sum(header.numel() * ITEM_BYTES.get(header.dtype, 1) for header in tensors.values())
     if total > _SHARED * size:
         raise InputError(f"{path}: its tensors are {total:,} bytes together, and the file has {size:,}")
