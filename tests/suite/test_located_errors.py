@@ -256,7 +256,7 @@ ROWS = {
     "grid of the other prediction": (
         "{variant: base, grid: uniform}",
         "8:27: grid: 'uniform' is for models that predict v, and model 'DiT-XL/2' predicts eps"
-        " (there are even, leading, trailing, sd)",
+        " (there are even, leading, trailing, quadratic, cubic, logsnr, karras, sd)",
     ),
     "grid that is not its sampler's": (
         "{variant: base, model: SiT-XL/2, sampler: sde, grid: uniform}",
