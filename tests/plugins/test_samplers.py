@@ -52,7 +52,7 @@ def test_they_go_from_yaml_to_the_table_and_the_page(workplace: Path) -> None:
     rows = [line for line in done.stdout.splitlines() if "DiT-mini" in line]
     assert len(rows) == 3
     assert "DiT-mini (Heun)" in rows[1]
-    assert "quadratic" in rows[2]
+    assert "growing" in rows[2]
     records = [json.loads(path.read_text()) for path in (workplace / "results/records").glob("*.json")]
     assert len({record["metrics"]["fd"] for record in records}) == 3
     assert all(record["nfe"] == 5 for record in records)
@@ -78,20 +78,20 @@ def test_what_cannot_be_is_said_before_any_work(workplace: Path) -> None:
     (workplace / "wrong.yaml").write_text(
         suite.replace("nfe: 5", "nfe: 6").replace("suite: solvers", "suite: wrong")
         + '  - {sampler: "solvers:HEUN", model: sit-mini}\n'
-        + '  - {sampler: ddim, model: sit-mini, grid: "solvers:QUADRATIC"}\n'
+        + '  - {sampler: ddim, model: sit-mini, grid: "solvers:GROWING"}\n'
         + '  - {sampler: "solvers:heun", variant: issd, fused: true}\n'
         + '  - {sampler: ddim, grid: "solvers:NONE"}\n'
-        + "  - {sampler: ddim, grid: 'solvers:QUADRATIC', nfe: 60}\n"
+        + "  - {sampler: ddim, grid: 'solvers:GROWING', nfe: 400}\n"
     )
     done = ssdbench(workplace, "validate", "wrong.yaml")
     assert done.returncode == 2
     for text in (
         "wrong.yaml:12:15: nfe: must be 5 or 7 for sampler 'heun-eps', which takes two evaluations a step, and",
         "sampler: 'solvers:HEUN' is not for model 'sit-mini', which predicts v (there are ddim, sde, heun,",
-        "grid: 'solvers:QUADRATIC' is for models that predict eps, and model 'sit-mini' predicts v (there are uniform,",
+        "grid: 'solvers:GROWING' is for models that predict eps, and model 'sit-mini' predicts v (there are uniform,",
         "fused: a fused student is trained for the steps of 'ddim', not of 'solvers:heun'",
         "grid: solvers:NONE: 'NONE' is not in the module 'solvers', expected a ssdbench.samplers.grids.Grid",
-        "grid: grid 'solvers:QUADRATIC' has no 60 distinct timesteps within 0..999",
+        "grid: grid 'solvers:GROWING' has no 400 distinct timesteps within 0..999",
     ):
         assert text in done.stderr, done.stderr
 
@@ -99,13 +99,13 @@ def test_what_cannot_be_is_said_before_any_work(workplace: Path) -> None:
 def test_an_installed_package_offers_them_by_name(workplace: Path) -> None:
     listed = json.loads(ssdbench(workplace, "list", "samplers", "grids", "--json", offered=True).stdout)
     assert listed["samplers"]["heun-eps"] == "Heun's method for models that predict eps"
-    assert listed["grids"]["quadratic"] == "timesteps whose square roots are equally far apart"
+    assert listed["grids"]["growing"] == "timesteps that grow with the power 3/2 of their number"
     assert "heun-eps" not in listed["grids"]
     assert "heun-eps" not in ssdbench(workplace, "list", "samplers").stdout
     assert '"heun-eps"' in ssdbench(workplace, "schema", offered=True).stdout
 
     suite = (workplace / "solvers.yaml").read_text().replace("suite: solvers", "suite: offered")
-    for place, name in (("solvers:HEUN", "heun-eps"), ("solvers:QUADRATIC", "quadratic")):
+    for place, name in (("solvers:HEUN", "heun-eps"), ("solvers:GROWING", "growing")):
         suite = suite.replace(f'"{place}"', name)
     (workplace / "offered.yaml").write_text(suite)
     plan = ssdbench(workplace, "plan", "offered.yaml", "--profile", "smoke", offered=True)
