@@ -187,7 +187,8 @@ def test_an_own_model_is_saved_with_its_own_names_and_comes_back(
     assert torch.equal(again.module.weight, model.module.weight)
     assert model.null.tolist() == [10]
     assert json.loads((tmp_path / "model/config.json").read_text())["grid"] == [1, 2]
-    (tmp_path / "mine.py").write_text(MODEL.format("depth=0").replace("Linear(1, 1)", "Linear(2, 1)"))
+    # Of another length: by it, and by the second it was written in, Python tells a source from its bytecode.
+    (tmp_path / "mine.py").write_text(MODEL.format("depth=0").replace("Linear(1, 1)", "Linear(20, 1)"))
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     import importlib
 
