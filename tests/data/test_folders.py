@@ -39,6 +39,10 @@ def test_hidden_files_are_no_images(tmp_path: Path) -> None:
     (tmp_path / "c/._a.png").write_bytes(b"left by a Mac")
     save(tmp_path / "c/.thumbnails/a.png", (32, 32))
     assert [path.name for path in list_images(tmp_path).paths] == ["a.png"]
+    for left in ("__pycache__/own.pyc", "__MACOSX/c/a.png"):
+        (tmp_path / left).parent.mkdir(parents=True)
+        (tmp_path / left).write_bytes(b"left by a program")
+    assert list_images(tmp_path).classes == ("c",)
 
 
 def test_a_folder_is_read_where_it_lies(tmp_path: Path) -> None:

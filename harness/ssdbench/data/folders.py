@@ -19,6 +19,9 @@ NO_LABEL = -1
 READING = 2
 """Rises when the same files are read as other images, labels or captions than before: a part of their digest."""
 
+PASSED_OVER = (".", "__pycache__", "__MACOSX")
+"""What the names of files and folders begin with that hold no images of the user's."""
+
 _SHOWN = 2  # classes at either end of a mapping, and names of a kind, that a message shows
 
 
@@ -52,7 +55,7 @@ def list_images(root: Path) -> ImageFiles:
 
     With subfolders, each is a class and may hold folders of its own. Classes are numbered from 0 in the order of their
     names. Where all names are whole numbers that is the order of the numbers: 0, 1, ..., 9, 10. Without subfolders the
-    images have no labels. Hidden files and folders are passed over. Images of a type that is not read are passed over
+    images have no labels. Hidden files and folders, and those of Python and macOS, are passed over. Images of a type that is not read are passed over
     too, which is noted.
 
     Raises:
@@ -65,7 +68,7 @@ def list_images(root: Path) -> ImageFiles:
         entries = sorted(root.iterdir())
     except OSError as error:
         raise InputError(f"{root}: cannot be listed: {error.strerror or error}") from error
-    folders = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
+    folders = [path for path in entries if path.is_dir() and not is_hidden(path, root)]
     loose = _of_types(EXTENSIONS, entries, root)
     if loose and folders:
         raise InputError(
@@ -104,8 +107,8 @@ def passed_over(files: Iterable[PurePath]) -> tuple[str, ...]:
 
 
 def is_hidden(path: Path, root: Path) -> bool:
-    """Whether ``path`` or a folder between it and ``root`` has a name that starts with a dot."""
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
+    """Whether ``path``, or a folder between it and ``root``, is passed over: see :data:`PASSED_OVER`."""
+    return any(part.startswith(PASSED_OVER) for part in path.relative_to(root).parts)
 
 
 def _numbered(folders: Sequence[Path]) -> list[Path]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.data.decoding import EXTENSIONS, MAX_BYTES, OTHER_IMAGES, Noticed, decode
-from ssdbench.data.folders import passed_over
+from ssdbench.data.folders import PASSED_OVER, passed_over
 from ssdbench.errors import InputError, refusing
 from ssdbench.inputs import require_file
 from ssdbench.metrics.streams import in_order
@@ -106,7 +106,7 @@ def tar_members(path: Path) -> tuple[list[Encoded], tuple[str, ...]]:
             end = member.offset
             parts = tuple(part for part in PurePosixPath(member.name).parts if part != ".")
             suffix = PurePosixPath(member.name).suffix.lower()
-            if not parts or any(part.startswith(".") for part in parts):
+            if not parts or any(part.startswith(PASSED_OVER) for part in parts):
                 continue
             if suffix not in EXTENSIONS:
                 others += [PurePosixPath(member.name)] if suffix in OTHER_IMAGES else []
