@@ -55,8 +55,8 @@ def list_images(root: Path) -> ImageFiles:
 
     With subfolders, each is a class and may hold folders of its own. Classes are numbered from 0 in the order of their
     names. Where all names are whole numbers that is the order of the numbers: 0, 1, ..., 9, 10. Without subfolders the
-    images have no labels. Hidden files and folders, and those of Python and macOS, are passed over. Images of a type that
-    is not read are passed over too, which is noted.
+    images have no labels. Hidden files and folders, and those of Python and macOS, are passed over. Images of a type
+    that is not read are passed over too, which is noted.
 
     Raises:
         InputError: there is no such folder, it holds no image, images lie beside class folders, or two class folders
