@@ -1,4 +1,4 @@
-"""What docstrings refer to exists."""
+"""What docstrings and the page on architecture refer to exists."""
 
 import re
 from importlib import import_module
@@ -26,3 +26,11 @@ def test_a_docstring_refers_to_what_is_there(name: str) -> None:
             found = getattr(found, part, None) or getattr(found, "__annotations__", {})[part]
         return
     pytest.fail(f"no module of {name}")
+
+
+def test_the_architecture_names_files_that_there_are() -> None:
+    root = PACKAGE.parents[1]
+    text = (root / "docs/architecture.md").read_text("utf-8")
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", text))
+    assert named
+    assert [name for name in sorted(named) if not ((PACKAGE / name).exists() or (root / name).exists())] == []
