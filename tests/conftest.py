@@ -15,6 +15,12 @@ from typing import Any
 import pytest
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules of the slow tests: side by side, one of them at the end would be waited for alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container under a user id that the system does not know."""
     monkeypatch.delenv("HOME", raising=False)
