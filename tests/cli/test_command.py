@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ssdbench import __version__
-from ssdbench import suite as suites
+from ssdbench.api import selection
 from ssdbench.errors import InputError, NotFinite
 from tests.cli.conftest import Command, Filled
 
@@ -134,7 +134,7 @@ def raising(error: BaseException) -> object:
 def test_known_errors_have_their_exit_codes(
     ssdbench: Command, suite: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
-    monkeypatch.setattr(suites, "load_suite", raising(error))
+    monkeypatch.setattr(selection, "load_suite", raising(error))
     result = ssdbench("validate", suite)
     assert result.exit_code == code
     assert result.stdout == ""
@@ -144,7 +144,7 @@ def test_known_errors_have_their_exit_codes(
 def test_an_internal_error_is_short_and_keeps_its_traceback(
     ssdbench: Command, suite: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(suites, "load_suite", raising(ZeroDivisionError("by zero")))
+    monkeypatch.setattr(selection, "load_suite", raising(ZeroDivisionError("by zero")))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     result = ssdbench("validate", suite)
     assert result.exit_code == 1
@@ -156,5 +156,5 @@ def test_an_internal_error_is_short_and_keeps_its_traceback(
 
 
 def test_debug_shows_the_traceback(ssdbench: Command, suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suites, "load_suite", raising(ZeroDivisionError("by zero")))
+    monkeypatch.setattr(selection, "load_suite", raising(ZeroDivisionError("by zero")))
     assert isinstance(ssdbench("--debug", "validate", suite).exception, ZeroDivisionError)

@@ -25,7 +25,10 @@ def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(manifest: Path, count: int) -> None:
-    write_manifest([Captioned(f"{i}.jpg", f"number {i}", i, i) for i in range(count)], manifest)
+    write_manifest(
+        [Captioned(file=f"{i}.jpg", caption=f"number {i}", image_id=i, caption_id=i) for i in range(count)],
+        manifest,
+    )
 
 
 @pytest.mark.parametrize("count", [2, 4])
