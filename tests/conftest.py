@@ -16,9 +16,9 @@ import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the modules of the slow tests: side by side, one of them at the end would be waited for alone."""
+    """Begin with the modules of the slow tests, the whole command's first: one at the end would be waited for alone."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in slow, item.path.parent != Path(__file__).parent))
 
 
 def no_home(monkeypatch: pytest.MonkeyPatch) -> None:

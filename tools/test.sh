@@ -10,6 +10,6 @@ python -m mypy
 lint-imports --no-cache
 if [ $# -eq 0 ]; then
   export OMP_NUM_THREADS=1 # the processes would take each other's cores
-  set -- -n auto --maxprocesses 4 --dist worksteal
+  set -- -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 fi
 python -m pytest "$@"
