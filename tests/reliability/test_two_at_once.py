@@ -10,6 +10,8 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from places import on_host
@@ -19,10 +21,13 @@ from runs import DEADLINE, Run, Witness, content, ended, rows_run
 from ssdbench.errors import UsageError
 from ssdbench.plan.decide import decide
 from ssdbench.runtime.local import run_graph
+from ssdbench.runtime.outcome import Elsewhere, Failure
+from ssdbench.runtime.stage import StageThread
 from ssdbench.store import Store
 from ssdbench.store import lease as leases
 from ssdbench.store.lease import LeaseFiles
 from ssdbench.store.owner import Owner
+from ssdbench.store.places import open_store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="host names in a namespace of its own")
 
@@ -108,6 +113,28 @@ def test_who_slept_through_its_lease_does_no_harm(tmp_path: Path, finished: Path
         assert one.returncode == 0, sleeper.log.read_text() + other.log.read_text()
     assert content(run.root) == content(finished)
     Witness(other, {}).look()
+
+
+@pytest.mark.parametrize("taken_over", [True, False])
+def test_what_vanishes_under_a_stage_is_a_fault_only_while_it_holds_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_over: bool
+) -> None:
+    store = open_store(tmp_path)
+
+    def clean(_: str) -> None:
+        if taken_over:
+            (lease,) = tmp_path.rglob("LEASE")
+            lease.write_text(FAR.model_dump_json())
+        raise FileNotFoundError(2, "No such file or directory", "scratch/.note.json")
+
+    monkeypatch.setattr(store, "clean", clean)
+    results: list[object] = []
+    node: Any = SimpleNamespace(key=KEY, inputs={})
+    pool: Any = SimpleNamespace(remote=False)
+    slot: Any = None
+    StageThread(node, store, pool, slot, replaces=None, told=print, finished=results.append).run()
+    (result,) = results
+    assert isinstance(result, Elsewhere if taken_over else Failure)
 
 
 def test_a_lease_taken_over_is_noticed_by_its_former_owner(tmp_path: Path) -> None:

@@ -100,30 +100,42 @@ class StageThread(threading.Thread):
         self._finished(result)
 
     def _attempt(self) -> Result:
-        key, store = self.node.key, self._store
-        lease = store.lease(key)
+        lease = self._store.lease(self.node.key)
         if lease is None:
-            return Elsewhere(str(store.holder(key) or "another process"))
+            return self._elsewhere()
         with lease:
             lease.on_loss = self._give_up
-            done = store.manifest(key)
-            if done is not None:
-                reason = "it is made anew" if done.attempt == self._replaces else store.stale(key)
-                if reason is None:
-                    return Committed(done, here=False)
-            inputs = self._check_inputs()
-            if not isinstance(inputs, dict):
-                return inputs
-            if done is not None and reason is not None:
-                store.set_aside(key, done.attempt, reason)
-            store.clean(key)
-            attempt = store.begin(key)
             try:
-                return self._run_worker(attempt, inputs, lease)
-            finally:
-                done = store.manifest(key)
-                if done is None or done.attempt != attempt.name:
-                    store.discard(attempt)
+                return self._under(lease)
+            except OSError:
+                # Whoever took over while this run was suspended may have removed what it was writing.
+                if self._lease_lost or lease.lost():
+                    return self._elsewhere()
+                raise
+
+    def _elsewhere(self) -> Elsewhere:
+        return Elsewhere(str(self._store.holder(self.node.key) or "another process"))
+
+    def _under(self, lease: Lease) -> Result:
+        key, store = self.node.key, self._store
+        done = store.manifest(key)
+        if done is not None:
+            reason = "it is made anew" if done.attempt == self._replaces else store.stale(key)
+            if reason is None:
+                return Committed(done, here=False)
+        inputs = self._check_inputs()
+        if not isinstance(inputs, dict):
+            return inputs
+        if done is not None and reason is not None:
+            store.set_aside(key, done.attempt, reason)
+        store.clean(key)
+        attempt = store.begin(key)
+        try:
+            return self._run_worker(attempt, inputs, lease)
+        finally:
+            done = store.manifest(key)
+            if done is None or done.attempt != attempt.name:
+                store.discard(attempt)
 
     def _check_inputs(self, *, suspect: bool = False) -> dict[str, InputDigest] | BadInput | Stopped:
         """Verify every input by digest, which sets a damaged one aside.
@@ -181,7 +193,7 @@ class StageThread(threading.Thread):
             return Stopped()
         # Whoever took over uses the same scratch directory: a worker that goes on may fail of that.
         if self._lease_lost or lease.lost():
-            return Elsewhere(str(store.holder(attempt.key) or "another process"))
+            return self._elsewhere()
         # Another run, which keeps no images, may have dropped what the worker was reading.
         suspect = isinstance(answer, Failed) and answer.type == BadInputs.__name__
         checked = self._check_inputs(suspect=suspect)
