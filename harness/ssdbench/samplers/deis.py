@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ssdbench.diffusion.schedule import CLEAN
 from ssdbench.samplers.sampler import Sampler
-from ssdbench.samplers.stepping import at, steps
+from ssdbench.samplers.stepping import at, steps, weights_at
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ def deis(
     order: int = 3,
     variable: Variable = "t",
 ) -> Tensor:
-    """DEIS (Zhang and Chen, 2023, Eq. 14 and 15): with rho = sigma / alpha, d(x / alpha) = eps d rho.
+    """DEIS (Zhang and Chen, 2023): with rho = sigma / alpha, d(x / alpha) = eps d rho.
 
     eps is the polynomial in ``variable`` through the last ``order`` evaluations, fewer in the first steps: in the
     timestep the paper's tAB-DEIS, in log(rho) the form of diffusers, where clean data has no place: as there, a step
@@ -52,7 +52,7 @@ def deis(
 def _integrals(
     times: Sequence[int], t: int, t_next: int, alphas_cumprod: Tensor, variable: Variable
 ) -> list[float]:
-    """Each Lagrange polynomial through ``times``, integrated over rho from t_next to t.
+    """Weights of values at ``times`` whose sum is the integral over rho, from t_next to t, of the polynomial in them.
 
     log(rho) is taken to be linear between timesteps, and rho itself below timestep 0. Within each unit of time two
     Gauss-Legendre points make the error of fourth order in a step that is small already.
@@ -60,34 +60,26 @@ def _integrals(
     import torch
 
     log_rho = 0.5 * ((1.0 - alphas_cumprod).log() - alphas_cumprod.log())
-    places, weights, clean = [], [], []
-    for shift in (-1.0, 1.0):
-        offset = 0.5 + shift / 12**0.5
-        low = torch.arange(max(t_next, 0), t)
-        value = torch.lerp(log_rho[low], log_rho[low + 1], offset)
-        places.append(low + offset if variable == "t" else value)
-        weights.append(0.5 * value.exp() * (log_rho[low + 1] - log_rho[low]))
-        clean.append(offset - 1.0)
-    nodes = [float(s) if variable == "t" else float(log_rho[s]) for s in times]
-    where, weight = torch.cat(places), torch.cat(weights)
+    offsets = 0.5 + torch.tensor([-1.0, 1.0], dtype=torch.float64)[:, None] / 12**0.5
+    low = torch.arange(max(t_next, 0), t)
+    value = torch.lerp(log_rho[low], log_rho[low + 1], offsets)
+    weight = 0.5 * value.exp() * (log_rho[low + 1] - log_rho[low])
+    where = low + offsets if variable == "t" else value
     if t_next == CLEAN:
-        where = torch.cat([where, torch.tensor(clean, dtype=torch.float64)])
-        weight = torch.cat([weight, (0.5 * log_rho[0].exp()).expand(2)])
-    found = []
-    for j, node in enumerate(nodes):
-        value = torch.ones_like(weight)
-        for k, other in enumerate(nodes):
-            if k != j:
-                value = value * (where - other) / (node - other)
-        found.append(float((value * weight).sum()))
-    return found
+        where = torch.cat([where, offsets - 1.0], dim=1)
+        weight = torch.cat([weight, (0.5 * log_rho[0].exp()).expand(2, 1)], dim=1)
+    nodes = torch.tensor(times, dtype=torch.float64) if variable == "t" else log_rho[list(times)]
+    # From the last node and in lengths of the step, so that powers stay near 1.
+    length = (where - nodes[-1]).abs().max()
+    places, u = (nodes - nodes[-1]) / length, (where - nodes[-1]) / length
+    return weights_at(places, torch.stack([(u**k * weight).sum() for k in range(len(nodes))]))
 
 
 DEIS = Sampler(
     name="deis",
     title="DEIS",
     help="DEIS of third order in the timestep, tAB3 (Zhang and Chen, 2023); one evaluation a step",
-    cite="Zhang & Chen, 2023, Fast Sampling of Diffusion Models with Exponential Integrator, Eq. 14 and 15",
+    cite="Zhang & Chen, 2023, Fast Sampling of Diffusion Models with Exponential Integrator",
     eps=deis,
     order=2,
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ssdbench.diffusion.schedule import CLEAN, midpoint
 from ssdbench.samplers.sampler import Sampler
-from ssdbench.samplers.stepping import at
+from ssdbench.samplers.stepping import at, weights_at
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +73,7 @@ def dpm_solver_pp(
     *,
     order: Literal[2, 3] = 2,
 ) -> Tensor:
-    """DPM-Solver++ (2M, 3M): multistep, with x_0 extrapolated in lambda (Lu et al., 2022b, Algorithm 2, Appendix B).
+    """DPM-Solver++ (2M, 3M): multistep, with x_0 extrapolated in lambda (Lu et al., 2022b, Algorithm 2).
 
     The first steps are of lower order, which a short walk feels. N timesteps, N evaluations.
     Arguments and result as for :func:`ssdbench.samplers.ddim.ddim`.
@@ -160,24 +160,20 @@ class _UniStep:
     b: str
 
     def predicted(self) -> Tensor:
-        """UniP, Eq. 3 for data prediction."""
-        count = len(self.seen) - 1
-        # At second order any weight near 1/2 keeps the order, and the published code takes 1/2.
-        return self._moved([0.5] if count == 1 else self._weights(count), [])
+        """UniP, for data prediction."""
+        return self._moved([])
 
     def corrected(self, data: Tensor) -> Tensor:
-        """UniC, Eq. 3 with x_0 at the end of the step, which the predictor led to."""
-        count = len(self.seen)
-        return self._moved([0.5] if count == 1 else self._weights(count), [data - self.seen[0][1]])
+        """UniC, for data prediction, with x_0 at the end of the step, which the predictor led to."""
+        return self._moved([data - self.seen[0][1]])
 
-    def _moved(self, weights: Sequence[float], differences: list[Tensor]) -> Tensor:
+    def _moved(self, at_the_end: list[Tensor]) -> Tensor:
         (lam, data), *before = self.seen
         h = self.there.lam - lam
         moved = self.here.towards(self.there, self.x, data)
-        slopes = [(other - data) * (h / (then - lam)) for then, other in before] + differences
-        scale = self.there.alpha * self._scale(-h) if slopes else 0.0
-        for weight, slope in zip(weights, slopes, strict=True):
-            moved = moved - scale * weight * slope
+        slopes = [(other - data) * (h / (then - lam)) for then, other in before] + at_the_end
+        for weight, slope in zip(self._weights(len(slopes)), slopes, strict=True):
+            moved = moved - self.there.alpha * self._scale(-h) * weight * slope
         return moved
 
     def _scale(self, h: float) -> float:
@@ -187,8 +183,8 @@ class _UniStep:
         """Solve R a = b of Theorem 3.1 for ``count`` differences, the corrector's own at 1."""
         import torch
 
-        if not count:
-            return []
+        if count < 2:
+            return [0.5] * count  # any weight near 1/2 keeps the order, and the published code takes 1/2
         lam = self.seen[0][0]
         h = lam - self.there.lam
         ratios = [(lam - other) / h for other, _ in self.seen[1:]] + [1.0]
@@ -196,8 +192,7 @@ class _UniStep:
         for k in range(1, count + 1):
             right.append(phi * math.factorial(k) / self._scale(h))
             phi = phi / h - 1.0 / math.factorial(k + 1)
-        powers = torch.tensor([[r**k for r in ratios[:count]] for k in range(count)], dtype=torch.float64)
-        return torch.linalg.solve(powers, torch.tensor(right, dtype=torch.float64)).tolist()  # type: ignore[no-any-return]
+        return weights_at(*torch.tensor([ratios[:count], right], dtype=torch.float64))
 
 
 _PP = "Lu et al., 2022, DPM-Solver++"
@@ -214,7 +209,7 @@ DPM_PP_3M = replace(
     name="dpm-solver++-3m",
     title="DPM-Solver++(3M)",
     help="DPM-Solver++ of third order, multistep (Lu et al., 2022); one evaluation a step",
-    cite=f"{_PP}, Appendix B",
+    cite=f"{_PP}, and its published code",
     options={"order": 3},
     order=None,
 )

@@ -174,13 +174,13 @@ QUADRATIC = Grid(
 CUBIC = Grid(
     name="cubic",
     help="timesteps that grow with the third power",
-    cite="Zhang & Chen, 2023, Fast Sampling of Diffusion Models with Exponential Integrator, Appendix H",
+    cite="Zhang & Chen, 2023, Fast Sampling of Diffusion Models with Exponential Integrator",
     rule=partial(power, exponent=3.0),
 )
 LOG_SNR = Grid(
     name="logsnr",
     help="equal steps in log(alpha / sigma), the nearest timesteps",
-    cite="Lu et al., 2022, DPM-Solver, Section 3.4",
+    cite="Lu et al., 2022, DPM-Solver",
     rule=by_log_snr,
     by_noise=True,
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from ssdbench.diffusion.schedule import CLEAN, ddim_step
 from ssdbench.errors import InputError
 from ssdbench.samplers.sampler import Sampler
-from ssdbench.samplers.stepping import at, steps
+from ssdbench.samplers.stepping import at, steps, weights_at
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,8 +102,7 @@ def _adams_bashforth(times: Sequence[int], t_next: int) -> list[float]:
     import torch
 
     u = torch.tensor([(t - times[-1]) / (t_next - times[-1]) for t in times], dtype=torch.float64)
-    k = torch.arange(len(times), dtype=torch.float64)
-    return torch.linalg.solve(u ** k[:, None], 1 / (k + 1)).tolist()  # type: ignore[no-any-return]
+    return weights_at(u, 1 / torch.arange(1, len(times) + 1, dtype=torch.float64))
 
 
 _FEWEST = {"orders": 1, "heun": 2, "prk": 4}  # timesteps

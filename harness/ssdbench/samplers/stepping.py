@@ -35,6 +35,17 @@ def flow_steps(times: Sequence[float]) -> list[tuple[float, float]]:
     return found
 
 
+def weights_at(places: Tensor, moments: Tensor) -> list[float]:
+    """Weights w of values at ``places`` with sum_i w_i places_i^k = moments_k for each k: exact for polynomials.
+
+    Both are float64, (K,).
+    """
+    import torch
+
+    k = torch.arange(len(places), dtype=torch.float64)
+    return torch.linalg.solve(places ** k[:, None], moments).tolist()  # type: ignore[no-any-return]
+
+
 def at(t: float, x: Tensor) -> Tensor:
     """Time ``t`` for every sample of ``x``: (B,), int64 of a whole timestep, else float32 or what is wider of x."""
     import torch

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
@@ -198,12 +198,11 @@ class Records:
         keeps the rows of both.
         """
         path = history_path(Path("suites"), run.suite, run.profile)
-        if any(last.only != run.only and _kin(last) == _kin(run) for last in self.history()):
+        last = next(
+            (one for one in self.history() if (one.suite, one.profile) == (run.suite, run.profile)), run
+        )
+        options = ("overrides", "limit", "seed")
+        if last.only != run.only and all(getattr(last, name) == getattr(run, name) for name in options):
             run = run.model_copy(update={"only": None})
         self._backend.write(path.as_posix(), run.model_dump_json(indent=2).encode())
         return self._backend.root / path
-
-
-def _kin(run: SuiteRun) -> dict[str, Any]:
-    """What runs of the same suite, of whichever rows, have in common."""
-    return run.model_dump(exclude={"path", "text", "only", "run_at"})
