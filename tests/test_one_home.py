@@ -42,6 +42,7 @@ OTHERS = {
     ("models/schedulers.py", "trailing"),
     ("plan/fitting.py", "leading"),
     ("plan/fitting.py", "trailing"),
+    ("stages/score.py", "trajectory"),  # a role of its inputs
 }
 
 

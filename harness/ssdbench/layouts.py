@@ -94,8 +94,16 @@ FIELDS = {
     "frozen": Field("Frozen passes (k)", f"{_HOME}:frozen_passes", numeric=True, cost=True),
     "trained": Field("Trained passes (k)", f"{_HOME}:trained_passes", numeric=True, cost=True),
     "seconds": Field("Training s", f"{_HOME}:training_seconds", numeric=True, cost=True),
+    "forward_passes": Field("Passes an image", f"{_HOME}:forward_passes", numeric=True, cost=True),
+    "sampling_gflops": Field("GFLOP an image", f"{_HOME}:sampling_gflops", numeric=True, cost=True),
+    "training_tflops": Field("Training TFLOP", f"{_HOME}:training_tflops", numeric=True, cost=True),
+    "train_steps": Field("Steps", f"{_HOME}:train_steps", numeric=True, cost=True),
+    "train_images": Field("Images seen (k)", f"{_HOME}:train_images", numeric=True, cost=True),
 }
 """The columns that a layout can name."""
+
+COST = ("forward_passes", "sampling_gflops", "training_tflops", "train_steps", "train_images")
+"""What ``--columns cost`` stands for."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ssdbench.diffusion.denoiser import DISCRETE, REPA, SIT, Counted, Guided
+from ssdbench.diffusion.denoiser import Counted, Guided
+from ssdbench.diffusion.schedule import DISCRETE, REPA, SIT
 from ssdbench.errors import InputError
 
 LABELS = torch.tensor([3, 5])

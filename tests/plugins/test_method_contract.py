@@ -91,9 +91,10 @@ def test_what_a_method_declares_of_a_training_is_what_its_loss_does(
     monkeypatch.setattr(DiT, "forward", counted)
     batch = Batch(torch.randn(4, 4, 4, 4), torch.tensor([0, 1, 2, 3]), 0, range(4))
     objective.loss(student, batch).backward()
-    assert passes == {True: 4 * method.student_forwards, False: 4 * method.frozen_forwards}
+    declared = method.passes(spec.objective)
+    assert passes == {True: 4 * declared.student, False: 4 * (declared.frozen + declared.second)}
     assert sum(p.grad is not None and bool(p.grad.any()) for p in student.parameters()) > 5
-    assert spec.flops() == 4 * (method.frozen_forwards + 3 * method.student_forwards) * SHAPE.forward_flops()
+    assert spec.flops() == (passes[False] + 3 * passes[True]) * SHAPE.forward_flops()
 
 
 def test_declarations_are_free_of_torch() -> None:

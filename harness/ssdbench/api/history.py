@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ssdbench.api.selection import Selection
 from ssdbench.api.words import describe
 from ssdbench.errors import UsageError
 from ssdbench.gc_pause import gc_paused
-from ssdbench.plan import Decision, Graph, PlannedRun, build, decide
+from ssdbench.plan import Decision, Graph, PlannedRun, build, decide, run_cost
 from ssdbench.plan.decide import ABSENT
 from ssdbench.report.document import SuiteReport
 from ssdbench.report.rows import NOT_RUN, Reason, Result
@@ -115,7 +115,13 @@ def collect(graph: Graph, store: Store, failed: Mapping[str, Reason] | None = No
     failed just now to their reasons. Stages that an earlier execution left unfinished are found by their logs.
     """
     decisions = decide(graph, store)
-    return [_result(planned, graph, store, failed or {}, decisions) for planned in graph.runs]
+    return [
+        replace(
+            _result(planned, graph, store, failed or {}, decisions),
+            planned=None if planned.target is None else run_cost(graph, planned.target),
+        )
+        for planned in graph.runs
+    ]
 
 
 def _result(

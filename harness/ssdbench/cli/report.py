@@ -42,7 +42,7 @@ def report(
     Options:
         suites (SUITE): Suites to report; all that were run, by default.
         form: How to write the tables.
-        columns (NAME,...): These columns alone, such as 'nfe,fd,is'.
+        columns (NAME,...): These columns alone, such as 'nfe,fd,is'; 'cost' is what sampling and training take.
         paper: The published figures beside the measured ones.
         delta: Also measured minus published.
         verdicts: Also how each row is to the one it was distilled from, by the seeds.

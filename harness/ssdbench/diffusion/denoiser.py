@@ -9,10 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ssdbench.diffusion.schedule import TRAIN_TIMESTEPS
+from ssdbench.diffusion.schedule import DISCRETE, ROUNDING, is_guided
 from ssdbench.errors import InputError, SsdbenchError
-
-DISCRETE, SIT, REPA = (0.0, TRAIN_TIMESTEPS - 1.0), (1.0, 0.0), (0.0, 1.0)  # t at the data, t at the noise
 
 
 class Denoiser(Protocol):
@@ -39,7 +37,8 @@ class Guided:
     With an ``interval`` (Kynkäänniemi et al., 2024), samples are guided where their noise level lies within it, ends
     included, and elsewhere the conditional prediction runs alone. The noise level is t as a fraction of its ``axis``,
     0 at the data and 1 at the noise, so REPA's published interval (0, 0.7) leaves the noisiest steps unguided.
-    ``axis`` is t at the data and t at the noise: :data:`DISCRETE`, :data:`SIT` or :data:`REPA`.
+    ``axis`` is t at the data and t at the noise: ``DISCRETE``, ``SIT`` or ``REPA`` of
+    :mod:`ssdbench.diffusion.schedule`.
 
     Raises:
         InputError: the interval is not within [0, 1], or empty.
@@ -83,13 +82,8 @@ class Guided:
         """Which samples are guided: a mask (B,), or all of them."""
         if self.interval is None:
             return slice(None)
-        data, noise = self.axis
-        level = (t - data) / (noise - data)
-        low, high = self.interval
-        return (level >= low - _ROUNDING) & (level <= high + _ROUNDING)
-
-
-_ROUNDING = 1e-6  # of a float32 time, so that a step that lies on an end of the interval is guided
+        inside: Tensor = is_guided(t, self.interval, self.axis)
+        return inside
 
 
 class Prediction:
@@ -122,7 +116,7 @@ class AlongGrid:
 
 def is_among(t: float, times: Sequence[float]) -> bool:
     """Whether ``t`` is one of ``times``, within the rounding of a float32 time."""
-    return any(abs(t - time) < _ROUNDING for time in times)
+    return any(abs(t - time) < ROUNDING for time in times)
 
 
 class Counted:

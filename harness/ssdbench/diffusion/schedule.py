@@ -9,7 +9,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -172,3 +172,20 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
     # From main memory a copy need not wait for what a GPU has still to do.
     values = values.to(device=like.device, dtype=like.dtype, non_blocking=values.device.type == "cpu")
     return values.reshape(-1, *[1] * (like.dim() - 1))
+
+
+DISCRETE, SIT, REPA = (0.0, TRAIN_TIMESTEPS - 1.0), (1.0, 0.0), (0.0, 1.0)  # t at the data, t at the noise
+ROUNDING = 1e-6  # of a float32 time, so that a step that lies on an end of an interval is within it
+
+
+def is_guided(t: Any, interval: tuple[float, float], axis: tuple[float, float]) -> Any:
+    """Whether times lie within an interval of guidance, whose ends are noise levels: a truth value each.
+
+    Args:
+        t: a number, or a tensor (B,).
+        interval: the lowest and the highest noise level, 0 at the data and 1 at the noise.
+        axis: t at the data and t at the noise.
+    """
+    data, noise = axis
+    level = (t - data) / (noise - data)
+    return (level >= interval[0] - ROUNDING) & (level <= interval[1] + ROUNDING)

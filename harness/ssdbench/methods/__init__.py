@@ -8,6 +8,7 @@ from ssdbench.methods.denoising import CONTINUAL, PRETRAIN
 from ssdbench.methods.method import Method, ObjectiveSpec, Plain, Trained
 from ssdbench.methods.progressive import PD
 from ssdbench.methods.ssd import ISSD, SSD, SSD_EQ10, SSD_EQ12, SSD_HALF_STEP
+from ssdbench.methods.trajectory import TRAJECTORY
 from ssdbench.methods.untrained import BASE, REAL, RECONSTRUCTION
 
 BUILTIN = (
@@ -19,6 +20,7 @@ BUILTIN = (
     SSD,
     ISSD,
     PD,
+    TRAJECTORY,
     PRETRAIN,
     REAL,
     RECONSTRUCTION,

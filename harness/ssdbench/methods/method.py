@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, Field
 
@@ -175,6 +175,18 @@ def settings_note(method: Method, trained: Trained) -> str | None:
     return f"{method.label}: {', '.join(parts)}" if parts else None
 
 
+Forwards = float | Callable[[ObjectiveSpec], float]
+"""Forward passes for a sample of one loss: a number, or a function of the training's objective."""
+
+
+class Passes(NamedTuple):
+    """Forward passes of one loss for a sample: of models that are not trained, of the student, of second branches."""
+
+    frozen: float
+    student: float
+    second: float = 0.0
+
+
 Check = tuple[tuple[str, ...], Callable[..., str | None]]
 """Keys of a run and a function of their values that says what is wrong with the first; see :class:`Method`."""
 
@@ -199,9 +211,11 @@ class Method(Declaration):
         autoencoder: whether it works on the autoencoder itself, so that a run may train one (``autoencoder:``).
         reads: the keys of a run that it heeds, beside those that hold for every training.
         settings: its own settings, given as ``train.settings``. A frozen pydantic model with a default for each field.
-        frozen_forwards: forward passes of the frozen model that one loss takes for a sample; guidance's second branch
-            does not count.
+        frozen_forwards: forward passes of models that are not trained that one loss takes for a sample; guidance's
+            second branch does not count.
         student_forwards: forward passes with gradients.
+        guided_forwards: passes of guidance's second branch; None: one for each frozen pass where the frozen model is
+            guided by ``train.teacher_guidance``, else none.
         specs: the classes of what ``objective`` returns; a method of the user's own keeps to :class:`Plain`.
         objective: from a run's settings to the objective of one training.
         pace: settings of the optimiser that it has of its own, such as ``{"steps": ...}``.
@@ -222,8 +236,9 @@ class Method(Declaration):
     autoencoder: bool = False
     reads: tuple[str, ...] = ()
     settings: type[BaseModel] | None = None
-    frozen_forwards: int = 0
-    student_forwards: int = 1
+    frozen_forwards: Forwards = 0
+    student_forwards: Forwards = 1
+    guided_forwards: Forwards | None = None
     specs: tuple[type[ObjectiveSpec], ...] = (Plain,)
     objective: Callable[[Recipe], ObjectiveSpec] = plain
     pace: Callable[[Train], Mapping[str, Any]] = lambda train: {}
@@ -248,6 +263,13 @@ class Method(Declaration):
     def trained_at(self, pairs: Sequence[int]) -> tuple[int, ...]:
         """Where the student of these pairs i, (s, t) = (g[i], g[i-1]), is trained: indices of the grid."""
         return tuple(i if self.trained_end == "s" else i - 1 for i in pairs)
+
+    def passes(self, objective: ObjectiveSpec) -> Passes:
+        """The forward passes of one loss for a sample."""
+        frozen, student = _passes(self.frozen_forwards, objective), _passes(self.student_forwards, objective)
+        if self.guided_forwards is not None:
+            return Passes(frozen, student, _passes(self.guided_forwards, objective))
+        return Passes(frozen, student, frozen if objective.teacher_guidance != 1.0 else 0.0)
 
     @property
     def usage(self) -> str:
@@ -275,3 +297,7 @@ class Method(Declaration):
         """
         found = self.read_settings(given)
         return {} if found is None else found.model_dump(mode="json", exclude_defaults=True)
+
+
+def _passes(given: Forwards, objective: ObjectiveSpec) -> float:
+    return given(objective) if callable(given) else given

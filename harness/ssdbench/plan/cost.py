@@ -1,4 +1,4 @@
-"""What the stages that have to run add up to; shared work is counted once."""
+"""What one run takes, and what the stages that have to run add up to, where shared work is counted once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter
+
 from ssdbench.errors import UsageError
 from ssdbench.plan.decide import Decision
 from ssdbench.plan.graph import Graph
 from ssdbench.stages import SampleSpec, TrainSpec
 from ssdbench.stages.sample import BATCH
+from ssdbench.store import Record
+
+FIRST_SHARD = "samples/00000"
+"""The role of the first of the images that a score stage scores."""
+
+COST = "cost"
+"""Of the score stage's facts in a record, where earlier versions ignore it: what the run took."""
 
 SUSTAINED = {"a100": 0.5 * 19.5e12, "h100": 0.5 * 66.9e12, "rtx-4090": 0.5 * 82.6e12}
 """Half of the published float32 peak of a device (TF32 is off), in FLOP/s."""
@@ -30,6 +39,63 @@ def device_hours(flops: float, profile: str) -> float:
         known = f"{', '.join(SUSTAINED)}, or the TFLOP/s that it sustains"
         raise UsageError(f"unknown device profile {profile!r}: expected {known}")
     return flops / rate / 3600
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """What a run takes by itself, whoever shares its stages.
+
+    Args:
+        forward_passes: of the networks for one image, guidance's second branch counted; the NFE does not count it.
+        sampling_flops: floating point operations for one image, those of the autoencoder's decoder too.
+        training_flops: of all trainings of denoisers behind the image, one after the other, and of the samples that
+            they learn from. A backward pass costs two forward passes. A base model that comes as a file costs nothing.
+        train_steps: optimisation steps of these trainings.
+        train_images: images that they see, each as often as it is drawn.
+    """
+
+    forward_passes: float
+    sampling_flops: float
+    training_flops: float
+    train_steps: int
+    train_images: int
+
+
+_COST = TypeAdapter(RunCost)
+
+
+def run_cost(graph: Graph, target: str, nfe: int | None = None) -> RunCost | None:
+    """What the run of a score stage takes; None where its images are not made here.
+
+    ``nfe`` is what an adaptive sampler took, where that is known.
+    """
+    shard = graph.nodes[target].inputs[FIRST_SHARD]
+    spec = graph.nodes[shard].spec
+    if not isinstance(spec, SampleSpec):
+        return None
+    passes, flops, how = 0.0, spec.flops() / spec.count, spec.sampling
+    if how is not None:
+        passes = how.forwards * (nfe or how.evaluations) / how.evaluations
+        flops += (passes - how.forwards) * how.shape.forward_flops()
+    trained = steps = images = 0.0
+    for key in graph.chain(shard)[:-1]:
+        before, share = graph.nodes[key].spec, 1.0
+        if isinstance(before, SampleSpec):
+            trained += before.flops()
+        elif isinstance(before, TrainSpec) and before.shape is not None:
+            if how is not None and how.step is not None and key == spec.inputs["model"]:
+                share = how.step / before.steps  # what came later did nothing for these weights
+            trained += share * before.flops()
+            steps += share * before.steps
+            images += share * before.images
+    return RunCost(passes, flops, trained, round(steps), round(images))
+
+
+def recorded_cost(record: Record) -> RunCost | None:
+    """What a record says that its run took; None of one that was made before records said so."""
+    score = record.stages.get(record.key)
+    found = score.facts.get(COST) if score else None
+    return _COST.validate_python(found) if found else None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ssdbench.errors import SsdbenchError, UsageError
-from ssdbench.layouts import FIELDS, Field, Layout, field_of
+from ssdbench.layouts import COST, FIELDS, Field, Layout, field_of
 from ssdbench.metrics.catalog import METRICS, find_metric, in_table_order, names_metric, plain_name
 from ssdbench.metrics.metric import Metric
 from ssdbench.own import is_own
@@ -68,10 +68,11 @@ def choose_columns(layout: Layout, columns: Sequence[str]) -> Layout:
         return layout
     # A column that the layout brings is named by what stands over it.
     own = {one.title(()): one for one in layout.fields if isinstance(one, Field)}
+    columns = [each for name in columns for each in (COST if name == "cost" else (name,))]
     fields = {name: name for name in FIELDS} | own
     for name in columns:
         if name not in fields and not names_metric(name):
-            known = [*fields, *METRICS]
+            known = [*fields, "cost", *METRICS]
             raise UsageError(f"--columns: there is no {name!r} in tables{did_you_mean(name, known)}")
     return replace(
         layout,

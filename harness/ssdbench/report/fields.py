@@ -157,6 +157,31 @@ def trained_passes(row: Row) -> str:
     return _passes(row, "student_forwards")
 
 
+def forward_passes(row: Row) -> str:
+    """The networks' forward passes for one image, guidance's second branch counted."""
+    return _told(row, "forward_passes")
+
+
+def sampling_gflops(row: Row) -> str:
+    """Floating point operations for one image, in 10^9."""
+    return _told(row, "sampling_flops", 1e9)
+
+
+def training_tflops(row: Row) -> str:
+    """Floating point operations of all trainings behind the row, in 10^12."""
+    return _told(row, "training_flops", 1e12)
+
+
+def train_steps(row: Row) -> str:
+    """Optimisation steps of all trainings behind the row."""
+    return _told(row, "train_steps")
+
+
+def train_images(row: Row) -> str:
+    """Thousands of images that these trainings see."""
+    return _told(row, "train_images", 1e3)
+
+
 def training_seconds(row: Row) -> str:
     """Seconds of training, the mean over the seeds."""
     seconds = row.seconds("train")
@@ -169,6 +194,14 @@ def _passes(row: Row, fact: str) -> str:
     counts = [stage.facts.get(fact) for stage in stages if stage.kind == "train"]
     total = sum(count for count in counts if isinstance(count, int))
     return f"{total / 1000:,.1f}" if total else DASH
+
+
+def _told(row: Row, what: str, unit: float = 1.0) -> str:
+    """A part of the row's cost with three digits at least; a dash for what is nothing, or not known."""
+    value = 0.0 if row.cost is None else getattr(row.cost, what) / unit
+    if not value:
+        return DASH
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _bracketed(*parts: str) -> str:

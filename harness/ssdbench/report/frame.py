@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,8 @@ def _flat_results(row: Row, suite: str, delta: bool) -> Iterable[dict[str, Any]]
             provenance = record.model_dump(mode="json", exclude=hidden)
             flat |= dotted({name: one._asdict() for name, one in record.intervals.items()}, "interval.")
             flat |= dotted(provenance, prefix="record.")
+        if result.cost is not None:
+            flat |= dotted(asdict(result.cost), "cost.")
         yield flat
 
 

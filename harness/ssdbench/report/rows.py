@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ssdbench.errors import InputError
 from ssdbench.metrics.catalog import standard
 from ssdbench.metrics.networks import says_fid
+from ssdbench.plan.cost import RunCost, recorded_cost
 from ssdbench.report.columns import columns_of
 from ssdbench.report.published import PaperRow, PaperTable
 from ssdbench.store.record import Record, StageRecord
@@ -43,12 +44,19 @@ NOT_RUN = Reason("not run")
 class Result:
     """One run with its record, or with the reason why there is none.
 
-    With both, the record is an earlier execution's, and the reason is why there is no later one.
+    With both, the record is an earlier execution's, and the reason is why there is no later one. ``planned`` is what
+    the run takes as it is planned.
     """
 
     run: ResolvedRun
     record: Record | None = None
     reason: Reason | None = None
+    planned: RunCost | None = None
+
+    @property
+    def cost(self) -> RunCost | None:
+        """What the run took, or takes as planned; None where neither is known."""
+        return (recorded_cost(self.record) if self.record else None) or self.planned
 
     @property
     def why(self) -> Reason | None:
@@ -111,6 +119,11 @@ class Row:
     def seconds(self, kind: str) -> float:
         """Seconds that stages of a kind took, the mean over the seeds; 0 without a record."""
         return sum(stage.seconds for stage in self.stages if stage.kind == kind) / max(1, len(self.records))
+
+    @cached_property
+    def cost(self) -> RunCost | None:
+        """What a run of the row takes; of the first seed of which it is known."""
+        return next((cost for result in self.results if (cost := result.cost) is not None), None)
 
     @property
     def outdated(self) -> tuple[Result, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from pydantic import ValidationError, create_model
 
 from ssdbench.errors import SsdbenchError
 from ssdbench.faults import disk_fault
+from ssdbench.plan.cost import COST, run_cost
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.runtime.outcome import Failure, Outcome
 from ssdbench.runtime.states import StageStates
@@ -54,7 +56,13 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
         raise SsdbenchError(f"the score artifact {target[:12]} has no valid {METRICS}: {error}") from error
     picture = directory / GRID
     fuse, w = _fusion(manifests.values())
-    run = planned.run
+    run, nfe = planned.run, _counted_nfe(score, manifests, planned.run.nfe)
+    taken = run_cost(graph, target, nfe)
+    stages = {key: _stage(manifest, key not in made_now) for key, manifest in manifests.items()}
+    if taken is not None:
+        stages[target] = stages[target].model_copy(
+            update={"facts": stages[target].facts | {COST: asdict(taken)}}
+        )
     sources = {manifest.sources for manifest in manifests.values()}
     record = Record(
         key=target,
@@ -63,11 +71,11 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
         run_yaml=run_yaml(run),
         **scores.model_dump(),
         reference=run.eval.measured_against,
-        nfe=_counted_nfe(score, manifests, run.nfe),
+        nfe=nfe,
         seed=run.seed,
         fuse=fuse,
         w=w,
-        stages={key: _stage(manifest, key not in made_now) for key, manifest in manifests.items()},
+        stages=stages,
         seconds=sum(manifest.seconds for manifest in manifests.values()),
         device=score.device,
         threads=score.threads,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion import noise
-from ssdbench.diffusion.denoiser import DISCRETE, REPA, SIT, AlongGrid, Counted, Denoiser, Guided, Prediction
+from ssdbench.diffusion.denoiser import AlongGrid, Counted, Denoiser, Guided, Prediction
 from ssdbench.diffusion.finite import Finite, check_finite
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import StageFailed
@@ -183,9 +183,8 @@ def halving(produce: Callable[[range], Part], indices: range, size: int) -> Iter
 
 def guided(denoiser: Denoiser, null: Tensor, how: Sampling) -> Denoiser:
     """The denoiser with the guidance of ``how``, whose interval is on the model's time axis."""
-    axis = DISCRETE if how.flow is None else (SIT, REPA)[how.flow]
     guidance = how.guidance
-    return Guided(denoiser, null, guidance.scale, guidance.channels, guidance.interval, axis)
+    return Guided(denoiser, null, guidance.scale, guidance.channels, guidance.interval, how.axis)
 
 
 def predicting(denoiser: Denoiser, how: Sampling) -> Denoiser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from ssdbench.diffusion.schedule import DISCRETE, REPA, SIT, is_guided
 from ssdbench.models.latents import images_at_once
 from ssdbench.models.shapes import Shape
 from ssdbench.samplers import SAMPLERS
@@ -109,7 +110,30 @@ class Sampling(Setting):
         """The denoiser's forward passes for one sample, without guidance's; an estimate for an adaptive sampler."""
         sampler = SAMPLERS.named(self.sampler)
         fused = self.fused is not None and not sampler.extrapolates
-        return (sampler.adaptive or self.nfe) * (2 if fused else 1)
+        return self.evaluations * (2 if fused else 1)
+
+    @property
+    def evaluations(self) -> int:
+        """NFE; of an adaptive sampler an estimate."""
+        return SAMPLERS.named(self.sampler).adaptive or self.nfe
+
+    @property
+    def forwards(self) -> float:
+        """The same with guidance's second branch, which NFE does not count.
+
+        Within an interval of guidance it is an estimate for a sampler that evaluates between the times of its grid.
+        """
+        scale, interval = self.guidance.scale, self.guidance.interval
+        if scale == 1.0 or interval is None:
+            return self.passes * (2.0 if scale != 1.0 else 1.0)
+        times = self.evaluated
+        guided = sum(bool(is_guided(time, interval, self.axis)) for time in times)
+        return self.passes * (1.0 + guided / len(times))
+
+    @property
+    def axis(self) -> tuple[float, float]:
+        """The model's time at the data, and at the noise."""
+        return DISCRETE if self.flow is None else (SIT, REPA)[self.flow]
 
     def times(self) -> list[float]:
         """Return the times that the sampler walks with a flow, the noise first."""
@@ -164,9 +188,7 @@ class SampleSpec(StageSpec):
         decode = self.resolution**2 * 2e5
         if self.sampling is None:
             return self.count * decode
-        branches = 2 if self.sampling.guidance.scale != 1.0 else 1
-        passes = self.sampling.passes * branches
-        return self.count * (passes * self.sampling.shape.forward_flops() + decode)
+        return self.count * (self.sampling.forwards * self.sampling.shape.forward_flops() + decode)
 
     def disk_bytes(self) -> float:
         """uint8 pixels and float32 latents."""

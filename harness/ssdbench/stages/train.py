@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, SerializeAsAny
 
 from ssdbench.methods import ObjectiveSpec, Plain, method_of, objective_class
+from ssdbench.methods.method import Passes
 from ssdbench.models.shapes import Shape
 from ssdbench.stages.spec import JSON, Runtime, Source, StageSpec
 from ssdbench.stages.weights import model_place
@@ -96,18 +97,26 @@ class TrainSpec(StageSpec, Optimisation):
         return f"train {name} {self.steps} steps, seed {self.seed}"
 
     def flops(self) -> float:
-        """Count the frozen and the student's passes; a backward pass costs twice a forward pass."""
+        """Count the frozen passes, guidance's second branch too, and the student's; a backward pass costs two."""
         if self.shape is None:
-            return self.steps * self.batch_size * 3 * 0.4e9  # an autoencoder of the embedded size
-        frozen, student = self.forwards()
-        return (frozen + 3 * student) * self.shape.forward_flops()
+            return self.images * 3 * 0.4e9  # an autoencoder of the embedded size
+        found = self.forwards()
+        return (found.frozen + found.second + 3 * found.student) * self.shape.forward_flops()
 
-    def forwards(self) -> tuple[int, int]:
-        """Return the forward passes of the whole training, one a sample: the frozen model's, and the student's."""
-        method, drawn = method_of(self.objective), self.steps * self.batch_size
-        anchored = math.floor(drawn * self.objective.anchor)  # one frozen and one student pass each
-        others = drawn - anchored
-        return anchored + method.frozen_forwards * others, anchored + method.student_forwards * others
+    @property
+    def images(self) -> int:
+        """How many images the training sees, each as often as it is drawn."""
+        return self.steps * self.batch_size
+
+    def forwards(self) -> Passes:
+        """Return the forward passes of the whole training, one a sample."""
+        objective = self.objective
+        one = method_of(objective).passes(objective)
+        anchored = math.floor(self.images * objective.anchor)  # one frozen and one student pass each
+        guided = objective.teacher_guidance != 1.0
+        alone = Passes(frozen=1, student=1, second=guided)
+        whole = (a * anchored + o * (self.images - anchored) for a, o in zip(alone, one, strict=True))
+        return Passes(*map(round, whole))
 
     def disk_bytes(self) -> float:
         """The weights in float32, at the end and after each checkpoint."""
@@ -174,11 +183,11 @@ def _denoiser(
         )
 
     _optimise(spec, model, loss_of, output, runtime, ranks, objective)
-    frozen_forwards, student_forwards = spec.forwards()
+    passes = spec.forwards()
     facts: dict[str, JSON] = {
         "steps": spec.steps,
-        "frozen_forwards": frozen_forwards,
-        "student_forwards": student_forwards,
+        "frozen_forwards": passes.frozen,
+        "student_forwards": passes.student,
     }
     if ranks.first:
         facts |= finish(spec, model, setup, data, output, runtime)
