@@ -537,6 +537,27 @@ def test_synthetic_data_is_the_base_models_own_from_other_noise(tmp_path: Path) 
     assert made[0].seed != 0
 
 
+def test_a_run_takes_the_first_images_of_every_data_set(tmp_path: Path) -> None:
+    rows = "  - {{variant: issd, {}eval: {{half: report, memorisation: true}}}}\n"
+    few = graph_of(tmp_path, rows.format("images: 300, "))
+    assert [one.images for one in specs(few, EncodeSpec)] == [300]
+    assert {(one.dataset, one.images, one.count) for one in specs(few, ReferenceSpec)} == {
+        ("fashion-mnist-reference", 300, 300),
+        ("fashion-mnist", 300, 300),
+    }
+    # A limit that nothing reaches changes no key.
+    assert (
+        graph_of(tmp_path, rows.format("images: 10000, ")).nodes.keys()
+        == graph_of(tmp_path, rows.format("")).nodes.keys()
+    )
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for i in range(3):
+        Image.new("L", (32, 32), i).save(folder / f"{i}.png")
+    graph = graph_of(tmp_path, f"  - {{variant: base, images: 2, eval: {{reference: {folder}}}}}\n")
+    assert [(one.images, one.count) for one in specs(graph, ReferenceSpec)] == [(2, 2)]
+
+
 def test_synthetic_data_is_no_larger_than_the_models_own_or_than_asked_for(tmp_path: Path) -> None:
     row = "  - {{variant: issd, data: synthetic-20, train: {{steps: 9000, batch_size: 128{}}}}}\n"
     for more, total in (("", 10_000), (", synthetic_images: 2500", 2500)):

@@ -14,6 +14,8 @@ from ssdbench.models.vae import build_vae, latent_scale
 from ssdbench.stages import EncodeSpec, Runtime, Source, encode
 
 SHAPE = DiTShape(width=32, depth=2, heads=2, input_size=8, num_classes=10, learn_sigma=False)
+IMAGES = 1000
+"""Of Fashion-MNIST, the first that are encoded."""
 DATA = Source(digest="d" * 64, path="fashion-mnist")
 
 
@@ -51,7 +53,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
             torch.nn.init.normal_(p, std=0.05)
     save_dit(model, found.root / "dit")
     found.latents.mkdir()
-    spec = EncodeSpec(dataset="fashion-mnist", data=DATA, resolution=32, images=10_000, vae=found.vae)
+    spec = EncodeSpec(dataset="fashion-mnist", data=DATA, resolution=32, images=IMAGES, vae=found.vae)
     (found.root / "scratch").mkdir()
     encode.body(spec, {}, found.latents, Runtime(found.root / "scratch"))
     return found

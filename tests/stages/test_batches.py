@@ -17,7 +17,7 @@ from ssdbench.stages import EncodeSpec, Runtime, SampleSpec, encode, sample
 from ssdbench.stages.denoising import halving
 from ssdbench.stages.sample import Copying, Fused, GuidanceSetting, Sampling
 
-from .conftest import DATA, SHAPE, Tiny
+from .conftest import DATA, IMAGES, SHAPE, Tiny
 
 
 @settings(deadline=None)
@@ -156,7 +156,7 @@ def test_pixels_that_are_not_finite_are_not_written_as_black(tiny: Tiny, tmp_pat
 
 @pytest.mark.usefixtures("broken_vae")
 def test_latents_of_images_that_are_not_finite_are_not_trained_on(tiny: Tiny, tmp_path: Path) -> None:
-    spec = EncodeSpec(dataset="fashion-mnist", data=DATA, resolution=32, images=10_000, vae=tiny.vae)
+    spec = EncodeSpec(dataset="fashion-mnist", data=DATA, resolution=32, images=IMAGES, vae=tiny.vae)
     with pytest.raises(NotFinite, match="the means of the latents of images 7 are not finite"):
         encode.body(spec, {}, tmp_path, Runtime(tmp_path))
     assert not list(tmp_path.iterdir())

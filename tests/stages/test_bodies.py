@@ -14,6 +14,7 @@ from ssdbench.errors import InputError, Interrupted, NotFinite
 from ssdbench.methods.denoising import Align, Denoise
 from ssdbench.methods.progressive import Progressive
 from ssdbench.methods.ssd import Explicit, Implicit
+from ssdbench.metrics.networks import Taps
 from ssdbench.metrics.reference import make_reference
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.vae import Autoencoder
@@ -35,9 +36,9 @@ from ssdbench.stages.learning import read_features
 from ssdbench.stages.reference import FILE
 from ssdbench.stages.sample import Copying, GuidanceSetting, Sampling
 from ssdbench.stages.train import Reconstruct
-from tests.metrics.toy import toy_network
+from tests.metrics.toy import DIMS, toy_network
 
-from .conftest import DATA, SHAPE, Tiny
+from .conftest import DATA, IMAGES, SHAPE, Tiny
 
 
 def sampled(tiny: Tiny, output: Path, start: int, count: int, **settings: object) -> dict[str, torch.Tensor]:
@@ -141,11 +142,11 @@ def test_latents_hold_each_images_posterior(tiny: Tiny) -> None:
 
     images = load_images("fashion-mnist", 32)
     latents = Latents.encoded(tiny.latents)
-    assert len(latents) == 10_000
-    assert np.array_equal(latents.labels.numpy(), images.labels)
-    mean, std = Autoencoder(Path(tiny.vae.path)).encode(torch.from_numpy(images.pixels[1234:1236]))
-    torch.testing.assert_close(latents.mean[[1234, 1235]], mean, rtol=1e-4, atol=1e-4)
-    drawn = torch.cat([latents.draw([1234], 0, [position])[0] for position in range(4000)])
+    assert len(latents) == IMAGES
+    assert np.array_equal(latents.labels.numpy(), images.labels[:IMAGES])
+    mean, std = Autoencoder(Path(tiny.vae.path)).encode(torch.from_numpy(images.pixels[234:236]))
+    torch.testing.assert_close(latents.mean[[234, 235]], mean, rtol=1e-4, atol=1e-4)
+    drawn = torch.cat([latents.draw([234], 0, [position])[0] for position in range(4000)])
     torch.testing.assert_close(drawn.mean(0), mean[0], rtol=0, atol=float(std[0].max()) * 0.1)
     torch.testing.assert_close(drawn.std(0), std[0], rtol=0.08, atol=0)
 
@@ -154,29 +155,29 @@ def test_encoding_goes_on_after_the_last_finished_shard(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in the third of five shards, it encodes the last three; the latents are those of one piece."""
-    monkeypatch.setattr(encode, "SHARD", 2_000)
+    monkeypatch.setattr(encode, "SHARD", 200)
     output, scratch = tmp_path / "output", tmp_path / "scratch"
     output.mkdir()
     scratch.mkdir()
     encoded: list[int] = []
-    spec = EncodeSpec(dataset="fashion-mnist", data=DATA, resolution=32, images=10_000, vae=tiny.vae)
+    spec = EncodeSpec(dataset="fashion-mnist", data=DATA, resolution=32, images=IMAGES, vae=tiny.vae)
 
     def report(done: int, total: int, unit: str, **values: float | str) -> None:
         encoded.append(done)
 
     with pytest.raises(Interrupted):
-        encode.body(spec, {}, output, Runtime(scratch, report=report, stopping=lambda: len(encoded) == 45))
+        encode.body(spec, {}, output, Runtime(scratch, report=report, stopping=lambda: len(encoded) == 5))
     assert not list(output.iterdir())
     del encoded[:]
-    assert encode.body(spec, {}, output, Runtime(scratch, report=report)) == {"images": 10_000}
-    assert encoded[0] == 4_100
+    assert encode.body(spec, {}, output, Runtime(scratch, report=report)) == {"images": IMAGES}
+    assert encoded[0] == 500
     # What is in scratch stays: a run that takes the stage over meanwhile goes on from there.
     del encoded[:]
     (tmp_path / "another").mkdir()
     encode.body(spec, {}, tmp_path / "another", Runtime(scratch, report=report))
     assert not encoded
     pieces, whole = Latents.encoded(output), Latents.encoded(tiny.latents)
-    chosen = [9_999, 0, 1_999, 2_000, 5_432]
+    chosen = [999, 0, 199, 200, 543]
     assert torch.equal(pieces.labels, whole.labels)
     assert len(pieces) == len(whole)
     for drawn, expected in zip(
@@ -281,6 +282,42 @@ def test_images_score_against_the_reference_made_of_them(tiny: Tiny, tmp_path: P
         reference.body(spec, {}, made, Runtime(tmp_path, stopping=lambda: True))
 
 
+def test_of_a_data_set_the_first_images_are_taken(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Latents and features of the first 25 are those of the whole data set's, row by row; of 7 drawn, 7 of these."""
+
+    def forward(images: torch.Tensor) -> Taps:  # some of the pixels
+        return Taps(*(images[:, 0, 12, -width - 8 : -8].float() for width in DIMS))
+
+    network = replace(toy_network(), forward=forward)
+    monkeypatch.setattr("ssdbench.metrics.networks.load_network", lambda *_: network)
+    latents = tmp_path / "latents"
+    latents.mkdir()
+    spec = EncodeSpec(dataset="fashion-mnist", data=DATA, resolution=32, images=25, vae=tiny.vae)
+    assert encode.body(spec, {}, latents, Runtime(tmp_path)) == {"images": 25}
+    few, all_of_them = Latents.encoded(latents), Latents.encoded(tiny.latents)
+    rows = list(range(25))
+    assert len(few) == 25
+    assert torch.equal(few.labels, all_of_them.labels[:25])
+    torch.testing.assert_close(few.mean[rows], all_of_them.mean[rows], rtol=1e-4, atol=1e-5)
+
+    found = {}
+    for images, count in ((0, 1000), (25, 25), (25, 7), (1000, 1000)):
+        place = tmp_path / f"{images}-{count}"
+        place.mkdir()
+        drawn = ReferenceSpec(
+            dataset="fashion-mnist", data=DATA, resolution=32, count=count, images=images, network="toy",
+            weights=Source(digest="e" * 64, path=""),
+        )  # fmt: skip
+        assert reference.body(drawn, {}, place, Runtime(tmp_path)) == {"count": count}
+        found[images, count] = read_features(place)
+    whole = found[1000, 1000]  # read_features undoes the order of drawing, so this is data order
+    assert torch.equal(found[25, 25], whole[:25])
+    assert not torch.equal(found[0, 1000], whole)  # drawn from all 10,000
+    assert all((row == whole[:25]).all(1).any() for row in found[25, 7])
+
+
 def test_the_images_of_a_file_go_through_the_network_once_and_its_statistics_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,8 +415,8 @@ def test_alignment_pulls_an_early_block_towards_the_features_of_the_images(
     from ssdbench.diffusion.noise import shuffled
     from ssdbench.metrics.reference import Reference, save_reference
 
-    drawn = by_image[shuffled(10_000, 0, range(10_000))]
-    save_reference(Reference("toy", None, 1, "toy", 10_000, features=drawn), made / "reference.safetensors")
+    drawn = by_image[shuffled(IMAGES, 0, range(IMAGES))]
+    save_reference(Reference("toy", None, 1, "toy", IMAGES, features=drawn), made / "reference.safetensors")
     assert torch.equal(read_features(made), torch.from_numpy(by_image))
     spec = TrainSpec(
         objective=Align(kind="align", layer=0, coeff=1.0, width=64),

@@ -20,7 +20,7 @@ from ssdbench.models.vae import Autoencoder
 from ssdbench.stages import EncodeSpec, Runtime, SampleSpec, TrainSpec, encode, sample, train
 from ssdbench.stages.sample import Sampling
 
-from .conftest import DATA, SHAPE, Tiny
+from .conftest import DATA, IMAGES, SHAPE, Tiny
 from .test_ranks import alone, losses, together
 
 ISSD = Implicit(kind="issd", grid="even", nfe=5, pairs=(1, 2, 3, 4), layers=(0, 1), w=0.3)
@@ -168,7 +168,7 @@ def test_flipped_latents_are_those_of_flipped_images_and_every_other_sample_is_o
     flipped.mkdir()
     scratch.mkdir()
     spec = EncodeSpec(
-        dataset="fashion-mnist", data=DATA, resolution=32, images=10_000, vae=tiny.vae, flip=True
+        dataset="fashion-mnist", data=DATA, resolution=32, images=IMAGES, vae=tiny.vae, flip=True
     )
     assert spec.title.endswith("at 32, flipped")
     assert spec.key() != spec.model_copy(update={"flip": False}).key()

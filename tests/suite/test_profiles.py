@@ -23,7 +23,8 @@ override: {train: {steps: 100, share: 0.5}, eval: {samples: 40}}
 rules:
   - {when: {variant: "ss?", train.pairs: all}, set: {train: {pairs: skip_last}}}
   - {when: {model: dit-mini, nfe: [5, 10]}, set: {train: {warmup: 7}}}
-  - {when: {nfe: 20}, limits: {samples: 10}}
+  - {when: {nfe: 20}, limits: {samples: 10, images: 60}}
+limits: {images: 90}
 """
 
 
@@ -112,7 +113,14 @@ def test_fewer_evaluations_stand_for_the_papers(rows: Write) -> None:
 
 def test_smoke_is_mini_cut_down(rows: Write) -> None:
     (run,) = load_suite(rows("{variant: issd}"), profile="smoke").runs
-    assert (run.model, run.train.steps, run.eval.samples) == ("dit-mini", 2, 16)
+    assert (run.model, run.train.steps, run.eval.samples, run.images) == ("dit-mini", 2, 16, 100)
+
+
+def test_the_lowest_bound_of_images_holds(write: Write, rows: Write) -> None:
+    path = rows("{variant: issd}", "{variant: issd, images: 70}", "{variant: issd, nfe: 20}")
+    assert [run.images for run in load_suite(path).runs] == [None, 70, None]
+    write(OWN, "profiles/own.yaml")
+    assert [run.images for run in load_suite(path, profile="own").runs] == [90, 70, 60]
 
 
 @pytest.mark.parametrize("name", ["mini", "smoke"])
@@ -200,7 +208,7 @@ def test_mistakes_in_a_profile_name_its_file(write: Write) -> None:
         rules:
           - {when: {varaint: ssd}, set: {train: {lr: -1}}}
           - {set: {}}
-        limits: {samples: 1}
+        limits: {samples: 1, images: 1.5}
         """,
         "profiles/own.yaml",
     )
@@ -219,6 +227,7 @@ def test_mistakes_in_a_profile_name_its_file(write: Write) -> None:
         f"{file}:7:46: rules.set.train.lr: must be above 0, not -1",
         f"{file}:8:5: rules.when: missing",
         f"{file}:9:19: limits.samples: must be at least 2, not 1",
+        f"{file}:9:30: limits.images: must be a whole number, not 1.5",
     ]
 
 

@@ -88,6 +88,8 @@ def _read_own(name: str, found: DataSet, resolution: int) -> Images:
             f"{name} returned pixels of shape {shape} and {len(labels)} labels: "
             f"expected (N, {resolution}, {resolution}, C) and N"
         )
+    if found.images and found.images != shape[0]:
+        raise InputError(f"{name} returned {shape[0]:,} images: its declaration says {found.images:,}")
     dtype, channels = images.pixels[:1].dtype, shape[3]
     if dtype != np.uint8 or channels not in (1, 3) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(

@@ -139,7 +139,7 @@ class Chain(Links):
             dataset=needs.data.name,
             data=needs.data.source,
             resolution=run.resolution,
-            images=needs.data.images,
+            images=self._limit(needs.data) or needs.data.images,
             vae=self.vae.source,
         )
         stages = {"data": latents}

@@ -132,6 +132,11 @@ class Links:
         self.vae = self._autoencoder()
         self.through = self.vae if is_through(self.run.eval.reference) else None
 
+    def _limit(self, data: Data) -> int:
+        """The first so many images of a data set that the run takes; 0: all."""
+        limit = self.run.images
+        return 0 if limit is None or data.name == FILE or 0 < data.images <= limit else limit
+
     def _reference_stage(
         self,
         data: Data,
@@ -148,6 +153,7 @@ class Links:
         name, weights = network or (self.run.eval.network, self.needs.network)
         vae = self.through if passed else None
         half = None
+        limit = self._limit(data)
         if count is None:
             declared = known_reference(self.run.eval.reference)
             count = data.images if declared is None or data.name == FILE else declared.images
@@ -157,7 +163,8 @@ class Links:
                 dataset=data.name,
                 data=data.source,
                 resolution=self.run.resolution,
-                count=count,
+                count=min(count or limit, limit) if limit else count,
+                images=limit,
                 network=name,
                 weights=weights,
                 half=half,
@@ -209,6 +216,7 @@ class Links:
             dataset=self.needs.data.name,
             data=self.needs.data.source,
             resolution=self.run.resolution,
+            images=self._limit(self.needs.data),
             channels=recipe.channels,
             latent_channels=recipe.latent_channels,
             kl_weight=recipe.kl_weight,

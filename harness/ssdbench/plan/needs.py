@@ -192,7 +192,8 @@ class Needs(References):
         """
         count = None
         if self.reference_data is not None:
-            count = self.reference_data.images or None  # of the user's own function it is not known
+            known = self.run.images, self.reference_data.images  # of the user's own function it is not known
+            count = min(filter(None, known), default=None)
             if count is not None and self.run.eval.half is not None:
                 count //= 2
         elif self.reference is not None:

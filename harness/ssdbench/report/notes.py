@@ -96,6 +96,7 @@ def _trained(recipe: Train | Pretrain) -> str:
 _PROTOCOL: tuple[Callable[[Row], str | None], ...] = (
     lambda row: f"{row.samples:,} samples",
     _seeds,
+    lambda row: None if row.run.images is None else f"at most {row.run.images:,} images of a data set",
     lambda row: f"{row.network} features against reference {row.reference}",
     _guidance,
     _grid,

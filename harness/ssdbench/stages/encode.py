@@ -33,7 +33,7 @@ class EncodeSpec(StageSpec):
     dataset: str
     data: Source
     resolution: int
-    images: int  # how many the data set holds: the plan's totals need it before the data is read
+    images: int  # the first so many of the data set, which may hold fewer; 0: all
     vae: Source | None = None
     text: Source | None = None
     text_values: int = 0  # numbers in an encoded caption: the plan's totals need them
@@ -85,8 +85,9 @@ def _images(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Ru
         labels = torch.from_numpy(images.labels[indices.start : indices.stop])
         save_shard(runtime.scratch, shard, mean, std, labels)
 
-    _shards(len(images), "images", (SHARD, BATCH), encode, save, shard_name, output, runtime)
-    return with_notes({"images": len(images)}, images.notes())
+    count = min(spec.images or len(images), len(images))
+    _shards(count, "images", (SHARD, BATCH), encode, save, shard_name, output, runtime)
+    return with_notes({"images": count}, images.notes())
 
 
 def _captions(spec: EncodeSpec, text: Source, output: Path, runtime: Runtime) -> dict[str, JSON]:

@@ -25,6 +25,8 @@ FILE = "file"  # what every .npz of images is called as a data set: its content 
 class ReferenceSpec(StageSpec):
     """``count`` images of a data set, chosen by the seed, through a feature network; 0: as many as it holds.
 
+    They are chosen among its first ``images``; 0: among all.
+
     An ``.npz`` has the statistics and features of its images as :func:`ssdbench.metrics.references.adm_reference` reads
     them, so that score stages need not pass the images through the network each.
     Of these, every second one where a ``half`` is named: two runs of different halves share no image.
@@ -37,6 +39,7 @@ class ReferenceSpec(StageSpec):
     data: Source
     resolution: int
     count: int
+    images: int = 0
     seed: int = 0
     network: str
     weights: Source
@@ -115,8 +118,9 @@ def _images(spec: ReferenceSpec) -> ImageSource:
     if spec.dataset == FILE:
         return open_images(spec.data.path, spec.resolution)
     images = load_images(spec.dataset, spec.resolution, spec.data.path)
-    count = spec.count or len(images)
-    chosen = shuffled(len(images), spec.seed, range(count))
+    held = min(spec.images or len(images), len(images))
+    count = spec.count or held
+    chosen = shuffled(held, spec.seed, range(min(count, held) if spec.images else count))
     if spec.half is not None:
         chosen = chosen[1 if spec.half == "search" else 0 :: 2]
     return ImageSource(

@@ -31,6 +31,7 @@ class Reconstruct(ObjectiveSpec):
     dataset: str
     data: Source
     resolution: int
+    images: int = 0  # the first so many of the data set; 0: all
     channels: tuple[int, ...]
     latent_channels: int = 4
     kl_weight: float
@@ -205,11 +206,12 @@ def _autoencoder(
     from ssdbench.training.objectives import Batch, reconstruction_loss
 
     images = load_images(setting.dataset, setting.resolution, setting.data.path)
+    count = min(setting.images or len(images), len(images))
     seed_torch(spec.seed)
     model = build_vae(setting.channels, images.pixels.shape[-1], setting.latent_channels).to(runtime.device)
 
     def loss_of(positions: range, first: int) -> Tensor:
-        chosen = shuffled(len(images), spec.seed, positions)
+        chosen = shuffled(count, spec.seed, positions)
         x0 = to_float(torch.from_numpy(images.pixels[chosen])).to(runtime.device)
         batch = Batch(x0, torch.from_numpy(images.labels[chosen]), spec.seed, positions, first=first)
         return reconstruction_loss(model, batch, setting.kl_weight)

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from ssdbench.layouts import PLAIN
 from ssdbench.suite.names import LayoutName
 from ssdbench.suite.schema import Eval, Guidance, Run
-from ssdbench.suite.training import Autoencoder, Evaluations, Frozen, Pretrain, Seed, Text, Train
+from ssdbench.suite.training import Autoencoder, Evaluations, Frozen, Images, Pretrain, Seed, Text, Train
 
 TUPLE_KEYS = ("model", "variant", "sampler", "nfe", "resolution", "data")
 SECTIONS: dict[str, type[Frozen]] = {
@@ -211,6 +211,8 @@ class Limits(Frozen):
 
     samples: Annotated[int, Field(ge=2)] | None = None
     """Largest number of samples of a run."""
+    images: Annotated[Images, Field(ge=2)] | None = None
+    """Largest number of images that a run takes of a data set."""
 
 
 class Rule(Frozen):

@@ -212,7 +212,7 @@ class _Resolver:
         if taken is not None:
             layers.insert(len(layers) - len(self.overrides), taken[0])
         if self.limit is not None:
-            cap(values, self.limit)
+            cap(values, "eval.samples", self.limit)
         if not self._possible(values, layers, row):
             return []
         return self._build(values, named, layers, row, None if taken is None else taken[1])

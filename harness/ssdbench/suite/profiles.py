@@ -39,7 +39,7 @@ NFE = "nfe"
 class _Rule:
     when: dict[str, Any]
     layer: Layer
-    samples: int | None
+    limits: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -95,23 +95,24 @@ class Profile:
     def apply(self, values: Values) -> list[Layer]:
         """Put the profile's settings over mapped ``values``, in place; returns the layers that took part."""
         used = []
-        caps = []
         for rule in self.rules:
             if matches(DEFAULTS | values if rule.when else values, rule.when):
                 override(values, rule.layer.values)
                 used.append(rule.layer)
-                if rule.samples is not None:
-                    caps.append(rule.samples)
-        if caps:
-            cap(values, *caps)
+                for key, bound in rule.limits.items():
+                    cap(values, key, bound)
         return used
 
 
-def cap(values: Values, *bounds: int) -> None:
-    """Put the lowest of upper bounds over a run's samples, in place."""
-    samples: Any = values.get("eval.samples", DEFAULTS["eval.samples"])
-    if samples is not INVALID:
-        values["eval.samples"] = min(samples, *bounds)
+LIMITED = {"samples": "eval.samples", "images": "images"}
+"""What a profile's limits are called, and the settings that they bound."""
+
+
+def cap(values: Values, key: str, bound: int) -> None:
+    """Put an upper bound over a setting, in place; null stands for all there is."""
+    value: Any = values.get(key, DEFAULTS[key])
+    if value is not INVALID:
+        values[key] = bound if value is None else min(value, bound)
 
 
 def override(values: Values, upper: Values) -> None:
@@ -183,8 +184,12 @@ def _read(path: Path, problems: Problems) -> Document:
 
 def _rules(document: Document) -> Iterator[_Rule]:
     """The rules of a profile without problems; what holds for every run is the first."""
-    whole, caps = document_layer(document, document.get("override"), ("override",)), document.get("limits")
-    yield _Rule({}, whole, (caps or {}).get("samples"))
+    whole = document_layer(document, document.get("override"), ("override",))
+    yield _Rule({}, whole, _limits(document.get("limits")))
     for i, rule in enumerate(document.get("rules") or ()):
         layer = document_layer(document, rule.get("set"), ("rules", i, "set"))
-        yield _Rule(rule["when"], layer, rule.get("limits", {}).get("samples"))
+        yield _Rule(rule["when"], layer, _limits(rule.get("limits")))
+
+
+def _limits(given: dict[str, int | None] | None) -> dict[str, int]:
+    return {LIMITED[name]: bound for name, bound in (given or {}).items() if bound is not None}

@@ -26,6 +26,7 @@ from ssdbench.suite.training import (
     Evaluations,
     Fraction,
     Frozen,
+    Images,
     NonNegative,
     Positive,
     Pretrain,
@@ -106,6 +107,9 @@ class Run(Frozen):
     data: DataName = "original"
     """Training data of the variant: original (the model's own), synthetic-N (the base's, in N steps), a data set, a
     folder of images (with a /), or package.module:function."""
+    images: Annotated[Images, Field(ge=2)] | None = None
+    """Take no more images than this of each data set, the first of those that are trained on and that a reference is
+    computed from; null: all."""
     grid: GridName = EVEN.name
     """Rule that picks the N timesteps: a known name or package.module:NAME."""
     guidance: Guidance = Field(default_factory=Guidance)
