@@ -5,6 +5,7 @@ from __future__ import annotations
 from ssdbench.declaration import Catalog
 from ssdbench.errors import InputError
 from ssdbench.methods.denoising import CONTINUAL, PRETRAIN
+from ssdbench.methods.guidance import GD
 from ssdbench.methods.method import Method, ObjectiveSpec, Plain, Trained
 from ssdbench.methods.progressive import PD
 from ssdbench.methods.ssd import ISSD, SSD, SSD_EQ10, SSD_EQ12, SSD_HALF_STEP
@@ -21,6 +22,7 @@ BUILTIN = (
     ISSD,
     PD,
     TRAJECTORY,
+    GD,
     PRETRAIN,
     REAL,
     RECONSTRUCTION,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar, g
 from pydantic import BaseModel, Field
 
 from ssdbench.declaration import Declaration
+from ssdbench.diffusion.guidance import GuidanceSetting
 from ssdbench.models.shapes import OUTPUT, Shape
 from ssdbench.samplers.sampler import Pairs
 from ssdbench.setting import JSON, Setting, Source
@@ -32,8 +33,9 @@ class ObjectiveSpec(Setting):
     Where it is trained on a ``grid``, that has ``nfe`` timesteps, and was halved ``halvings`` times by earlier
     trainings; ``own_grid`` is the code of one of the user's own. ``pairs`` are the indices i of the pairs
     (g[i], g[i-1]) that are trained. A ``halving`` is of a teacher of ``nfe`` steps. ``teacher_guidance`` is the
-    guidance scale of the frozen model. ``anchor`` is the share of each batch that keeps the student at the grid's
-    untrained timesteps; see :class:`ssdbench.training.drift.Anchored`.
+    guidance scale of the frozen model; ``guidance`` what the student is to have inside, if any. ``anchor`` is the share
+    of each batch that keeps the student at the grid's untrained timesteps; see
+    :class:`ssdbench.training.drift.Anchored`.
     """
 
     FEATURES: ClassVar[bool] = False  # whether it reads the feature network's features of the training images
@@ -46,6 +48,7 @@ class ObjectiveSpec(Setting):
     pairs: tuple[int, ...] = ()
     halving: bool = False
     teacher_guidance: float = 1.0
+    guidance: GuidanceSetting | None = None
     anchor: float = 0.0
 
     @classmethod
@@ -58,6 +61,9 @@ class ObjectiveSpec(Setting):
         if self.grid is None:
             return None
         return self.grid, self.nfe // (1 + self.halving), self.halvings + self.halving
+
+
+_NONE = GuidanceSetting()
 
 
 class Plain(ObjectiveSpec):
@@ -86,6 +92,7 @@ class Recipe:
             halving the teacher's.
         halvings: how often this grid was halved by the trainings before.
         source: the code of a method of the user's own.
+        guidance: the run's, as far as the model that the training starts from does not have it inside.
     """
 
     name: str
@@ -96,6 +103,7 @@ class Recipe:
     nfe: int
     halvings: int = 0
     source: Source | None = None
+    guidance: GuidanceSetting = _NONE
 
     def objective(self, spec: type[S], **settings: Any) -> S:
         """An objective of this class with these settings, on the grid and pairs that the method is trained on."""
@@ -104,6 +112,8 @@ class Recipe:
             on |= {"grid": self.grid, "nfe": self.nfe, "halvings": self.halvings}
         if self.method.trained_on == "pairs":
             on["pairs"] = trained_pairs(self.train.pairs, self.nfe)
+        if self.method.distils_guidance:
+            on["guidance"] = self.guidance
         return spec(**on, **settings)
 
 
@@ -187,6 +197,18 @@ class Passes(NamedTuple):
     second: float = 0.0
 
 
+def second_branch(objective: ObjectiveSpec) -> float:
+    """Passes of guidance's second branch in one pass of the frozen model that is to be distilled with its guidance.
+
+    Within an interval of guidance it is the interval's share of all times.
+    """
+    guidance = objective.guidance
+    if guidance is None or guidance.scale == 1.0:
+        return 0.0
+    low, high = guidance.interval or (0.0, 1.0)
+    return high - low
+
+
 Check = tuple[tuple[str, ...], Callable[..., str | None]]
 """Keys of a run and a function of their values that says what is wrong with the first; see :class:`Method`."""
 
@@ -207,6 +229,8 @@ class Method(Declaration):
         predictions: what a model that it trains may predict.
         predicts: what its result predicts, if that is not what the model did. The samplers are those of it.
         samplers: names of the only samplers that fit its result; none: all of its prediction.
+        distils_guidance: whether the run's guidance is inside its result, which is then sampled without: its body
+            takes the guided frozen model, ``setup.teacher``.
         fusion: whether it needs the model's fusion points, so that the student can be sampled ``fused`` too.
         autoencoder: whether it works on the autoencoder itself, so that a run may train one (``autoencoder:``).
         reads: the keys of a run that it heeds, beside those that hold for every training.
@@ -232,6 +256,7 @@ class Method(Declaration):
     predictions: tuple[str, ...] = ("eps", "v")
     predicts: str = ""
     samplers: tuple[str, ...] = ()
+    distils_guidance: bool = False
     fusion: bool = False
     autoencoder: bool = False
     reads: tuple[str, ...] = ()

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ssdbench.diffusion.denoiser import Guided
+from ssdbench.diffusion.guidance import GuidanceSetting
 from ssdbench.diffusion.process import LinearFlow, Process
+from ssdbench.diffusion.schedule import DISCRETE
 from ssdbench.errors import InputError
 from ssdbench.methods import method_of
 from ssdbench.methods.method import ObjectiveSpec
@@ -102,6 +105,14 @@ class Setup:
     def teacher_guidance(self) -> float:
         """The guidance scale of the frozen model's passes; 1 is none."""
         return self.spec.teacher_guidance
+
+    @cached_property
+    def teacher(self) -> Guided:
+        """The frozen model, guided: as the method is to distil it, else by ``train.teacher_guidance``."""
+        guidance = self.spec.guidance or GuidanceSetting(scale=self.teacher_guidance)
+        flow = self.process if isinstance(self.process, LinearFlow) else None
+        axis = (flow.clean, float(flow.noise_at)) if flow is not None else DISCRETE
+        return guidance.of(self.frozen, self.frozen.null, axis)
 
     @property
     def _grid(self) -> tuple[str, int, int]:

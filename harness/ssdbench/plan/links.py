@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
+from ssdbench.diffusion.guidance import GuidanceSetting
 from ssdbench.methods.method import Recipe, trained_pairs
 from ssdbench.methods.ssd import fused_layers, fusion_weight
 from ssdbench.metrics.reference_set import is_through, known_reference
@@ -19,7 +20,7 @@ from ssdbench.samplers.grids import walked_by
 from ssdbench.samplers.walks import flow_grid
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, Source, TrainSpec
 from ssdbench.stages.reference import FILE
-from ssdbench.stages.sample import SHARD, AlongGrid, Copying, Fused, GuidanceSetting, Sampling
+from ssdbench.stages.sample import SHARD, AlongGrid, Copying, Fused, Sampling
 from ssdbench.stages.train import Reconstruct
 from ssdbench.suite import ResolvedRun
 from ssdbench.suite.variant import Halved, VariantStep, variant_of
@@ -46,7 +47,15 @@ def recipe(needs: Needs, step: VariantStep, done: Halved, teacher: int | None = 
         nfe=visited,
         halvings=done.on(visited) if flow is None else 0,
         source=needs.methods.get(step.kind),
+        guidance=_guidance(run, needs.variant.steps[: needs.variant.steps.index(step)]),
     )
+
+
+def _guidance(run: ResolvedRun, trained: Sequence[VariantStep]) -> GuidanceSetting:
+    """The run's guidance, as far as a model has none inside after these steps of its variant."""
+    if any(step.method.distils_guidance for step in trained):
+        return GuidanceSetting()
+    return GuidanceSetting(**run.guidance.model_dump())
 
 
 def _visited(run: ResolvedRun, flow: int | None) -> int:
@@ -81,7 +90,7 @@ def sampling(
         grid=run.grid if flow is None else walked_by(run.grid, "v"),
         nfe=run.nfe,
         halvings=needs.variant.distilled.on(visited) if flow is None and not base else 0,
-        guidance=GuidanceSetting(**run.guidance.model_dump()),
+        guidance=_guidance(run, () if base else needs.variant.steps),
         flow=flow,
         fused=fusion,
         weights=weights,

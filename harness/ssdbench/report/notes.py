@@ -28,8 +28,8 @@ def _seeds(row: Row) -> str:
 
 
 def _guidance(row: Row) -> str | None:
-    guidance = row.run.guidance
-    if not variant_of(row.run.variant).sampled:
+    guidance, variant = row.run.guidance, variant_of(row.run.variant)
+    if not variant.sampled:
         return None
     if guidance.scale == 1.0:
         return "no guidance"
@@ -38,7 +38,7 @@ def _guidance(row: Row) -> str | None:
         text += f" on the first {guidance.channels} channels"
     if guidance.interval is not None:
         text += f" within {list(guidance.interval)}"
-    return text
+    return f"{text}, distilled into the student" if variant.distils_guidance else text
 
 
 def _grid(row: Row) -> str | None:

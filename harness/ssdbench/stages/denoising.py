@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion import noise
-from ssdbench.diffusion.denoiser import AlongGrid, Counted, Denoiser, Guided, Prediction
+from ssdbench.diffusion.denoiser import AlongGrid, Counted, Denoiser, Prediction
 from ssdbench.diffusion.finite import Finite, check_finite
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import StageFailed
@@ -60,7 +60,7 @@ class Sampler:
         self._solve = solver(how, spec.seed)
         self._precision: Precision = spec.precision if spec.precision != "bfloat16" else "float32"
         self._fused = _fused(how, self._models)
-        self._inner = guided(self._predict, self._models[0].null, how)
+        self._inner = how.guidance.of(self._predict, self._models[0].null, how.axis)
         self.facts: dict[str, JSON] = {}
         self._rows = self._made = 0
         self._compiled: list[Compiled] = []
@@ -179,12 +179,6 @@ def halving(produce: Callable[[range], Part], indices: range, size: int) -> Iter
             told = size
         yield batch, part
         first += len(batch)
-
-
-def guided(denoiser: Denoiser, null: Tensor, how: Sampling) -> Denoiser:
-    """The denoiser with the guidance of ``how``, whose interval is on the model's time axis."""
-    guidance = how.guidance
-    return Guided(denoiser, null, guidance.scale, guidance.channels, guidance.interval, how.axis)
 
 
 def predicting(denoiser: Denoiser, how: Sampling) -> Denoiser:

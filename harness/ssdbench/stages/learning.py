@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ssdbench.data.latents import Latents
 from ssdbench.diffusion import noise
-from ssdbench.diffusion.denoiser import Guided
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process
 from ssdbench.diffusion.schedule import Schedule, alphas_cumprod
 from ssdbench.errors import InputError, SsdbenchError
@@ -129,8 +128,7 @@ def make_loss(setup: Setup, objective: Objective) -> Callable[[Conditional, Batc
     """
     if not setup.spec.anchor:
         return objective.loss
-    teacher = Guided(setup.frozen, setup.frozen.null, setup.teacher_guidance)
-    return Anchored(objective, teacher, setup.process, setup.untrained, setup.shared, setup.spec.anchor)
+    return Anchored(objective, setup.teacher, setup.process, setup.untrained, setup.shared, setup.spec.anchor)
 
 
 class Learning:

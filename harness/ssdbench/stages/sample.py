@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from ssdbench.diffusion.guidance import GuidanceSetting
 from ssdbench.diffusion.schedule import DISCRETE, REPA, SIT, is_guided
 from ssdbench.models.latents import images_at_once
 from ssdbench.models.shapes import Shape
@@ -22,14 +23,6 @@ BATCH = 100
 PROCESS = 6e8  # bytes of a worker that has imported everything
 # Bytes a pixel that Stable Diffusion's autoencoder holds while it decodes: 256 channels, four times.
 DECODED = 4e3
-
-
-class GuidanceSetting(Setting):
-    """Classifier-free guidance; ``channels`` None guides all, ``interval`` None everywhere on the time axis."""
-
-    scale: float = 1.0
-    channels: int | None = None
-    interval: tuple[float, float] | None = None
 
 
 class Fused(Setting):

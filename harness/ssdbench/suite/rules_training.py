@@ -84,6 +84,16 @@ def _pair_weights(run: Facts) -> str | None:
     return None if len(weights) == count else f"has {len(weights)} numbers for {count} trained pairs"
 
 
+@TRAINING.of("train.teacher_guidance", "variant")
+def _guided_twice(run: Facts) -> str | None:
+    inside = False
+    for method in run.variant.methods:
+        if inside and run["train.teacher_guidance"] != 1.0 and "train.teacher_guidance" in method.reads:
+            return f"must be 1 for {run['variant']!r}: guidance is inside the model that {method.name!r} starts from"
+        inside = inside or method.distils_guidance
+    return None
+
+
 @TRAINING.of("train.checkpoints", "train.steps", "train.pd_steps", "variant")
 def _checkpoints(run: Facts) -> str | None:
     last = _last_step(run)
@@ -226,6 +236,8 @@ def _along_grid(run: Facts) -> str | None:
         return f"{runs}: leave out fused or student_at"
     if run.sampler.adaptive:
         return f"{run['sampler']!r} chooses its times itself: name a sampler that walks a grid"
+    if run.variant.methods[-1].distils_guidance:
+        return f"guidance is inside the student of {variant!r}, and not inside its base: both are sampled in one way"
     if student != run.prediction:
         return f"the student of {variant!r} predicts {student}, and its base {run.prediction}"
     if at == "trained" and run["train.nfe"] is not None:

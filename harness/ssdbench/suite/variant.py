@@ -129,6 +129,11 @@ class Variant:
         return any(method.fusion for method in self.methods)
 
     @cached_property
+    def distils_guidance(self) -> bool:
+        """Whether the run's guidance is inside the result, which is then sampled without a second branch."""
+        return any(method.distils_guidance for method in self.methods)
+
+    @cached_property
     def trains_autoencoder(self) -> bool:
         """Whether it works on the autoencoder itself."""
         return any(method.autoencoder for method in self.methods)
