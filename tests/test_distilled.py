@@ -22,6 +22,8 @@ runs:
   - {variant: base}
   - {variant: gd}
   - {variant: gd + issd}
+  - {variant: consistency, sampler: consistency, matrix: {nfe: [1, 2]}}
+  - {variant: consistency, sampler: consistency, model: sit-mini, train: {settings: {distance: l2}}}
 """
 
 
@@ -36,6 +38,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> ssdbench.Results:
 def test_guidance_is_inside_and_the_table_says_so(results: ssdbench.Results) -> None:
     images = [one.images() for one in results]
     assert all(not np.array_equal(images[0], other) for other in images[1:])
-    assert [one.record.nfe for one in results] == [2] * len(images)
+    assert [one.record.nfe for one in results] == [2, 2, 2, 1, 2, 2]
     text = results.render("markdown")
     assert "guidance 1.5 on the first 3 channels, distilled into the student" in text
+    assert "CD: distance = l2" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ssdbench.declaration import Catalog
 from ssdbench.errors import InputError
+from ssdbench.methods.consistency import CONSISTENCY
 from ssdbench.methods.denoising import CONTINUAL, PRETRAIN
 from ssdbench.methods.guidance import GD
 from ssdbench.methods.method import Method, ObjectiveSpec, Plain, Trained
@@ -23,6 +24,7 @@ BUILTIN = (
     PD,
     TRAJECTORY,
     GD,
+    CONSISTENCY,
     PRETRAIN,
     REAL,
     RECONSTRUCTION,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ssdbench.declaration import Catalog
 from ssdbench.samplers import (
     analytic_first,
+    consistency,
     ddim,
     deis,
     dopri5,
@@ -31,6 +32,7 @@ BUILTIN = (
     *analytic_first.SAMPLERS,
     *heun.SAMPLERS,
     *dopri5.SAMPLERS,
+    *consistency.SAMPLERS,
     *teacher.SAMPLERS,
     NONE,
 )

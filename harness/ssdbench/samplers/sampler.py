@@ -41,6 +41,8 @@ class Sampler(Declaration):
         adaptive: it chooses its evaluations itself, so that a suite gives none; what it usually takes, for estimates.
             0: it takes those that the suite gives. Of its grid's times it heeds the first and the last alone.
         stochastic: the body is given ``noise``, a function from the step to standard normal noise of x's shape.
+        renoises: each evaluation predicts the sample itself, so that its grid may not begin at clean data, where one
+            would tell nothing.
         learned_sigma: the denoiser is to return the learned sigma too, where the model has it.
         from_pure_noise: its first step is one evaluation's alone, so that it can start where there is no signal.
         order: the order of convergence; None: it has none, or it is not known.
@@ -62,6 +64,7 @@ class Sampler(Declaration):
     extrapolates: bool = False
     adaptive: int = 0
     stochastic: bool = False
+    renoises: bool = False
     learned_sigma: bool = False
     from_pure_noise: bool = True
     order: int | None = None

@@ -101,6 +101,26 @@ def far_from_noise(name: str, n: int, halvings: int = 0, *, to_first: bool = Fal
     )
 
 
+def begins_clean(name: str, n: int, halvings: int = 0) -> str | None:
+    """What is to be told of a grid that begins at clean data, and which grids fit; None for others.
+
+    Args:
+        name: of the grid.
+        n: timesteps that are walked.
+        halvings: as for :func:`walked`.
+
+    Raises:
+        InputError: as :func:`walked`.
+    """
+    first = walked(name, n, halvings)[0]
+    if first > LAST_CLEAN:
+        return None
+    fit = [
+        other for other in _near(n << halvings, TRAIN_TIMESTEPS) if walked(other, n, halvings)[0] > LAST_CLEAN
+    ]
+    return f"timestep {first} of grid {name!r}, where nothing is left to predict{_instead(fit)}"
+
+
 def _grid_for(prediction: Predicted, name: str) -> Grid:
     """The grid of timesteps (eps) or times (v). Raises InputError for an unknown one, or one of the other kind."""
     grid, places = GRIDS.named(name), {"eps": "timesteps", "v": "times"}

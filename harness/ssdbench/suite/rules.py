@@ -13,12 +13,12 @@ from ssdbench.methods.method import SETTINGS
 from ssdbench.metrics.reference_set import holds_images, is_through, known_reference
 from ssdbench.samplers import GRIDS, NONE, SAMPLERS
 from ssdbench.samplers.grids import UNIFORM
-from ssdbench.samplers.walks import LAST_CLEAN, timesteps, walked
+from ssdbench.samplers.walks import LAST_CLEAN, begins_clean, timesteps, walked
 from ssdbench.suite.document import INVALID, describe, did_you_mean
 from ssdbench.suite.facts import Facts, Rule, Rules, refused
 from ssdbench.suite.layers import DEFAULTS, Values
 from ssdbench.suite.names import synthetic_steps
-from ssdbench.suite.rules_training import TRAINING
+from ssdbench.suite.rules_training import TRAINING, untrainable
 from ssdbench.suite.variant import UNTOUCHED, Variant, variant_of
 
 RULES = Rules()
@@ -117,7 +117,7 @@ def _predicted(run: Facts) -> str | None:
         there = ", ".join(fitting)
         return None if sampler in fitting else f"{sampler!r} does not fit {variant!r} (there are {there})"
     predicted = run.variant.predicts(run.prediction)
-    if not run.sampler.predictions or predicted in run.sampler.predictions:
+    if not run.sampler.predictions or predicted in run.sampler.predictions or untrainable(run):
         return None
     there = ", ".join(name for name, other in SAMPLERS.items() if predicted in other.predictions) or "none"
     what = f"model {run['model']!r}" if predicted == run.prediction else f"{variant!r}"
@@ -174,6 +174,8 @@ def _grid(run: Facts) -> str | None:
     if run.sampler.to_first and first > LAST_CLEAN:
         ends = f"sampler {run['sampler']!r} ends at the first timestep"
         return f"{ends}, and {first} of grid {run['grid']!r} is noisy"
+    if run.sampler.renoises and (told := begins_clean(run["grid"], run.visited, done)):
+        return f"sampler {run['sampler']!r} would spend an evaluation on {told}"
     return None
 
 

@@ -30,7 +30,8 @@ def _progressive(run: Facts) -> str | None:
 
 
 @TRAINING.of("variant", "model")
-def _trainable(run: Facts) -> str | None:
+def untrainable(run: Facts) -> str | None:
+    """What is wrong with a chain of which one method cannot train what the one before it makes."""
     predicted = run.prediction
     for step in run.variant.steps:
         method = step.method
