@@ -58,6 +58,12 @@ def cost_of(tmp_path: Path, row: str, model: str = "dit-mini") -> tuple[RunCost,
         ("{variant: base, sampler: dpm-solver-2}", 8, 0, 0),
         ("{variant: continual}", 8, 3 * 10, 10),
         ("{variant: ssd}", 8, (2 + 3) * 10, 10),
+        # Guidance is inside: no second branch in sampling, one in the training's pass of the frozen model.
+        ("{variant: gd}", 4, (2 + 3) * 10, 10),
+        ("{variant: gd, guidance: {scale: 1.5, interval: [0.0, 0.5]}}", 4, (1.5 + 3) * 10, 10),
+        ("{variant: gd + issd}", 4, (2 + 3 + 2 + 3) * 10, 20),
+        ("{variant: consistency, sampler: consistency, grid: trailing}", 4, (2 + 1 + 3) * 10, 10),
+        ("{variant: consistency, sampler: consistency, grid: trailing, nfe: 1}", 1, (2 + 1 + 3) * 10, 10),
         ("{variant: issd, fused: true}", 16, (2 + 3) * 10, 10),
         ("{variant: issd, train: {teacher_guidance: 2.0}}", 8, (4 + 3) * 10, 10),
         # a fifth of the batches is one frozen and one trained pass
