@@ -170,8 +170,6 @@ def test_what_the_interval_guides_is_what_is_planned() -> None:
     """The sampler's own count of rows: see ``Guided``."""
     import torch
 
-    from ssdbench.stages.denoising import guided
-
     rows = []
 
     def network(x: torch.Tensor, t: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
@@ -188,7 +186,7 @@ def test_what_the_interval_guides_is_what_is_planned() -> None:
             guidance=GuidanceSetting(scale=2.0, interval=interval),
         )
         rows.clear()
-        denoiser = guided(network, torch.tensor(0), how)
+        denoiser = how.guidance.of(network, torch.tensor(0), how.axis)
         for time in how.evaluated:
             denoiser(torch.zeros(1, 4, 2, 2), torch.tensor([time]), torch.tensor([1]))
         assert how.forwards == sum(rows)
