@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ssdbench.declaration import Catalog
 from ssdbench.errors import UsageError
 from ssdbench.samplers import GRIDS, SAMPLERS
+from ssdbench.samplers.grids import listed
 from ssdbench.suite.document import did_you_mean
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class NamedSampler:
         cond: Tensor | None = None,
         *,
         nfe: int = 0,
-        grid: str = "even",
+        grid: str | Sequence[float] = "even",
         schedule: Schedule | Literal["dit", "sd"] | None = None,
         noise_at: Literal[0, 1] | None = None,
         pairs: Sequence[int] = (),
@@ -50,7 +51,8 @@ class NamedSampler:
             x: standard normal noise, float (B, C, H, W), on the denoiser's device.
             cond: passed on to the denoiser, (B, ...).
             nfe: evaluations of the denoiser; none of an adaptive sampler.
-            grid: which of the 1,000 timesteps are visited; see :func:`grid`.
+            grid: which of the 1,000 timesteps are visited, see :func:`grid`; or a list of them, the noisiest first, or
+                of a flow's noise levels from 1.
             schedule: the noise schedule that the denoiser was trained with, ``dit`` (linear betas) or ``sd`` (Stable
                 Diffusion's); by default that of the denoiser where it is a model of a run, else ``dit``.
             noise_at: of a flow, the time of pure noise: 0 as in SiT, 1 as in REPA; None: eps in discrete time.
@@ -73,6 +75,7 @@ class NamedSampler:
         from ssdbench.stages.sample import Sampling
 
         self._check(noise_at)
+        grid = grid if isinstance(grid, str) else listed(grid)
         _known(GRIDS, grid)
         how = Sampling(
             shape=_shape(denoiser, x, schedule),

@@ -1,7 +1,7 @@
 """Grids: which N of the T = 1,000 training timesteps, or which times of a flow, a sampler visits. Free of torch.
 
 A new rule is a function and its declaration here, listed in :data:`BUILTIN`. What is made of a rule is in
-:mod:`ssdbench.samplers.walks`.
+:mod:`ssdbench.samplers.walks`. Listed timesteps are a grid too: its name is the list, :func:`listed`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from ssdbench.declaration import Catalog, Declaration
-from ssdbench.diffusion.schedule import CLEAN
+from ssdbench.diffusion.schedule import CLEAN, TRAIN_TIMESTEPS
 from ssdbench.errors import InputError
 from ssdbench.samplers.sampler import Predicted
 
@@ -216,6 +217,66 @@ SDE = Grid(
 BUILTIN = (EVEN, LEADING, TRAILING, QUADRATIC, CUBIC, LOG_SNR, KARRAS, SD, UNIFORM, SDE)
 
 
+def listed(times: Sequence[float]) -> str:
+    """The name of the grid of listed timesteps, the noisiest first: ``999, 850, 700``.
+
+    Numbers of at most 1 and above 0 are noise levels of a flow, 1 being noise: ``1, 0.75, 0.5``. Sampling goes on from
+    the last of them to the data.
+
+    Raises:
+        InputError: they are neither, or do not fall.
+    """
+    numbers = [t for t in times if isinstance(t, int | float) and not isinstance(t, bool)]
+    falling = len(numbers) == len(times) > 0 and all(a > b for a, b in pairwise(numbers))
+    whole = all(isinstance(t, int) and 0 <= t < TRAIN_TIMESTEPS for t in numbers)
+    if not falling or not (whole or _levels(numbers)):
+        shown = ", ".join(map(str, times[:20])) + (", ..." if len(times) > 20 else "")
+        raise InputError(
+            f"[{shown}] is no grid: expected whole timesteps that fall, within {TRAIN_TIMESTEPS - 1} to 0, or of a flow"
+            " noise levels that fall from 1, all above 0"
+        )
+    return ", ".join(str(int(t) if t == int(t) else t) for t in numbers)
+
+
+def is_listed(name: str) -> bool:
+    """Whether a grid's name is a list of timesteps or noise levels."""
+    return name[:1].isdigit()
+
+
+def read_list(name: str) -> list[float]:
+    """The numbers of a list in text.
+
+    Raises:
+        InputError: they are none.
+    """
+    try:
+        return [int(t) if t.strip().isdecimal() else float(t) for t in name.split(",")]
+    except ValueError:
+        raise InputError(f"{name!r} is no grid: expected timesteps, such as '999, 850, 700'") from None
+
+
+def _levels(times: Sequence[float]) -> bool:
+    return times[0] == 1 and all(0 < t <= 1 for t in times)
+
+
+def _of_list(name: str) -> Grid:
+    """The grid of listed timesteps or noise levels.
+
+    Raises:
+        InputError: as :func:`listed`.
+    """
+    times = read_list(name)
+    name, flow = listed(times), _levels(times)
+
+    def rule(n: int, *_: object) -> Sequence[float]:
+        if n != len(times):
+            kind = ("noise level" if flow else "timestep") + "s" * (len(times) > 1)
+            raise InputError(f"grid '{name}' lists {len(times)} {kind}, not {n}")
+        return [*(1.0 - t for t in times), 1.0] if flow else [int(t) for t in reversed(times)]
+
+    return Grid(name=name, help="listed timesteps", rule=rule, prediction="v" if flow else "eps")
+
+
 def of_function(name: str, rule: Callable[..., Any]) -> Grid:
     """The declaration of a plain function of (N, T)."""
     return Grid(name=name, help=f"{name}, a function of the user's own", rule=rule)
@@ -227,4 +288,14 @@ def walked_by(name: str, prediction: Predicted) -> str:
     return UNIFORM.name if prediction == "v" and (grid is None or grid.prediction == "eps") else name
 
 
-GRIDS: Catalog[Grid] = Catalog(Grid, BUILTIN, of_function)
+class _Grids(Catalog[Grid]):
+    """The grids by name, and those that are listed."""
+
+    def find(self, name: str) -> Grid | None:
+        return _of_list(name) if is_listed(name) else super().find(name)
+
+    def place(self, name: str) -> str | None:
+        return None if is_listed(name) else super().place(name)
+
+
+GRIDS: Catalog[Grid] = _Grids(Grid, BUILTIN, of_function)

@@ -76,6 +76,13 @@ class Facts:
                 return self.sampler.timesteps(self["nfe"], self["train.pairs"])
         return 0
 
+    def lacking_times(self, steps: int) -> str | None:
+        """Why the run's grid has no times for a flow in so many steps, or None; None too for a grid of timesteps."""
+        grid = GRIDS.known(self["grid"])
+        if grid is None or grid.prediction != "v" or self.prediction != "v":
+            return None
+        return refused(flow_times, flow_grid(self["grid"], self.sampler), steps, 0)
+
     @cached_property
     def evaluated(self) -> tuple[float, ...]:
         """The timesteps or times at which the run's steps evaluate the model; none where they are not known."""

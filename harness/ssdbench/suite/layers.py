@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from ssdbench.suite.author import NULLABLE, SECTIONS, TUPLE_KEYS, run_keys
 from ssdbench.suite.document import INVALID, Document, Mark, Problems
-from ssdbench.suite.names import reference_text
+from ssdbench.suite.names import grid_text, reference_text
 
 Values = dict[str, Any]
 """Dotted key -> value; lists are tuples. ``INVALID`` stands for what is already reported."""
@@ -48,7 +48,7 @@ def flatten(data: Mapping[str, Any]) -> Values:
     values: Values = {}
     for key, value in data.items():
         if key not in SECTIONS:
-            values[key] = _plain(value)
+            values[key] = grid_text(value) if key == "grid" else _plain(value)
         elif isinstance(value, Mapping):
             if key in NULLABLE:
                 values[key] = True

@@ -27,6 +27,8 @@ from ssdbench.methods import METHODS
 from ssdbench.metrics.catalog import METRICS, UNDER, askable
 from ssdbench.metrics.reference_set import THROUGH, is_through
 from ssdbench.own import PATTERN as OWN_PATTERN
+from ssdbench.samplers.grids import is_listed, read_list
+from ssdbench.samplers.grids import listed as listed_grid
 from ssdbench.suite import catalog
 from ssdbench.suite.document import INVALID, did_you_mean
 from ssdbench.suite.training import Frozen
@@ -53,11 +55,13 @@ class Known:
     """Marks a text field as a name out of a catalog, or of the form of one of ``patterns``.
 
     A name is looked up only when the validation's context says ``{"catalog": True}``, so that what an older
-    version resolved can still be read.
+    version resolved can still be read. ``lists`` is the JSON Schema of lists that are taken too, and are texts by then.
     """
 
-    def __init__(self, kind: str, names: Collection[str], *patterns: str) -> None:
-        self.kind, self.names, self.patterns = kind, names, patterns
+    def __init__(
+        self, kind: str, names: Collection[str], *patterns: str, lists: JsonSchemaValue | None = None
+    ) -> None:
+        self.kind, self.names, self.patterns, self.lists = kind, names, patterns, lists
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Look the name up after it was found to be text."""
@@ -70,7 +74,8 @@ class Known:
         known: JsonSchemaValue = {"enum": list(self.names), "type": "string"}
         if not self.patterns:
             return known
-        return {"anyOf": [known, *({"type": "string", "pattern": pattern} for pattern in self.patterns)]}
+        forms: list[JsonSchemaValue] = [{"type": "string", "pattern": pattern} for pattern in self.patterns]
+        return {"anyOf": [known, *forms, *([self.lists] if self.lists else [])]}
 
     def _check(self, value: str, info: ValidationInfo) -> str:
         if not (info.context or {}).get("catalog"):
@@ -104,7 +109,31 @@ _Name = Annotated[str, Field(max_length=500)]
 ModelName = Annotated[_Name, Known("model", catalog.MODELS, OWN_PATTERN)]
 SamplerName = Annotated[_Name, Known("sampler", catalog.SAMPLERS, OWN_PATTERN)]
 DataName = Annotated[_Name, Known("data", DATA_NAMES, SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN)]
-GridName = Annotated[_Name, Known("grid", catalog.GRIDS, OWN_PATTERN)]
+
+
+def grid_text(value: Any) -> Any:
+    """The one text by which a run knows listed timesteps; anything else, and what is INVALID in it, as it is."""
+    if isinstance(value, str) and is_listed(value):
+        value = read_list(value)
+    if not isinstance(value, list | tuple):
+        return value
+    return INVALID if any(item is INVALID for item in value) else listed_grid(value)
+
+
+def _grid_text(value: Any) -> Any:
+    try:
+        return grid_text(value)
+    except InputError as error:
+        raise PydanticCustomError("name", "{text}", {"text": f"{error}"}) from None
+
+
+_NUMBERS = {"type": "array", "items": {"type": "number"}, "minItems": 1}
+GridName = Annotated[
+    str,
+    Field(max_length=10_000),
+    Known("grid", catalog.GRIDS, OWN_PATTERN, r"^[0-9][0-9., e-]*$", lists=_NUMBERS),
+    BeforeValidator(_grid_text),
+]
 NetworkName = Annotated[_Name, Known("network", catalog.NETWORKS, OWN_PATTERN)]
 MetricName = Annotated[_Name, Known("metric", askable(), METRIC_PATTERN)]
 

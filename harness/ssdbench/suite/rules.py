@@ -162,8 +162,11 @@ def _resolution(run: Facts) -> str | None:
 
 @RULES.of("grid", "nfe", "sampler", "train.pairs", "model", "variant", "train.nfe")
 def _grid(run: Facts) -> str | None:
-    if run.visited < 1 or not run.variant.sampled or not run.in_timesteps:
+    visited = run.visited or int(bool(run.sampler.adaptive))
+    if visited < 1 or not run.variant.sampled:
         return None
+    if not run.in_timesteps:
+        return run.lacking_times(visited)
     if (run["train.nfe"] or run["nfe"]) == 1 and run.variant.on_pairs:
         return None  # said of nfe
     done = run.variant.distilled.on(run.visited)
@@ -179,14 +182,14 @@ def _grid(run: Facts) -> str | None:
     return None
 
 
-@RULES.of("train.nfe", "grid", "variant", "model")
+@RULES.of("train.nfe", "grid", "variant", "model", "sampler")
 def _trained_grid(run: Facts) -> str | None:
     trained = run["train.nfe"]
     if trained is None or not run.variant.on_grid:
         return None
     if trained < 2 and run.variant.on_pairs:
         return "must be at least 2: one timestep has no pair to distil"
-    return refused(timesteps, run["grid"], trained) if run.in_timesteps else None
+    return refused(timesteps, run["grid"], trained) if run.in_timesteps else run.lacking_times(trained)
 
 
 @RULES.of("train.fuse", "model", "variant", "sampler")

@@ -111,7 +111,8 @@ class Run(Frozen):
     """Take no more images than this of each data set, the first of those that are trained on and that a reference is
     computed from; null: all."""
     grid: GridName = EVEN.name
-    """Rule that picks the N timesteps: a known name or package.module:NAME."""
+    """Rule that picks the N timesteps: a known name or package.module:NAME; or a list of them, as [999, 850, 700], of a
+    flow noise levels from 1, as [1, 0.75, 0.5]."""
     guidance: Guidance = Field(default_factory=Guidance)
     """Classifier-free guidance while sampling."""
     dtype: Literal["float32", "tf32", "bfloat16"] = "float32"
