@@ -73,6 +73,8 @@ def export_weights(
 
 def _trained(record: Record, store: Store, part: str) -> str:
     """Return the key of the training stage that made the weights (``model`` or ``vae``) that a run samples with."""
+    if given := record.run.get("samples"):
+        raise UsageError(f"this run trained no {part}: its samples were made elsewhere, and are in {given}")
     # Other samples than those that are scored may be the base model's, as synthetic data are.
     scored = [
         key

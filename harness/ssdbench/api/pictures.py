@@ -41,6 +41,10 @@ def shards_of(record: Record, store: Store) -> dict[str, Path]:
         UsageError: the record does not know them, or they were dropped.
 
     """
+    if given := record.run.get("samples"):
+        raise UsageError(
+            f"the samples of {record.key[:12]} were made elsewhere: they are in {given}, not in the store"
+        )
     roles = inputs_of(record, store, record.key)
     keys = [roles[role] for role in sorted(roles) if role.startswith("samples/")]
     if not keys or any(store.manifest(key) is None for key in keys):

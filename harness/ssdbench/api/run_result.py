@@ -150,6 +150,8 @@ class RunResult:
         """The first of the sample stages that are scored; others of the run may sample the base model."""
         if self.target is None:
             raise UsageError(f"{describe(self.run)}: cannot run here: {self.reason}")
+        if self.run.samples is not None:
+            raise UsageError(f"{describe(self.run)}: scores {self.run.samples}, so there is no model")
         roles = self.graph.nodes[self.target].inputs
         spec = self.graph.nodes[roles[min(role for role in roles if role.startswith("samples/"))]].spec
         assert isinstance(spec, SampleSpec)

@@ -129,6 +129,12 @@ def decode(
         return np.asarray(rgb) if resolution is None else center_crop(rgb, resolution)
 
 
+def header_size(content: bytes, name: str) -> tuple[int, int]:
+    """The width and height of an image file, by its header; raises InputError as :func:`decode` for the header."""
+    with _opened(content, name, None) as image:
+        return image.size
+
+
 def center_crop(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """Fit an image to a square as ADM and DiT do: halve with a box filter, resize with bicubic, crop the centre.
 

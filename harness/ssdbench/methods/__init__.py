@@ -11,7 +11,7 @@ from ssdbench.methods.method import Method, ObjectiveSpec, Plain, Trained
 from ssdbench.methods.progressive import PD
 from ssdbench.methods.ssd import ISSD, SSD, SSD_EQ10, SSD_EQ12, SSD_HALF_STEP
 from ssdbench.methods.trajectory import TRAJECTORY
-from ssdbench.methods.untrained import BASE, REAL, RECONSTRUCTION
+from ssdbench.methods.untrained import BASE, EXTERNAL, REAL, RECONSTRUCTION
 
 BUILTIN = (
     BASE,
@@ -28,6 +28,7 @@ BUILTIN = (
     PRETRAIN,
     REAL,
     RECONSTRUCTION,
+    EXTERNAL,
 )
 """In the order in which tables show them."""
 

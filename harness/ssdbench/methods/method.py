@@ -222,6 +222,7 @@ class Method(Declaration):
             :class:`ssdbench.training.objectives.Objective`, such as a subclass of it; empty for what trains nothing.
         starts: from a ``model``, from ``nothing`` (it makes the base model), or it scores the ``images`` of a data set
             and samples nothing.
+        given: whether the images are those that the run names as ``samples``, of which its user states the NFE.
         trained_on: timesteps that it trains: ``all``, so that one student serves every NFE; the ``grid`` that the run
             samples on; the ``pairs`` of that grid's neighbours; or a ``halving``, which a suite writes ``NAME A-B[-C]``
             and which is one training for each halving.
@@ -251,6 +252,7 @@ class Method(Declaration):
     KIND: ClassVar[str] = "method"
 
     starts: Literal["model", "nothing", "images"] = "model"
+    given: bool = False
     trained_on: Literal["all", "grid", "pairs", "halving"] = "all"
     trained_end: Literal["s", "t"] = "s"
     predictions: tuple[str, ...] = ("eps", "v")

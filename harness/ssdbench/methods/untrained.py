@@ -15,6 +15,16 @@ REAL = Method(
     specs=(),
 )
 
+EXTERNAL = Method(
+    name="external",
+    help="images that another program made: a file or folder that the row names as samples",
+    title="made elsewhere",
+    starts="images",
+    given=True,
+    student_forwards=0,
+    specs=(),
+)
+
 RECONSTRUCTION = Method(
     name="reconstruction",
     help="the same images through the autoencoder: its ceiling",

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from ssdbench.data.decoding import EXTENSIONS, MAX_BYTES, OTHER_IMAGES, Noticed, decode
+from ssdbench.data.decoding import EXTENSIONS, MAX_BYTES, OTHER_IMAGES, Noticed, decode, header_size
 from ssdbench.data.folders import PASSED_OVER, passed_over
 from ssdbench.errors import InputError, refusing
 from ssdbench.inputs import require_file
@@ -41,11 +41,17 @@ class Encoded:
         self, resolution: int | None, like: tuple[str, _Size] | None, noticed: Noticed | None
     ) -> NDArray[np.uint8]:
         """Return the image as RGB, uint8 (H, W, 3), of the width and height of the image ``like``; see ``decoded``."""
+        return decode(self._content(), self.name, resolution, like, noticed)
+
+    def size(self) -> tuple[int, int]:
+        """Return the width and height by the header; raises as ``decoded``."""
+        return header_size(self._content(), self.name)
+
+    def _content(self) -> bytes:
         try:
-            content = self.read()
+            return self.read()
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read: {error.strerror or error}") from error
-        return decode(content, self.name, resolution, like, noticed)
 
     @staticmethod
     def file(path: Path, root: Path) -> Encoded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class ImageSource:
         labels: their classes, int64 (count,), where they are known.
         known: what a reader of their metrics should know, before any is read.
         told: returns what is known besides once they were read.
+        sizes: yields the name, width and height of the images by their headers; of an array once for all.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ImageSource:
     labels: NDArray[np.int64] | None = None
     known: tuple[str, ...] = ()
     told: Callable[[], tuple[str, ...]] = tuple
+    sizes: Callable[[], Iterable[tuple[str, int, int]]] = tuple
 
     def notes(self, *, order: bool = True) -> tuple[str, ...]:
         """Return what a reader of the metrics should know; ``order``: also of the images' order, which IS hangs on."""
@@ -157,7 +159,10 @@ def open_shards(files: Sequence[Path], name: str) -> ImageSource:
             yield from in_batches(images)
 
     known = np.concatenate(labels) if len(labels) == len(files) else None
-    return ImageSource(name, sum(shape[0] for shape in shapes), batches, known, class_sorted(known))
+    count = sum(shape[0] for shape in shapes)
+    return ImageSource(
+        name, count, batches, known, class_sorted(known), sizes=lambda: [_size(name, shapes[0])]
+    )
 
 
 def _file(path: Path, resolution: int | None) -> ImageSource:
@@ -184,8 +189,8 @@ def _npz(path: Path, resolution: int | None) -> ImageSource:
     keys = arrays.names()
     if "arr_0" not in keys and "mu" in keys:
         raise InputError(f"{path} holds statistics ({', '.join(keys)}) and no images: give it as --reference")
-    count = images_shape(path)[0]
-    labels = None
+    held = images_shape(path)
+    count, labels = held[0], None
     if "arr_1" in keys:
         shape, dtype = arrays.header("arr_1")
         if shape != (count,) or not np.issubdtype(dtype, np.integer):
@@ -193,8 +198,20 @@ def _npz(path: Path, resolution: int | None) -> ImageSource:
                 f"{path}: 'arr_1' is {dtype} {shape}, expected {count} whole numbers, the images' labels"
             )
         labels = arrays.array("arr_1").astype(np.int64)
-    source = ImageSource(path.name, count, lambda: npz_images(path, BATCH), labels, class_sorted(labels))
+    source = ImageSource(
+        path.name,
+        count,
+        lambda: npz_images(path, BATCH),
+        labels,
+        class_sorted(labels),
+        sizes=lambda: [_size(str(path), held)],
+    )
     return _as_they_are(source, resolution)
+
+
+def _size(name: str, shape: tuple[int, ...]) -> tuple[str, int, int]:
+    """Return the name, width and height of images of a shape (N, H, W, C)."""
+    return name, shape[2], shape[1]
 
 
 def _as_they_are(source: ImageSource, resolution: int | None) -> ImageSource:
@@ -252,4 +269,5 @@ def _encoded(
         None,
         tuple(notes),
         noticed.notes,
+        lambda: ((image.name, *image.size()) for image in images),
     )

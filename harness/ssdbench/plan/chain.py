@@ -35,7 +35,8 @@ class Chain(Links):
         """Add all stages; return the score stage's key."""
         run, needs = self.run, self.needs
         assert needs.network is not None
-        inputs = {f"samples/{i:05d}": key for i, key in enumerate(self._samples())}
+        shards = self._samples() if needs.given is None else []
+        inputs = {f"samples/{i:05d}": key for i, key in enumerate(shards)}
         given = {name for metric in needs.metrics for name in metric.given}
         spec = ScoreSpec(
             inputs=inputs | self._references() | self._given(given),
@@ -43,6 +44,7 @@ class Chain(Links):
             weights=needs.network,
             reference=needs.reference,
             samples=run.eval.samples,
+            given=needs.given,
             metrics=() if needs.metrics == standard() else tuple(one.name for one in needs.metrics),
             sources=needs.metric_sources,
             networks={name: one.weights for name, one in needs.measured_by.items()},

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ssdbench.diffusion.schedule import TRAIN_TIMESTEPS
 from ssdbench.errors import InputError
+from ssdbench.metrics.sources import open_images
 from ssdbench.models.family import Model
 from ssdbench.models.latents import read_latents
 from ssdbench.models.schedulers import as_trained, scheduler_config
@@ -91,6 +92,32 @@ def _problem(run: ResolvedRun, shape: Shape) -> str | None:
     if not sampler.from_pure_noise and reached(visited):
         return f"{where} the sampler {run.sampler!r} cannot start: name another, or the grid 'leading'"
     return None
+
+
+def fitting_samples(path: Path, resolution: int, count: int, classes: int | None) -> None:
+    """Look at images of another program: at how many there are, the size of each, and their labels.
+
+    Raises:
+        InputError: there are fewer than ``count``, one is not of ``resolution`` pixels a side, or a label is none of so
+            many ``classes``.
+    """
+    source = open_images(str(path))
+    if source.count < count:
+        raise InputError(
+            f"samples {path}: holds {source.count:,} images, and eval.samples is {count:,}: lower it for this row"
+        )
+    for name, width, height in source.sizes():
+        if (width, height) != (resolution, resolution):
+            raise InputError(
+                f"samples {name}: {width}x{height} pixels, expected {resolution}x{resolution}, the row's resolution"
+            )
+    if source.labels is None or classes is None:
+        return
+    low, high = int(source.labels.min()), int(source.labels.max())
+    if low < 0 or high >= classes:
+        raise InputError(
+            f"samples {path}: labels from {low} to {high}, expected 0 to {classes - 1}, the model's"
+        )
 
 
 def checked_labels(name: str, data: Data, model: str, shape: Shape) -> tuple[str, ...]:

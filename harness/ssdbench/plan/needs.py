@@ -14,9 +14,10 @@ from ssdbench.metrics.metric import Metric
 from ssdbench.metrics.networks import NETWORKS
 from ssdbench.metrics.npz import images_in
 from ssdbench.metrics.reference_set import THROUGH, known_reference
+from ssdbench.metrics.sources import open_images
 from ssdbench.models.catalog import code_of, model_of
 from ssdbench.models.inspection import find_text, find_vae
-from ssdbench.plan.fitting import checked_labels, fitting_autoencoder, trained_shape
+from ssdbench.plan.fitting import checked_labels, fitting_autoencoder, fitting_samples, trained_shape
 from ssdbench.plan.references import References
 from ssdbench.plan.sources import Data, Finder, Unavailable, denoiser, place
 from ssdbench.samplers import GRIDS, SAMPLERS
@@ -65,6 +66,7 @@ class Needs(References):
         self._check_model()
         self.network = self._find(self._finder.network_source, run.eval.network, run.eval.weights)
         self.reference, self.reference_data = self._reference(run.eval.network)
+        self.given = self._given() if self.variant.given else None
         self.metrics: tuple[Metric, ...] = self._find(self._measurable) or ()
         self.metric_sources = {
             metric.name: self._finder.declared(files)
@@ -88,7 +90,7 @@ class Needs(References):
             self._find(fitting_autoencoder, self.vae, self.shape, run.resolution)
             self._find(self._finder.inspected, find_vae, self.vae)
         dataset = self.model.dataset if run.data == "original" else run.data
-        used = str(self.variant) != UNTOUCHED and self.synthetic is None
+        used = str(self.variant) != UNTOUCHED and self.synthetic is None and not self.variant.given
         self.data = self._find(self._finder.dataset, dataset) if used else None
         self.text = self._find(self._text) if self.model.text is not None and not self.copies else None
         self.captions, self.learned = self._captions()
@@ -102,6 +104,24 @@ class Needs(References):
             if found is not None and found.files is not None:
                 self.notes += [f"{found.source.path}: {note}" for note in found.files.notes]
 
+    def _given(self) -> Source | None:
+        """The images of another program, looked at."""
+        run, classes = self.run, None if self.shape.texts else self.shape.num_classes
+        try:
+            found = self._finder.samples(run.samples or "")
+            self._finder.inspected(fitting_samples, found, run.resolution, run.eval.samples, classes)
+        except InputError as error:
+            self.missing.append(f"{run.mark}: {error}")
+            return None
+        source = open_images(found.path)
+        self.notes += [f"{found.path}: {note}" for note in source.known]
+        if source.count > run.eval.samples:
+            self.notes.append(
+                f"{found.path}: the first {run.eval.samples:,} of {source.count:,} images are scored"
+            )
+        self._labelled = source.labels is not None
+        return found
+
     def _measurable(self) -> tuple[Metric, ...]:
         """The metrics that the run asks for, but those that compare classes of other data with the samples' labels.
 
@@ -112,7 +132,9 @@ class Needs(References):
         found, notes = [], []
         for metric in chosen(self.run.eval.metrics):
             network = NETWORKS.known(metric.network or self.run.eval.network)
-            if "labels" in metric.given and network is not None and data not in network.classes:
+            if "labels" in metric.given and self.given is not None and not self._labelled:
+                notes.append(f"no {metric.name}: the samples have no labels (arr_1)")
+            elif "labels" in metric.given and network is not None and data not in network.classes:
                 known = f"{network.name} knows classes of {' or '.join(network.classes) or 'no data set'}"
                 notes.append(f"no {metric.name}: the samples' labels are of {data}, {known}")
             else:

@@ -156,6 +156,14 @@ def own_file(path: Path, what: str) -> Source:
     return Source(digest=digest([path]), path=str(path.resolve()))
 
 
+def samples(text: str) -> Source:
+    """What another program made: a file or a folder of images."""
+    path = Path(text).expanduser()
+    if not path.exists():
+        raise Missing(f"samples {text!r}: there is no such file or folder")
+    return Source(digest=digest([path]), path=str(path.resolve()))
+
+
 def dataset_files(name: str) -> list[Path]:
     """The files of a data set, or its folder of images.
 
@@ -251,6 +259,7 @@ class Finder:
         self.inspected = _once(inspected)
         self.locate = _once(locate)
         self.own_file = _once(own_file)
+        self.samples = _once(samples)
         self.text_encoder = _once(text_encoder)
         self._network_source = _once(network_source)
 

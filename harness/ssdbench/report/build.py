@@ -56,7 +56,7 @@ def _arranged(rows: Sequence[Row], layout: Layout) -> list[Row]:
     return sorted(
         rows,
         key=lambda row: (
-            not variant_of(row.run.variant).sampled,
+            not variant_of(row.run.variant).evaluated,
             -row.run.named.nfe,
             models.index(row.run.named.model),
             rank(row.run),

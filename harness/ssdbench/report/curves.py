@@ -88,7 +88,7 @@ _NFE = _Axis(
     "Quality and function evaluations",
     "NFE",
     ("nfe",),
-    lambda row: float(row.run.nfe) if row.run.nfe and variant_of(row.run.variant).sampled else None,
+    lambda row: float(row.run.nfe) if row.run.nfe and variant_of(row.run.variant).evaluated else None,
     log=True,
     levels=False,
 )

@@ -96,12 +96,14 @@ def sampler(row: Row) -> str:
 
 def solver(row: Row) -> str:
     """The sampler of an undistilled model; of any other the method takes its place."""
+    if variant_of(row.run.variant).given:
+        return DASH
     return "Ours" if row.run.variant != UNTOUCHED else SAMPLERS.label(row.run.named.sampler)
 
 
 def nfe(row: Row) -> str:
-    """Function evaluations, and whether they are those of the paper's SDE; a dash where nothing is sampled."""
-    if not variant_of(row.run.variant).sampled:
+    """Function evaluations, and whether they are those of the paper's SDE; a dash where there are none to tell."""
+    if not variant_of(row.run.variant).evaluated or not (row.run.nfe or variant_of(row.run.variant).sampled):
         return DASH
     found = SAMPLERS.known(row.run.named.sampler)
     return evaluations(row) + _bracketed(found.family.upper() if found and found.stochastic else "")
@@ -139,7 +141,7 @@ def resolution(row: Row) -> str:
 
 def data(row: Row) -> str:
     """The images that were trained on; a dash where nothing was trained."""
-    return DASH if row.run.variant == UNTOUCHED else row.run.named.data
+    return DASH if row.run.variant == UNTOUCHED or variant_of(row.run.variant).given else row.run.named.data
 
 
 def grid(row: Row) -> str:

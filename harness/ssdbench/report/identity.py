@@ -14,7 +14,7 @@ from ssdbench.suite.variant import variant_of
 
 HIDDEN = {
     *("seed", "seeds", "mark", "named", "scale", "label", "group", "epochs", "keep"),
-    *("settings", "searched"),
+    *("settings", "searched", "forwards", "cite"),
 }
 """What of a run changes no number of a row, its seed aside."""
 
@@ -39,7 +39,7 @@ def describe(run: ResolvedRun) -> str:
 def call(run: ResolvedRun) -> str:
     """Return a row's name where its table is near: ``DiT-mini + iSSD, 10 NFE``."""
     name = name_of(run)
-    return f"{name}, {evaluations(run)}" if variant_of(run.variant).sampled else name
+    return f"{name}, {evaluations(run)}" if variant_of(run.variant).evaluated else name
 
 
 def names(runs: Sequence[ResolvedRun], name: Callable[[ResolvedRun], str] = describe) -> list[str]:

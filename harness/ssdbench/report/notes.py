@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ssdbench.layouts import FIGURES
 from ssdbench.methods import Trained
@@ -22,7 +23,9 @@ from ssdbench.suite.training import Pretrain, Train
 from ssdbench.suite.variant import variant_of
 
 
-def _seeds(row: Row) -> str:
+def _seeds(row: Row) -> str | None:
+    if row.run.samples is not None:
+        return None
     seeds = [result.run.seed for result in row.results]
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
 
@@ -49,8 +52,10 @@ def _grid(row: Row) -> str | None:
     return f"grid {GRIDS.label(walked)}"
 
 
-def _dtype(row: Row) -> str:
+def _dtype(row: Row) -> str | None:
     """The precision. Where it is lower than float32, also a rounded bound on how far its images are off."""
+    if row.run.samples is not None:
+        return None
     found = [
         float(off) for stage in row.stages if isinstance(off := stage.facts.get("bfloat16_rms"), int | float)
     ]
@@ -135,7 +140,7 @@ def protocol(rows: Sequence[Row], sides: Sequence[str | None]) -> tuple[str, dic
 
 def row_notes(row: Row) -> list[str]:
     """Return what must be said of one row: mixing, missing seeds, age, stamps, comparability."""
-    notes: list[str] = []
+    notes = _elsewhere(row)
     if row.run.at_step is not None and variant_of(row.run.variant).trains:
         notes.append(f"step {row.run.at_step:,} of {last_steps(row.run):,}")
     if row.records:
@@ -154,6 +159,17 @@ def row_notes(row: Row) -> list[str]:
             )
     stamps = dict.fromkeys(stamp for record in row.records for stamp in record.stamps)
     return notes + _lacking(row) + list(stamps) + _told(row)
+
+
+def _elsewhere(row: Row) -> list[str]:
+    """Say of samples of another program which they are, and that what they cost is what their author states."""
+    run = row.run
+    if run.samples is None:
+        return []
+    stated = "NFE as stated" if run.nfe else "NFE not stated"
+    passes = "" if run.forwards is None else f", {run.forwards:,} forward passes an image as stated"
+    source = "" if run.cite is None else f"; {run.cite}"
+    return [f"samples made elsewhere ({Path(run.samples).name}); {stated}{passes}{source}"]
 
 
 def _chosen(row: Row) -> str | None:

@@ -16,6 +16,7 @@ from ssdbench.plan.cost import COST, run_cost
 from ssdbench.plan.graph import Graph, PlannedRun
 from ssdbench.runtime.outcome import Failure, Outcome
 from ssdbench.runtime.states import StageStates
+from ssdbench.stages.spec import NOTES
 from ssdbench.store import Manifest, Record, StageRecord, Store, now
 from ssdbench.store.manifest import MIXED
 from ssdbench.store.record import INTERVALS, thumbnail_name
@@ -94,7 +95,7 @@ def _stage(manifest: Manifest, cached: bool) -> StageRecord:
     inputs = {role: consumed.key for role, consumed in manifest.inputs.items()}
     facts = manifest.facts
     if manifest.kind == "score":  # the rest of what it tells of itself is the record's own
-        facts = {name: facts[name] for name in (INTERVALS,) if facts.get(name)}
+        facts = {name: facts[name] for name in (INTERVALS, NOTES) if facts.get(name)}
     return StageRecord(**shared, inputs=inputs, facts=facts, cached=cached)
 
 

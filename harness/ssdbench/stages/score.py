@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from ssdbench.metrics.networks import network_flops
-from ssdbench.stages.spec import JSON, Runtime, Source, StageSpec
+from ssdbench.stages.spec import JSON, Runtime, Source, StageSpec, with_notes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ class ScoreSpec(StageSpec):
 
     Roles of the inputs:
 
-    - ``samples/00000``, ``samples/00001``, ...: the images, in order.
+    - ``samples/00000``, ``samples/00001``, ...: the images, in order, unless they are ``given``.
     - ``reference``: statistics under the run's network, unless ``reference`` is a file.
     - ``reference/<network>``: the same under a metric's own network, unless ``references`` has a file of it, or its
       metrics need no reference.
@@ -40,6 +40,8 @@ class ScoreSpec(StageSpec):
     weights: Source
     reference: Source | None = None
     samples: int
+    given: Source | None = None
+    """Images of another program: an .npz, a .tar or a folder."""
     metrics: tuple[str, ...] = ()
     """Their names in table order; none: the standard ones."""
     sources: dict[str, Source] = Field(default_factory=dict)
@@ -76,10 +78,11 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     from ssdbench.data.texts import read_captions
     from ssdbench.metrics.evaluate import measure
     from ssdbench.metrics.reference import load_reference
-    from ssdbench.metrics.sources import open_shards
+    from ssdbench.metrics.sources import open_images, open_shards
 
     shards = [inputs[role] / "samples.safetensors" for role in sorted(inputs) if role.startswith("samples/")]
-    samples = open_shards(shards, "samples").first(spec.samples)
+    source = open_shards(shards, "samples") if spec.given is None else open_images(spec.given.path)
+    samples = source.first(spec.samples)
 
     def batches() -> Iterator[NDArray[np.uint8]]:
         for batch in samples.batches():
@@ -117,7 +120,7 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
     (output / "metrics.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     shown = np.concatenate(list(samples.first(GRID_ROWS * GRID_COLUMNS).batches()))
     save_grid(shown, output / "grid.png", GRID_COLUMNS)
-    return content
+    return content if spec.given is None else with_notes(content, samples.notes())
 
 
 def _parts(

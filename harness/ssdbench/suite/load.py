@@ -43,7 +43,7 @@ from ssdbench.suite.schema import Named, ResolvedRun, Searched
 from ssdbench.suite.select import check_options, override_layers, select
 from ssdbench.suite.settings import Chooser, refuse_chosen
 from ssdbench.suite.validate import read_checked
-from ssdbench.suite.variant import canonical_variant, variant_of
+from ssdbench.suite.variant import GIVEN, canonical_variant, variant_of
 
 _MAX_PROBLEMS = 500  # after which no more rows are looked at
 
@@ -99,7 +99,9 @@ def load_suite(
     seed = check_options(only, limit, seed, problems)
     given = override_layers(overrides, seed, problems)
     chosen = _profile(profile, document, path, problems)
-    resolver = _Resolver(document, chosen, given, limit, seed, Chooser(path.parent, problems), problems)
+    resolver = _Resolver(
+        document, path.parent, chosen, given, limit, seed, Chooser(path.parent, problems), problems
+    )
     listed: Iterable[Row] = all_rows(document, problems)
     if rows is not None:
         listed = (row for position, row in enumerate(listed) if position in rows)
@@ -143,9 +145,10 @@ def _profile(option: str | None, document: Document, path: Path, problems: Probl
 
 @dataclass(eq=False)
 class _Resolver:
-    """Turns rows into runs; everything they share is worked out once."""
+    """Turns rows into runs; everything they share is worked out once. ``beside`` is the suite's folder."""
 
     document: Document
+    beside: Path
     profile: Profile | None
     overrides: list[Layer]
     limit: int | None
@@ -220,19 +223,24 @@ class _Resolver:
     def _settle_variant(self, values: Values, row: Row) -> None:
         """Spell the variant in its one way, and fill in the sampler and NFE of variants and samplers that fix them.
 
-        A variant that samples nothing has no sampler, and an adaptive sampler no NFE. What the row itself gives stays,
-        so that checks can tell of it.
+        A variant that samples nothing has no sampler, and an adaptive sampler no NFE; ``samples`` have a variant of
+        their own. What the row itself gives stays, so that checks can tell of it.
         """
+        own = row.layer.values
+        if isinstance(values.get("samples"), str):
+            values["variant"] = own.get("variant", GIVEN)
         variant = values.get("variant")
         if not isinstance(variant, str):
             return
         values["variant"] = canonical_variant(variant)
         if not variant_of(variant).sampled:
-            values["nfe"] = row.layer.values.get("nfe", 0)
-            values["sampler"] = row.layer.values.get("sampler", NONE.name)
+            values["nfe"] = own.get("nfe", 0)
+            values["sampler"] = own.get("sampler", NONE.name)
+        if variant_of(variant).given:
+            values["data"] = own.get("data", DEFAULTS["data"])
         sampler = values.get("sampler")
         if isinstance(sampler, str) and sampler_of(sampler).adaptive:
-            values["nfe"] = row.layer.values.get("nfe", 0)
+            values["nfe"] = own.get("nfe", 0)
 
     def _possible(self, values: Values, layers: list[Layer], row: Row) -> bool:
         missing = [key for key in REQUIRED if key not in values]
@@ -252,6 +260,11 @@ class _Resolver:
             seeds, place = [self.seed], Mark(file=f"--seed {self.seed}")
         if seeds is INVALID:
             return []
+        if variant_of(
+            values["variant"]
+        ).given:  # what one file holds is one sample of a method, whatever the seeds
+            seeds = seeds[:1]
+            values["samples"] = str(self.beside / Path(values["samples"]).expanduser())
         if searched is not None:
             refuse_chosen(searched, seeds, place, self.problems)
         data = unflatten(values) | {

@@ -78,10 +78,11 @@ class Profile:
         """Put what stands for them in place of the numbers of evaluations of a run, whose suite names ``model``.
 
         A run keeps its numbers where they mean themselves: it says ``map_nfe: false``, its model stands for itself, its
-        variant names step counts, its grid is a list, or its pairs are listed by their place in the grid.
+        variant names step counts, its images were made elsewhere, its grid is a list, or its pairs are listed by their
+        place in the grid.
         """
         counts, variant = self.tables[NFE], values.get("variant")
-        named = isinstance(variant, str) and variant_of(variant).halved
+        named = isinstance(variant, str) and (variant_of(variant).halved or variant_of(variant).given)
         listed = isinstance(values.get("train.pairs"), tuple) or is_listed(str(values.get("grid")))
         if not counts or values.get("map_nfe") is False or values.get("model") == model or listed or named:
             return

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS
 from ssdbench.methods.method import SETTINGS
-from ssdbench.metrics.reference_set import holds_images, is_through, known_reference
 from ssdbench.samplers import GRIDS, NONE, SAMPLERS
 from ssdbench.samplers.grids import UNIFORM
 from ssdbench.samplers.walks import LAST_CLEAN, begins_clean, timesteps, walked
@@ -18,8 +17,9 @@ from ssdbench.suite.document import INVALID, describe, did_you_mean
 from ssdbench.suite.facts import Facts, Rule, Rules, refused
 from ssdbench.suite.layers import DEFAULTS, Values
 from ssdbench.suite.names import synthetic_steps
+from ssdbench.suite.rules_scoring import SCORING
 from ssdbench.suite.rules_training import TRAINING, untrainable
-from ssdbench.suite.variant import UNTOUCHED, Variant, variant_of
+from ssdbench.suite.variant import Variant, variant_of
 
 RULES = Rules()
 
@@ -32,7 +32,7 @@ class Checker:
     """
 
     def __init__(self) -> None:
-        rules = (*RULES, *TRAINING)
+        rules = (*RULES, *SCORING, *TRAINING)
         self._checks = [(keys, lru_cache(maxsize=4096)(_of_values(keys, rule))) for keys, rule in rules]
 
     def impossible(self, values: Values) -> list[tuple[tuple[str, ...], str]]:
@@ -89,6 +89,8 @@ def _of_values(keys: tuple[str, ...], rule: Rule) -> Callable[..., str | None]:
 @RULES.of("nfe", "variant", "train.nfe", "sampler")
 def _nfe(run: Facts) -> str | None:
     nfe, variant = run["nfe"], run["variant"]
+    if run.variant.given:
+        return None
     if not run.variant.sampled:
         return None if nfe == 0 else f"variant {variant!r} samples nothing, so nfe must be 0, not {nfe}"
     if nfe == 0 and not run.sampler.adaptive:
@@ -162,11 +164,12 @@ def _resolution(run: Facts) -> str | None:
 
 @RULES.of("grid", "nfe", "sampler", "train.pairs", "model", "variant", "train.nfe")
 def _grid(run: Facts) -> str | None:
-    visited = run.visited or int(bool(run.sampler.adaptive))
-    if visited < 1 or not run.variant.sampled:
+    if not run.variant.sampled or not (run.visited or run.sampler.adaptive):
         return None
     if not run.in_timesteps:
-        return run.lacking_times(visited)
+        return run.lacking_times(run.visited or 1)
+    if run.sampler.adaptive:
+        return None
     if (run["train.nfe"] or run["nfe"]) == 1 and run.variant.on_pairs:
         return None  # said of nfe
     done = run.variant.distilled.on(run.visited)
@@ -236,41 +239,12 @@ def _channels(run: Facts) -> str | None:
     return f"model {run['model']!r} has {shape.in_channels} channels, not {channels}"
 
 
-@RULES.of("data", "eval.reference", "variant", "model")
-def _overlap(run: Facts) -> str | None:
-    data, reference = run["data"], known_reference(run["eval.reference"])
-    if data == "original" and run.model is not None:
-        data = run.model.dataset
-    if reference is None or data not in reference.held_by or str(run.variant) == UNTOUCHED:
-        return None
-    held = f"{data!r} holds the images of the reference {run['eval.reference']!r}"
-    return f"{held}: train on others than it is scored against"
-
-
-@RULES.of("eval.half", "eval.reference")
-def _half(run: Facts) -> str | None:
-    reference = run["eval.reference"]
-    if run["eval.half"] is None or holds_images(reference):
-        return None
-    return f"the reference {reference!r} is a file: only images of a data set or a folder have halves"
-
-
 @RULES.of("autoencoder", "variant")
 def _autoencoder(run: Facts) -> str | None:
     if run["autoencoder"] is None or run.variant.trains_autoencoder:
         return None
     able = " and ".join(repr(name) for name, method in METHODS.builtin.items() if method.autoencoder)
     return f"only the variants {able} train an autoencoder, not {run['variant']!r}"
-
-
-@RULES.of("eval.reference", "model", "variant")
-def _through(run: Facts) -> str | None:
-    if not is_through(run["eval.reference"]) or run.model is None or run.model.vae is not None:
-        return None
-    if run.variant.trains_autoencoder:
-        return None
-    lacks = f"model {run['model']!r} has none: it denoises pixels"
-    return f"is passed through the model's autoencoder, and {lacks}"
 
 
 @RULES.of("pretrain", "variant")

@@ -139,6 +139,14 @@ class Run(Frozen):
     train.pairs that it is trained at), or a list of timesteps of the grid, such as [888]."""
     settings: Text | None = None
     """Settings that 'ssdbench search' chose: the name of a file in settings/, or its path; null: none."""
+    samples: Text | None = None
+    """Images that another program made, which are scored as they are: an .npz as ADM writes it (arr_0), a .tar or a
+    folder of images; relative to the suite's file. The row's nfe is then what its author states; null: none."""
+    forwards: Positive | None = None
+    """Forward passes of the network behind one image of samples, guidance's second branch counted, as the row's author
+    states them; null: not stated."""
+    cite: Text | None = None
+    """Where samples come from, for a footnote; null: nothing is said."""
     label: Text | None = None
     """Name of the row in tables instead of its variant."""
     group: Text | None = None

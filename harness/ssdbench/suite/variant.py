@@ -94,6 +94,16 @@ class Variant:
         return all(method.sampled for method in self.methods)
 
     @cached_property
+    def given(self) -> bool:
+        """Whether the images are of another program, and the run's NFE is as its user states it."""
+        return any(method.given for method in self.methods)
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether there is a number of evaluations to tell, counted or stated."""
+        return self.sampled or self.given
+
+    @cached_property
     def trains(self) -> bool:
         """Whether anything is trained."""
         return any(method.trains for method in self.methods)
@@ -171,6 +181,9 @@ class Variant:
 
 UNTOUCHED = next(name for name, method in METHODS.builtin.items() if method.sampled and not method.trains)
 """The variant that samples a model as it is."""
+
+GIVEN = next(name for name, method in METHODS.builtin.items() if method.given)
+"""The variant that scores images of another program."""
 
 
 def parse_variant(text: str, *, known: bool = True) -> list[VariantStep]:
