@@ -14,9 +14,10 @@ from PIL import Image
 
 from ssdbench.errors import InputError, SuiteError
 from ssdbench.layouts import LAYOUTS
-from ssdbench.plan import build
+from ssdbench.plan import build, run_cost
 from ssdbench.plan.fitting import fitting_samples
 from ssdbench.report.build import build as table
+from ssdbench.report.fields import forward_passes
 from ssdbench.report.rows import Result, gather
 from ssdbench.stages import ScoreSpec
 from ssdbench.suite import Suite, load_suite
@@ -195,6 +196,14 @@ def test_the_table_says_what_was_stated(load: Load) -> None:
     made = table(gather(map(Result, suite.runs)), LAYOUTS["plain"], name="x", title="x")
     cells = {line[0].text: line[1].text for section in made.sections for line in section.lines}
     assert cells == {"Theirs": "4", "Others": "–", "DiT-mini": "10"}
+    assert [forward_passes(row) for row in gather(map(Result, suite.runs))[:2]] == ["8", "–"]
+    graph = build(suite)
+    assert [run_cost(graph, str(planned.target)) is None for planned in graph.runs] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     notes = " ".join(made.footnotes)
     assert (
         "samples made elsewhere (ok.npz); NFE as stated, 8 forward passes an image as stated; Someone, 2024"

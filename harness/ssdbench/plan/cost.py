@@ -69,7 +69,9 @@ def run_cost(graph: Graph, target: str, nfe: int | None = None) -> RunCost | Non
 
     ``nfe`` is what an adaptive sampler took, where that is known.
     """
-    shard = graph.nodes[target].inputs[FIRST_SHARD]
+    shard = graph.nodes[target].inputs.get(FIRST_SHARD)
+    if shard is None:
+        return None
     spec = graph.nodes[shard].spec
     if not isinstance(spec, SampleSpec):
         return None
