@@ -192,7 +192,7 @@ def test_large_images_go_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.Mon
         return SimpleNamespace(sample=torch.zeros(len(z), 3, 2 * z.shape[2], 2 * z.shape[3]))
 
     monkeypatch.setattr(found.model, "decode", decode)
-    for side, sizes in ((16, [BATCH]), (64, [25, 25]), (128, [6] * 5), (256, [1] * 30)):
+    for side, sizes in ((16, [BATCH, BATCH]), (64, [25, 25]), (128, [6] * 5), (256, [1] * 30)):
         seen.clear()
         assert len(found.decode(torch.zeros(30, 4, side, side))) == 30
         assert seen == sizes

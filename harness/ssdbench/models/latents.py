@@ -12,7 +12,7 @@ from ssdbench.models.expected import VAEConfig
 from ssdbench.models.parts import CONFIG
 
 VAE_CLASS = "AutoencoderKL"
-BATCH, BATCH_PIXELS = 100, 100 * 64**2
+BATCH, BATCH_PIXELS = 25, 25 * 128**2
 """Images, and their pixels, that an autoencoder takes at a time, at most."""
 
 
