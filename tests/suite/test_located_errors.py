@@ -246,12 +246,12 @@ ROWS = {
     "sampler of the other prediction": (
         "{variant: base, model: SiT-XL/2, sampler: plms}",
         "8:47: sampler: 'plms' is not for model 'SiT-XL/2', which predicts v (there are ddim, sde, heun, dopri5,"
-        " issd-limit)",
+        " consistency, issd-limit)",
     ),
     "own sampler of a flow": (
         "{variant: base, model: SiT-XL/2, sampler: 'mine:f'}",
         "8:47: sampler: 'mine:f' is not for model 'SiT-XL/2', which predicts v (there are ddim, sde, heun, dopri5,"
-        " issd-limit)",
+        " consistency, issd-limit)",
     ),
     "grid of the other prediction": (
         "{variant: base, grid: uniform}",
