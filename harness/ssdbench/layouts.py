@@ -113,7 +113,9 @@ class Layout(Declaration):
     Args:
         fields: columns before the metrics, on each side: names out of ``FIELDS``, or columns of one's own.
         metrics: names of the metrics' columns, in order; other metrics that the rows ask for come behind them.
-        drawn: names of the metrics that curves are drawn of, in order.
+        drawn: names of the metrics that figures are drawn of, in order.
+        fronts: columns of cost. Instead of curves, the metrics are drawn against each of them, all rows as points, with
+            the front of the best for the least.
         paper: the table of the paper whose figures belong beside the measured ones.
         sides: a column whose values stand side by side, each with all fields and metrics.
         sections: a column each of whose values gets a heading.
@@ -134,6 +136,7 @@ class Layout(Declaration):
     fields: tuple[str | Field, ...]
     metrics: tuple[str, ...] = FIGURES
     drawn: tuple[str, ...] = ("fid", "is")
+    fronts: tuple[str, ...] = ()
     paper: str | None = None
     sides: str | Field | None = None
     sections: str | Field | None = None
@@ -154,6 +157,7 @@ class Layout(Declaration):
         orders = get_args(Order)
         for what, found, known in (
             ("column", [one for one in named if one not in FIELDS and not isinstance(one, Field)], FIELDS),
+            ("cost", [one for one in self.fronts if one not in COST], COST),
             ("metric", [one for one in (*self.metrics, *self.drawn) if not names_metric(one)], METRICS),
             ("order", [one for one in (self.order,) if one not in orders], orders),
         ):
@@ -180,6 +184,29 @@ DIAGNOSTICS = replace(
     help="as plain, with what the training cost",
     fields=(*PLAIN.fields, "frozen", "trained", "seconds"),
     optional=(*PLAIN.optional, "frozen", "trained", "seconds"),
+)
+
+
+RIVALS = Layout(
+    name="rivals",
+    help="methods at equal cost, under the headings that the rows give as `group`; quality is drawn against cost",
+    fields=(
+        "model",
+        "sampler",
+        "grid",
+        "nfe",
+        "forward_passes",
+        "training_tflops",
+        "train_steps",
+        "train_images",
+    ),
+    optional=("model", "grid"),
+    drawn=("fid",),
+    fronts=("forward_passes", "training_tflops"),
+    sections="group",
+    order="suite",
+    compare=("nfe",),
+    across=True,
 )
 
 
@@ -269,6 +296,6 @@ FIGURE4 = Layout(
 
 BUILTIN = (
     *(TABLE1, TABLE2, TABLE3, TABLE4, TABLE5, TABLE6, TABLE7, TABLE8, FIGURE4),
-    *(PLAIN, DIAGNOSTICS),
+    *(PLAIN, DIAGNOSTICS, RIVALS),
 )
 LAYOUTS: Catalog[Layout] = Catalog(Layout, BUILTIN)

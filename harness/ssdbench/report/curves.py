@@ -36,7 +36,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves with a common axis, measured with one network. ``log`` is of the axis; ``ticks`` name places on it."""
+    """Curves with a common axis, measured with one network. ``log`` is of the axis; ``ticks`` name places on it.
+
+    ``scattered``: single points, of which some may be at one place.
+    """
 
     title: str
     axis: str
@@ -44,6 +47,7 @@ class Chart:
     network: str
     log: bool = False
     ticks: tuple[tuple[float, str], ...] = ()
+    scattered: bool = False
 
     @property
     def metrics(self) -> list[str]:

@@ -168,12 +168,12 @@ def forward_passes(row: Row) -> str:
 
 def sampling_gflops(row: Row) -> str:
     """Floating point operations for one image, in 10^9."""
-    return _told(row, "sampling_flops", 1e9)
+    return _told(row, "sampling_gflops")
 
 
 def training_tflops(row: Row) -> str:
     """Floating point operations of all trainings behind the row, in 10^12."""
-    return _told(row, "training_flops", 1e12)
+    return _told(row, "training_tflops")
 
 
 def train_steps(row: Row) -> str:
@@ -183,7 +183,7 @@ def train_steps(row: Row) -> str:
 
 def train_images(row: Row) -> str:
     """Thousands of images that these trainings see."""
-    return _told(row, "train_images", 1e3)
+    return _told(row, "train_images")
 
 
 def training_seconds(row: Row) -> str:
@@ -200,9 +200,25 @@ def _passes(row: Row, fact: str) -> str:
     return f"{total / 1000:,.1f}" if total else DASH
 
 
-def _told(row: Row, what: str, unit: float = 1.0) -> str:
-    """A part of the row's cost with three digits at least; a dash for what is nothing, or not known."""
-    value = 0.0 if row.cost is None else getattr(row.cost, what) / unit
+_COSTS = {
+    "forward_passes": ("forward_passes", 1.0),
+    "sampling_gflops": ("sampling_flops", 1e9),
+    "training_tflops": ("training_flops", 1e12),
+    "train_steps": ("train_steps", 1.0),
+    "train_images": ("train_images", 1e3),
+}
+"""Of each column of cost, what it shows of a :class:`ssdbench.plan.cost.RunCost`, and in which unit."""
+
+
+def cost_of(row: Row, name: str) -> float | None:
+    """A column of the row's cost as a number; None where the cost is not known."""
+    what, unit = _COSTS[name]
+    return None if row.cost is None else float(getattr(row.cost, what)) / unit
+
+
+def _told(row: Row, name: str) -> str:
+    """The same with three digits at least; a dash for what is nothing, or not known."""
+    value = cost_of(row, name)
     if not value:
         return DASH
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssdbench import __version__
+from ssdbench.layouts import LAYOUTS
 from ssdbench.methods.method import layer_names
 from ssdbench.report.columns import column
-from ssdbench.report.curves import Chart, Series, charts
+from ssdbench.report.curves import Chart, Series
 from ssdbench.report.frame import finite
+from ssdbench.report.fronts import drawings, front
 from ssdbench.report.identity import call, names
 from ssdbench.report.rows import Row
 from ssdbench.report.table import Cell, Column, Section, Table
@@ -57,7 +59,7 @@ def to_page(reports: Sequence[SuiteReport], show: Show, results: Store | Path | 
 def _suite(report: SuiteReport, table: Table, rows: Sequence[Row], store: Store | None) -> dict[str, Any]:
     measured = [row for row in rows if row.records]
     called = names([row.run for row in measured], call)
-    drawn = [_chart(chart) for chart in charts(rows)]
+    drawn = [_chart(chart) for chart in drawings(LAYOUTS.named(report.layout), rows)]
     losses = None if store is None else _losses(measured, called, store)
     return {
         "name": report.name,
@@ -110,10 +112,12 @@ def _chart(chart: Chart) -> dict[str, Any]:
             "name": name,
             "header": column(name).header(chart.network),
             "series": [one for one in (_curve(series, name) for series in chart.series) if one],
+            "front": front(chart, name) if chart.scattered else [],
         }
         for name in chart.metrics
     ]
-    return {name: getattr(chart, name) for name in ("title", "axis", "log", "ticks")} | {"metrics": metrics}
+    told = ("title", "axis", "log", "ticks", "scattered")
+    return {name: getattr(chart, name) for name in told} | {"metrics": metrics}
 
 
 def _curve(series: Series, metric: str) -> dict[str, Any] | None:
