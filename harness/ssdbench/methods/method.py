@@ -51,11 +51,6 @@ class ObjectiveSpec(Setting):
     guidance: GuidanceSetting | None = None
     anchor: float = 0.0
 
-    @property
-    def guided(self) -> bool:
-        """Whether the frozen model is guided, which takes a second branch."""
-        return self.teacher_guidance != 1.0
-
     @classmethod
     def kinds(cls) -> tuple[str, ...]:
         """The kinds of objective that the class is for."""
@@ -244,7 +239,8 @@ class Method(Declaration):
         frozen_forwards: forward passes of models that are not trained that one loss takes for a sample; guidance's
             second branch does not count.
         student_forwards: forward passes with gradients.
-        guided_forwards: those of the frozen passes that take another one where the frozen model is guided; None: all.
+        guided_forwards: passes of guidance's second branch; None: one for each frozen pass where the frozen model is
+            guided by ``train.teacher_guidance``, else none.
         specs: the classes of what ``objective`` returns; a method of the user's own keeps to :class:`Plain`.
         objective: from a run's settings to the objective of one training.
         pace: settings of the optimiser that it has of its own, such as ``{"steps": ...}``.
@@ -297,12 +293,10 @@ class Method(Declaration):
 
     def passes(self, objective: ObjectiveSpec) -> Passes:
         """The forward passes of one loss for a sample."""
-        given = self.frozen_forwards if self.guided_forwards is None else self.guided_forwards
-        frozen, student, second = (
-            each(objective) if callable(each) else each
-            for each in (self.frozen_forwards, self.student_forwards, given)
-        )
-        return Passes(frozen, student, second if objective.guided else 0.0)
+        frozen, student = _passes(self.frozen_forwards, objective), _passes(self.student_forwards, objective)
+        if self.guided_forwards is not None:
+            return Passes(frozen, student, _passes(self.guided_forwards, objective))
+        return Passes(frozen, student, frozen if objective.teacher_guidance != 1.0 else 0.0)
 
     @property
     def usage(self) -> str:
@@ -330,3 +324,7 @@ class Method(Declaration):
         """
         found = self.read_settings(given)
         return {} if found is None else found.model_dump(mode="json", exclude_defaults=True)
+
+
+def _passes(given: Forwards, objective: ObjectiveSpec) -> float:
+    return given(objective) if callable(given) else given

@@ -114,7 +114,8 @@ class TrainSpec(StageSpec, Optimisation):
         objective = self.objective
         one = method_of(objective).passes(objective)
         anchored = math.floor(self.images * objective.anchor)  # one frozen and one student pass each
-        alone = Passes(frozen=1, student=1, second=objective.guided)
+        guided = objective.teacher_guidance != 1.0
+        alone = Passes(frozen=1, student=1, second=guided)
         whole = (a * anchored + o * (self.images - anchored) for a, o in zip(alone, one, strict=True))
         return Passes(*map(round, whole))
 
