@@ -1,14 +1,18 @@
-"""Write docs/results.md from its template and records: ``python tools/results_page.py [--results DIR] [--check]``.
+"""Write a page of the docs from its template and records.
 
-In the template, ``docs/results.template.md``, everything is kept but placeholders, so that readings are written by hand
-and no figure is:
+``python tools/results_page.py [PAGE] [--results DIR] [--check]``
+
+The page ``results`` is docs/results.md, and so on. In the template, ``docs/PAGE.template.md``, everything is kept but
+placeholders, so that readings are written by hand and no figure is:
 
 - ``{{table SUITE OPTION...}}``: what ``ssdbench report SUITE OPTION...`` prints, without its title.
 - ``{{value METRIC ROW}}``: mean and spread over the seeds, such as ``241.8 ± 3.1``. A row is a suite with conditions
   as ``--only`` takes them, ``table2 variant=issd,nfe=10``, which exactly one row meets.
 - ``{{difference METRIC ROW - ROW}}``: of two rows, seed by seed, with its 95 % interval and p value.
 - ``{{verdict CLAIM}}``: what ``ssdbench claims`` says of a claim.
-- ``{{figures SUITE}}``: its curves, drawn into docs/images.
+- ``{{figures SUITE}}``: what is drawn of it, into docs/images.
+
+Where nothing of a suite is recorded, its table and its figures say so.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from ssdbench.report.statistics import paired
 from ssdbench.store.places import open_store
 from ssdbench.suite import select
 from ssdbench.suite.find import find_claims
+from ssdbench.suite.variant import variant_of
 
 DOCS = Path(__file__).parent.parent / "docs"
 PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s+(.*?)\s*\}\}", re.DOTALL)
@@ -77,6 +82,9 @@ class Page:
 
     def table(self, text: str) -> str:
         """Return a suite's table, without its title."""
+        suite = text.split()[0]
+        if not self._measured(suite):
+            return self._nothing(suite)
         result = CliRunner().invoke(app, ["report", *shlex.split(text), "--results", self.results])
         if result.exit_code:
             raise UsageError(result.stderr.strip())
@@ -127,20 +135,34 @@ class Page:
         return self._verdicts[text]
 
     def figures(self, text: str) -> str:
-        """Draw a suite's curves and return their links."""
+        """Draw a suite's curves, or its quality against its cost, and return the links."""
+        if not self._measured(text):
+            return self._nothing(text)
         reports = reports_of(self._store, [text], Selection())
         written = [path for path in draw(reports, self.docs / "images", paper=False) if path.suffix == ".png"]
         if not written:
             raise UsageError("no curves: they need measured rows that differ in NFE, lambda, steps or pairs")
         return "\n".join(f"![{path.stem}](images/{path.name})" for path in written)
 
-    def _row(self, text: str) -> Row:
-        suite, _, only = text.strip().partition(" ")
+    def _of(self, suite: str) -> list[Row]:
         if suite not in self._rows:
             self._rows[suite] = [
                 row for one in reports_of(self._store, [suite], Selection()) for row in one.rows
             ]
-        rows = self._rows[suite]
+        return self._rows[suite]
+
+    def _measured(self, suite: str) -> bool:
+        """Whether anything is recorded of what a suite trains, if it does: base rows are other suites' too."""
+        rows = self._of(suite)
+        trained = [row for row in rows if variant_of(row.run.variant).added]
+        return any(row.records for row in trained or rows)
+
+    def _nothing(self, suite: str) -> str:
+        return f"*Not measured yet: `ssdbench run {suite}` does it.*"
+
+    def _row(self, text: str) -> Row:
+        suite, _, only = text.strip().partition(" ")
+        rows = self._of(suite)
         met = {id(run) for run in select([row.run for row in rows], only)} if only else None
         found = [row for row in rows if met is None or id(row.run) in met]
         measured = [row for row in found if row.records]
@@ -153,19 +175,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page, or with ``--check`` say whether it is up to date."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--results", default="results/mini")
-    parser.add_argument("--template", type=Path, default=DOCS / "results.template.md")
-    parser.add_argument("-o", "--output", type=Path, default=DOCS / "results.md")
+    parser.add_argument("page", nargs="?", default="results")
+    parser.add_argument("--template", type=Path, help="another than the page's")
+    parser.add_argument("-o", "--output", type=Path, help="another than the page")
     parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is another")
     options = parser.parse_args(arguments)
+    template = options.template or DOCS / f"{options.page}.template.md"
+    output = options.output or DOCS / f"{options.page}.md"
     try:
-        page = Page(options.results, options.output.parent).fill(options.template.read_text(encoding="utf-8"))
+        page = Page(options.results, output.parent).fill(template.read_text(encoding="utf-8"))
     except SsdbenchError as error:
-        print(f"{options.template}: {error}", file=sys.stderr)
+        print(f"{template}: {error}", file=sys.stderr)
         return error.exit_code
     if options.check:
-        return int(page != options.output.read_text(encoding="utf-8"))
-    options.output.write_text(page, encoding="utf-8")
-    print(f"wrote {options.output}", file=sys.stderr)
+        return int(page != output.read_text(encoding="utf-8"))
+    output.write_text(page, encoding="utf-8")
+    print(f"wrote {output}", file=sys.stderr)
     return 0
 
 

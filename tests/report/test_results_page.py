@@ -101,10 +101,29 @@ def test_what_cannot_be_filled_is_located(
     assert not Path("page.md").exists()
 
 
-def test_the_template_names_suites_that_there_are(tool: ModuleType) -> None:
-    text = (TOOL.parents[1] / "docs/results.template.md").read_text(encoding="utf-8")
+def test_what_is_not_measured_is_told_in_place_of_its_table_and_figures(
+    tool: ModuleType, workplace: Path
+) -> None:
+    Path("empty.yaml").write_text(SUITE.replace("suite: tiny", "suite: empty").replace("nfe: 4", "nfe: 8"))
+    Path("page.md.in").write_text("{{table empty.yaml --verdicts}}\n\n{{figures empty.yaml}}\n")
+    assert run(tool) == 0
+    told = "*Not measured yet: `ssdbench run empty.yaml` does it.*"
+    assert Path("page.md").read_text(encoding="utf-8") == f"{told}\n\n{told}\n"
+
+
+@pytest.mark.parametrize(
+    ("page", "some"),
+    [
+        ("results", {("table", "quick"), ("table", "table2"), ("table", "science-bar")}),
+        ("rivals", {("table", "rivals"), ("figures", "rivals")}),
+    ],
+)
+def test_the_template_names_suites_that_there_are(
+    tool: ModuleType, page: str, some: set[tuple[str, str]]
+) -> None:
+    text = (TOOL.parents[1] / f"docs/{page}.template.md").read_text(encoding="utf-8")
     found = [(match[1], match[2].split()[0]) for match in tool.PLACEHOLDER.finditer(text)]
-    assert {("table", "quick"), ("table", "table2"), ("table", "science-bar")} <= set(found)
+    assert some <= set(found)
     claims = yaml.safe_load((TOOL.parents[1] / "suites/claims.yaml").read_text(encoding="utf-8"))["claims"]
     known = {
         "table": list_suites(),
