@@ -146,6 +146,26 @@ def test_the_exact_consistency_function_has_no_loss(
 
 
 @FLOWS
+@pytest.mark.parametrize("distance", ["huber", "l2"])
+def test_a_distance_is_weighted_by_the_capped_signal_to_noise_ratio(flow: int | None, distance: str) -> None:
+    n, met = 8, set()
+    student = linear(flow, n, [1.2**i for i in range(n + 1)])
+    given = {"grid_steps": n, "skip": 1, "distance": distance}
+    plain = objective(student, ideal(flow), flow, **given)
+    weighted = objective(student, ideal(flow), flow, weighting="snr", **given)
+    for position in range(40):
+        batch = doubled(batch_of(1, position))
+        index = int(streams.integers(n, 3, "train/consistency", [position])[0])
+        alpha, sigma = signal(flow, path_of(flow, n)[index + 1])
+        ratio = 1.0 if flow is not None else min(1.0, alpha / sigma)
+        expected = ratio**2 if distance == "l2" else ratio
+        met.add(expected < 1)
+        found = weighted.loss(student, batch) / plain.loss(student, batch)
+        assert found.item() == pytest.approx(expected, rel=1e-4)
+    assert met == ({True, False} if flow is None else {False})
+
+
+@FLOWS
 def test_with_many_steps_it_is_the_flow_s(flow: int | None) -> None:
     """The probability flow of N(0, VARIANCE) data keeps x / (standard deviation at t) constant."""
     errors = []

@@ -25,6 +25,9 @@ class Settings(BaseModel):
     huber: float = Field(
         0.00054, gt=0, le=1e6, description="c of pseudo-Huber, over the root of x's dimension."
     )
+    weighting: Literal["none", "snr"] = Field(
+        "none", description="Of the distance; snr is min(SNR, 1) for l2."
+    )
 
     @model_validator(mode="after")
     def _within(self) -> Settings:

@@ -50,7 +50,9 @@ class ConsistencyDistillation(Objective):
     learned sigmas nothing is trained.
 
     The distance of a sample is that of all its values: pseudo-Huber sqrt(|a - b|^2 + c^2) - c, with c the root of their
-    number times ``huber`` (Song and Dhariwal, 2023), or |a - b|^2.
+    number times ``huber`` (Song and Dhariwal, 2023), or |a - b|^2. An error of eps makes one of x_0 that is
+    sigma / alpha times as large, 157 times at timestep 999 of DiT's schedule. So the weighting ``snr`` multiplies |a - b|^2 by
+    min(alpha^2 / sigma^2, 1) at s, and pseudo-Huber by its root. An error of v is never enlarged: nothing is weighted.
 
     Args:
         teacher: the frozen model, guided.
@@ -78,6 +80,10 @@ class ConsistencyDistillation(Objective):
             raise InputError(
                 "consistency distillation of an eps model whose schedule ends at pure noise: eps implies no x_0"
             )
+        self._weight = torch.ones(len(self.times), dtype=torch.float64)  # of each time s
+        if settings.weighting == "snr":
+            capped = (1.0 / process.x0_error(self.times)).clamp(max=1.0)
+            self._weight = capped if settings.distance == "l2" else capped.sqrt()
         self.target = copy.deepcopy(student).eval()
         self._kept: list[Tensor] = [
             mean
@@ -95,16 +101,18 @@ class ConsistencyDistillation(Objective):
         with torch.no_grad():
             x_t = self.process.step(x_s, self.teacher(x_s, model_time(s, x_s), cond), s, t)
             target = prediction(self.target, self.process, x_t, t, cond)
-        return self.distance(prediction(student, self.process, x_s, s, cond), target)
+        found = prediction(student, self.process, x_s, s, cond)
+        weight = self._weight[n].to(found.device, torch.float32)
+        return (weight * self.distance(found, target)).mean()
 
     def distance(self, found: Tensor, target: Tensor) -> Tensor:
-        """The mean over the samples, a scalar."""
+        """Of each sample, float32 (B,)."""
         apart = (found.float() - target.float()).flatten(1)
         squared = apart.square().sum(1)
         if self.settings.distance == "l2":
-            return squared.mean()
+            return squared
         c: float = self.settings.huber * apart.shape[1] ** 0.5
-        return ((squared + c**2).sqrt() - c).mean()
+        return (squared + c**2).sqrt() - c
 
     @torch.no_grad()
     def after_step(self, student: Conditional) -> None:
