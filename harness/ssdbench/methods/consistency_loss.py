@@ -51,8 +51,9 @@ class ConsistencyDistillation(Objective):
 
     The distance of a sample is that of all its values: pseudo-Huber sqrt(|a - b|^2 + c^2) - c, with c the root of their
     number times ``huber`` (Song and Dhariwal, 2023), or |a - b|^2. An error of eps makes one of x_0 that is
-    sigma / alpha times as large, 157 times at timestep 999 of DiT's schedule. So the weighting ``snr`` multiplies |a - b|^2 by
-    min(alpha^2 / sigma^2, 1) at s, and pseudo-Huber by its root. An error of v is never enlarged: nothing is weighted.
+    sigma / alpha times as large, 157 times at timestep 999 of DiT's schedule. So the weighting ``snr`` multiplies
+    |a - b|^2 by min(alpha^2 / sigma^2, 1) at s, and pseudo-Huber by its root. An error of v is never enlarged: nothing
+    is weighted.
 
     Args:
         teacher: the frozen model, guided.
