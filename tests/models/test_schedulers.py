@@ -24,7 +24,8 @@ from ssdbench.models.diffusers_dit import use_official_timesteps
 from ssdbench.models.dit_files import read_checkpoint
 from ssdbench.models.layouts import Layout
 from ssdbench.models.load import load_denoiser, save_denoiser
-from ssdbench.models.schedulers import as_trained, read_scheduler, scheduler_config
+from ssdbench.models.own_shape import OwnShape
+from ssdbench.models.schedulers import as_trained, read_scheduler, scheduler_config, stated
 from ssdbench.models.shapes import DiTShape
 from ssdbench.models.text import TextEncoder
 from ssdbench.samplers.ddim import ddim
@@ -189,6 +190,7 @@ def theirs_and_ours(folder: Path, steps: int, grid: str = "sd") -> tuple[Tensor,
     [
         {},
         {"prediction_type": "v_prediction"},
+        {"prediction_type": "sample"},
         {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
         {"beta_start": 0.0005, "beta_end": 0.02, "prediction_type": "v_prediction"},
         {"set_alpha_to_one": True},
@@ -250,6 +252,34 @@ def test_a_dit_that_predicts_v_is_diffusers(tmp_path: Path) -> None:
     # The learned sigma is not v's, and stays.
     x, t, y = inputs(shape, 4)
     assert torch.equal(model(x, t, y)[:, 4:], random_dit(shape)(x, t, y)[:, 4:])
+
+
+@pytest.mark.parametrize("prediction", ["v", "x0"])
+def test_a_stated_prediction_is_turned_into_eps(tmp_path: Path, prediction: Any) -> None:
+    torch.save(random_dit().state_dict(), tmp_path / "student.pt")
+    shape = stated(as_trained(SMALL, tmp_path / "student.pt"), tmp_path / "student.pt", prediction)
+    assert shape == replace(SMALL, prediction=prediction)
+    x, t, y = inputs(shape, 4)
+    out = random_dit()(x, t, y)[:, :4].double()
+    a = alphas_cumprod()[t].reshape(-1, 1, 1, 1)
+    # x = sqrt(a) x_0 + sqrt(1 - a) eps, and v = sqrt(a) eps - sqrt(1 - a) x_0.
+    eps = (x - a.sqrt() * out) / (1 - a).sqrt() if prediction == "x0" else a.sqrt() * out + (1 - a).sqrt() * x
+    found = load_denoiser(tmp_path / "student.pt", shape).eval()(x, t, y)[:, :4]
+    torch.testing.assert_close(found.double(), eps, rtol=1e-4, atol=1e-4)
+
+
+def test_a_stated_prediction_does_not_overrule_the_files(tmp_path: Path) -> None:
+    save_denoiser(random_dit(), tmp_path / "ours", prediction="eps")
+    with pytest.raises(InputError, match=r"predicts: x0: .*ours/config\.json says eps: leave predicts out"):
+        stated(SMALL, tmp_path / "ours", "x0")
+    assert stated(SMALL, tmp_path / "ours", "eps") == SMALL
+    file = write(tmp_path / "p", PUBLISHED | {"prediction_type": "v_prediction"})
+    as_said = as_trained(SHAPE, tmp_path / "p/unet")
+    with pytest.raises(InputError, match=rf"predicts: x0: {file} says v"):
+        stated(as_said, tmp_path / "p/unet", "x0")
+    own = OwnShape(in_channels=1, input_size=8, num_classes=2, depth=0, flops=1.0)
+    with pytest.raises(InputError, match="a model of the user's own code returns eps itself"):
+        stated(own, tmp_path, "v")
 
 
 def test_what_was_read_stays_with_the_weights_that_we_write(tmp_path: Path) -> None:
@@ -316,7 +346,10 @@ def test_flow_models_and_those_of_timesteps_are_not_taken_for_each_other(tmp_pat
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"_class_name": "LCMScheduler"}, "is of a 'LCMScheduler', expected a scheduler of discrete time"),
     ({"_class_name": None}, "is of a 'None'"),
-    ({"prediction_type": "sample"}, "prediction_type is 'sample', expected 'epsilon' or 'v_prediction'"),
+    (
+        {"prediction_type": "flow"},
+        "prediction_type is 'flow', expected 'epsilon', 'v_prediction' or 'sample'",
+    ),
     ({"prediction_type": ["epsilon"]}, r"prediction_type is \['epsilon'\]"),
     ({"beta_schedule": "squaredcos_cap_v2"}, "beta_schedule is 'squaredcos_cap_v2', expected 'linear' or"),
     ({"num_train_timesteps": 4000}, "num_train_timesteps is 4000, expected 1000"),
@@ -349,7 +382,7 @@ def test_what_cannot_be_honoured_is_refused_with_its_place(
 
 
 def test_all_problems_come_together(tmp_path: Path) -> None:
-    write(tmp_path, PUBLISHED | {"prediction_type": "sample", "num_train_timesteps": 10, "beta_end": None})
+    write(tmp_path, PUBLISHED | {"prediction_type": "flow", "num_train_timesteps": 10, "beta_end": None})
     with pytest.raises(InputError) as error:
         as_trained(SHAPE, tmp_path)
     assert len(str(error.value).splitlines()) == 4
@@ -387,7 +420,7 @@ def test_a_malformed_note_is_refused(tmp_path: Path) -> None:
     save_denoiser(random_dit(shape), tmp_path, prediction="v")
     config = json.loads((tmp_path / "config.json").read_text())
     for change, message in (
-        ({"prediction": "x0"}, "prediction is 'x0', expected 'eps' or 'v'"),
+        ({"prediction": "x"}, "prediction is 'x', expected 'eps', 'v' or 'x0'"),
         ({"schedule": config["schedule"] | {"start": "0.1"}}, r"schedule\.start"),
         ({"schedule": 3}, "schedule"),
     ):

@@ -47,6 +47,11 @@ class Discrete:
         a = self.level(t.cpu())
         return per_sample(a.sqrt(), x) * v + per_sample((1.0 - a).sqrt(), x) * x
 
+    def eps_of_x0(self, x0: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """The eps that a prediction of the sample x_0 at x = sqrt(a) x_0 + sqrt(1 - a) eps implies, (B, C, H, W)."""
+        a = self.level(t.cpu())
+        return (x - per_sample(a.sqrt(), x) * x0) / per_sample((1.0 - a).sqrt(), x)
+
     def draw(self, seed: int, stream: str, indices: Iterable[int]) -> Tensor:
         """Uniform over all T, int64."""
         return streams.integers(len(self.alphas), seed, stream, indices)

@@ -43,17 +43,18 @@ class Conditional(nn.Module):
         return found
 
     def as_eps(self, network: Callable[[Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:
-        """The network's output at x, (B, C', H, W), its prediction v turned into eps where that is what it predicts.
+        """The network's output at x, (B, C', H, W), its prediction v or x_0 turned into eps where it predicts that.
 
-        Where the schedule ends at pure noise, eps there is x but for a millionth part, which is v's: x is then taken
-        in float64, and eps returned so, if the sampler keeps it.
+        Where the schedule ends at pure noise, eps there is x but for a millionth part, which is the network's: x is
+        then taken in float64, and eps returned so, if the sampler keeps it.
         """
         if self.shape.prediction == "eps":
             return network(x)
         if self._process is None:
             self._process = Discrete(alphas_cumprod(self.shape.schedule))
         out, channels = network(x.float() if self.shape.schedule.zero_snr else x), x.shape[1]
-        eps = self._process.eps_of_v(out[:, :channels], x, t)
+        turned = self._process.eps_of_v if self.shape.prediction == "v" else self._process.eps_of_x0
+        eps = turned(out[:, :channels], x, t)
         return eps if out.shape[1] == channels else torch.cat([eps, out[:, channels:].to(eps)], dim=1)
 
     _process: Discrete | None = None

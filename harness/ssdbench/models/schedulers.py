@@ -40,7 +40,7 @@ _DISCRETE = {f"{name}Scheduler": usual for usual, names in _USUAL.items() for na
 # Those whose beta_start and beta_end are not 1e-4 and 2e-2.
 _LATENT = "DPMSolverSDE HeunDiscrete KDPM2AncestralDiscrete KDPM2Discrete"
 _FLOW = "FlowMatchEulerDiscreteScheduler"
-_PREDICTIONS: dict[str, Literal["eps", "v"]] = {"epsilon": "eps", "v_prediction": "v"}
+_PREDICTIONS: dict[str, Literal["eps", "v", "x0"]] = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 _SCHEDULES: dict[str, Betas] = {"linear": "linear", "scaled_linear": "scaled-linear"}
 _SIGMAS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 _Beta = Annotated[float, Field(gt=0, lt=1, description="a number between 0 and 1")]
@@ -55,7 +55,7 @@ class _Scheduler(BaseModel):
     beta_start: _Beta = 1e-4
     beta_end: _Beta = 2e-2
     trained_betas: None = Field(None, description="a beta_schedule in place of a list")
-    prediction_type: Literal["epsilon", "v_prediction"] = "epsilon"
+    prediction_type: Literal["epsilon", "v_prediction", "sample"] = "epsilon"
     timestep_spacing: Literal["leading", "trailing", "linspace"]
     steps_offset: int = Field(0, ge=0, lt=TRAIN_TIMESTEPS, description="a whole number from 0 to 999")
     rescale_betas_zero_snr: _Switch = False
@@ -72,7 +72,7 @@ class _Scheduler(BaseModel):
 class _Note:
     """What a training of ours wrote beside the weights; a flow model has no schedule."""
 
-    prediction: Literal["eps", "v"]
+    prediction: Literal["eps", "v", "x0"]
     schedule: Schedule | None = None
 
 
@@ -121,6 +121,23 @@ def as_trained(shape: S, path: Path, flow: bool | None = None) -> S:
     return found
 
 
+def stated(shape: S, path: Path, predicts: Literal["eps", "v", "x0"]) -> S:
+    """The shape of :func:`as_trained` with the prediction that a user states of a checkpoint whose files say none.
+
+    Raises:
+        InputError: its files say another; or the model is of the user's own code, which returns eps.
+    """
+    if isinstance(shape, OwnShape):
+        raise InputError(
+            f"predicts: {predicts}: a model of the user's own code returns eps itself: leave it out"
+        )
+    file, (place, noted) = scheduler_config(path), _note(path)
+    where = file or (None if noted is None else place)
+    if where is not None and shape.prediction != predicts:
+        raise InputError(f"predicts: {predicts}: {where} says {shape.prediction}: leave predicts out")
+    return replace(shape, prediction=predicts)
+
+
 def note(shape: Shape) -> dict[str, Any]:
     """What to write beside the weights for :func:`as_trained` to find; nothing where all is as usual."""
     if isinstance(shape, OwnShape) or (shape.prediction == "eps" and shape.schedule == type(shape).schedule):
@@ -152,7 +169,7 @@ def scheduler_config(path: Path) -> Path | None:
     return None
 
 
-def read_scheduler(file: Path, stable_diffusion: bool) -> tuple[Literal["eps", "v"], Schedule]:
+def read_scheduler(file: Path, stable_diffusion: bool) -> tuple[Literal["eps", "v", "x0"], Schedule]:
     """What a scheduler's configuration says; what it leaves out is as its class in diffusers has it.
 
     But for ``steps_offset``: StableDiffusionPipeline has always walked from timestep 1 where it is left out.

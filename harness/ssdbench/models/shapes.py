@@ -30,7 +30,7 @@ class DiTShape(Described):
     """What makes up a DiT: enough to build one and to count its work.
 
     ``input_size`` is the side of the square latent; ``patch_size`` the side of a patch. In discrete time, a
-    ``prediction`` of v is turned into eps by the ``schedule``; flow models heed neither.
+    ``prediction`` of v or x0 is turned into eps by the ``schedule``; flow models heed neither.
     """
 
     width: _Count
@@ -42,7 +42,7 @@ class DiTShape(Described):
     num_classes: Annotated[int, Field(ge=1, le=100_000_000)] = 1000
     learn_sigma: bool = True
     mlp_ratio: Annotated[float, Field(gt=0, le=1000)] = 4.0
-    prediction: Literal["eps", "v"] = "eps"
+    prediction: Literal["eps", "v", "x0"] = "eps"
     schedule: Schedule = DIT
     pipeline: ClassVar[None] = None
     texts: ClassVar[None] = None

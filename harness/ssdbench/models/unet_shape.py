@@ -28,7 +28,7 @@ class UNetShape(Described):
     groups: int = 32
     input_size: int = 64
     in_channels: int = 4
-    prediction: Literal["eps", "v"] = "eps"
+    prediction: Literal["eps", "v", "x0"] = "eps"
     schedule: Schedule = STABLE_DIFFUSION
     num_classes: ClassVar[int] = 0
     learn_sigma: ClassVar[bool] = False

@@ -9,7 +9,7 @@ from ssdbench.errors import InputError
 from ssdbench.metrics.sources import open_images
 from ssdbench.models.family import Model
 from ssdbench.models.latents import read_latents
-from ssdbench.models.schedulers import as_trained, scheduler_config
+from ssdbench.models.schedulers import as_trained, scheduler_config, stated
 from ssdbench.models.shapes import Shape
 from ssdbench.plan.sources import Data
 from ssdbench.samplers import GRIDS, SAMPLERS
@@ -50,6 +50,8 @@ def trained_shape(run: ResolvedRun, model: Model, source: Source) -> Shape:
     """
     path, flow = Path(source.path), model.flow is not None
     shape = as_trained(model.shapes[run.resolution], path, flow)
+    if run.predicts is not None:
+        shape = stated(shape, path, run.predicts)
     problem = None if flow else _problem(run, shape)
     if problem is not None:
         raise InputError(f"{scheduler_config(path) or path}: {problem}")

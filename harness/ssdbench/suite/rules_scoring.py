@@ -19,6 +19,17 @@ def _samples(run: Facts) -> str | None:
     return f"{made}: leave out samples, or the variant" if run["samples"] else None
 
 
+@SCORING.of("predicts", "model", "variant")
+def _predicts(run: Facts) -> str | None:
+    if run["predicts"] is None:
+        return None
+    if run.prediction == "v":
+        return f"is of models of timesteps, and model {run['model']!r} is a flow, which predicts a velocity"
+    if not run.variant.sampled or run.variant.from_nothing:
+        return f"is of the weights that a row starts from, and {run['variant']!r} has none"
+    return None
+
+
 @SCORING.of("forwards", "variant")
 def _forwards(run: Facts) -> str | None:
     if run["forwards"] is None or run.variant.given:

@@ -120,6 +120,9 @@ class Run(Frozen):
     weights: Text | None = None
     """Which weights of a checkpoint file that holds several sets: what stands before their names, such as ema, model,
     model_ema or model.diffusion_model; null: the moving average, where there is one."""
+    predicts: Literal["eps", "v", "x0"] | None = None
+    """What a checkpoint predicts whose files do not say it: eps, v = sqrt(a) eps - sqrt(1 - a) x_0, or the sample x0; v
+    and x0 are turned into eps. null: eps, or what its files say."""
     train: Train = Field(default_factory=Train)
     """Training of the variant."""
     pretrain: Pretrain | None = None
