@@ -1,4 +1,4 @@
-"""Students that take guidance in, from YAML to record and table."""
+"""Students that take guidance in, from YAML to record and table: evaluations and forward passes are counted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import ssdbench
+from ssdbench.plan.cost import recorded_cost
 
 SUITE = """\
 suite: distilled
@@ -39,6 +40,8 @@ def test_guidance_is_inside_and_the_table_says_so(results: ssdbench.Results) -> 
     images = [one.images() for one in results]
     assert all(not np.array_equal(images[0], other) for other in images[1:])
     assert [one.record.nfe for one in results] == [2, 2, 2, 1, 2, 2]
+    costs = [recorded_cost(one.record) for one in results]
+    assert [cost and cost.forward_passes for cost in costs] == [4, 2, 2, 1, 2, 2]
     text = results.render("markdown")
     assert "guidance 1.5 on the first 3 channels, distilled into the student" in text
     assert "CD: distance = l2" in text
