@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+from ssdbench.plan.cost import recorded_cost, run_cost
 
 from .conftest import Command, Filled
 
@@ -50,3 +53,17 @@ def test_what_cannot_be_exported_is_told(ssdbench: Command, filled: Filled) -> N
     assert (empty.exit_code, "holds no record" in empty.stderr) == (2, True)
     nameless = ssdbench("export", "-o", "mini")
     assert (nameless.exit_code, "name the run" in nameless.stderr) == (2, True)
+
+
+def test_a_record_holds_what_its_run_took(ssdbench: Command, filled: Filled, suite: Path) -> None:
+    """In a place where earlier versions ignore it; CSV and JSON have it in columns of their own."""
+    for planned in filled.graph.runs:
+        assert planned.target is not None
+        record = filled.store.read_record(planned.target)
+        assert record is not None
+        assert recorded_cost(record) == run_cost(filled.graph, planned.target)
+    [row, *_] = json.loads(ssdbench("report", suite, "--json").stdout)
+    assert row["cost.forward_passes"] == row["nfe"] * (2 if row["guidance.scale"] != 1 else 1)
+    table = ssdbench("report", suite, "--columns", "cost,fd").stdout
+    assert "Passes an image" in table
+    assert "Passes an image" not in ssdbench("report", suite).stdout
