@@ -15,6 +15,7 @@ defaults:
   nfe: 2
   grid: trailing
   resolution: 32
+  images: 200
   guidance: {scale: 1.5, channels: 3}
   train: {steps: 3, batch_size: 8, lr: 1.0e-3, fuse: last, lambda: 0.6}
   eval: {samples: 4, reference: fashion-mnist, network: effnet-lite0}

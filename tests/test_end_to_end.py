@@ -23,6 +23,8 @@ SMALL = [
     "train.batch_size=32",
     "--limit",
     "1200",
+    "--set",
+    "images=200",
 ]
 
 

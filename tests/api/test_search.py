@@ -269,7 +269,7 @@ def test_ranges_take_the_kind_of_number_that_the_setting_takes() -> None:
 def test_a_tiny_suite_is_searched_resumed_and_reported(workplace: Path) -> None:
     suite = (
         SUITE.replace("suite: toy", "suite: tiny")
-        .replace("nfe: 10", "nfe: 4")
+        .replace("nfe: 10", "images: 200\n  nfe: 4")
         .partition("  - {variant: ssd")[0]
     )
     Path("tiny.yaml").write_text(suite)

@@ -69,7 +69,7 @@ def test_it_goes_from_yaml_to_the_table_and_the_page(tmp_path: Path) -> None:
     (tmp_path / "guided.py").rename(tmp_path / "elsewhere.py")
     assert "dit-mini, guided:GUIDED, ddim" in ssdbench(tmp_path, "compare", "results", "results").stdout
     failed = ssdbench(tmp_path, "report", "guided.yaml", code=2)
-    assert "guided.yaml:12:15: variant: guided:GUIDED: the module 'guided' cannot be found" in failed.stderr
+    assert "guided.yaml:13:15: variant: guided:GUIDED: the module 'guided' cannot be found" in failed.stderr
 
 
 def test_an_installed_package_offers_it_by_name(tmp_path: Path) -> None:
@@ -131,41 +131,41 @@ def problems(folder: Path, row: str, declaration: str = "") -> list[str]:
         ('{variant: "guided:GUIDED", train: {settings: {scale: 2, own: 0}}}', []),
         (
             '{variant: "guided:GUIDED", train: {settings: null}}',
-            ["11:50: train.settings: must be a mapping, not null"],
+            ["12:50: train.settings: must be a mapping, not null"],
         ),
         (
             '{variant: "guided:GUIDED", train: {settings: {scal: 3.0}}}',
-            ["11:57: train.settings.scal: unknown setting of 'guided:GUIDED' (did you mean 'scale'?)"],
+            ["12:57: train.settings.scal: unknown setting of 'guided:GUIDED' (did you mean 'scale'?)"],
         ),
         (
             '{variant: "guided:GUIDED + issd", train: {settings: {decay: 1, own: [1]}}}',
             [
-                "11:65: train.settings.decay: must be below 1, not 1",
-                "11:73: train.settings.own: must be a number, not a list",
+                "12:65: train.settings.decay: must be below 1, not 1",
+                "12:73: train.settings.own: must be a number, not a list",
             ],
         ),
         (
             '{variant: "guided:GUIDED", train: {settings: {own: {a: 1}}}}',
             [
-                "11:56: train.settings.own: must be a number, text, true, false, null or a list of these, not a mapping"
+                "12:56: train.settings.own: must be a number, text, true, false, null or a list of these, not a mapping"
             ],
         ),
         (
             '{variant: "guided:GUIDED 8-4"}',
-            ["11:15: variant: 'guided:GUIDED' takes no step counts"],
+            ["12:15: variant: 'guided:GUIDED' takes no step counts"],
         ),
         (
             '{variant: "guided:GUIDE"}',
-            ["11:15: variant: guided:GUIDE: 'GUIDE' is not in the module 'guided',"],
+            ["12:15: variant: guided:GUIDE: 'GUIDE' is not in the module 'guided',"],
         ),
-        ('{variant: "guided:Settings"}', ["11:15: variant: guided:Settings: 'Settings' is ModelMetaclass,"]),
+        ('{variant: "guided:Settings"}', ["12:15: variant: guided:Settings: 'Settings' is ModelMetaclass,"]),
         (
             '{variant: "no_such:GUIDED"}',
-            ["11:15: variant: no_such:GUIDED: the module 'no_such' cannot be found"],
+            ["12:15: variant: no_such:GUIDED: the module 'no_such' cannot be found"],
         ),
         (
             '{variant: "guided:GUIDED + base"}',
-            ["11:15: variant: 'base' stands alone: it cannot be part of a chain"],
+            ["12:15: variant: 'base' stands alone: it cannot be part of a chain"],
         ),
         ("{variant: base, train: {settings: {scal: 3.0}}}", []),  # a base row heeds no setting of a training
     ],
