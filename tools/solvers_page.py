@@ -48,7 +48,7 @@ def solvers(prediction: str) -> list[str]:
         name
         for name, one in SAMPLERS.items()
         if prediction in one.predictions
-        and not (one.stochastic or one.adaptive or one.follows_pairs or one.extrapolates)
+        and not (one.stochastic or one.adaptive or one.follows_pairs or one.extrapolates or one.second_time)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,19 +75,26 @@ def test_what_a_method_declares_of_a_training_is_what_its_loss_does(
     """Its forward passes are counted, a smoke step has gradients, and its specification survives a worker's pipe."""
     save_dit(small_dit(0), tmp_path)
     source = Source(digest="a" * 64, path=str(tmp_path))
+    shape = replace(SHAPE, second_time=method.second_time == "needs")
     spec = TrainSpec(
-        objective=objective_of(method), shape=SHAPE, weights=source, steps=1, batch_size=4, lr=1e-3
+        objective=objective_of(method),
+        shape=shape,
+        flow=None if "eps" in method.predictions else 0,
+        weights=source,
+        steps=1,
+        batch_size=4,
+        lr=1e-3,
     )
     assert load_spec("train", spec.dump()) == spec
     assert spec.objective.kind in {kind for one in method.specs for kind in one.kinds()}
     passes = {True: 0, False: 0}
     forward = DiT.forward
 
-    def counted(self: DiT, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+    def counted(self: DiT, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
         passes[torch.is_grad_enabled()] += len(x)
-        return forward(self, x, t, cond)
+        return forward(self, x, t, cond, **further)
 
-    student = small_dit(1)
+    student = small_dit(1, shape=shape)
     objective = make_objective(spec, make_setup(spec, student, tmp_path, "cpu"))
     monkeypatch.setattr(DiT, "forward", counted)
     batch = Batch(torch.randn(4, 4, 4, 4), torch.tensor([0, 1, 2, 3]), 0, range(4))
@@ -94,7 +102,7 @@ def test_what_a_method_declares_of_a_training_is_what_its_loss_does(
     declared = method.passes(spec.objective)
     assert passes == {True: 4 * declared.student, False: 4 * (declared.frozen + declared.second)}
     assert sum(p.grad is not None and bool(p.grad.any()) for p in student.parameters()) > 5
-    assert spec.flops() == (passes[False] + 3 * passes[True]) * SHAPE.forward_flops()
+    assert spec.flops() == (passes[False] + 3 * passes[True]) * shape.forward_flops()
 
 
 def test_declarations_are_free_of_torch() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from typing import Any
 
@@ -10,9 +9,8 @@ import pytest
 import yaml
 
 from ssdbench.layouts import FIGURES
-from ssdbench.report.build import REPORTED
 from ssdbench.report.document import SuiteReport, render
-from ssdbench.report.published import PaperRow, paper_tables
+from ssdbench.report.published import paper_tables
 from ssdbench.report.rows import Reason, Result, gather
 from ssdbench.report.table import Table
 from ssdbench.suite import ResolvedRun, catalog, load_suite
@@ -63,7 +61,7 @@ def cells(table: Table, header: str) -> list[str]:
 @pytest.mark.parametrize("name", TABLES)
 def test_every_row_of_the_paper_is_a_run_and_every_run_a_row(name: str) -> None:
     found = [row.published for row in report(name).rows]
-    wanted = [row for row in paper_tables()[name].rows if not row.reported]
+    wanted = [*paper_tables()[name].rows]
     assert len(found) == len(wanted)
     assert all(found.count(row) == 1 for row in wanted)  # the layout brings them into the paper's order
 
@@ -147,39 +145,11 @@ def test_nothing_of_the_paper_is_mixed_into_another_scale(name: str, profile: st
     assert sum(len(section.lines) for section in table.sections) == len(report(name, profile).rows)
 
 
-def reported() -> PaperRow:
-    (row,) = paper_tables()["table6"].reported
-    return row
-
-
-def test_what_is_only_reported_stands_in_its_place_and_is_marked() -> None:
+def test_the_figure_of_another_publication_stands_beside_the_row_that_is_run() -> None:
     table = report("table6").table
     assert cells(table, "Model") == ["DiT-XL/2", "PD", "Shortcut Model", "PD + Ours"]
-    line = table.sections[0].lines[2]
-    assert [table.footnotes[mark - 1] for mark in line[0].marks] == [REPORTED]
-    assert [cell.text for cell in line[1:]] == ["–", "", "–", "–", "–", "reported"]
-    assert [cell.published for cell in line[1:]] == [None, "7.8", None, None, None, None]
-
-
-def test_what_is_only_reported_is_neither_run_nor_a_result() -> None:
-    results = json.loads(render([report("table6")], "json"))
-    assert len(results) == 3
-    assert not any("Shortcut" in str(value) for row in results for value in row.values())
-    assert reported().model not in catalog.MODELS
-
-
-def test_what_is_only_reported_is_left_out_at_another_scale_and_that_is_said() -> None:
-    table = report("table6", "mini").table
-    assert cells(table, "Model") == ["DiT-mini (for DiT-XL/2)", "PD", "PD + Ours"]
-    assert any("Shortcut Model" in note and "Left out" in note for note in table.notes)
-    assert "7.8" not in render([report("table6", "mini")], "markdown")
-
-
-def test_of_part_of_a_suite_too_it_follows_what_is_printed_before_it() -> None:
-    whole = report("table6")
-    for kept, wanted in (((2,), 1), ((1, 2), 1), ((0,), 1)):
-        part = SuiteReport("t", "t", "table6", tuple(whole.results[i] for i in kept))
-        assert cells(part.table, "Model").index("Shortcut Model") == wanted
+    assert [cell.published for cell in table.sections[0].lines[2][1:6]] == [None, "7.8", None, None, None]
+    assert any("its authors'" in note for note in table.notes)
 
 
 def paper_run(variant: str, **settings: Any) -> ResolvedRun:

@@ -50,7 +50,7 @@ def test_figures_keep_the_digits_that_were_printed() -> None:
 
 
 def test_what_is_not_printed_is_absent() -> None:
-    row = find("table6", model="Shortcut Model", variant="base", sampler="ddim", nfe=4, resolution=256)
+    row = find("table6", model="SiT-XL/2", variant="shortcut", sampler="flow-map", nfe=4, resolution=256)
     assert row is not None
     assert dict(row.figures) == {"fid": "7.8"}
 

@@ -348,6 +348,43 @@ ROWS = {
         "{variant: base, sampler: ssd-teacher, nfe: 6, train: {nfe: 10, pairs: [9]}}",
         "8:75: train.pairs: 9 is no pair of 5 timesteps (1 to 4)",
     ),
+    "a step length that no shortcut model learns": (
+        "{variant: shortcut, model: SiT-XL/2, sampler: flow-map}",
+        "4:8: nfe: must be one of 1, 2, 4, 8, 16, 32, 64, the steps that a shortcut model learns, not 10",
+    ),
+    "steps of unequal length": (
+        "{variant: shortcut, model: SiT-XL/2, nfe: 4, sampler: flow-map, grid: sde}",
+        "8:75: grid: 'sde' has steps that no shortcut model learns",
+    ),
+    "a second time that is not told": (
+        "{variant: shortcut, model: SiT-XL/2, nfe: 4}",
+        "8:32: sampler: 'ddim' does not fit 'shortcut' (there are flow-map)",
+    ),
+    "nor to who was trained on from there": (
+        "{variant: shortcut + issd, model: SiT-XL/2, nfe: 4, sampler: ddim}",
+        "8:66: sampler: 'ddim' does not fit 'shortcut + issd' (there are flow-map)",
+    ),
+    "a second time of a model that predicts eps": (
+        "{variant: shortcut, nfe: 4, sampler: flow-map}",
+        "8:15: variant: 'shortcut' trains models that predict v, and what it would start from predicts eps",
+    ),
+    "a method that would forget the second time": (
+        "{variant: shortcut + continual, model: SiT-XL/2, nfe: 4, sampler: flow-map}",
+        "8:15: variant: 'continual' would not train the second time of the student of 'shortcut', which it starts from",
+    ),
+    "a second time where there is none": (
+        "{variant: issd, model: SiT-XL/2, sampler: flow-map}",
+        "8:47: sampler: 'flow-map' tells the network where each step leads, and the network of 'issd' has no second"
+        " time (it has after: shortcut, mean-flow)",
+    ),
+    "a mean slope where eps is predicted": (
+        "{variant: mean-flow, nfe: 4, sampler: flow-map}",
+        "8:15: variant: 'mean-flow' trains models that predict v, and what it would start from predicts eps",
+    ),
+    "a mean flow's setting": (
+        "{variant: mean-flow, model: SiT-XL/2, sampler: flow-map, train: {settings: {velocity: mine}}}",
+        "8:91: train.settings.velocity: must be 'data' or 'frozen', not 'mine'",
+    ),
     "code in a tag": (
         "{variant: !!python/object/apply:os.system [exit]}",
         "8:15: the tag !!python/object/apply:os.system is not allowed in a suite",

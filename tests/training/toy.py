@@ -14,9 +14,9 @@ from ssdbench.training.objectives import Batch
 SHAPE = DiTShape(width=32, depth=3, heads=2, input_size=4, num_classes=5, learn_sigma=True)
 
 
-def small_dit(seed: int, kind: type[DiT] = DiT) -> DiT:
+def small_dit(seed: int, kind: type[DiT] = DiT, shape: DiTShape = SHAPE) -> DiT:
     torch.manual_seed(seed)
-    dit = kind(SHAPE)
+    dit = kind(shape)
     for p in dit.parameters():
         if p.requires_grad:
             nn.init.normal_(p, std=0.1)  # away from adaLN-Zero, where the blocks do nothing

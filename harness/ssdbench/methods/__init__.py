@@ -7,8 +7,10 @@ from ssdbench.errors import InputError
 from ssdbench.methods.consistency import CONSISTENCY
 from ssdbench.methods.denoising import CONTINUAL, PRETRAIN
 from ssdbench.methods.guidance import GD
+from ssdbench.methods.mean_flow import MEAN_FLOW
 from ssdbench.methods.method import Method, ObjectiveSpec, Plain, Trained
 from ssdbench.methods.progressive import PD
+from ssdbench.methods.shortcut import SHORTCUT
 from ssdbench.methods.ssd import ISSD, SSD, SSD_EQ10, SSD_EQ12, SSD_HALF_STEP
 from ssdbench.methods.trajectory import TRAJECTORY
 from ssdbench.methods.untrained import BASE, EXTERNAL, REAL, RECONSTRUCTION
@@ -25,6 +27,8 @@ BUILTIN = (
     TRAJECTORY,
     GD,
     CONSISTENCY,
+    SHORTCUT,
+    MEAN_FLOW,
     PRETRAIN,
     REAL,
     RECONSTRUCTION,

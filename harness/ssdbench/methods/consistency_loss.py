@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -17,7 +14,7 @@ from ssdbench.methods.setup import Setup
 from ssdbench.models.conditional import Conditional
 from ssdbench.samplers.consistency import boundary
 from ssdbench.samplers.grids import trailing
-from ssdbench.training.objectives import Batch, Objective, Shared
+from ssdbench.training.objectives import Batch, Following, Shared
 
 
 def build(setup: Setup) -> ConsistencyDistillation:
@@ -41,7 +38,7 @@ def prediction(model: Denoiser, process: Process, x: Tensor, t: Tensor, cond: Te
     return per_sample(skip, x) * x + per_sample(out, x) * x_0
 
 
-class ConsistencyDistillation(Objective):
+class ConsistencyDistillation(Following):
     """Song et al., 2023, Algorithm 2: f(theta; x_s, s) learns f(theta^-; x_t, t), theta^- an average of theta.
 
     On a grid of N equal steps s = t_n is drawn, n in 1..N, and t = t_(n-k), or clean data where n <= k: the target
@@ -69,6 +66,7 @@ class ConsistencyDistillation(Objective):
     def __init__(
         self, teacher: Denoiser, process: Process, student: Conditional, shared: Shared, settings: Settings
     ) -> None:
+        super().__init__(student, settings.decay)
         self.teacher, self.process, self.shared, self.settings = teacher, process, shared, settings
         n = settings.grid_steps
         path = (
@@ -85,13 +83,6 @@ class ConsistencyDistillation(Objective):
         if settings.weighting == "snr":
             capped = (1.0 / process.x0_error(self.times)).clamp(max=1.0)
             self._weight = capped if settings.distance == "l2" else capped.sqrt()
-        self.target = copy.deepcopy(student).eval()
-        self._kept: list[Tensor] = [
-            mean
-            for mean, new in zip(self.target.parameters(), student.parameters(), strict=True)
-            if new.requires_grad
-        ]
-        self.target.requires_grad_(False)
 
     def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """The mean over the batch of the distance of f(theta; x_s, s) from f(theta^-; x_t, t)."""
@@ -114,18 +105,3 @@ class ConsistencyDistillation(Objective):
             return squared
         c: float = self.settings.huber * apart.shape[1] ** 0.5
         return (squared + c**2).sqrt() - c
-
-    @torch.no_grad()
-    def after_step(self, student: Conditional) -> None:
-        """The target follows the student."""
-        new = [p.detach() for p in student.parameters() if p.requires_grad]
-        torch._foreach_lerp_(self._kept, new, 1.0 - self.settings.decay)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The weights of the target that follow the student's."""
-        return {"target": self._kept}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state_dict`."""
-        for mean, value in zip(self._kept, state["target"], strict=True):
-            mean.copy_(value)

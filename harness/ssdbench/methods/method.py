@@ -232,6 +232,9 @@ class Method(Declaration):
         samplers: names of the only samplers that fit its result; none: all of its prediction.
         distils_guidance: whether the run's guidance is inside its result, which is then sampled without: its body
             takes the guided frozen model, ``setup.teacher``.
+        second_time: ``needs``: it trains a second time of the network, for which the model's family must have room, and
+            which its student has. ``takes``: it goes on with such a student, told where each step of the grid leads.
+            Nothing: it is not for such a student.
         fusion: whether it needs the model's fusion points, so that the student can be sampled ``fused`` too.
         autoencoder: whether it works on the autoencoder itself, so that a run may train one (``autoencoder:``).
         reads: the keys of a run that it heeds, beside those that hold for every training.
@@ -259,6 +262,7 @@ class Method(Declaration):
     predicts: str = ""
     samplers: tuple[str, ...] = ()
     distils_guidance: bool = False
+    second_time: Literal["", "takes", "needs"] = ""
     fusion: bool = False
     autoencoder: bool = False
     reads: tuple[str, ...] = ()

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ssdbench.diffusion.denoiser import Guided
+from torch import Tensor
+
+from ssdbench.diffusion.denoiser import Denoiser, Guided
 from ssdbench.diffusion.guidance import GuidanceSetting
 from ssdbench.diffusion.process import LinearFlow, Process
 from ssdbench.diffusion.schedule import DISCRETE
@@ -95,6 +97,12 @@ class Setup:
         """Indices i of the pairs (times[i], times[i-1]) that are to be trained, of a method that trains pairs."""
         return self.spec.pairs
 
+    def leads(self, times: Sequence[float]) -> list[float] | None:
+        """Where sampling steps to from each of these times of the grid; None of a network without a second time."""
+        if not self.shape.second_time:
+            return None
+        return [dict(zip(self.times, [self.end, *self.times], strict=False))[time] for time in times]
+
     @property
     def untrained(self) -> list[float]:
         """The times at which no pair trains the student; empty for a method that trains no pairs."""
@@ -109,10 +117,14 @@ class Setup:
     @cached_property
     def teacher(self) -> Guided:
         """The frozen model, guided: as the method is to distil it, else by ``train.teacher_guidance``."""
+        return self.guided(self.frozen, self.frozen.null)
+
+    def guided(self, model: Denoiser, null: Tensor) -> Guided:
+        """A denoiser, guided as the frozen model is."""
         guidance = self.spec.guidance or GuidanceSetting(scale=self.teacher_guidance)
         flow = self.process if isinstance(self.process, LinearFlow) else None
         axis = (flow.clean, float(flow.noise_at)) if flow is not None else DISCRETE
-        return guidance.of(self.frozen, self.frozen.null, axis)
+        return guidance.of(model, null, axis)
 
     @property
     def _grid(self) -> tuple[str, int, int]:

@@ -162,6 +162,7 @@ ISSD = _on_pairs_method(
     title="iSSD",
     cite="Eq. 6",
     trained_end="t",
+    second_time="takes",
     fusion=True,
     reads=("train.lambda", "train.share", "train.lambda_weights", "train.fuse", *_READS),
     specs=(Implicit,),

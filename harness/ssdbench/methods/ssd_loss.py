@@ -30,7 +30,7 @@ def build(setup: Setup) -> SelfStep:
     given = (setup.frozen, setup.process, setup.times, spec.pairs, setup.shared)
     further: dict[str, Any] = {"teacher_guidance": spec.teacher_guidance, "weights": spec.weights}
     if isinstance(spec, ssd.Implicit):
-        return ImplicitSSD(*given, spec.layers, spec.w, **further)
+        return ImplicitSSD(*given, spec.layers, spec.w, leads=setup.leads(setup.times), **further)
     if spec.kind == "half-step":
         return HalfStep(*given, **further)
     return ExplicitSSD(*given, None if spec.lam == "eq12" else spec.lam, **further)
@@ -182,21 +182,32 @@ class ImplicitSSD(SelfStep):
 
     At each fused layer the student's state is mixed with the frozen model's, recorded in its pass on (x_s, s).
     ``w`` is the weight of the states from s. With w = 0 and the student equal to the frozen model the loss is zero.
+
+    Networks with a second time are told where their steps lead: from s to t, and from t to where ``leads`` says of it.
     """
 
     layers: Sequence[int]
     w: float
+    leads: Sequence[float] | None = field(default=None, kw_only=True)
+
+    def told(self, which: Tensor, x: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What is told, beside its time, to a network at s and at t."""
+        if self.leads is None:
+            return {}, {}
+        onward = time_tensor([self.leads[i - 1] for i in self.pairs])[which]
+        return {"r": model_time(self.t[which], x)}, {"r": model_time(onward, x)}
 
     def loss(self, student: Conditional, batch: Batch) -> Tensor:
         """Mean squared distance of the fused student at (x_t, t) from the frozen model there."""
         which, s, t, x_s, cond = self.draw(batch)
+        at_s, onward = self.told(which, x_s)
         with torch.no_grad():
             with recording(block_points(self.frozen, self.layers)) as recorded:
-                eps_s = self.teacher(x_s, model_time(s, x_s), cond)
+                eps_s = self.teacher(x_s, model_time(s, x_s), cond, **at_s)
             # Guidance runs the null branch as the second half of the batch; the student has no such half.
             states = [h[: x_s.shape[0]] for h in recorded]
             x_t, at_t = self.process.step(x_s, eps_s, s, t), model_time(t, x_s)
-            target = self.teacher(x_t, at_t, cond)
+            target = self.teacher(x_t, at_t, cond, **onward)
         with fusing(block_points(student, self.layers), states, self.w):
-            prediction = student(x_t, at_t, cond)
+            prediction = student(x_t, at_t, cond, **onward)
         return self.distance(prediction, target, which, x_s.shape[1])

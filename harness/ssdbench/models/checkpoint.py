@@ -46,7 +46,8 @@ def load_dit(path: Path, expected: DiTShape | None = None, part: str = "") -> Di
 
     A fixed position embedding is made anew, in whatever precision it was stored. So a folder in our layout may hold a
     model of another ``input_size`` than expected: nothing else depends on it. A file does not say its number of heads:
-    without ``expected`` it has to be of a published size.
+    without ``expected`` it has to be of a published size. Where a second time is expected and none is there, it is new,
+    and the model's output is the same.
 
     Raises:
         InputError: files are missing or malformed, or the shape is not the expected one.
@@ -55,11 +56,15 @@ def load_dit(path: Path, expected: DiTShape | None = None, part: str = "") -> Di
     shape, state, table = found.shape, found.state, exact_table(found.state, found.shape)
     if expected is not None and shape != expected:
         require_shape(found, expected)
-        table = sincos_2d(expected.width, expected.input_size // expected.patch_size)
-        shape, state = expected, {**state, "pos_embed": table}
-    elif table is not None:
+        if shape.input_size != expected.input_size:
+            table = sincos_2d(expected.width, expected.input_size // expected.patch_size)
+        shape = expected
+    if table is not None:
         state = {**state, "pos_embed": table}
     model = DiT(shape)
+    if shape.second_time and not found.shape.second_time:
+        new = model.state_dict()
+        state = {**{name: new[name] for name in new if name.startswith("r_embedder.")}, **state}
     fill(model, state, path)
     return model
 

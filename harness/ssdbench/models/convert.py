@@ -72,6 +72,10 @@ def write_checkpoint(found: Checkpoint, target: Path, layout: Layout, dtype: str
             f"{found.path}: predicts {found.shape.prediction} with {found.shape.schedule}, for which the layout"
             f" {layout.value} has no place: tensors do not tell it. Write it as ours, whose {CONFIG} does"
         )
+    if layout != Layout.ours and found.shape.second_time:
+        raise InputError(
+            f"{found.path}: has a second time, for which the layout {layout.value} has no place: write it as ours"
+        )
     state = _apart(_cast(found, dtype))
     if layout == Layout.ours:
         save_tensors(state, found.shape, target, found.extra)

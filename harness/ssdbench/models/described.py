@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from ssdbench.models.headers import Header
 
+FREQUENCIES = 256
+"""Size of sinusoidal embeddings of time: DiT's of the timestep, and of second times."""
+
 
 class Part(NamedTuple):
     """A tensor of a model.

@@ -12,23 +12,8 @@ from torch import Tensor, nn
 from ssdbench.errors import InputError
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.linear import Linear
-from ssdbench.models.shapes import FREQUENCIES, DiTShape
-
-
-class TimestepEmbedder(nn.Module):
-    """Sinusoids of the timestep, then an MLP of two layers; shared by all blocks."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.mlp = nn.Sequential(Linear(FREQUENCIES, width), nn.SiLU(), Linear(width, width))
-
-    def forward(self, t: Tensor) -> Tensor:
-        """(B,) timesteps, whole or fractional -> (B, D)."""
-        half = FREQUENCIES // 2
-        rates = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
-        angles = t[:, None].float() * rates[None]
-        embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)
-        return self.mlp(embedding.to(next(self.mlp.parameters()).dtype))  # type: ignore[no-any-return]
+from ssdbench.models.shapes import DiTShape
+from ssdbench.models.times import SecondTime, TimestepEmbedder
 
 
 class LabelEmbedder(nn.Module):
@@ -125,7 +110,7 @@ class FinalLayer(nn.Module):
 
 
 class DiT(Conditional):
-    """The diffusion transformer: ``model(x, t, y)`` is a denoiser over class labels.
+    """The diffusion transformer: ``model(x, t, y)``, or with a second time ``model(x, t, y, r=r)``, is a denoiser.
 
     Args:
         shape: width, depth and the rest; see :class:`ssdbench.models.shapes.DiTShape`.
@@ -147,13 +132,24 @@ class DiT(Conditional):
         )
         self.final_layer = FinalLayer(shape.width, shape.patch_size, shape.out_channels)
         self._initialise()
+        self.r_embedder = SecondTime(shape.width) if shape.second_time else None
 
-    def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        """Latents (B, C, H, W), timesteps (B,), labels (B,) -> (B, C', H, W), C' = 2C with learned sigma."""
-        return self.as_eps(lambda h: self._network(h, t, cond), x, t)
+    def forward(self, x: Tensor, t: Tensor, cond: Tensor, r: Tensor | None = None) -> Tensor:
+        """Latents (B, C, H, W), timesteps (B,), labels (B,) -> (B, C', H, W), C' = 2C with learned sigma.
 
-    def _network(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+        Of a network with a second time, the mean slope from t to ``r`` (B,); without r, the slope at t.
+
+        Raises:
+            InputError: r is given to a network without a second time.
+        """
+        return self.as_eps(lambda h: self._network(h, t, cond, r), x, t)
+
+    def _network(self, x: Tensor, t: Tensor, cond: Tensor, r: Tensor | None) -> Tensor:
         c = self.t_embedder(t) + self.y_embedder(cond)  # (B, D)
+        if self.r_embedder is not None:
+            c = c + self.r_embedder(t, r)
+        elif r is not None:
+            raise InputError("the model has no second time, and was given one")
         h = self.x_embedder(x) + self.pos_embed  # (B, N, D)
         for block in self.blocks:
             h = block(h, c)

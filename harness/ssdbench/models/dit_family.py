@@ -19,6 +19,7 @@ DIT = Family(
     save="ssdbench.models.checkpoint:save_dit",
     shape=DiTShape,
     tokens=True,
+    second_time=True,
 )
 SIT = replace(
     DIT,

@@ -105,11 +105,19 @@ def find_checkpoint(
 def require_shape(found: FoundDiT, expected: DiTShape) -> None:
     """Refuse another model than ``expected``; one in our layout may be for another ``input_size``.
 
+    One without a second time may be expected to have one: it gets a new one.
+
     Raises:
         InputError: it is another.
     """
-    resized = dataclasses.replace(found.shape, input_size=expected.input_size)
-    if found.shape != expected and (found.layout != Layout.ours or resized != expected):
+    if found.shape.second_time and not expected.second_time:
+        raise InputError(
+            f"{found.path}: holds a network with a second time, expected one without: it is what a method has trained,"
+            " not a model that one starts from"
+        )
+    alike = dataclasses.replace(found.shape, second_time=expected.second_time)
+    resized = dataclasses.replace(alike, input_size=expected.input_size)
+    if alike != expected and (found.layout != Layout.ours or resized != expected):
         raise InputError(f"{found.path}: holds {found.shape}, expected {expected}")
 
 
@@ -144,6 +152,7 @@ def _file(path: Path, shape: DiTShape | None, heads: int | None, part: str) -> F
         tensors = from_repa(tensors)
     if shape is None:
         shape = infer_shape({name: inside.header for name, inside in tensors.items()}, path, heads)
+    shape = dataclasses.replace(shape, second_time=False)  # no published layout has a place for it
     require(shape.tensors(), tensors, path)
     return FoundDiT(path, tensors, choice.part, choice.note, layout=layout, shape=shape)
 
@@ -164,8 +173,11 @@ def _folder(path: Path) -> FoundDiT:
 
 
 def architecture(shape: DiTShape) -> dict[str, Any]:
-    """What a config of ours says of the network itself."""
-    return {name: getattr(shape, name) for name in _ARCHITECTURE}
+    """What a config of ours says of the network itself; a second time only where there is one."""
+    said = {name: getattr(shape, name) for name in _ARCHITECTURE}
+    return (
+        said if shape.second_time else {name: value for name, value in said.items() if name != "second_time"}
+    )
 
 
 _TRAINED = ("prediction", "schedule")  # no part of the architecture: see models.schedulers

@@ -49,6 +49,7 @@ class Family(Declaration):
         offset: how decoded pixels become uint8: :data:`ROUNDED` or :data:`CUT`.
         tokens: its blocks' outputs are tokens (B, N, D), which REPA's alignment needs.
         adapts: it can be trained by low-rank updates and with gradient checkpointing.
+        second_time: its networks have room for a second time, as ``r``; ``shape.second_time`` says which have one.
     """
 
     KIND: ClassVar[str] = "model family"
@@ -61,6 +62,7 @@ class Family(Declaration):
     offset: float = ROUNDED
     tokens: bool = False
     adapts: bool = False
+    second_time: bool = False
 
     def look(self, path: Path, shape: Shape, part: str) -> Found:
         """What lies at ``path``, once it is found to fit.

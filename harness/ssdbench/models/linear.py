@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 
 class Linear(nn.Linear):
@@ -91,6 +92,7 @@ def _applies(x: Tensor, weight: Tensor) -> bool:
         and x.numel() > 0
         and _available()
         and not torch.is_autocast_enabled("cpu")
+        and forward_ad._current_level < 0  # the kernel has no forward-mode derivative
     )
 
 

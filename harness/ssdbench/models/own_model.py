@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def OwnModel(  # noqa: N802 - the name by which users' files know it
     autoencoder: str | None = None,
     weights: tuple[str, ...] = (),
     flops: float = 0.0,
+    second_time: bool = False,
 ) -> Model:
     """What ``package.module:function`` returns when it is called with a resolution in pixels.
 
@@ -47,13 +49,22 @@ def OwnModel(  # noqa: N802 - the name by which users' files know it
         autoencoder: folder of an ``AutoencoderKL`` in diffusers' layout; None: it denoises pixels in [-1, 1].
         weights: files that ``build`` reads; their content is part of the keys.
         flops: of one forward pass for one sample, for plans.
+        second_time: it is called as ``module(x, t, cond, r=r)`` too, r (B,) the times that the predictions lead to:
+            without r they are the slope at t.
     """
     return Model(
         name="own",
         help="a model of the user's own",
-        family=OWN,
+        family=replace(OWN, second_time=second_time),
         shapes={
-            0: OwnShape(in_channels=channels, input_size=size, num_classes=classes, depth=depth, flops=flops)
+            0: OwnShape(
+                in_channels=channels,
+                input_size=size,
+                num_classes=classes,
+                depth=depth,
+                flops=flops,
+                second_time=second_time,
+            )
         },
         vae=None if autoencoder is None else f"path:{autoencoder}",
         dataset=dataset,

@@ -14,7 +14,8 @@ class OwnShape:
 
     ``input_size`` is the side of what it denoises, ``depth`` the number of its fusion points, ``flops`` the work of a
     forward pass for one sample. It takes classes, or texts (``text_length``, ``text_width``). ``name`` and
-    ``resolution`` say which model it is; they are filled in where a suite names it.
+    ``resolution`` say which model it is; they are filled in where a suite names it. With a ``second_time`` it is told
+    where a prediction leads, as ``r``.
     """
 
     in_channels: int
@@ -26,6 +27,7 @@ class OwnShape:
     text_width: int = 0
     name: str = ""
     resolution: int = 0
+    second_time: bool = False
     prediction: ClassVar[Literal["eps"]] = "eps"
     schedule: ClassVar[Schedule] = DIT
     pipeline: ClassVar[None] = None

@@ -15,6 +15,7 @@ SD = Family(
     save="ssdbench.models.unet:save_unet_denoiser",
     shape=UNetShape,
     adapts=True,
+    second_time=True,
 )
 
 _NAME = "stable-diffusion-v1-5"

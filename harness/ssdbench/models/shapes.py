@@ -9,16 +9,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ssdbench.diffusion.schedule import DIT, Schedule
-from ssdbench.models.described import Described, Part, both
+from ssdbench.models.described import FREQUENCIES, Described, Part, both
 from ssdbench.models.own_shape import OwnShape
 from ssdbench.models.unet_shape import UNetShape
 
 OUTPUT = -1
 """Among the layers of a model, its output: Eq. 6's x of layer L + 1, where blocks have the indices 0 to L - 1."""
-
-FREQUENCIES = 256
-"""Size of DiT's sinusoidal timestep embedding."""
-
 
 # Far beyond any published model, and small enough to be laid out without content in seconds.
 _Count = Annotated[int, Field(ge=1, le=65_536)]
@@ -30,7 +26,8 @@ class DiTShape(Described):
     """What makes up a DiT: enough to build one and to count its work.
 
     ``input_size`` is the side of the square latent; ``patch_size`` the side of a patch. In discrete time, a
-    ``prediction`` of v or x0 is turned into eps by the ``schedule``; flow models heed neither.
+    ``prediction`` of v or x0 is turned into eps by the ``schedule``; flow models heed neither. With a
+    ``second_time`` it takes the time that a prediction leads to.
     """
 
     width: _Count
@@ -44,6 +41,7 @@ class DiTShape(Described):
     mlp_ratio: Annotated[float, Field(gt=0, le=1000)] = 4.0
     prediction: Literal["eps", "v", "x0"] = "eps"
     schedule: Schedule = DIT
+    second_time: bool = False
     pipeline: ClassVar[None] = None
     texts: ClassVar[None] = None
 
@@ -74,6 +72,9 @@ class DiTShape(Described):
             yield from both(f"blocks.{i}.adaLN_modulation.1", 6 * d, d, positions=1)
         yield from both("final_layer.linear", p * p * self.out_channels, d, positions=n)
         yield from both("final_layer.adaLN_modulation.1", 2 * d, d, positions=1)
+        if self.second_time:
+            yield from both("r_embedder.mlp.0", d, FREQUENCIES, positions=1)
+            yield from both("r_embedder.mlp.2", d, d, positions=1)
 
     def held(self) -> int:
         """Numbers that a forward pass holds at once at most, of one sample: a block's, before and after its GELU."""

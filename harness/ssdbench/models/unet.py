@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,12 @@ from ssdbench.errors import InputError
 from ssdbench.inputs import load_json
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.conditional import Conditional, FusionPoint
+from ssdbench.models.described import FREQUENCIES
 from ssdbench.models.parts import CONFIG, FACTS
 from ssdbench.models.pretrained import load_diffusers
 from ssdbench.models.schedulers import note
-from ssdbench.models.unet_files import find_unet, unet_config
+from ssdbench.models.times import sinusoids, stretch
+from ssdbench.models.unet_files import SECOND_TIME, find_unet, unet_config
 from ssdbench.models.unet_shape import UNetShape
 
 if TYPE_CHECKING:
@@ -52,9 +55,20 @@ class UNetDenoiser(Conditional):
         rest = [self.unet.mid_block, *self.unet.up_blocks]
         return [*down, *(FusionPoint(block, lambda out: out, lambda _, h: h) for block in rest)]
 
-    def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        """As :class:`ssdbench.diffusion.denoiser.Denoiser`; whole or fractional timesteps (B,)."""
-        return self.as_eps(lambda h: self.unet(h, t, cond, return_dict=False)[0], x, t)
+    def forward(self, x: Tensor, t: Tensor, cond: Tensor, r: Tensor | None = None) -> Tensor:
+        """As :class:`ssdbench.diffusion.denoiser.Denoiser`; whole or fractional timesteps (B,).
+
+        The second time of a network that has one enters beside t, through diffusers' ``timestep_cond``.
+
+        Raises:
+            InputError: r is given to a network without a second time.
+        """
+        second = None
+        if self.shape.second_time:
+            second = sinusoids(stretch(t.expand(len(x)), r)).to(self.unet.dtype)
+        elif r is not None:
+            raise InputError("the model has no second time, and was given one")
+        return self.as_eps(lambda h: self.unet(h, t, cond, timestep_cond=second, return_dict=False)[0], x, t)
 
 
 def _replace(out: tuple[Tensor, tuple[Tensor, ...]], h: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -67,7 +81,17 @@ def build_unet(shape: UNetShape) -> UNet2DConditionModel:
     prepare_torchvision()
     from diffusers import UNet2DConditionModel
 
-    return UNet2DConditionModel(**unet_config(shape))
+    unet = UNet2DConditionModel(**unet_config(shape))
+    return _with_second_time(unet) if shape.second_time else unet
+
+
+def _with_second_time(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """The UNet with a new second time, of no effect until it is trained."""
+    embedding = unet.time_embedding
+    embedding.cond_proj = torch.nn.Linear(FREQUENCIES, embedding.linear_1.in_features, bias=False)
+    torch.nn.init.zeros_(embedding.cond_proj.weight)
+    unet.register_to_config(**{SECOND_TIME: FREQUENCIES})
+    return unet
 
 
 def load_unet_denoiser(path: Path | None, shape: UNetShape, part: str, null: Tensor | None) -> UNetDenoiser:
@@ -89,9 +113,10 @@ def load_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> UNe
         config = load_json(found.path / CONFIG)
     else:
         assert shape is not None
-        config = unet_config(shape)
+        config = unet_config(replace(shape, second_time=False))
     unet: UNet2DConditionModel = load_diffusers(UNet2DConditionModel, config, found.tensors, found.path)
-    return unet
+    new = shape is not None and shape.second_time and config.get(SECOND_TIME) is None
+    return _with_second_time(unet) if new else unet
 
 
 def save_unet_denoiser(model: UNetDenoiser, folder: Path, **extra: Any) -> None:

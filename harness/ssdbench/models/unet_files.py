@@ -6,6 +6,7 @@ the moving average of the same weights beside them, as ``model_ema.*`` with all 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +16,14 @@ from ssdbench.errors import InputError
 from ssdbench.inputs import refuse
 from ssdbench.models.choosing import choose
 from ssdbench.models.configs import implausible, open_folder, require
+from ssdbench.models.described import FREQUENCIES
 from ssdbench.models.files import Found, in_file, in_folder
 from ssdbench.models.parts import CONFIG, UNET
 from ssdbench.models.unet_shape import UNetShape
 
 CLASS = "UNet2DConditionModel"
+SECOND_TIME = "time_cond_proj_dim"
+"""The config's setting that gives diffusers' time embedding a second input."""
 _FIRST, _SQUEEZED, _DIFFUSERS = (
     "input_blocks.0.0.weight",
     "diffusion_modelinput_blocks00weight",
@@ -35,6 +39,8 @@ def find_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> Fou
         shape: what it has to be; a file needs it.
         part: which set of weights of a file that holds several; by default the moving average.
 
+    A second time may be missing where one is expected: it starts at zero.
+
     Raises:
         InputError: it is missing, malformed, or something else.
     """
@@ -48,12 +54,13 @@ def find_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> Fou
         raise InputError(f"{path}: there is no such checkpoint")
     if shape is None:
         raise InputError(f"{path}: a file does not say its model's shape: give the folder of one")
-    return _file(path, shape, part)
+    return _file(path, dataclasses.replace(shape, second_time=False), part)
 
 
 def unet_config(shape: UNetShape) -> dict[str, Any]:
     """The settings of a ``UNet2DConditionModel`` of this shape: those that differ from SD v1.5's are the widths."""
     n = len(shape.channels) - 1
+    second = {SECOND_TIME: FREQUENCIES} if shape.second_time else {}
     return {
         "sample_size": shape.input_size,
         "in_channels": shape.in_channels,
@@ -65,6 +72,7 @@ def unet_config(shape: UNetShape) -> dict[str, Any]:
         "cross_attention_dim": shape.text_width,
         "attention_head_dim": shape.heads,  # which is the number of heads, as diffusers reads it
         "norm_num_groups": shape.groups,
+        **second,
     }
 
 
@@ -145,6 +153,8 @@ _HEADS = frozenset(
 def _folder(path: Path, shape: UNetShape | None) -> Found:
     folder, config = open_folder(path, UNET, CLASS)
     refuse(list(implausible(config)), folder / CONFIG)
+    if shape is not None and config.get(SECOND_TIME) is None:
+        shape = dataclasses.replace(shape, second_time=False)
     if shape is not None:
         refuse(list(_differences(config, shape)), folder / CONFIG)
     tensors = in_folder(folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ssdbench.diffusion.schedule import STABLE_DIFFUSION, Schedule
-from ssdbench.models.described import Described, Part, both, residual
+from ssdbench.models.described import FREQUENCIES, Described, Part, both, residual
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class UNetShape(Described):
     Each of ``channels`` is a level, half as large a side as the one before; all but the last have a transformer after
     each of their ``layers`` residual blocks (one more on the way up). ``heads`` are of every attention, ``groups`` of
     the group norms; a text is (``text_length``, ``text_width``). A ``prediction`` of v = sqrt(a) eps - sqrt(1 - a) x_0
-    is turned into eps by the ``schedule``.
+    is turned into eps by the ``schedule``. With a ``second_time`` it takes the time that a prediction leads to.
     """
 
     channels: tuple[int, ...]
@@ -30,6 +30,7 @@ class UNetShape(Described):
     in_channels: int = 4
     prediction: Literal["eps", "v", "x0"] = "eps"
     schedule: Schedule = STABLE_DIFFUSION
+    second_time: bool = False
     num_classes: ClassVar[int] = 0
     learn_sigma: ClassVar[bool] = False
 
@@ -67,6 +68,8 @@ class UNetShape(Described):
         yield from both("conv_in", widths[0], self.in_channels, 3, 3, positions=full)
         yield from both("time_embedding.linear_1", time, widths[0], positions=1)
         yield from both("time_embedding.linear_2", time, time, positions=1)
+        if self.second_time:
+            yield Part("time_embedding.cond_proj.weight", (widths[0], FREQUENCIES), 1)
         before, across = widths[0], [widths[0]]  # channels that the way down passes to the way up
         for level, c in enumerate(widths):
             name, n = f"down_blocks.{level}", self._tokens(level)

@@ -7,8 +7,9 @@ from collections.abc import Collection
 from ssdbench.errors import InputError
 from ssdbench.gc_pause import gc_paused
 from ssdbench.metrics.catalog import standard
+from ssdbench.models.shapes import Shape
 from ssdbench.plan.graph import Graph, PlannedRun
-from ssdbench.plan.links import Links, Weights, recipe, sampling
+from ssdbench.plan.links import Links, Weights, recipe, sampling, trained_by
 from ssdbench.plan.needs import Needs
 from ssdbench.plan.sources import Data, Finder, Unavailable
 from ssdbench.samplers.ddim import DDIM
@@ -118,13 +119,15 @@ class Chain(Links):
 
     def _model(self) -> tuple[Weights, Weights]:
         """The denoiser after all steps of the variant, and before the last of them."""
-        model, done = self._pretrained(), Halved()
-        before = model
-        trainings = [
-            (step, teacher) for step in self.needs.variant.added for teacher in step.teachers or (None,)
-        ]
+        model, done, variant = self._pretrained(), Halved(), self.needs.variant
+        before, shape = (
+            model,
+            trained_by(self.needs.shape, variant.methods[:1] if variant.from_nothing else ()),
+        )
+        trainings = [(step, teacher) for step in variant.added for teacher in step.teachers or (None,)]
         for left, (step, teacher) in zip(reversed(range(len(trainings))), trainings, strict=True):
-            before, model = model, self._train(step, model, done, teacher, last=not left)
+            shape = trained_by(shape, (step.method,))
+            before, model = model, self._train(step, shape, model, done, teacher, last=not left)
             done = done if teacher is None else done.then(teacher)
         return model, before
 
@@ -163,12 +166,13 @@ class Chain(Links):
         model, variant = Weights(source=self.needs.weights), self.needs.variant
         if not variant.from_nothing:
             return model
-        alone = variant.pretrains_alone
-        return self._train(variant.steps[0], model, Halved(), pretrain=self.run.pretrain, last=alone)
+        alone, shape = variant.pretrains_alone, trained_by(self.needs.shape, variant.methods[:1])
+        return self._train(variant.steps[0], shape, model, Halved(), pretrain=self.run.pretrain, last=alone)
 
     def _train(
         self,
         step: VariantStep,
+        shape: Shape,
         start: Weights,
         done: Halved,
         teacher: int | None = None,
@@ -196,7 +200,7 @@ class Chain(Links):
         spec = TrainSpec(
             inputs=inputs,
             objective=objective,
-            shape=needs.shape,
+            shape=shape,
             flow=needs.model.flow,
             weights=start.source,
             seed=seed,

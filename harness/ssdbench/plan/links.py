@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal
 
 from ssdbench.diffusion.guidance import GuidanceSetting
-from ssdbench.methods.method import Recipe, trained_pairs
+from ssdbench.methods.method import Method, Recipe, trained_pairs
 from ssdbench.methods.ssd import fused_layers, fusion_weight
 from ssdbench.metrics.reference_set import is_through, known_reference
 from ssdbench.models.family import ROUNDED, usual_offset
+from ssdbench.models.shapes import Shape
 from ssdbench.plan.graph import Graph
 from ssdbench.plan.needs import Needs
 from ssdbench.plan.sources import Data
@@ -58,6 +59,12 @@ def _guidance(run: ResolvedRun, trained: Sequence[VariantStep]) -> GuidanceSetti
     return GuidanceSetting(**run.guidance.model_dump())
 
 
+def trained_by(shape: Shape, methods: Iterable[Method]) -> Shape:
+    """A base model's shape after these methods: with a second time once one of them has trained it."""
+    wide = any(method.second_time == "needs" for method in methods)
+    return replace(shape, second_time=True) if wide else shape
+
+
 def _visited(run: ResolvedRun, flow: int | None) -> int:
     return run.nfe if flow is not None else SAMPLERS.named(run.sampler).timesteps(run.nfe, run.train.pairs)
 
@@ -75,7 +82,8 @@ def sampling(
     The teacher of Eq. 5 takes pairs and lambda from the training settings, a fused student and the limit of Eq. 6 their
     layers and weight. ``frozen`` is the model that the student was distilled from, where that is not another stage's.
     """
-    sampler, shape, flow = SAMPLERS.named(run.sampler), needs.shape, needs.model.flow
+    sampler, flow = SAMPLERS.named(run.sampler), needs.model.flow
+    shape = trained_by(needs.shape, () if base else needs.variant.methods)
     layers = fused_layers(run.train, shape.depth) if run.fused or sampler.extrapolates else ()
     teacher = sampler.follows_pairs
     visited, offset = _visited(run, flow), needs.model.family.offset

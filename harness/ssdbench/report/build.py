@@ -8,18 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ssdbench.layouts import Layout, field_of
 from ssdbench.metrics.metric import Metric
-from ssdbench.metrics.networks import says_fid
 from ssdbench.report.columns import column, shown_fields, shown_metrics
 from ssdbench.report.fields import DASH, method, rank
 from ssdbench.report.identity import distinctions
 from ssdbench.report.notes import protocol, row_notes, table_notes
 from ssdbench.report.paired import AGAINST, against_bases
-from ssdbench.report.published import PaperRow, PaperTable
+from ssdbench.report.published import PaperTable
 from ssdbench.report.rows import Row
 from ssdbench.report.table import Cell, Column, Section, Table
 from ssdbench.suite.variant import variant_of
-
-REPORTED = "as the paper reports it from another publication; nothing of it runs here"
 
 Sides = Mapping[str | None, Row]
 """The rows that share a line: one for each side of the table."""
@@ -43,9 +40,7 @@ def build(
     rows = _arranged(rows, layout)
     making = _Builder(rows, layout, delta, verdicts)
     texts, notes = making.footnotes_and_notes(paper)
-    return Table(
-        name, title, tuple(making.columns()), making.sections(texts, paper), tuple(making.footnotes), notes
-    )
+    return Table(name, title, tuple(making.columns()), making.sections(texts), tuple(making.footnotes), notes)
 
 
 def _arranged(rows: Sequence[Row], layout: Layout) -> list[Row]:
@@ -124,19 +119,15 @@ class _Builder:
         notes += [AGAINST] if self.verdicts else []
         return texts, tuple(notes) if self.rows else ()
 
-    def sections(self, texts: Mapping[int, Sequence[str]], paper: PaperTable | None) -> tuple[Section, ...]:
-        """The lines under their headings, with those that the paper only reports; ``texts`` are the rows' footnotes."""
-        others = _reported_after(self.rows, paper)
+    def sections(self, texts: Mapping[int, Sequence[str]]) -> tuple[Section, ...]:
+        """The lines under their headings; ``texts`` are the rows' footnotes."""
         groups: dict[str | None, list[Row]] = {} if self.layout.sections else {None: []}
         for row in self.rows:
             heading = field_of(self.layout.sections).text(row) if self.layout.sections else None
             groups.setdefault(heading or None, []).append(row)
         sections = []
         for heading, members in groups.items():
-            lines: list[tuple[Cell, ...]] = []
-            for label, line in self._lines(members):
-                lines.append(self._cells(label, line, texts))
-                lines += [self._reported(other) for row in line.values() for other in others.get(id(row), ())]
+            lines = [self._cells(label, line, texts) for label, line in self._lines(members)]
             sections.append(Section(heading, tuple(lines)))
         return tuple(sections)
 
@@ -233,34 +224,6 @@ class _Builder:
         everywhere = all(len(where) == len(line) for where in texts.values())
         parts = [text if everywhere else f"{text} ({', '.join(where)})" for text, where in texts.items()]
         return Cell("; ".join(parts)).marked(tuple(marks))
-
-    def _reported(self, row: PaperRow) -> tuple[Cell, ...]:
-        """The line of what the paper only reports: no measurement, and the published figures."""
-        cells = [Cell(row.model, marks=(self.mark(REPORTED),))]
-        for _ in self.sides:
-            cells += [Cell(DASH)] * len(self.fields)
-            for metric, network in self.metrics:
-                figure = row.figures.get(metric.name)
-                cells.append(Cell("" if figure else DASH, figure) if says_fid(network) else Cell())
-        cells += [Cell()] * bool(self.verdicts)
-        return (*cells, Cell("reported")) if self.remarks else tuple(cells)
-
-
-def _reported_after(rows: Sequence[Row], paper: PaperTable | None) -> dict[int, list[PaperRow]]:
-    """The paper's rows that only repeat another publication's figures, by the ``id`` of the row that they follow.
-
-    That is the last one of ``rows`` printed before, or else the first of all. Empty at any scale but the paper's.
-    """
-    shown = {id(row.published): row for row in rows if row.published is not None}
-    if paper is None or not shown:
-        return {}
-    after: dict[int, list[PaperRow]] = defaultdict(list)
-    last = next(row for row in rows if row.published is not None)
-    for printed in paper.rows:
-        last = shown.get(id(printed), last)
-        if printed.reported:
-            after[id(last)].append(printed)
-    return after
 
 
 def _best(rows: Sequence[Row], layout: Layout, metrics: Sequence[str]) -> set[tuple[int, str]]:

@@ -241,9 +241,6 @@ def table_notes(rows: Sequence[Row], paper: PaperTable | None, *, delta: bool = 
         notes.append(f"In parentheses: the figures of the paper{difference}.")
     if paper is not None and any(row.published is not None for row in rows):
         notes.extend(f"On the paper: {note}" for note in paper.notes)
-    elif paper is not None and paper.reported and scale:
-        names = ", ".join(row.model for row in paper.reported)
-        notes.append(f"Left out at this scale: {names}, of which the paper only reports figures.")
     return notes
 
 

@@ -24,8 +24,8 @@ SAMPLES = 50_000
 class PaperRow(BaseModel):
     """One row of one table; ``figures`` are the printed texts, so that 0.80 stays 0.80.
 
-    ``reported``: the paper took the figures over from elsewhere; there is nothing of it to run. ``reference`` is what
-    they are measured against where a table has several; ``samples``, the images behind them, are None where unsaid.
+    ``reference`` is what they are measured against where a table has several; ``samples``, the images behind them, are
+    None where unsaid.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,7 +38,6 @@ class PaperRow(BaseModel):
     data: str | None = None
     epochs: str | None = None
     figures: dict[str, str]
-    reported: bool = False
     reference: str | None = None
     samples: int | None = SAMPLES
 
@@ -60,11 +59,6 @@ class PaperTable:
     title: str
     rows: tuple[PaperRow, ...]
     notes: tuple[str, ...]
-
-    @property
-    def reported(self) -> tuple[PaperRow, ...]:
-        """The rows that only repeat another publication's figures."""
-        return tuple(row for row in self.rows if row.reported)
 
     def find(self, named: Named) -> PaperRow | None:
         """Return the row printed for the names that a suite gives a run, before any profile; or None.

@@ -14,6 +14,7 @@ from ssdbench.samplers import (
     dopri5,
     dpm_solver,
     exponential,
+    flow_map,
     heun,
     multistep,
     sde,
@@ -33,6 +34,7 @@ BUILTIN = (
     *heun.SAMPLERS,
     *dopri5.SAMPLERS,
     *consistency.SAMPLERS,
+    *flow_map.SAMPLERS,
     *teacher.SAMPLERS,
     NONE,
 )

@@ -43,6 +43,7 @@ class Sampler(Declaration):
         stochastic: the body is given ``noise``, a function from the step to standard normal noise of x's shape.
         renoises: each evaluation predicts the sample itself, so that its grid may not begin at clean data, where one
             would tell nothing.
+        second_time: it tells the network where each step leads, as ``r``: it is for networks with a second time.
         learned_sigma: the denoiser is to return the learned sigma too, where the model has it.
         from_pure_noise: its first step is one evaluation's alone, so that it can start where there is no signal.
         order: the order of convergence; None: it has none, or it is not known.
@@ -65,6 +66,7 @@ class Sampler(Declaration):
     adaptive: int = 0
     stochastic: bool = False
     renoises: bool = False
+    second_time: bool = False
     learned_sigma: bool = False
     from_pure_noise: bool = True
     order: int | None = None

@@ -128,7 +128,8 @@ def make_loss(setup: Setup, objective: Objective) -> Callable[[Conditional, Batc
     """
     if not setup.spec.anchor:
         return objective.loss
-    return Anchored(objective, setup.teacher, setup.process, setup.untrained, setup.shared, setup.spec.anchor)
+    process, untrained, share = setup.process, setup.untrained, setup.spec.anchor
+    return Anchored(objective, setup.teacher, process, untrained, setup.shared, share, setup.leads(untrained))
 
 
 class Learning:
@@ -187,7 +188,8 @@ def finish(
             kept(runtime.scratch, one, step)
         merge(one)
         save_denoiser(one, model_folder(output, step), prediction=prediction, **grid)
-        rms = drift(one, setup.frozen, setup.process, times, x0, cond, batch) if times else ()
+        leads = setup.leads(times) if times and setup.spec.grid is not None else None
+        rms = drift(one, setup.frozen, setup.process, times, x0, cond, batch, leads) if times else ()
         found[str(step or spec.steps)] = {
             f"{time:g}": float(f"{value:.4g}") for time, value in zip(times, rms, strict=True)
         }

@@ -63,6 +63,15 @@ class Facts:
         return self.model is not None and self.model.takes_texts
 
     @cached_property
+    def second_time(self) -> bool:
+        """Whether the network that is sampled has a second time; so it may be of a function of the user's own."""
+        known = catalog.MODELS.known(self["model"]) if self.model is None else self.model
+        has = known is not None and (
+            known.at is not None or any(s.second_time for s in known.shapes.values())
+        )
+        return has or self.variant.second_time
+
+    @cached_property
     def in_timesteps(self) -> bool:
         """Whether the timesteps of a grid are walked: the model predicts eps, and the grid is found and has some."""
         walks = GRIDS.known(self["grid"])

@@ -114,16 +114,26 @@ def _sampler(run: Facts) -> str | None:
 @RULES.of("sampler", "model", "variant")
 def _predicted(run: Facts) -> str | None:
     sampler, variant = run["sampler"], run["variant"]
-    fitting = run.variant.methods[-1].samplers
+    fitting = run.variant.samplers
     if fitting:
         there = ", ".join(fitting)
         return None if sampler in fitting else f"{sampler!r} does not fit {variant!r} (there are {there})"
     predicted = run.variant.predicts(run.prediction)
     if not run.sampler.predictions or predicted in run.sampler.predictions or untrainable(run):
         return None
-    there = ", ".join(name for name, other in SAMPLERS.items() if predicted in other.predictions) or "none"
+    able = (other for other in SAMPLERS.values() if predicted in other.predictions)
+    there = ", ".join(other.name for other in able if run.second_time or not other.second_time) or "none"
     what = f"model {run['model']!r}" if predicted == run.prediction else f"{variant!r}"
     return f"{sampler!r} is not for {what}, which predicts {predicted} (there are {there})"
+
+
+@RULES.of("sampler", "model", "variant")
+def _second_time(run: Facts) -> str | None:
+    if not run.sampler.second_time or not run.variant.sampled or run.second_time:
+        return None
+    there = ", ".join(name for name, method in METHODS.items() if method.second_time == "needs") or "none"
+    lacks = f"the network of {run['variant']!r} has no second time"
+    return f"{run['sampler']!r} tells the network where each step leads, and {lacks} (it has after: {there})"
 
 
 @RULES.of("grid", "model", "sampler", "variant")

@@ -32,7 +32,7 @@ def _progressive(run: Facts) -> str | None:
 @TRAINING.of("variant", "model")
 def untrainable(run: Facts) -> str | None:
     """What is wrong with a chain of which one method cannot train what the one before it makes."""
-    predicted = run.prediction
+    predicted, second = run.prediction, None
     for step in run.variant.steps:
         method = step.method
         if method.trains and predicted not in method.predictions:
@@ -40,6 +40,13 @@ def untrainable(run: Facts) -> str | None:
             return f"{step.kind!r} trains models that predict {able}, and what it would start from predicts {predicted}"
         if method.fusion and run.model is not None and not run.model.depth:
             return f"{step.kind!r} needs fusion points, which model {run['model']!r} does not have"
+        if method.second_time == "needs" and run.model is not None and not run.model.family.second_time:
+            rooms = ", ".join(name for name, family in catalog.FAMILIES.items() if family.second_time)
+            lacks = f"model {run['model']!r} has none (there is in {rooms})"
+            return f"{step.kind!r} needs room for a second time, and {lacks}"
+        if second is not None and not method.second_time:
+            return f"{step.kind!r} would not train the second time of the student of {second!r}, which it starts from"
+        second = step.kind if method.second_time == "needs" else second
         predicted = method.predicts or predicted
     return None
 

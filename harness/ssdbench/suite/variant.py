@@ -144,6 +144,19 @@ class Variant:
         return any(method.distils_guidance for method in self.methods)
 
     @cached_property
+    def second_time(self) -> bool:
+        """Whether its result is a network with a second time, which a sampler tells where each step leads."""
+        return any(method.second_time == "needs" for method in self.methods)
+
+    @cached_property
+    def samplers(self) -> tuple[str, ...]:
+        """Names of the only samplers that fit its result; none: all of its prediction."""
+        last = self.methods[-1]
+        if not self.second_time or last.samplers:
+            return last.samplers
+        return next((method.samplers for method in reversed(self.methods) if method.samplers), ())
+
+    @cached_property
     def trains_autoencoder(self) -> bool:
         """Whether it works on the autoencoder itself."""
         return any(method.autoencoder for method in self.methods)

@@ -30,6 +30,7 @@ def drift(
     x0: Tensor,
     cond: Tensor,
     batch: int = 128,
+    leads: Sequence[float] | None = None,
 ) -> list[float]:
     """Root mean square of (student - frozen)'s prediction, eps or v, at each time, over samples and values.
 
@@ -41,18 +42,24 @@ def drift(
         x0: clean samples (B, C, H, W), on the models' device; noise of their own is added, the same at all times.
         cond: their conditions (B, ...).
         batch: samples at a time.
+        leads: where a step from each time leads, of networks with a second time; None: the slope at the time itself.
     """
     noises = noise.normal(x0.shape[1:], 0, "drift/noise", range(len(x0))).to(x0.device)
     trained = student.training
     student.eval()
     found = []
-    for t in time_tensor(times):
+    for t, r in zip(
+        time_tensor(times), [None] * len(times) if leads is None else time_tensor(leads), strict=True
+    ):
         squares = 0.0
         for first in range(0, len(x0), batch):
             rows = slice(first, first + batch)
             at = t.expand(len(x0[rows]))
             x_t = process.noised(x0[rows], noises[rows], at)
-            predictions = (model(x_t, model_time(at, x_t), cond[rows]) for model in (student, frozen))
+            further = {} if r is None else {"r": model_time(r.expand(len(at)), x_t)}
+            predictions = (
+                model(x_t, model_time(at, x_t), cond[rows], **further) for model in (student, frozen)
+            )
             mine, theirs = (prediction[:, : x0.shape[1]].double() for prediction in predictions)
             squares += float((mine - theirs).square().sum())
         found.append((squares / x0.numel()) ** 0.5)
@@ -79,6 +86,7 @@ class Anchored:
         times: the untrained timesteps, at least one.
         shared: the open settings.
         share: of the samples, within (0, 1).
+        leads: where a step from each of these timesteps leads, of networks with a second time.
 
     Raises:
         InputError: there are no such timesteps.
@@ -90,6 +98,7 @@ class Anchored:
     times: Sequence[float]
     shared: Shared
     share: float
+    leads: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if not self.times:
@@ -113,6 +122,7 @@ class Anchored:
         t = time_tensor(self.times)[which]
         x_t, at_t = self.process.noised(batch.x0, batch.noise(), t), model_time(t, batch.x0)
         cond = batch.dropped(self.shared.label_dropout, self.teacher.null)
+        further = {} if self.leads is None else {"r": model_time(time_tensor(self.leads)[which], x_t)}
         with torch.no_grad():
-            target = self.teacher(x_t, at_t, cond)
-        return self.shared.distance(student(x_t, at_t, cond), target, x_t.shape[1])
+            target = self.teacher(x_t, at_t, cond, **further)
+        return self.shared.distance(student(x_t, at_t, cond, **further), target, x_t.shape[1])

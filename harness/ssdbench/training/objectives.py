@@ -6,6 +6,7 @@ Those of denoisers are in :mod:`ssdbench.methods`, each beside its method. Draws
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,24 +48,26 @@ class Batch:
 
     def draws(self, bound: int, stream: str, shared: bool) -> Tensor:
         """Integers below ``bound``: one a sample, or (``shared``) the first one for the whole batch; int64 (B,)."""
-        return noise.integers(bound, self.seed, stream, self._drawing(shared)).expand(len(self.positions))
+        return noise.integers(bound, self.seed, stream, self.drawing(shared)).expand(len(self.positions))
 
     def times(self, process: Process, shared: bool) -> Tensor:
         """Training times (B,): one a sample, or (``shared``) the first one for the whole batch."""
-        return process.draw(self.seed, "train/timestep", self._drawing(shared)).expand(len(self.positions))
+        return process.draw(self.seed, "train/timestep", self.drawing(shared)).expand(len(self.positions))
 
     def rows(self, chosen: Sequence[int]) -> Batch:
         """The samples at these places, with all that they would draw in the whole batch."""
+        rows = torch.tensor(chosen).to(self.x0.device, non_blocking=True)
         return Batch(
-            self.x0[chosen],
-            self.cond[chosen],
+            self.x0[rows],
+            self.cond[rows],
             self.seed,
             [self.positions[i] for i in chosen],
-            None if self.features is None else self.features[chosen],
-            self._drawing(shared=True)[0],
+            None if self.features is None else self.features[rows],
+            self.drawing(shared=True)[0],
         )
 
-    def _drawing(self, shared: bool) -> Sequence[int]:
+    def drawing(self, shared: bool) -> Sequence[int]:
+        """The positions by which is drawn: one a sample, or (``shared``) the first one for the whole batch."""
         if not shared:
             return self.positions
         return [self.positions[0] if self.first is None else self.first]
@@ -102,6 +105,38 @@ class Objective:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave."""
+
+
+class Following(Objective):
+    """An objective with a ``target``: a copy of the student, whose weights are a moving average of the student's.
+
+    After each step of the optimiser, target <- decay target + (1 - decay) student.
+
+    Args:
+        student: what the target starts as.
+        decay: of the average.
+    """
+
+    def __init__(self, student: Conditional, decay: float) -> None:
+        self.target, self.decay = copy.deepcopy(student).eval(), decay
+        pairs = zip(self.target.parameters(), student.parameters(), strict=True)
+        self._means: list[Tensor] = [mean for mean, new in pairs if new.requires_grad]
+        self.target.requires_grad_(False)
+
+    @torch.no_grad()
+    def after_step(self, student: Conditional) -> None:
+        """The target follows the student."""
+        new = [p.detach() for p in student.parameters() if p.requires_grad]
+        torch._foreach_lerp_(self._means, new, 1.0 - self.decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The weights of the target that follow the student's."""
+        return {"target": self._means}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""
+        for mean, value in zip(self._means, state["target"], strict=True):
+            mean.copy_(value)
 
 
 @dataclass(frozen=True)
