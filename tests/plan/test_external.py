@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ssdbench.errors import InputError, SuiteError
+from ssdbench.api.export import _trained
+from ssdbench.api.pictures import shards_of
+from ssdbench.errors import InputError, SuiteError, UsageError
 from ssdbench.layouts import LAYOUTS
 from ssdbench.plan import build, run_cost
 from ssdbench.plan.fitting import fitting_samples
@@ -210,6 +214,17 @@ def test_the_table_says_what_was_stated(load: Load) -> None:
         in notes
     )
     assert "samples made elsewhere (pictures); NFE not stated" in notes
+
+
+def test_what_the_store_does_not_hold_is_said_to_lie_elsewhere() -> None:
+    record: Any = SimpleNamespace(key="a" * 64, run={"samples": "theirs.npz"})
+    store: Any = None
+    with pytest.raises(UsageError, match=r"made elsewhere: they are in theirs\.npz, not in the store"):
+        shards_of(record, store)
+    with pytest.raises(
+        UsageError, match=r"trained no model: its samples were made elsewhere, and are in theirs\.npz"
+    ):
+        _trained(record, store, "model")
 
 
 @settings(deadline=None, max_examples=40)
