@@ -176,7 +176,7 @@ def test_a_sigma_is_not_trained_where_its_bound_is_infinite(tmp_path: Path, weig
 @pytest.mark.parametrize(
     ("change", "row", "message"),
     [
-        ({"prediction_type": "sample"}, BASE, "prediction_type is 'sample'"),
+        ({"prediction_type": "flow"}, BASE, "prediction_type is 'flow'"),
         ({"beta_schedule": "squaredcos_cap_v2"}, BASE, "beta_schedule is 'squaredcos_cap_v2'"),
         ({"num_train_timesteps": 500}, ISSD, "num_train_timesteps is 500, expected 1000"),
         ({"timestep_spacing": "linspace"}, BASE, "timestep_spacing is 'linspace', .* grid .* 'even'"),
