@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from operator import sub
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -242,10 +242,13 @@ def _comparable(choices: Sequence[Sequence[Row]], metric: Metric) -> tuple[tuple
     alike.sort(key=size, reverse=True)
     if not alike:
         return (), "not comparable: other samples, networks or references"
-    if len(alike) > 1 and size(alike[0]) == size(alike[1]):
-        one, other = next(pair for pair in zip(*alike[:2], strict=True) if pair[0] is not pair[1])
-        return (), f"several rows are meant: {'; '.join(names([one.run, other.run]))}"
-    return alike[0], None
+    # Rows that share their records are one: what a suite says of training changes nothing in a base row.
+    best = alike[0]
+    others = (some for some in alike[1:] if size(some) == size(best))
+    for one, other in chain.from_iterable(zip(best, some, strict=True) for some in others):
+        if {record.key for record in one.records} != {record.key for record in other.records}:
+            return (), f"several rows are meant: {'; '.join(names([one.run, other.run]))}"
+    return best, None
 
 
 def _told(condition: Mapping[str, Any], shared: Mapping[str, Any]) -> str:
