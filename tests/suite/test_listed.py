@@ -23,7 +23,7 @@ from .conftest import ProblemsOf, Write
 from .test_along_grid import MINI, sampled
 
 falling = st.lists(st.integers(500, 999), min_size=1, max_size=20, unique=True)
-levels = st.lists(st.floats(1e-6, 0.999), max_size=10, unique=True)
+levels = st.lists(st.floats(1e-6, 0.999), max_size=10, unique_by=lambda level: 1 - level)
 
 
 @given(falling)

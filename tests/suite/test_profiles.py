@@ -79,7 +79,7 @@ def test_mini_halves_alike_whatever_stands_on_top(rows: Write) -> None:
     runs = load_suite(path, profile="mini").runs
     # One recipe, so that rows share the distilled model.
     assert {(run.train.pd_steps, run.train.pd_lr) for run in runs} == {(300, 2e-4)}
-    assert {(run.train.steps, run.train.lr) for run in runs} == {(200, 1e-4)}
+    assert {run.train.steps for run in runs} == {200}
 
 
 def test_mini_skips_the_pair_that_cannot_be_learnt(rows: Write) -> None:

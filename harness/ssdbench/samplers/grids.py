@@ -256,7 +256,8 @@ def read_list(name: str) -> list[float]:
 
 
 def _levels(times: Sequence[float]) -> bool:
-    return times[0] == 1 and all(0 < t <= 1 for t in times)
+    # Some are counted from the data and some from the noise: neighbours must differ as both.
+    return times[0] == 1 and all(0 < t <= 1 for t in times) and all(1 - a < 1 - b for a, b in pairwise(times))
 
 
 def _of_list(name: str) -> Grid:
