@@ -649,3 +649,17 @@ def test_synthetic_data_of_a_model_whose_data_set_is_not_known(
     )
     [spec] = specs(graph, TrainSpec)
     assert len(spec.inputs) == 2  # 1,500 images
+
+
+def test_a_second_time_is_of_those_that_have_trained_it(tmp_path: Path) -> None:
+    how = "model: sit-mini, sampler: flow-map, nfe: 4, train: {fuse: last}"
+    graph = graph_of(
+        tmp_path,
+        f"  - {{variant: pretrain + shortcut + issd, {how}}}\n"
+        f"  - {{variant: issd + mean-flow, data: synthetic-20, {how}}}\n",
+    )
+    # In the order in which they are trained.
+    trained = [spec.shape.second_time for spec in specs(graph, TrainSpec)]
+    assert trained == [False, True, True, False, True]
+    shapes = {spec.sampling.sampler: spec.sampling.shape.second_time for spec in specs(graph, SampleSpec)}
+    assert shapes == {"ddim": False, "flow-map": True}
