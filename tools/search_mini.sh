@@ -14,3 +14,7 @@ search --only group=others $SHARE $LR $ANCHOR "$@"
 search --only group=lambda $LR $ANCHOR "$@"
 # The choice for the original data is taken for synthetic images too; dit-mini's for the model of the second seed, and for 64 pixels.
 sed -i 's/resolution: 32, data: original}/resolution: 32}/; s/{model: dit-mini, variant: \(continual\|issd\|ssd\), \(.*\)resolution: 32}/{model: [dit-mini, dit-mini-seed1], variant: \1, \2resolution: [32, 64]}/' "$FILE"
+# And for the numbers of evaluations and the chains beside those that were searched (suites/rivals.yaml).
+sed -i '/variant: issd, .*resolution: \[32, 64\]/{s/nfe: 5,/nfe: [2, 4, 5],/; s/nfe: 10,/nfe: [8, 10],/}
+s/variant: pd 20-10 + issd, sampler: ddim, nfe: 10,/variant: [pd 20-10 + issd, pd 16-8 + issd], sampler: ddim, nfe: [8, 10],/
+s/variant: pd 16-8-4 + issd, sampler: ddim, nfe: 4,/variant: [pd 16-8-4 + issd, pd 16-8-4-2 + issd], sampler: ddim, nfe: [2, 4],/' "$FILE"
