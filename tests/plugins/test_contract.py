@@ -12,7 +12,7 @@ from ssdbench import own
 from ssdbench.data.datasets import DATASETS
 from ssdbench.declaration import Catalog, Declaration
 from ssdbench.errors import InputError
-from ssdbench.layouts import DIAGNOSTICS, LAYOUTS, PLAIN
+from ssdbench.layouts import DIAGNOSTICS, LAYOUTS, PLAIN, RIVALS
 from ssdbench.metrics.catalog import METRICS
 from ssdbench.metrics.networks import NETWORKS
 from ssdbench.metrics.reference_set import REFERENCES
@@ -46,7 +46,7 @@ def test_a_declaration_is_complete(catalog: Catalog[Declaration], declaration: D
     assert "\n" not in declaration.help
     assert len(declaration.help) <= 120
     assert not declaration.help.endswith(".")
-    assert declaration.cite or declaration in (NONE, PLAIN, DIAGNOSTICS)
+    assert declaration.cite or declaration in (NONE, PLAIN, DIAGNOSTICS, RIVALS)
     if declaration.body:
         assert callable(declaration.load())
         for place in (getattr(declaration, "find", ""), getattr(declaration, "save", "")):
