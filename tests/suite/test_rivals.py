@@ -63,3 +63,11 @@ def test_every_row_has_three_seeds_and_what_is_trained_settings_that_were_search
         assert (planned.run.searched is not None) == trained
         seeds[planned.run.model_dump_json(exclude={"seed"})].add(planned.run.seed)
     assert all(one == {1, 2, 3} for one in seeds.values())
+
+
+def test_the_profile_of_its_scale_changes_nothing() -> None:
+    def told(profile: str | None) -> list[object]:
+        runs = load_suite("rivals", profile=profile).runs
+        return [run.model_dump(exclude={"mark", "profile", "named", "scale"}) for run in runs]
+
+    assert told("mini") == told(None)
