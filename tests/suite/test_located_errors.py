@@ -348,6 +348,18 @@ ROWS = {
         "{variant: base, sampler: ssd-teacher, nfe: 6, train: {nfe: 10, pairs: [9]}}",
         "8:75: train.pairs: 9 is no pair of 5 timesteps (1 to 4)",
     ),
+    "guidance inside, undone by what learns from the data": (
+        "{variant: gd + shortcut, model: SiT-XL/2, nfe: 4, sampler: flow-map, guidance: {scale: 1.5}}",
+        "8:15: variant: 'shortcut' learns from the data, without the guidance that 'gd' took into its student",
+    ),
+    "a flow's levels, too few for synthetic data": (
+        "{variant: base, model: SiT-XL/2, nfe: 2, grid: [1, 0.5], data: synthetic-10}",
+        "8:72: data: 'synthetic-10' cannot be sampled: grid '1, 0.5' lists 2 noise levels, not 10",
+    ),
+    "steps of pairs that no shortcut model learns": (
+        "{variant: shortcut + issd, model: SiT-XL/2, nfe: 4, sampler: flow-map, train: {nfe: 5}}",
+        "8:89: train.nfe: must be one of 1, 2, 4, 8, 16, 32, 64, the steps that a shortcut model learns, not 5",
+    ),
     "a step length that no shortcut model learns": (
         "{variant: shortcut, model: SiT-XL/2, sampler: flow-map}",
         "4:8: nfe: must be one of 1, 2, 4, 8, 16, 32, 64, the steps that a shortcut model learns, not 10",

@@ -75,7 +75,9 @@ class NamedSampler:
         from ssdbench.stages.sample import Sampling
 
         self._check(noise_at)
-        grid = grid if isinstance(grid, str) else listed(grid)
+        grid = (
+            grid if isinstance(grid, str) else listed([t.item() if hasattr(t, "item") else t for t in grid])
+        )
         _known(GRIDS, grid)
         how = Sampling(
             shape=_shape(denoiser, x, schedule),

@@ -92,7 +92,7 @@ class MeanFlow(Objective):
 
 
 def derivative(student: Conditional, z: Tensor, v: Tensor, t: Tensor, r: Tensor, cond: Tensor) -> Tensor:
-    """V du/dz + du/dt of u = student(z, t, cond, r=r), float32 (B, C, H, W): one forward pass, and its derivative's.
+    """Derivative of u along the path, ``v du/dz + du/dt`` of u = student(z, t, cond, r=r), float32 (B, C, H, W).
 
     Without autocast. Attention is taken apart, since its fused kernels have no forward-mode derivative.
     """

@@ -107,7 +107,9 @@ class Recipe:
 
     def objective(self, spec: type[S], **settings: Any) -> S:
         """An objective of this class with these settings, on the grid and pairs that the method is trained on."""
-        on: dict[str, Any] = {"teacher_guidance": self.train.teacher_guidance, "halving": self.method.halves}
+        # What takes the run's guidance into the student heeds no scale of the teacher's own.
+        scale = 1.0 if self.method.distils_guidance else self.train.teacher_guidance
+        on: dict[str, Any] = {"teacher_guidance": scale, "halving": self.method.halves}
         if self.method.trained_on != "all":
             on |= {"grid": self.grid, "nfe": self.nfe, "halvings": self.halvings}
         if self.method.trained_on == "pairs":

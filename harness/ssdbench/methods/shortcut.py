@@ -45,8 +45,8 @@ class Settings(Paced):
     decay: float = Field(0.999, ge=0, lt=1, description="Of the moving average that makes these two steps.")
 
 
-def _steps(nfe: int) -> str | None:
-    if nfe < 1 or nfe in (lengths := [2**k for k in range(LENGTHS)]):
+def _steps(nfe: int | None) -> str | None:
+    if nfe is None or nfe < 1 or nfe in (lengths := [2**k for k in range(LENGTHS)]):
         return None
     return f"must be one of {', '.join(map(str, lengths))}, the steps that a shortcut model learns, not {nfe}"
 
@@ -78,5 +78,5 @@ SHORTCUT = Method(
     frozen_forwards=_halves,
     guided_forwards=lambda objective: _halves(objective) / LENGTHS * second_branch(objective),
     pace=pace,
-    checks=((("nfe",), _steps), (("grid",), _equal)),
+    checks=((("nfe",), _steps), (("train.nfe",), _steps), (("grid",), _equal)),
 )

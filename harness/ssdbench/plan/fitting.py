@@ -88,6 +88,11 @@ def _problem(run: ResolvedRun, shape: Shape) -> str | None:
             f"rescale_betas_zero_snr is true, so that timestep {last} is pure noise, where the variational bound is"
             " infinite: leave out train.vb_loss"
         )
+    if made := next((method.name for method in variant.methods if method.predicts and method.trains), None):
+        return (
+            f"rescale_betas_zero_snr is true, so that timestep {last} is pure noise, where eps implies no x_0: {made!r}"
+            " cannot train it"
+        )
     trained = [teacher for step in variant.steps for teacher in step.teachers] or [run.train.nfe or visited]
     if variant.trains and any(map(reached, trained)):
         return f"{where} no eps can be distilled: name a grid that leaves it out, as 'leading'"

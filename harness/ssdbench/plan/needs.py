@@ -22,6 +22,7 @@ from ssdbench.plan.references import References
 from ssdbench.plan.sources import Data, Finder, Unavailable, denoiser, place
 from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.stages import Source
+from ssdbench.stages.reference import FILE
 from ssdbench.suite import ResolvedRun
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.variant import UNTOUCHED, variant_of
@@ -181,6 +182,10 @@ class Needs(References):
         fuses = self.variant.fuses or SAMPLERS.named(self.run.sampler).extrapolates
         if fuses and (not shape.depth or beyond):
             raise InputError(f"{name} has {shape.depth} blocks to fuse: {fuse} cannot be")
+        last, sampler = self.variant.methods[-1], SAMPLERS.named(self.run.sampler)
+        if shape.second_time and sampler.second_time and last.trains and not last.second_time:
+            lacks = f"{last.name!r} does not train the second time of {name}"
+            raise InputError(f"{lacks}, which the sampler {self.run.sampler!r} gives it")
         if self.run.autoencoder is None and self.model.vae is None:
             if self._through:
                 lacks = f"model {name!r} has no autoencoder: it denoises pixels"
@@ -214,7 +219,8 @@ class Needs(References):
         """
         count = None
         if self.reference_data is not None:
-            known = self.run.images, self.reference_data.images  # of the user's own function it is not known
+            limit = None if self.reference_data.name == FILE else self.run.images
+            known = limit, self.reference_data.images  # of the user's own function it is not known
             count = min(filter(None, known), default=None)
             if count is not None and self.run.eval.half is not None:
                 count //= 2

@@ -161,8 +161,6 @@ def trained_passes(row: Row) -> str:
 
 def forward_passes(row: Row) -> str:
     """The networks' forward passes for one image, guidance's second branch counted; or as they are stated."""
-    if row.run.forwards is not None:
-        return f"{row.run.forwards:,}"
     return _told(row, "forward_passes")
 
 
@@ -211,7 +209,9 @@ _COSTS = {
 
 
 def cost_of(row: Row, name: str) -> float | None:
-    """A column of the row's cost as a number; None where the cost is not known."""
+    """A column of the row's cost as a number, or passes as they are stated; None where it is not known."""
+    if name == "forward_passes" and row.run.forwards is not None:
+        return float(row.run.forwards)
     what, unit = _COSTS[name]
     return None if row.cost is None else float(getattr(row.cost, what)) / unit
 

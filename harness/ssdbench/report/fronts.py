@@ -37,14 +37,17 @@ def front(chart: Chart, metric: str) -> list[tuple[float, float]]:
 def _fronts(costs: Sequence[str], rows: Sequence[Row]) -> Iterator[Chart]:
     groups: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        if row.records and row.cost is not None:
+        if row.records and variant_of(row.run.variant).evaluated:
             groups[row.run.resolution, *row.measured_by].append(row)
     for members in groups.values():
         names = _names(members)
         for cost in costs:
             placed: dict[str, list[tuple[float, Row]]] = defaultdict(list)
             for row, name in zip(members, names, strict=True):
-                placed[name].append((cost_of(row, cost) or 0.0, row))
+                if (x := cost_of(row, cost)) is not None:
+                    placed[name].append((x, row))
+            if not placed:
+                continue
             series = tuple(
                 Series(name, tuple((x, row.metrics) for x, row in sorted(own, key=lambda one: one[0])))
                 for name, own in placed.items()
@@ -64,7 +67,10 @@ def _names(rows: Sequence[Row]) -> list[str]:
     models = defaultdict(set)
     methods = []
     for row in rows:
-        name = " + ".join(step.method.label for step in variant_of(row.run.variant).added)
+        variant = variant_of(row.run.variant)
+        name = " + ".join(step.method.label for step in variant.added)
+        if not variant.sampled:
+            name = row.run.label or variant.methods[0].label
         methods.append(name)
         models[name].add(row.run.model)
     labels = [MODELS.label(row.run.model) for row in rows]

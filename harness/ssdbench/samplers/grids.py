@@ -286,7 +286,9 @@ def of_function(name: str, rule: Callable[..., Any]) -> Grid:
 def walked_by(name: str, prediction: Predicted) -> str:
     """The grid that a model is walked on where a suite names ``name``: flows do not know those of timesteps."""
     grid = GRIDS.known(name)
-    return UNIFORM.name if prediction == "v" and (grid is None or grid.prediction == "eps") else name
+    # Built-in ones alone: 'even' is what a caller has that names none.
+    passed_over = grid is None or (grid.prediction == "eps" and name in GRIDS.builtin)
+    return UNIFORM.name if prediction == "v" and passed_over else name
 
 
 class _Grids(Catalog[Grid]):

@@ -266,12 +266,12 @@ def _pretrain(run: Facts) -> str | None:
     return f"only variants that begin with {able} train the base model, not {run['variant']!r}"
 
 
-@RULES.of("data", "grid", "model", "variant")
+@RULES.of("data", "grid", "model", "variant", "sampler")
 def _synthetic(run: Facts) -> str | None:
     data, steps = run["data"], synthetic_steps(run["data"])
     if steps is None:
         return None
     if not run.variant.sampled or run.variant.from_nothing:
         return f"{data!r} is what the base model makes, and {run['variant']!r} has none"
-    problem = refused(timesteps, run["grid"], steps) if run.in_timesteps else None
+    problem = refused(timesteps, run["grid"], steps) if run.in_timesteps else run.lacking_times(steps)
     return problem and f"{data!r} cannot be sampled: {problem}"

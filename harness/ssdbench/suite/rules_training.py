@@ -102,6 +102,18 @@ def _guided_twice(run: Facts) -> str | None:
     return None
 
 
+@TRAINING.of("variant", "guidance.scale")
+def _guidance_undone(run: Facts) -> str | None:
+    inside = ""
+    for step in run.variant.steps:
+        method = step.method
+        from_data = method.frozen_forwards == 0 or method.second_time == "needs"
+        if inside and method.trains and from_data and run["guidance.scale"] != 1.0:
+            return f"{step.kind!r} learns from the data, without the guidance that {inside!r} took into its student"
+        inside = step.kind if method.distils_guidance else inside
+    return None
+
+
 @TRAINING.of("train.checkpoints", "train.steps", "train.pd_steps", "variant")
 def _checkpoints(run: Facts) -> str | None:
     last = _last_step(run)
@@ -297,4 +309,4 @@ def _trajectory(run: Facts) -> str | None:
         return None
     if run.sampler.stochastic:
         return f"compares with a deterministic solver's samples, which {run['sampler']!r} does not come near"
-    return refused(timesteps, run["grid"], steps) if run.in_timesteps else None
+    return refused(timesteps, run["grid"], steps) if run.in_timesteps else run.lacking_times(steps)
