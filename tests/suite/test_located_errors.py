@@ -354,7 +354,7 @@ ROWS = {
     ),
     "a flow's levels, too few for synthetic data": (
         "{variant: base, model: SiT-XL/2, nfe: 2, grid: [1, 0.5], data: synthetic-10}",
-        "8:72: data: 'synthetic-10' cannot be sampled: grid '1, 0.5' lists 2 noise levels, not 10",
+        "8:68: data: 'synthetic-10' cannot be sampled: grid '1, 0.5' lists 2 noise levels, not 10",
     ),
     "steps of pairs that no shortcut model learns": (
         "{variant: shortcut + issd, model: SiT-XL/2, nfe: 4, sampler: flow-map, train: {nfe: 5}}",
