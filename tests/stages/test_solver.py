@@ -36,8 +36,13 @@ def latents(tiny: Tiny, output: Path, count: int = 6, start: int = 0, **settings
 
 
 CASES = [
-    *((name, None) for name, sampler in SAMPLERS.items() if "eps" in sampler.predictions),
-    *((name, flow) for name, sampler in SAMPLERS.items() if "v" in sampler.predictions for flow in (0, 1)),
+    *((name, None) for name, sampler in SAMPLERS.items() if "eps" in sampler.predictions and not sampler.second_time),
+    *(
+        (name, flow)
+        for name, sampler in SAMPLERS.items()
+        if "v" in sampler.predictions and not sampler.second_time  # the tiny model has none
+        for flow in (0, 1)
+    ),
 ]
 
 

@@ -129,7 +129,7 @@ def test_prediction_of_v_is_turned_into_eps() -> None:
     v = a.sqrt() * eps - (1 - a).sqrt() * x0
 
     class Answer(nn.Module):
-        def forward(self, x: Tensor, t: Tensor, cond: Tensor, return_dict: bool) -> tuple[Tensor]:
+        def forward(self, x: Tensor, t: Tensor, cond: Tensor, **given: object) -> tuple[Tensor]:
             return (v,)
 
     model = UNetDenoiser(Answer(), replace(SHAPE, prediction="v"))

@@ -246,7 +246,8 @@ def _comparable(choices: Sequence[Sequence[Row]], metric: Metric) -> tuple[tuple
     best = alike[0]
     others = (some for some in alike[1:] if size(some) == size(best))
     for one, other in chain.from_iterable(zip(best, some, strict=True) for some in others):
-        if {record.key for record in one.records} != {record.key for record in other.records}:
+        keys, others_keys = ({record.key for record in row.records} for row in (one, other))
+        if not (keys <= others_keys or others_keys <= keys):
             return (), f"several rows are meant: {'; '.join(names([one.run, other.run]))}"
     return best, None
 

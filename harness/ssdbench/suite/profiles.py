@@ -96,13 +96,14 @@ class Profile:
 
     def apply(self, values: Values) -> list[Layer]:
         """Put the profile's settings over mapped ``values``, in place; returns the layers that took part."""
-        used = []
+        used, given = [], DEFAULTS | values
         for rule in self.rules:
-            if matches(DEFAULTS | values if rule.when else values, rule.when):
+            if matches(given, rule.when):
                 override(values, rule.layer.values)
                 used.append(rule.layer)
                 for key, bound in rule.limits.items():
                     cap(values, key, bound)
+                given = DEFAULTS | values
         return used
 
 
@@ -124,7 +125,9 @@ def override(values: Values, upper: Values) -> None:
 
 
 def evaluated_times(values: Values) -> tuple[float, ...]:
-    """The timesteps or times at which a run evaluates its model; none where a setting of them is wrong."""
+    """The times at which a run that lists some of them evaluates its model; none where a setting is wrong."""
+    if not isinstance(values.get("student_at"), tuple):
+        return ()
     given = {key: (DEFAULTS | values).get(key, INVALID) for key in WALK}
     return () if INVALID in given.values() else Facts(given).evaluated
 

@@ -97,15 +97,16 @@ def matches(values: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
 
     ``*`` and ``?`` in text match as in file names.
     """
-    return all(
-        any(_equals(values.get(key), choice) for choice in (wanted if isinstance(wanted, list) else [wanted]))
-        for key, wanted in conditions.items()
-    )
+    for key, wanted in conditions.items():  # a loop, since suites have thousands of rows and profiles dozens of rules
+        value = values.get(key)
+        if not (any(_equals(value, one) for one in wanted) if isinstance(wanted, list) else _equals(value, wanted)):
+            return False
+    return True
 
 
 def _equals(value: object, choice: object) -> bool:
     if isinstance(value, str) and isinstance(choice, str):
-        return fnmatchcase(value, choice)
+        return value == choice or fnmatchcase(value, choice)
     return value == choice and isinstance(value, bool) == isinstance(choice, bool)
 
 

@@ -145,7 +145,8 @@ class Chooser:
         if entries is None:
             values[KEY] = INVALID  # which is told once, and keeps the row from being run
             return None
-        fitting = [entry for entry in entries if matches(DEFAULTS | values, entry.when)]
+        given = DEFAULTS | values
+        fitting = [entry for entry in entries if matches(given, entry.when)]
         if len(fitting) != 1:
             if last:
                 self._no_single(fitting, entries[0].mark.file, name, mark, values, row)
