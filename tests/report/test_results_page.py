@@ -122,7 +122,7 @@ def test_the_template_names_suites_that_there_are(
     tool: ModuleType, page: str, some: set[tuple[str, str]]
 ) -> None:
     text = (TOOL.parents[1] / f"docs/{page}.template.md").read_text(encoding="utf-8")
-    word = {"value": 1}  # after the metric
+    word = {"value": 1, "difference": 1}  # after the metric
     found = [(kind, rest.split()[word.get(kind, 0)]) for kind, rest in tool.PLACEHOLDER.findall(text)]
     assert some <= set(found)
     claims = yaml.safe_load((TOOL.parents[1] / "suites/claims.yaml").read_text(encoding="utf-8"))["claims"]
@@ -130,6 +130,7 @@ def test_the_template_names_suites_that_there_are(
         "table": list_suites(),
         "figures": list_suites(),
         "value": list_suites(),
+        "difference": list_suites(),
         "verdict": [claim["claim"] for claim in claims],
     }
     assert [(kind, name) for kind, name in found if name not in known[kind]] == []

@@ -36,7 +36,11 @@ def latents(tiny: Tiny, output: Path, count: int = 6, start: int = 0, **settings
 
 
 CASES = [
-    *((name, None) for name, sampler in SAMPLERS.items() if "eps" in sampler.predictions and not sampler.second_time),
+    *(
+        (name, None)
+        for name, sampler in SAMPLERS.items()
+        if "eps" in sampler.predictions and not sampler.second_time
+    ),
     *(
         (name, flow)
         for name, sampler in SAMPLERS.items()

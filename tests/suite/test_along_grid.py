@@ -12,7 +12,9 @@ from ssdbench.suite import load_suite
 
 from .conftest import HEAD, ProblemsOf, Write
 
-OF_EPS = [name for name, sampler in SAMPLERS.items() if "eps" in sampler.predictions and not sampler.second_time]
+OF_EPS = [
+    name for name, sampler in SAMPLERS.items() if "eps" in sampler.predictions and not sampler.second_time
+]
 
 MINI = """\
 suite: x

@@ -97,9 +97,14 @@ def matches(values: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
 
     ``*`` and ``?`` in text match as in file names.
     """
-    for key, wanted in conditions.items():  # a loop, since suites have thousands of rows and profiles dozens of rules
+    for (
+        key,
+        wanted,
+    ) in conditions.items():  # a loop, since suites have thousands of rows and profiles dozens of rules
         value = values.get(key)
-        if not (any(_equals(value, one) for one in wanted) if isinstance(wanted, list) else _equals(value, wanted)):
+        if not (
+            any(_equals(value, one) for one in wanted) if isinstance(wanted, list) else _equals(value, wanted)
+        ):
             return False
     return True
 
