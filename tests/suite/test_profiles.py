@@ -28,6 +28,13 @@ limits: {images: 90}
 """
 
 
+def test_a_limit_bounds_what_later_rules_set_too(write: Write, rows: Write) -> None:
+    limit, later = "{when: {nfe: 10}, limits: {samples: 20}}", "{when: {nfe: 10}, set: {eval: {samples: 30}}}"
+    write(OWN.replace("rules:", f"rules:\n  - {limit}\n  - {later}"), "profiles/own.yaml")
+    (run,) = load_suite(rows("{variant: base}"), profile="own").runs
+    assert run.eval.samples == 20
+
+
 def test_names_are_mapped_and_remembered(rows: Write) -> None:
     (run,) = load_suite(rows("{variant: issd, data: synthetic-20}"), profile="mini").runs
     assert (run.model, run.resolution, run.nfe, run.data) == ("dit-mini", 32, 5, "synthetic-10")

@@ -46,7 +46,6 @@ CONSISTENCY = Method(
     predicts="the sample",
     samplers=(SAMPLER.name,),
     distils_guidance=True,
-    reads=("guidance.scale", "guidance.channels", "guidance.interval"),
     settings=Settings,
     frozen_forwards=2,  # the frozen model's and the target's
     guided_forwards=second_branch,

@@ -24,7 +24,6 @@ GD = Method(
     cite="Meng et al., 2023, On Distillation of Guided Diffusion Models",
     body="ssdbench.methods.guidance_loss:GuidanceDistillation",
     distils_guidance=True,
-    reads=("guidance.scale", "guidance.channels", "guidance.interval"),
     frozen_forwards=1,
     guided_forwards=second_branch,
     checks=((("guidance.scale", "variant"), _nothing), (("variant",), _twice)),

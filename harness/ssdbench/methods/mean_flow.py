@@ -9,9 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from ssdbench.methods.method import Method, ObjectiveSpec, Plain, second_branch
-from ssdbench.methods.shortcut import Paced, pace
-from ssdbench.samplers.flow_map import FLOW_MAP
+from ssdbench.methods.method import ObjectiveSpec, own_of, second_branch
+from ssdbench.methods.shortcut import Paced, second_time_method
 
 
 class Settings(Paced):
@@ -31,24 +30,17 @@ class Settings(Paced):
 
 def _passes(objective: ObjectiveSpec) -> float:
     """Of a sample: one with its derivative where r is not t, and the frozen model's if it is asked."""
-    assert isinstance(objective, Plain)
-    settings = Settings.model_validate(objective.settings)
+    settings = own_of(objective, Settings)
     return 1.0 - settings.ratio + (settings.velocity == "frozen")
 
 
-MEAN_FLOW = Method(
+MEAN_FLOW = second_time_method(
     name="mean-flow",
     help="a second time of the network: the mean slope between two times, from its own derivative",
     title="MeanFlow",
     cite="Geng et al., 2025, Mean Flows for One-step Generative Modeling",
     body="ssdbench.methods.mean_flow_loss:MeanFlow",
-    predictions=("v",),
-    samplers=(FLOW_MAP.name,),
-    second_time="needs",
-    distils_guidance=True,
-    reads=("guidance.scale", "guidance.channels", "guidance.interval"),
     settings=Settings,
     frozen_forwards=_passes,
     guided_forwards=second_branch,
-    pace=pace,
 )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ssdbench.suite.training import Train
 
 S = TypeVar("S", bound="ObjectiveSpec")
+B = TypeVar("B", bound=BaseModel)
 SETTINGS = "train.settings"
 """The key under which a suite gives what a method has of settings of its own."""
 
@@ -211,6 +212,12 @@ def second_branch(objective: ObjectiveSpec) -> float:
     return high - low
 
 
+def own_of(objective: ObjectiveSpec, settings: type[B]) -> B:
+    """The method's own settings, which its training's key holds where they differ from their defaults."""
+    assert isinstance(objective, Plain)
+    return settings.model_validate(objective.settings)
+
+
 Check = tuple[tuple[str, ...], Callable[..., str | None]]
 """Keys of a run and a function of their values that says what is wrong with the first; see :class:`Method`."""
 
@@ -239,7 +246,8 @@ class Method(Declaration):
             Nothing: it is not for such a student.
         fusion: whether it needs the model's fusion points, so that the student can be sampled ``fused`` too.
         autoencoder: whether it works on the autoencoder itself, so that a run may train one (``autoencoder:``).
-        reads: the keys of a run that it heeds, beside those that hold for every training.
+        reads: the keys of a run that it heeds, beside those that hold for every training, and for guidance where it
+            is distilled.
         settings: its own settings, given as ``train.settings``. A frozen pydantic model with a default for each field.
         frozen_forwards: forward passes of models that are not trained that one loss takes for a sample; guidance's
             second branch does not count.

@@ -6,11 +6,12 @@ The loss is in ``shortcut_loss``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ssdbench.methods.method import Method, ObjectiveSpec, Plain, second_branch
+from ssdbench.methods.method import Method, ObjectiveSpec, own_of, second_branch
 from ssdbench.samplers.flow_map import FLOW_MAP
 from ssdbench.samplers.grids import UNIFORM, walked_by
 
@@ -30,10 +31,21 @@ class Paced(BaseModel):
     lr: float | None = Field(None, gt=0, description="Learning rate of its own; none: train.lr.")
 
 
-def pace(train: Train) -> Mapping[str, Any]:
+def _pace(train: Train) -> Mapping[str, Any]:
     """The steps and the learning rate of a method whose settings are :class:`Paced`."""
     given = train.settings
     return {"steps": given.get("steps") or train.steps, "lr": given.get("lr") or train.lr}
+
+
+second_time_method = partial(
+    Method,
+    predictions=("v",),
+    samplers=(FLOW_MAP.name,),
+    second_time="needs",
+    distils_guidance=True,
+    pace=_pace,
+)
+"""A method of flows that trains a second time of the network, with guidance inside; its settings are ``Paced``."""
 
 
 class Settings(Paced):
@@ -53,8 +65,7 @@ def _steps(nfe: int | None) -> str | None:
 
 def _halves(objective: ObjectiveSpec) -> float:
     """Forward passes of the moving average for a sample: two on the share that learns from them."""
-    assert isinstance(objective, Plain)
-    return 2 * Settings.model_validate(objective.settings).share
+    return 2 * own_of(objective, Settings).share
 
 
 def _equal(grid: str) -> str | None:
@@ -63,20 +74,14 @@ def _equal(grid: str) -> str | None:
     )
 
 
-SHORTCUT = Method(
+SHORTCUT = second_time_method(
     name="shortcut",
     help="a second time of the network: long steps learn from two short ones, these from the data",
     title="Shortcut",
     cite="Frans et al., 2024, One Step Diffusion via Shortcut Models, Algorithm 1",
     body="ssdbench.methods.shortcut_loss:Shortcut",
-    predictions=("v",),
-    samplers=(FLOW_MAP.name,),
-    second_time="needs",
-    distils_guidance=True,
-    reads=("guidance.scale", "guidance.channels", "guidance.interval"),
     settings=Settings,
     frozen_forwards=_halves,
     guided_forwards=lambda objective: _halves(objective) / LENGTHS * second_branch(objective),
-    pace=pace,
     checks=((("nfe",), _steps), (("train.nfe",), _steps), (("grid",), _equal)),
 )

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ssdbench.methods.method import Method, ObjectiveSpec, Plain
+from ssdbench.methods.method import Method, ObjectiveSpec, own_of
 from ssdbench.samplers import GRIDS
 from ssdbench.samplers.walks import end_of, walked
 
@@ -48,9 +48,8 @@ def teacher_times(times: Sequence[float], end: float, substeps: int) -> list[lis
 
 def _teacher(objective: ObjectiveSpec) -> float:
     """The teacher's passes for a sample: one for each stop, of all steps of the student."""
-    assert isinstance(objective, Plain)
     assert objective.grid is not None
-    substeps = Settings.model_validate(objective.settings).substeps
+    substeps = own_of(objective, Settings).substeps
     if GRIDS.named(objective.grid).prediction == "v":
         return objective.nfe * substeps
     times = walked(objective.grid, objective.nfe, objective.halvings)

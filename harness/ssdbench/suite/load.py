@@ -260,10 +260,8 @@ class _Resolver:
             seeds, place = [self.seed], Mark(file=f"--seed {self.seed}")
         if seeds is INVALID:
             return []
-        if variant_of(
-            values["variant"]
-        ).given:  # what one file holds is one sample of a method, whatever the seeds
-            seeds = seeds[:1]
+        if variant_of(values["variant"]).given:
+            seeds = seeds[:1]  # what one file holds is one sample of a method, whatever the seeds
             values["samples"] = str(self.beside / Path(values["samples"]).expanduser())
         if searched is not None:
             refuse_chosen(searched, seeds, place, self.problems)

@@ -96,14 +96,15 @@ class Profile:
 
     def apply(self, values: Values) -> list[Layer]:
         """Put the profile's settings over mapped ``values``, in place; returns the layers that took part."""
-        used, given = [], DEFAULTS | values
+        used, limits, given = [], list[tuple[str, int]](), DEFAULTS | values
         for rule in self.rules:
             if matches(given, rule.when):
                 override(values, rule.layer.values)
                 used.append(rule.layer)
-                for key, bound in rule.limits.items():
-                    cap(values, key, bound)
+                limits += rule.limits.items()
                 given = DEFAULTS | values
+        for key, bound in limits:  # last, since they bound what all rules leave
+            cap(values, key, bound)
         return used
 
 
