@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -165,6 +166,7 @@ class _Resolver:
         self._seen: dict[tuple[str, int], Mark] = {}
         self._repeats: list[tuple[Mark, Mark]] = []
         self._few: dict[str, None] = {}
+        self._lacking = lru_cache(maxsize=None)(self._lacking_counts)  # rows repeat what they ask for
 
     def notes(self) -> list[str]:
         """Return remarks for the author, on what is unusual but no mistake."""
@@ -280,12 +282,14 @@ class _Resolver:
                 self.problems.add(origin(layers, [key]) or row.mark, key, describe(error))
             return []
         place = origin(layers, ["eval.samples"]) or row.mark
-        names = first.eval.metrics
-        known = None if names is None else [find_metric(name) for name in names if name in self._askable]
-        for note in lacking_counts(first.eval.network, first.eval.samples, None, known):
+        for note in self._lacking(first.eval.network, first.eval.samples, first.eval.metrics):
             self._few.setdefault(f"{place}: {note}")
         self._note_repeat(values, named, seeds, row.mark)
         return [first, *(first.model_copy(update={"seed": other}) for other in seeds[1:])]
+
+    def _lacking_counts(self, network: str, samples: int, names: tuple[str, ...] | None) -> tuple[str, ...]:
+        known = None if names is None else [find_metric(name) for name in names if name in self._askable]
+        return lacking_counts(network, samples, None, known)
 
     def _note_repeat(self, values: Values, named: Values, seeds: Sequence[int], mark: Mark) -> None:
         content = repr(sorted((values | named).items(), key=lambda item: item[0]))

@@ -49,7 +49,7 @@ class Checker:
         own = () if variant is None else (check for method in variant.methods for check in method.checks)
         for keys, check in (*self._checks, *own):
             given = [settings.get(key, INVALID) for key in keys]
-            if any(value is INVALID for value in given):
+            if INVALID in given:
                 continue
             problem = check(*given)
             if problem is not None:

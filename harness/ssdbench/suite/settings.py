@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -108,6 +109,24 @@ class _Entry:
     origin: dict[str, Any]
 
 
+class _Entries:
+    """The entries of one file. Rows repeat values, so which entries fit is kept by the values that it hangs on."""
+
+    def __init__(self, entries: Sequence[_Entry]) -> None:
+        self.file = entries[0].mark.file
+        self._keys = tuple({key: None for entry in entries for key in entry.when})
+        # Typed, since conditions tell true from 1.
+        self._fit = lru_cache(maxsize=4096, typed=True)(
+            lambda *given: [
+                one for one in entries if matches(dict(zip(self._keys, given, strict=True)), one.when)
+            ]
+        )
+
+    def fitting(self, values: Values) -> list[_Entry]:
+        """The entries whose conditions flat settings meet."""
+        return self._fit(*(values.get(key, DEFAULTS.get(key)) for key in self._keys))
+
+
 class Chooser:
     """Lays chosen settings over rows; each file is read once.
 
@@ -117,7 +136,7 @@ class Chooser:
 
     def __init__(self, beside: Path, problems: Problems) -> None:
         self._beside, self._problems = beside, problems
-        self._files: dict[str, list[_Entry] | None] = {}
+        self._files: dict[str, _Entries | None] = {}
 
     def lay(
         self, values: Values, layers: Sequence[Layer], special: Sequence[Layer], row: Mark, *, last: bool
@@ -145,11 +164,10 @@ class Chooser:
         if entries is None:
             values[KEY] = INVALID  # which is told once, and keeps the row from being run
             return None
-        given = DEFAULTS | values
-        fitting = [entry for entry in entries if matches(given, entry.when)]
+        fitting = entries.fitting(values)
         if len(fitting) != 1:
             if last:
-                self._no_single(fitting, entries[0].mark.file, name, mark, values, row)
+                self._no_single(fitting, entries.file, name, mark, values, row)
             return None
         entry, options = fitting[0], special[1:]
         # Layers are told apart as objects: two may give the same.
@@ -182,7 +200,7 @@ class Chooser:
             text = f"{name!r} ({file}) has nothing for the row at {row} ({whose})"
             self._problems.add(mark, KEY, f"{text}: search it too, or give the row 'settings: null'")
 
-    def _read(self, name: str, mark: Mark) -> list[_Entry] | None:
+    def _read(self, name: str, mark: Mark) -> _Entries | None:
         path = find_settings(name, self._beside)
         if path is None:
             known = list(list_settings(self._beside))
@@ -191,7 +209,7 @@ class Chooser:
             return None
         before = len(self._problems)
         document = read_settings(path, self._problems)
-        return [*_entries(document)] if len(self._problems) == before else None
+        return _Entries([*_entries(document)]) if len(self._problems) == before else None
 
 
 def _entries(document: Document) -> Iterator[_Entry]:
