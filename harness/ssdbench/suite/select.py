@@ -100,19 +100,25 @@ def matches(values: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
     for (
         key,
         wanted,
-    ) in conditions.items():  # a loop, since suites have thousands of rows and profiles dozens of rules
+    ) in conditions.items():  # loops, since suites have thousands of rows and profiles dozens of rules
         value = values.get(key)
-        if not (
-            any(_equals(value, one) for one in wanted) if isinstance(wanted, list) else _equals(value, wanted)
-        ):
+        for one in wanted if isinstance(wanted, list) else (wanted,):
+            if _equals(value, one):
+                break
+        else:
             return False
     return True
 
 
 def _equals(value: object, choice: object) -> bool:
-    if isinstance(value, str) and isinstance(choice, str):
-        return value == choice or fnmatchcase(value, choice)
-    return value == choice and isinstance(value, bool) == isinstance(choice, bool)
+    if value == choice:
+        return isinstance(value, bool) == isinstance(choice, bool)
+    return (
+        isinstance(choice, str)
+        and isinstance(value, str)
+        and ("*" in choice or "?" in choice or "[" in choice)
+        and fnmatchcase(value, choice)
+    )
 
 
 def _meets(run: ResolvedRun, key: str, choices: list[str]) -> bool:
