@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, Filled
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,44 @@ def test_a_seed_of_64_bits_is_refused(ssdbench: Command, suite: Path, seed: int)
         2,
         f"--seed {seed}: must be at least 0 and below 2^63\n1 problem\n",
     )
+
+
+def test_the_suffix_of_o_decides_the_form(ssdbench: Command, filled: Filled, suite: Path) -> None:
+    starts = {
+        "t.md": "### ",
+        "t.txt": "A tiny suite\n",
+        "t.tex": "% needs",
+        "t.csv": "suite,",
+        "t.JSON": "[\n",
+        "t.html": "<!",
+    }
+    for name, start in starts.items():
+        assert ssdbench("report", suite, "-o", name).exit_code == 0
+        assert Path(name).read_text().startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-o", "t.docx"], "-o t.docx: expected a name that ends in .md, .txt, .tex, .html, .csv, .json"),
+        (["-o", "t"], "-o t: expected a name that ends in"),
+        (["-o", "t.csv", "--format", "json"], "-o t.csv: that is csv, and json was asked for"),
+        (["-o", "t.md", "--json"], "-o t.md: that is markdown, and json was asked for"),
+        (["--json", "--format", "csv"], "--format and --json exclude each other"),
+        (["--json", "--format", "json"], "--format and --json exclude each other"),
+    ],
+)
+def test_forms_that_contradict_each_other_or_are_unknown_are_refused(
+    ssdbench: Command, arguments: list[str], said: str
+) -> None:
+    result = ssdbench("report", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize("verb", [["compare", "a", "b"], ["claims"]])
+def test_other_verbs_know_suffixes_too(ssdbench: Command, verb: list[str]) -> None:
+    for arguments in (["-o", "t.csv"], ["-o", "t.md", "--json"], ["--json", "--format", "markdown"]):
+        result = ssdbench(*verb, *arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "t.csv: expected" in result.stderr or "json" in result.stderr

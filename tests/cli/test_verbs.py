@@ -12,6 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from ssdbench.cli import common
 from ssdbench.runtime import local
 from ssdbench.runtime.outcome import Failure, Outcome
 from ssdbench.suite import json_schema
@@ -84,11 +85,31 @@ def test_a_suite_of_which_nothing_can_run_is_2(
     assert ssdbench("plan", suite).exit_code == 0
 
 
-def test_an_interrupted_run_is_130(ssdbench: Command, suite: Path, outcome: Outcome) -> None:
-    outcome.interrupted = True
-    result = ssdbench("run", suite)
-    assert result.exit_code == 130
-    assert "interrupted" in result.stderr
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_is_130_and_ends_with_two_lines(
+    ssdbench: Command, filled: Filled, suite: Path, outcome: Outcome, name: str
+) -> None:
+    (filled.store.records_dir / f"{filled.targets[1]}.json").unlink()
+    outcome.interrupted = name
+    result = ssdbench("run", suite, "--results", filled.store.root)
+    assert (result.exit_code, result.stdout) == (130, "")
+    first, second = result.stderr.splitlines()[-2:]
+    assert first.startswith(f"stopped by {name}: 1 of 2 rows are done; 'ssdbench report {suite}")
+    assert second == "what is finished is kept: the same command goes on"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_on_a_terminal_tables_are_fitted_to_it(
+    ssdbench: Command, filled: Filled, suite: Path, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    for arguments in (["run", suite], ["report", suite], ["compare", "results", "results"], ["status"]):
+        shown = ssdbench(*arguments).stdout
+        assert "|" not in shown, arguments
+        assert max(map(len, shown.splitlines())) <= width, arguments
+    assert "390.00" in ssdbench("report", suite).stdout
+    assert "| **390.00** |" in ssdbench("report", suite, "--format", "markdown").stdout.replace("  ", "")
 
 
 def test_what_is_missing_is_listed_before_any_work(

@@ -63,6 +63,39 @@ def test_live_table_shows_speed_and_time_left_and_keeps_the_lines() -> None:
     assert f"{KEY[:8]}  train issd  24 s" in shown
 
 
+def test_how_much_of_the_work_is_done_and_how_long_the_rest_takes() -> None:
+    """Two stages of 3 and 1 parts: after the half of the first in 30 s, 3/8 are done and 50 s are left."""
+    lines: list[str] = []
+    clock = Clock()
+    plain, live = PlainLines(lines.append, clock), LiveTable(Console(file=io.StringIO(), width=80), clock)
+    for view in (plain, live):
+        view(Event("begin", counts={"waiting": 2}, left=4.0))
+        view(Event("started", KEY, "train", "cpu 0", counts=COUNTS, left=4.0, work=3.0))
+    clock.now += 30
+    for view in (plain, live):
+        view(Event("progress", KEY, "train", done=50, total=100, unit="steps"))
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(live.render())
+    assert "38% of the work, about 50 s left in all" in stream.getvalue()
+    clock.now += 30
+    plain(Event("finished", KEY, "train", "60 s", counts={"waiting": 1, "done": 1}, left=1.0))
+    assert lines[-1] == f"end    {KEY[:8]}  train: 60 s (75% of the work, about 20 s left in all)"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_live_table_cuts_nothing(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width)
+    view, title = LiveTable(console, Clock()), "train issd 8,007 steps at batch 128, seed 9223372036854775807"
+    drive(view, Clock())
+    view(Event("started", "cd" * 32, title, "cpu 1", counts=COUNTS))
+    view(Event("progress", "cd" * 32, title, done=7, total=8007, unit="steps", values={"loss": 0.0123}))
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(view.render())
+    shown = stream.getvalue()
+    assert "…" not in shown
+    assert all(word in shown.split() for word in (*title.split(), "7/8007", "620/1000", "0.0123"))
+
+
 def test_no_colour_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     stream = io.StringIO()

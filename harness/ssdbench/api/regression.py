@@ -71,7 +71,7 @@ def _measure(benchmark: Benchmark, options: RunOptions) -> tuple[dict[str, Row],
     """Run whatever has no result of the present code; the rows by key, and what failed, a line each."""
     results = replace(benchmark, remembered=False).run(**options, present=True, check=False, disk_check=False)  # type: ignore[misc]
     if results.outcome is not None and results.outcome.interrupted:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("what is finished is kept: the same command goes on")
     failed = tuple(f"{reason.detail}: {reason.short}" for reason in results.reasons.values())
     by_key: dict[str, list[Result]] = {}
     for key, result in zip(row_keys(benchmark.suites[0]), results.reports[0].results, strict=True):

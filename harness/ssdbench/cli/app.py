@@ -69,7 +69,7 @@ def _root(
 
       ssdbench run quick                   the small suite that comes along
       ssdbench plan suites/table2.yaml     what would run, and why
-      ssdbench report --format markdown    the tables of all that was run
+      ssdbench report                      the tables of all that was run
     """
 
 

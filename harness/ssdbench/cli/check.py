@@ -12,7 +12,7 @@ def check(
     /,
     baseline: Path | None = None,
     junit: Path | None = None,
-    form: options.TableForm = "markdown",
+    form: options.TableForm | None = None,
     *,
     places: options.Places,
     chosen: options.Chosen,
@@ -34,14 +34,13 @@ def check(
         junit (FILE): Also write the verdicts as JUnit XML.
     """
     from ssdbench.api.regression import check as check_suite
-    from ssdbench.cli.common import emit, tell
+    from ssdbench.cli.common import emit, form_of, show_tables, tell
     from ssdbench.errors import Regression, StageFailed
     from ssdbench.report.check import to_junit, to_table
-    from ssdbench.report.writers import WRITERS
 
     benchmark = places.benchmark([suite], chosen.selection)
     verdicts, failures = check_suite(benchmark, baseline, **machine.options(say=tell))
-    emit(WRITERS[form](to_table(verdicts)))
+    show_tables([to_table(verdicts)], form_of(form, json=False, output=None, known=()))
     if junit is not None:
         emit(to_junit(verdicts), junit)
     if failures:

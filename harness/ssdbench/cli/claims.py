@@ -12,7 +12,7 @@ def claims(
     file: Path | None = None,
     /,
     results: str = options.DEFAULT_RESULTS,
-    form: Literal["markdown", "json"] = "markdown",
+    form: Literal["markdown", "json"] | None = None,
     json: bool = False,
     plan: bool = False,
     seeds: options.AtLeastTwo = None,
@@ -38,7 +38,7 @@ def claims(
         seeds (N): With --plan: for so many seeds.
     """
     from ssdbench.api.records import recorded_rows
-    from ssdbench.cli.common import emit
+    from ssdbench.cli.common import emit, form_of
     from ssdbench.errors import UsageError
     from ssdbench.report.claims import judge, read_claims
     from ssdbench.report.ledger import to_json, to_page, to_plan
@@ -46,12 +46,13 @@ def claims(
 
     if seeds is not None and not plan:
         raise UsageError("--seeds goes with --plan")
+    named = form_of(form, json, output, ("markdown", "json"))
     path = file or find_claims()
     listed = read_claims(path)
     findings = judge(listed, recorded_rows(results, remembered=True))
     if plan:
         emit(to_plan(listed, findings, seeds), output)
-    elif json or form == "json":
+    elif named == "json":
         emit(to_json(listed, findings), output, form="json")
     else:
         own = "" if file is None else f" {file}"

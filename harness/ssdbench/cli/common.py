@@ -1,10 +1,11 @@
-"""What verbs share: output to the right stream, and how far a long count is."""
+"""What verbs share: output to the right stream in the right form, and how far a long count is."""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,21 @@ from ssdbench.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ssdbench.report.table import Table as ReportTable
+
 MANY_LINES = 1000
+
+SCREEN = "screen"
+"""The form of tables on a terminal."""
+
+_SUFFIXES = {
+    ".md": "markdown",
+    ".txt": "text",
+    ".tex": "latex",
+    ".html": "html",
+    ".csv": "csv",
+    ".json": "json",
+}
 
 
 def tell(line: str) -> None:
@@ -61,12 +76,55 @@ def emit_json(value: Any, output: Path | None = None) -> None:
     emit(json.dumps(value, indent=2, ensure_ascii=False) + "\n", output, form="json")
 
 
+def on_terminal() -> bool:
+    """Whether stdout is read by somebody who looks at a terminal."""
+    return sys.stdout.isatty()
+
+
+def form_of(form: str | None, json: bool, output: Path | None, known: Sequence[str]) -> str:
+    """Return the form of a verb's output, one of ``known`` or ``SCREEN``.
+
+    It is what --format or --json say, or what the name of -o ends in; by default that of a terminal, else markdown.
+
+    Raises:
+        UsageError: two of them differ, or the name of -o ends in nothing that is known.
+
+    """
+    if json and form is not None:
+        raise UsageError("--format and --json exclude each other: leave one out")
+    asked = "json" if json else form
+    if output is None:
+        return asked or (SCREEN if on_terminal() else "markdown")
+    suffixes = {suffix: named for suffix, named in _SUFFIXES.items() if named in known}
+    found = suffixes.get(output.suffix.lower())
+    if asked is None and found is None:
+        raise UsageError(f"-o {output}: expected a name that ends in {', '.join(suffixes)}, or --format")
+    if asked is not None and found not in (None, asked):
+        raise UsageError(f"-o {output}: that is {found}, and {asked} was asked for: leave one out")
+    return asked or found or ""
+
+
+def show_tables(tables: Iterable[ReportTable], form: str, output: Path | None = None) -> None:
+    """Write tables in one of the forms of ``WRITERS``, or fitted to the terminal."""
+    if form == SCREEN:
+        from ssdbench.report.screen import to_screen
+
+        out = console(stderr=False)
+        for table in tables:
+            out.print(to_screen(table, out.width))
+        return
+    from ssdbench.report.writers import WRITERS
+
+    emit("\n".join(map(WRITERS[form], tables)), output)
+
+
 def console(*, stderr: bool) -> Console:
     """Return a rich console; without a terminal, lines are not cut to its width."""
     from rich.console import Console
 
     plain = Console(stderr=stderr, highlight=False)
-    return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=200, soft_wrap=True)
+    fitted = plain.is_terminal if stderr else on_terminal()
+    return plain if fitted else Console(stderr=stderr, highlight=False, width=200, soft_wrap=True)
 
 
 def print_table(

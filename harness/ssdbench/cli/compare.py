@@ -11,7 +11,7 @@ def compare(
     first: str,
     second: str,
     /,
-    form: options.TableForm = "markdown",
+    form: options.TableForm | None = None,
     output: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -33,15 +33,16 @@ def compare(
     from dataclasses import asdict
 
     from ssdbench.api.records import recorded_rows
-    from ssdbench.cli.common import emit, emit_json
+    from ssdbench.cli.common import emit_json, form_of, show_tables
     from ssdbench.report.compare import compare as compare_rows
     from ssdbench.report.compare import to_table
     from ssdbench.report.writers import WRITERS
 
+    named = form_of(form, json, output, (*WRITERS, "json"))
     comparison = compare_rows(recorded_rows(first), recorded_rows(second))
-    if json:
+    if named == "json":
         emit_json(asdict(comparison), output)
         return
     names = Path(first).name, Path(second).name
     called = names if names[0] != names[1] else (first, second)
-    emit(WRITERS[form](to_table(comparison, *called)), output)
+    show_tables([to_table(comparison, *called)], named, output)

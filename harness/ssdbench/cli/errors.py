@@ -49,7 +49,7 @@ class Verb(TyperCommand):
                 typer.echo(f"{count} problem{'s' if count != 1 else ''}", err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            typer.echo("interrupted", err=True)
+            typer.echo("; ".join(filter(None, ("interrupted", str(error)))), err=True)
             raise typer.Exit(Interrupted.exit_code) from error
         except BrokenPipeError:
             raise  # the reader of stdout left; typer ends quietly

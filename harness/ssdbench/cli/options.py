@@ -44,7 +44,7 @@ class Shared:
         device: cpu, cuda, cuda:N or mps; by default cuda if there is one, else cpu.
         gpus_per_stage (N): GPUs that one training takes together.
         output (FILE): Write here instead of to stdout.
-        form: How to write the table.
+        form: How to write the table; by default as the name of FILE ends, fitted to a terminal, or markdown.
         json: Print JSON to stdout.
     """
 

@@ -11,7 +11,7 @@ from ssdbench.cli import options
 def report(
     suites: list[str] | None = None,
     /,
-    form: Literal["markdown", "text", "latex", "html", "csv", "json"] = "markdown",
+    form: Literal["markdown", "text", "latex", "html", "csv", "json"] | None = None,
     output: Path | None = None,
     columns: str | None = None,
     paper: bool = True,
@@ -33,15 +33,15 @@ def report(
 
       ssdbench report
       ssdbench report quick --format text
-      ssdbench report table2 --profile mini --format csv -o table2.csv
+      ssdbench report table2 --profile mini -o table2.csv
       ssdbench report table2 --format latex --columns nfe,fid,is --no-paper
       ssdbench report table2 --verdicts
-      ssdbench report --format html -o report.html
+      ssdbench report -o report.html
       ssdbench report figure4 --figures figures
 
     Options:
         suites (SUITE): Suites to report; all that were run, by default.
-        form: How to write the tables.
+        form: How to write the tables; by default as the name of FILE ends, fitted to a terminal, or markdown.
         columns (NAME,...): These columns alone, such as 'nfe,fd,is'; 'cost' is what sampling and training take.
         paper: The published figures beside the measured ones.
         delta: Also measured minus published.
@@ -49,13 +49,14 @@ def report(
         figures (DIR): Only draw the curves, as PNG and SVG, into DIR.
     """
     from ssdbench.api.history import reports_of
-    from ssdbench.cli.common import emit, tell
+    from ssdbench.cli.common import SCREEN, emit, form_of, show_tables, tell
     from ssdbench.errors import UsageError
-    from ssdbench.report.document import Show, render
+    from ssdbench.report.document import FORMATS, Show, render
     from ssdbench.store.places import open_store
 
     if delta and not paper:
         raise UsageError("--delta and --no-paper exclude each other: there is nothing to differ from")
+    named = form_of(form, json, output, FORMATS)
     names = tuple(name.strip() for name in columns.split(",") if name.strip()) if columns else ()
     store = open_store(results)
     reports = reports_of(store, suites or [], chosen.selection)
@@ -71,5 +72,7 @@ def report(
             tell(f"wrote {path}")
         return
     show = Show(names, paper, delta, verdicts)
-    named = "json" if json else form
+    if named == SCREEN:
+        show_tables((one.shown(show) for one in reports), named)
+        return
     emit(render(reports, named, show, store), output, form=named)

@@ -50,7 +50,7 @@ def run(
         disk_check: Refuse to start where the results will not fit on the disk.
         dry_run: Show the plan and stop, as 'plan' does.
     """
-    from ssdbench.cli.common import emit, tell
+    from ssdbench.cli.common import SCREEN, emit, form_of, show_tables, tell
     from ssdbench.errors import Interrupted, StageFailed
 
     benchmark = places.benchmark(suites, chosen.selection)
@@ -72,16 +72,25 @@ def run(
     )
     outcome = found.outcome
     assert outcome is not None
-    _summary(found.graph, outcome)
-    form = "json" if json else "markdown"
-    emit(found.render(form), form=form)
-    named = " ".join(suites)
     results = places.results
     where = "" if results == options.DEFAULT_RESULTS else f" --results {results}"
+    again = f"'ssdbench report {' '.join(suites)}{where}'"
+    if outcome.interrupted:
+        rows = [row for report in found.reports for row in report.rows]
+        done = sum(not row.reasons and not row.outdated for row in rows)
+        tell(f"stopped by {outcome.interrupted}: {done} of {len(rows)} rows are done; {again} prints them")
+        tell("what is finished is kept: the same command goes on")
+        raise typer.Exit(Interrupted.exit_code)
+    _summary(found.graph, outcome)
+    form = form_of(None, json, None, ())
+    if form == SCREEN:
+        show_tables((report.table for report in found.reports), form)
+    else:
+        emit(found.render(form), form=form)
     tables = "table" if len(suites) == 1 else "tables"
-    tell(f"results are in {results}; 'ssdbench report {named}{where}' prints the {tables} again")
-    if outcome.interrupted or outcome.failed:
-        raise typer.Exit((Interrupted if outcome.interrupted else StageFailed).exit_code)
+    tell(f"results are in {results}; {again} prints the {tables} again")
+    if outcome.failed:
+        raise typer.Exit(StageFailed.exit_code)
 
 
 def _summary(graph: Graph, outcome: Outcome) -> None:
@@ -92,5 +101,4 @@ def _summary(graph: Graph, outcome: Outcome) -> None:
     for planned in graph.runs:
         if planned.target is None:
             tell(f"cannot run: {describe(planned.run)}: {planned.reason}")
-    counts = f"{len(outcome.done)} stages run, {len(outcome.failed)} failed, {len(outcome.skipped)} skipped"
-    tell(counts + (", interrupted" if outcome.interrupted else ""))
+    tell(f"{len(outcome.done)} stages run, {len(outcome.failed)} failed, {len(outcome.skipped)} skipped")

@@ -21,6 +21,8 @@ Clock = Callable[[], float]
 _LINE_SECONDS = 10.0
 _SPEED_SECONDS = 2.0
 _DRAWS_A_SECOND = 5
+_LEAST_SHARE, _LEAST_SECONDS = 0.01, 3.0  # done, before the rest is estimated
+_NARROW = 110  # columns below which a running stage has two lines
 
 
 def listener_of(progress: Listener | bool = True) -> Listener:
@@ -75,6 +77,43 @@ def format_number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+class _Whole:
+    """How much of all the work is done, and how long the rest takes if it goes on as it went so far."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began: float | None = None
+        self._all = self._left = 0.0
+        self._running: dict[str, tuple[float, float]] = {}  # work, and how much of it is done
+
+    def tell(self, event: Event) -> None:
+        """Take an event of any kind."""
+        if event.counts:
+            self._left = event.left
+            self._all = max(self._all, event.left)
+        match event.kind:
+            case "begin":
+                self._began = self._clock()
+            case "started":
+                self._running[event.key] = event.work, 0.0
+            case "progress" if event.key in self._running:
+                work, _ = self._running[event.key]
+                self._running[event.key] = work, min(1.0, event.done / max(1, event.total))
+            case "finished":
+                self._running.pop(event.key, None)
+
+    def __str__(self) -> str:
+        if not self._all or self._began is None:
+            return ""
+        within = sum(work * share for work, share in list(self._running.values()))
+        share = max(0.0, 1 - (self._left - within) / self._all)
+        elapsed = self._clock() - self._began
+        told = f"{share:.0%} of the work"
+        if share < _LEAST_SHARE or share >= 1 or elapsed < _LEAST_SECONDS:
+            return told
+        return f"{told}, about {format_seconds(elapsed * (1 - share) / share)} left in all"
+
+
 class PlainLines:
     """Lines without colour or time: a start, progress every ten seconds, an end."""
 
@@ -83,10 +122,12 @@ class PlainLines:
         self._clock = clock
         self._running: dict[str, _Running] = {}
         self._shown: dict[str, float] = {}
+        self._whole = _Whole(clock)
 
     def __call__(self, event: Event) -> None:
         """Write a line, or none."""
         key, now = event.key[:8], self._clock()
+        self._whole.tell(event)
         match event.kind:
             case "begin":
                 self._write(f"stages: {event.text}")
@@ -104,7 +145,8 @@ class PlainLines:
                     count = f"{event.done}/{event.total} {event.unit}"
                     self._write(f"       {key}  {', '.join([count, *stage.facts()])}")
             case "finished":
-                self._write(f"end    {key}  {event.title}: {event.text}")
+                whole = str(self._whole)
+                self._write(f"end    {key}  {event.title}: {event.text}{f' ({whole})' if whole else ''}")
             case "note":
                 self._write(event.text)
 
@@ -118,6 +160,7 @@ class LiveTable:
         self._clock = clock
         self._running: dict[str, _Running] = {}
         self._counts = ""
+        self._whole = _Whole(clock)
         self._live = Live(
             console=self._console,
             get_renderable=self.render,
@@ -128,6 +171,7 @@ class LiveTable:
 
     def __call__(self, event: Event) -> None:
         """Change the table, or print a line above it."""
+        self._whole.tell(event)
         if event.counts:
             self._counts = describe_counts(event.counts)
         match event.kind:
@@ -151,15 +195,23 @@ class LiveTable:
 
     def render(self) -> Group:
         """Build the table of running stages with the counts under it; rich calls this on a thread of its own."""
+        narrow = self._console.width < _NARROW
         table = Table.grid(padding=(0, 2))
-        for _ in range(5):
-            table.add_column(no_wrap=True, overflow="ellipsis")
+        for _ in range(3 if narrow else 5):
+            table.add_column(overflow="fold")
         for stage in list(self._running.values()):
             bar: ProgressBar | str = ""
             facts = "starting"
             if (last := stage.last) is not None:
-                bar = ProgressBar(total=max(1, last.total), completed=last.done, width=24)
+                bar = ProgressBar(total=max(1, last.total), completed=last.done, width=16 if narrow else 24)
                 facts = f"{last.done}/{last.total}  {', '.join(stage.facts())}"
-            elapsed = format_seconds(self._clock() - stage.began)
-            table.add_row(stage.place, Text(stage.title), bar, Text(facts), elapsed)
-        return Group(table, Text(self._counts, style="dim"))
+            place, elapsed = Text(stage.place), Text(format_seconds(self._clock() - stage.began))
+            if narrow:
+                table.add_row(place, Text(stage.title), elapsed)
+                beside = Table.grid(padding=(0, 2))
+                beside.add_row(bar, Text(facts))
+                table.add_row("", beside if bar else Text(facts), "")
+            else:
+                table.add_row(place, Text(stage.title), bar, Text(facts), elapsed)
+        below = filter(None, (self._counts, str(self._whole)))
+        return Group(table, *(Text(line, style="dim") for line in below))

@@ -24,6 +24,8 @@ class Event:
         values: ``progress``: the stage's own values, such as the loss.
         counts: ``begin``, ``started`` and ``finished``: how many stages are ``running``, ``done``, ``cached``,
             ``waiting``, ``failed`` and ``skipped``; those that are none are left out.
+        left: with ``counts``: the work that is not done, running stages counted whole, in FLOP.
+        work: ``started``: what of it is the stage's.
 
     """
 
@@ -36,6 +38,8 @@ class Event:
     unit: str = ""
     values: Mapping[str, float | str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    left: float = 0.0
+    work: float = 0.0
 
 
 Listener = Callable[[Event], None]

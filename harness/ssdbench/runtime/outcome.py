@@ -38,14 +38,15 @@ class Outcome:
     """What became of the stages that were to run, by key.
 
     ``done`` were run here, ``adopted`` were finished by another process meanwhile, ``skipped`` name the
-    failed stage that they needed; what an interruption left undone is in none of them.
+    failed stage that they needed; what an interruption left undone is in none of them. ``interrupted`` names the
+    signal that ended it.
     """
 
     done: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     failed: dict[str, Failure] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    interrupted: bool = False
+    interrupted: str = ""
 
 
 @dataclass(frozen=True)

@@ -82,9 +82,11 @@ class Scheduler:
         if self._states.waiting:
             self._store.check_place()
             self._pool = self._open_pool()
-            with _handled(lambda: self._inbox.put(self._interrupt), signal.SIGINT, signal.SIGTERM):
+            with _handled(self._signalled, signal.SIGINT, signal.SIGTERM):
                 counts = self._states.counts()
-                self._listener(Event("begin", text=describe_counts(counts), counts=counts))
+                self._listener(
+                    Event("begin", text=describe_counts(counts), counts=counts, left=self._states.left())
+                )
                 try:
                     self._loop()
                 finally:
@@ -188,7 +190,8 @@ class Scheduler:
         self._listener(Event("note", text=text))
 
     def _tell(self, kind: Literal["started", "finished"], key: str, text: str) -> None:
-        self._listener(Event(kind, key, self._title(key), text, counts=self._states.counts()))
+        told = {"counts": self._states.counts(), "left": self._states.left(), "work": self._states.work(key)}
+        self._listener(Event(kind, key, self._title(key), text, **told))  # type: ignore[arg-type]
 
     def _told(self, key: str, event: Progress | Placed) -> None:
         title = self._title(key)
@@ -258,14 +261,17 @@ class Scheduler:
 
     # ---- stopping
 
-    def _interrupt(self) -> None:
+    def _signalled(self, number: int) -> None:
+        self._inbox.put(lambda: self._interrupt(signal.Signals(number).name))
+
+    def _interrupt(self, name: str) -> None:
         if self._outcome.interrupted:
             self._kill_workers()
             return
-        self._outcome.interrupted = True
+        self._outcome.interrupted = name
         self._kill_at = time.monotonic() + GRACE_SECONDS
         if self._running:
-            self._say(f"stopping {len(self._running)} stages; interrupt again to kill them")
+            self._say(f"{name}: stopping {len(self._running)} stages; a second one kills them")
         for thread in self._running.values():
             thread.stop()
 
@@ -283,15 +289,15 @@ class Scheduler:
 
 
 @contextlib.contextmanager
-def _handled(callback: Callable[[], None], *numbers: signal.Signals) -> Iterator[None]:
-    """Call ``callback`` for each of the signals; elsewhere than on the main thread, where none come, do nothing.
+def _handled(callback: Callable[[int], None], *numbers: signal.Signals) -> Iterator[None]:
+    """Call ``callback`` with each of the signals; elsewhere than on the main thread, where none come, do nothing.
 
     The callback runs between any two instructions of the main thread: it must not wait for a lock.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: callback()) for number in numbers}
+    before = {number: signal.signal(number, lambda number, _: callback(number)) for number in numbers}
     try:
         yield
     finally:

@@ -22,6 +22,11 @@ class State(Enum):
     UNNEEDED = "unneeded"
 
 
+_OPEN = (State.WAITING, State.RUNNING)
+STARTING = 1e11
+"""FLOP for which a processor has about the time that a stage's process takes to start."""
+
+
 class StageStates:
     """States of all stages. Not for several threads."""
 
@@ -30,6 +35,7 @@ class StageStates:
         self._store = store
         self.state: dict[str, State] = {}
         self._counts = dict.fromkeys(State, 0)
+        self._left = 0.0
         self.replaces: dict[str, str] = {}
         self.waiting: dict[str, None] = {}  # in order
         self._rank: dict[str, float] = {}
@@ -59,6 +65,14 @@ class StageStates:
             for key in chain:
                 place.setdefault(key, i)
         return place
+
+    def left(self) -> float:
+        """The work that is not done, in FLOP; running stages count as not begun."""
+        return self._left
+
+    def work(self, key: str) -> float:
+        """The work of a stage as it counts in ``left``: every stage has its process to start."""
+        return self._cost(key) + STARTING
 
     def _cost(self, key: str) -> float:
         """FLOPs of a stage; the one keeps chains of stages of unknown cost in order of their depth."""
@@ -173,9 +187,12 @@ class StageStates:
 
     def set(self, key: str, state: State) -> None:
         """Note the state of a stage, where no other's depends on it."""
-        if key in self.state:
-            self._counts[self.state[key]] -= 1
+        before = self.state.get(key)
+        if before is not None:
+            self._counts[before] -= 1
         self._counts[state] += 1
+        if (before in _OPEN) != (state in _OPEN):
+            self._left += self.work(key) if state in _OPEN else -self.work(key)
         self.state[key] = state
         if state is State.WAITING:
             self.waiting[key] = None

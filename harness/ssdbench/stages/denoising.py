@@ -62,7 +62,8 @@ class Sampler:
         self._fused = _fused(how, self._models)
         self._inner = how.guidance.of(self._predict, self._models[0].null, how.axis)
         self.facts: dict[str, JSON] = {}
-        self._rows = self._made = 0
+        self._rows = self._made = self._calls = 0
+        self._indices = range(0)
         self._compiled: list[Compiled] = []
         self._net = self._fused or self._joined(self._models)
         if spec.precision == "bfloat16":
@@ -78,6 +79,7 @@ class Sampler:
             NotFinite: a prediction, a sample or a pixel is NaN or infinite; Interrupted: the stage is to stop.
         """
         how, spec, device = self._how, self._spec, self._runtime.device
+        self._indices, self._calls = indices, 0
         if self._fused is not None:
             self._fused.reset()
         adaptive = bool(SAMPLERS.named(how.sampler).adaptive)
@@ -112,7 +114,12 @@ class Sampler:
 
     def _denoise(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
         self._runtime.raise_if_stopping("stopped while sampling")
-        return self._inner(x, t, cond, **further)
+        found = self._inner(x, t, cond, **further)
+        self._calls += 1
+        within = min(1.0, self._calls / self._how.evaluations) * len(self._indices)
+        done = self._indices.start - self._spec.start + int(within)
+        self._runtime.report(done, self._spec.count, "images")
+        return found
 
     def _predict(self, x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
         # Of a single row, products are computed by another routine than of more: samples would depend on the batch.

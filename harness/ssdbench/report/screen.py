@@ -1,0 +1,173 @@
+"""Tables for a terminal: fitted to its width, with short headers; what they leave out stands in notes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ssdbench.report.table import Cell, Column, Section, Table
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+
+_GAP = 2
+_NAMES = 0.4  # of the width: what the rows' names take at most before they are wrapped
+_OF_NETWORK = re.compile(r"(\S+)\(([^()]+)\)( [↑↓])")
+
+
+def to_screen(table: Table, width: int) -> Group:
+    """Return ``table`` for a terminal of ``width`` columns, for rich to print; nothing is cut.
+
+    Where it is too wide each side is a grid of its own. What is too wide even so goes on in a further grid below, which
+    begins with as many columns as tell its rows apart.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    short, networks = _shortened(table)
+    whole = _gathered(short, None)
+    alone = dict.fromkeys(column.side for column in table.columns if column.side)
+    named = replace(
+        whole,
+        columns=tuple(
+            replace(one, header=" ".join(filter(None, (one.side, one.header)))) for one in whole.columns
+        ),
+    )
+    parts: list[tuple[str | None, Table]] = [(side, _gathered(short, side)) for side in alone]
+    if not alone or _fits(named, width):
+        parts = [(None, named)]
+    shown: list[RenderableType] = [Text(table.title, style="bold")]
+    for side, part in parts:
+        if side is not None:
+            shown += ["", Text(side, style="bold")]
+        shown += _grids(part, width) if any(one.lines for one in part.sections) else [Text("(no rows)")]
+    of = [f"{', '.join(headers)}: of {network}." for network, headers in networks.items()]
+    notes = [("-", note) for note in (*of, *table.notes)]
+    notes += [(f"[{number}]", text) for number, text in enumerate(table.footnotes, start=1)]
+    return Group(*shown, "", _notes(notes), "")
+
+
+def _notes(notes: Iterable[tuple[str, str]]) -> RenderableType:
+    """Notes whose further lines stand under the first one's text."""
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid.grid(padding=(0, 1, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for mark, text in notes:
+        grid.add_row(Text(mark), Text(text))
+    return grid
+
+
+def _gathered(table: Table, side: str | None) -> Table:
+    """The table, or one ``side`` of it, with the marks of each line on its name, in order."""
+    places = [i for i, column in enumerate(table.columns) if side is None or column.side in (None, side)]
+    own = [i for i in places if side is None or table.columns[i].side == side]
+    sections = []
+    for section in table.sections:
+        kept = [line for line in section.lines if any(line[i].text or line[i].published for i in own)]
+        sections.append(Section(section.title, tuple(_marked([line[i] for i in places]) for line in kept)))
+    columns = tuple(table.columns[i] for i in places)
+    return replace(table, columns=columns, sections=tuple(one for one in sections if one.lines))
+
+
+def _marked(line: Sequence[Cell]) -> tuple[Cell, ...]:
+    marks = sorted({mark for cell in line for mark in cell.marks})
+    return replace(line[0], marks=tuple(marks)), *(replace(cell, marks=()) for cell in line[1:])
+
+
+def _shortened(table: Table) -> tuple[Table, dict[str, list[str]]]:
+    """The table with headers that do not name their network, and the headers of each network.
+
+    Two headers that would be alike keep theirs.
+    """
+    found = [_OF_NETWORK.fullmatch(column.header) for column in table.columns]
+    headers = [
+        one[1] + one[3] if one else column.header for one, column in zip(found, table.columns, strict=True)
+    ]
+    often = Counter(zip(headers, (column.side for column in table.columns), strict=True))
+    networks: dict[str, list[str]] = {}
+    columns: list[Column] = []
+    for column, one, header in zip(table.columns, found, headers, strict=True):
+        alone = one is not None and often[header, column.side] == 1
+        if one is not None and alone and one[1] not in networks.setdefault(one[2], []):
+            networks[one[2]].append(one[1])
+        columns.append(replace(column, header=header) if alone else column)
+    return replace(table, columns=tuple(columns)), networks
+
+
+def _widths(table: Table) -> list[int]:
+    lines = [line for section in table.sections for line in section.lines]
+    return [
+        max(_least(column.header), *(len(_plain(line[i])) for line in lines), 1)
+        for i, column in enumerate(table.columns)
+    ]
+
+
+def _name(table: Table, width: int) -> int:
+    """Columns of the terminal for the rows' names."""
+    titles = (len(section.title or "") for section in table.sections)
+    return min(max(_widths(table)[0], *titles, 1), max(int(_NAMES * width), 12))
+
+
+def _fits(table: Table, width: int) -> bool:
+    return _name(table, width) + sum(each + _GAP for each in _widths(table)[1:]) <= width
+
+
+def _grids(table: Table, width: int) -> Iterator[RenderableType]:
+    """The table as one grid, or as several that have the columns in common by which rows are told apart."""
+    lines = [line for section in table.sections for line in section.lines]
+    widths, name = _widths(table), _name(table, width)
+    told = 1
+    while told < len(widths) and not table.columns[told].header.endswith(("↑", "↓")):
+        rows = Counter(tuple(cell.text for cell in line[:told]) for line in lines)
+        if max(rows.values()) == 1:
+            break
+        told += 1
+    chosen: list[int] = []
+    used = name
+    for i in range(1, len(widths)):
+        room = min(widths[i], width - name - _GAP)
+        if chosen and used + room + _GAP > width:
+            yield _grid(table, chosen, name)
+            chosen = list(range(1, told))
+            used = name + sum(widths[j] + _GAP for j in chosen)
+            yield ""
+        chosen.append(i)
+        used += room + _GAP
+    yield _grid(table, chosen, name)
+
+
+def _grid(table: Table, places: Sequence[int], name: int) -> RenderableType:
+    from rich import box
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    grid.add_column(Text(table.columns[0].header), width=name, overflow="fold")
+    for i in places:
+        column = table.columns[i]
+        grid.add_column(Text(column.header), justify="right" if column.numeric else "left", overflow="fold")
+    for section in table.sections:
+        if section.title is not None:
+            grid.add_row(Text(section.title, style="italic"))
+        for line in section.lines:
+            cells = [line[0], *(line[i] for i in places)]
+            grid.add_row(*(Text(_plain(cell), style="bold" if cell.best else "") for cell in cells))
+        grid.add_section()
+    return grid
+
+
+def _plain(cell: Cell) -> str:
+    marks = f"[{','.join(map(str, cell.marks))}]" if cell.marks else ""
+    published = f"({cell.published})" if cell.published else ""
+    return " ".join(filter(None, (cell.text.replace(" ± ", "±"), published, marks)))
+
+
+def _least(header: str) -> int:
+    """The width that a header takes once it is wrapped; an arrow stays with its word."""
+    return max(map(len, re.split(r" (?![↑↓])", header)), default=0)
