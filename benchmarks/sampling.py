@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import paired  # beside this file
@@ -23,28 +22,17 @@ import torch
 from plain_dit import PlainDiT, plain_ddim
 from torch import Tensor, nn
 
-from ssdbench.diffusion.denoiser import Counted, Denoiser, Guided, Prediction
-from ssdbench.diffusion.finite import Finite
+from ssdbench.diffusion.denoiser import Denoiser
 from ssdbench.diffusion.schedule import alphas_cumprod
-from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.compiled import Compiled
-from ssdbench.models.diffusers_dit import build_diffusers, use_official_timesteps
 from ssdbench.models.dit import DiT
 from ssdbench.models.precision import Precision, computing, round_products
 from ssdbench.models.shapes import DiTShape, dit_shape
-from ssdbench.samplers.ddim import ddim
 from ssdbench.samplers.walks import timesteps
+from ssdbench.speed.sampling import CASES, CHANNELS, NFE, SCALE, ours, pipeline_of, random_model, through
 
-NFE, SCALE, CHANNELS = 10, 1.5, 3
 OURS, DIFFUSERS, PLAIN = "ours", "diffusers", "plain loop"
 
-
-# 1,000 classes also where the shape is mini's: DiTPipeline's null label is 1000, whatever the model.
-CASES = {
-    "mini, 16 tokens": (DiTShape(128, 6, 4, input_size=8, learn_sigma=False), (50,)),
-    "mini, 64 tokens": (DiTShape(128, 6, 4, input_size=16, learn_sigma=False), (25,)),
-    "DiT-S/2, 256 tokens": (dit_shape("S", 2), (2,)),
-}
 CASES_CUDA = {
     f"DiT-{size}/2, latent {side}": (dit_shape(size, 2, side), (8, 32, 128))
     for size in ("S", "B", "L", "XL")
@@ -126,82 +114,6 @@ class Sides:
         return (images / 2 + 0.5).clamp(0, 1).float().cpu()  # type: ignore[no-any-return]
 
 
-def ours(
-    denoiser: Denoiser,
-    null: Tensor,
-    noise: Tensor,
-    labels: Tensor,
-    precision: Precision,
-    nfe: int,
-    grid: str = "even",
-    channels: int | None = CHANNELS,
-) -> Tensor:
-    """Latents of noise (B, C, H, W), by DDIM as the ``sample`` stage runs it."""
-
-    def denoise(x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        return denoiser(x, t, cond).float()
-
-    with torch.inference_mode(), computing(noise.device.type, precision):
-        finite = Finite(Prediction(Guided(denoise, null, SCALE, channels)), "eps", range(len(noise)), nfe)
-        counted = Counted(finite)
-        latents = ddim(counted, noise, timesteps(grid, nfe), alphas_cumprod("linear"), labels)
-        finite.settle()
-        counted.expect(nfe)
-    return latents
-
-
-def through(pipeline: Any, noise: Tensor, labels: Tensor, nfe: int, spacing: str) -> Tensor:
-    """What diffusers' pipeline makes of noise (B, C, H, W): its images (B, 3, H', W') in [0, 1], in main memory."""
-    pipeline.scheduler.register_to_config(timestep_spacing=spacing)
-    with _Given(noise.to(pipeline.transformer.dtype)):
-        images = pipeline(
-            labels.tolist(), guidance_scale=SCALE, num_inference_steps=nfe, output_type="np"
-        ).images
-    return torch.from_numpy(images).permute(0, 3, 1, 2)
-
-
-def random_model(shape: DiTShape, device: str = "cpu") -> DiT:
-    """A DiT none of whose weights is zero, made on ``device``: the largest takes a GPU no time."""
-    torch.manual_seed(0)
-    with torch.device(device):
-        model = DiT(shape).to(device)
-    for name, parameter in model.named_parameters():
-        if name != "pos_embed":
-            nn.init.normal_(parameter, std=0.02)
-    return model.eval().requires_grad_(False)
-
-
-class _Given:
-    """Inside, the pipeline starts from this noise instead of drawing its own."""
-
-    def __init__(self, noise: Tensor) -> None:
-        self.noise = noise
-
-    def __enter__(self) -> None:
-        from diffusers.pipelines.dit import pipeline_dit
-
-        self.module, self.drawn = pipeline_dit, pipeline_dit.randn_tensor
-        self.module.randn_tensor = lambda *_, **__: self.noise
-
-    def __exit__(self, *_: object) -> None:
-        self.module.randn_tensor = self.drawn
-
-
-def pipeline_of(model: DiT, shape: DiTShape) -> Any:
-    prepare_torchvision()
-    from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline
-
-    vae = AutoencoderKL(block_out_channels=(4,), norm_num_groups=1, mid_block_add_attention=False)
-    state = model.state_dict() | {"pos_embed": model.pos_embed.cpu()}
-    with torch.device(model.pos_embed.device):
-        transformer = build_diffusers(state, shape, Path("random weights"))
-    use_official_timesteps(transformer)
-    scheduler = DDIMScheduler(clip_sample=False)
-    pipeline = DiTPipeline(transformer=transformer, vae=vae, scheduler=scheduler)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
 def differences(sides: Sides) -> tuple[float, float]:
     """Largest difference of images in [0, 1]: diffusers' on ``leading``, all channels guided; the plain loop's."""
     theirs = sides.diffusers("leading") - sides.ours("leading", None)
@@ -209,7 +121,8 @@ def differences(sides: Sides) -> tuple[float, float]:
 
 
 def chosen(cuda: bool, only: str) -> Iterator[tuple[str, DiTShape, int]]:
-    for name, (shape, batches) in (CASES_CUDA if cuda else CASES).items():
+    cases = CASES_CUDA if cuda else {name: (shape, (batch,)) for name, (shape, batch) in CASES.items()}
+    for name, (shape, batches) in cases.items():
         if only in name:
             yield from ((f"{name}, batch {batch}", shape, batch) for batch in batches)
 

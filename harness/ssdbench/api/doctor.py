@@ -25,6 +25,20 @@ def examine(results: str) -> Iterator[tuple[str, str]]:
     yield from _store(results)
 
 
+def examine_speed() -> Iterator[tuple[str, str]]:
+    """Yield how fast sampling is on one core, beside diffusers' pipeline, and what the ratio hangs on."""
+    from ssdbench.speed.rounds import processor
+    from ssdbench.speed.sampling import product_rates, sampling_speeds
+
+    yield "processor", f"{processor()}, load {os.getloadavg()[0]:.1f}"
+    for one in sampling_speeds():
+        ratio = f"{one.rounds.ratio('diffusers', 'ours'):.2f} times diffusers' {one.images('diffusers'):.3g}"
+        counted = f"{one.rounds.count} rounds, images within {one.difference:.0e}"
+        yield one.case, f"{one.images('ours'):.3g} images/s, {ratio}; {counted}"
+    rates = ", ".join(f"{name} {rate:.0f}" for name, rate in product_rates().items())
+    yield "products", f"{rates} GFLOP/s (1024 x 1024, float32)"
+
+
 def _torch() -> Iterator[tuple[str, str]]:
     try:
         import torch

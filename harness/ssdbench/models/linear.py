@@ -40,7 +40,7 @@ class Linear(nn.Linear):
     def _by_onednn(self, x: Tensor, gelu: bool) -> Tensor:
         # Without gradients, what the function keeps for them is all overhead.
         if not torch.is_grad_enabled():
-            return _product(x, self.weight, self.bias, gelu)
+            return product(x, self.weight, self.bias, gelu)
         return _Product.apply(x, self.weight, self.bias, gelu)  # type: ignore[no-any-return,no-untyped-call]
 
 
@@ -54,7 +54,7 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, gelu: bool) -> Tensor:
         ctx.save_for_backward(x, weight, bias)
         ctx.gelu = gelu
-        return _product(x, weight, bias, gelu)
+        return product(x, weight, bias, gelu)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -62,10 +62,10 @@ class _Product(torch.autograd.Function):
         grad = grads[0]
         # Another product costs less than keeping what the GELU was taken of, or a GELU of its own.
         if ctx.gelu:
-            grad = torch.ops.aten.gelu_backward(grad, _product(x, weight, bias), approximate="tanh")
+            grad = torch.ops.aten.gelu_backward(grad, product(x, weight, bias), approximate="tanh")
         grad = grad.reshape(-1, weight.shape[0])  # (M, out)
         need_x, need_weight, need_bias, _ = ctx.needs_input_grad
-        by_x = _product(grad, weight.t()).view(x.shape) if need_x else None
+        by_x = product(grad, weight.t()).view(x.shape) if need_x else None
         by_weight = _outer(grad, x.reshape(-1, weight.shape[1])) if need_weight else None
         return by_x, by_weight, grad.sum(0) if need_bias else None, None
 
@@ -73,11 +73,11 @@ class _Product(torch.autograd.Function):
 def _outer(a: Tensor, b: Tensor) -> Tensor:
     """A^T B of (M, I) and (M, J): the kernel copies its first factor to turn it, so the narrower one comes first."""
     if a.shape[1] > b.shape[1]:
-        return _product(b.t(), a.t()).t()
-    return _product(a.t(), b.t())
+        return product(b.t(), a.t()).t()
+    return product(a.t(), b.t())
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
     """The kernel that torch.compile's CPU backend calls for a linear layer with an activation: x W^T + b."""
     activation: tuple[str, list[float], str] = ("gelu", [], "tanh") if gelu else ("none", [], "")
     result: Tensor = torch.ops.mkldnn._linear_pointwise(x.contiguous(), weight, bias, *activation)
@@ -90,7 +90,7 @@ def _applies(x: Tensor, weight: Tensor) -> bool:
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.numel() > 0
-        and _available()
+        and available()
         and not torch.is_autocast_enabled("cpu")
         and forward_ad._current_level < 0  # the kernel has no forward-mode derivative
     )
@@ -132,12 +132,12 @@ def _takes_gelu(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 @cache
-def _available() -> bool:
+def available() -> bool:
     """Whether this build of PyTorch has the kernel, found out by a product of 1 x 1."""
     if platform.machine().lower() not in ("x86_64", "amd64") or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     one = torch.ones(1, 1)
     try:
-        return bool(_product(one, one).item() == 1.0)
+        return bool(product(one, one).item() == 1.0)
     except (AttributeError, RuntimeError, NotImplementedError):
         return False

@@ -1,0 +1,1 @@
+"""How fast this package is beside others, on the machine at hand."""
