@@ -8,7 +8,10 @@ from ssdbench.methods.consistency import CONSISTENCY
 from ssdbench.methods.denoising import CONTINUAL, PRETRAIN
 from ssdbench.methods.guidance import GD
 from ssdbench.methods.mean_flow import MEAN_FLOW
-from ssdbench.methods.method import Method, ObjectiveSpec, Plain, Trained
+from ssdbench.methods.method import Method as Method
+from ssdbench.methods.method import ObjectiveSpec as ObjectiveSpec
+from ssdbench.methods.method import Plain as Plain
+from ssdbench.methods.method import Trained as Trained
 from ssdbench.methods.progressive import PD
 from ssdbench.methods.shortcut import SHORTCUT
 from ssdbench.methods.ssd import ISSD, SSD, SSD_EQ10, SSD_EQ12, SSD_HALF_STEP
@@ -60,15 +63,3 @@ def objective_class(kind: str) -> type[ObjectiveSpec] | None:
     if kind in Plain.kinds():
         return Plain
     return _BY_KIND[kind][1] if kind in _BY_KIND else None
-
-
-__all__ = [
-    "BUILTIN",
-    "METHODS",
-    "Method",
-    "ObjectiveSpec",
-    "Plain",
-    "Trained",
-    "method_of",
-    "objective_class",
-]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ssdbench.methods.method import Method, second_branch
 from ssdbench.samplers.consistency import CONSISTENCY as SAMPLER
+from ssdbench.setting import Setting
 
 
-class Settings(BaseModel):
+class Settings(Setting):
     """What a suite may give as ``train.settings``. The defaults are those of latent consistency models."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     grid_steps: int = Field(1000, ge=1, le=1000, description="Equal steps of the training's grid.")
     skip: int = Field(

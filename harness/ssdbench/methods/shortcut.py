@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ssdbench.methods.method import Method, ObjectiveSpec, own_of, second_branch
 from ssdbench.samplers.flow_map import FLOW_MAP
 from ssdbench.samplers.grids import UNIFORM, walked_by
+from ssdbench.setting import Setting
 
 if TYPE_CHECKING:
     from ssdbench.suite.training import Train
@@ -22,10 +23,8 @@ LENGTHS = 7
 """Lengths 1, 1/2, ..., 1/64 of the way from noise to data that a step learns from two of half of it."""
 
 
-class Paced(BaseModel):
+class Paced(Setting):
     """Settings of a method that takes longer than what follows it in a chain."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int | None = Field(None, ge=1, description="Optimisation steps of its own; none: train.steps.")
     lr: float | None = Field(None, gt=0, description="Learning rate of its own; none: train.lr.")

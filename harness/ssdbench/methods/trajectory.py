@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ssdbench.methods.method import Method, ObjectiveSpec, own_of
 from ssdbench.samplers import GRIDS
 from ssdbench.samplers.walks import end_of, walked
+from ssdbench.setting import Setting
 
 
-class Settings(BaseModel):
+class Settings(Setting):
     """What a suite may give as ``train.settings``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     substeps: int = Field(4, ge=1, le=1000, description="Steps of the teacher for each step of the student.")
     distance: Literal["l1", "l2"] = Field(

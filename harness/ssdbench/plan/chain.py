@@ -14,8 +14,8 @@ from ssdbench.plan.needs import Needs
 from ssdbench.plan.sources import Data, Finder, Unavailable
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.stages import EncodeSpec, ScoreSpec, TrainSpec
-from ssdbench.stages.sample import Copying, Sampling
-from ssdbench.suite import ResolvedRun, Suite
+from ssdbench.stages.sample import Copying
+from ssdbench.suite import Suite
 from ssdbench.suite.catalog import DATASETS
 from ssdbench.suite.training import Pretrain, Train
 from ssdbench.suite.variant import Halved, VariantStep
@@ -64,7 +64,7 @@ class Chain(Links):
                 Copying(dataset=needs.data.name, data=needs.data.source, reconstruct=reconstruct)
             )
         model, frozen = self._model()
-        how = self._sampling(self.run, model, frozen)
+        how = sampling(needs, self.run, model, frozen, step=self._step(model))
         roles = frozen.role("frozen") if how.models == 2 else {}
         return self._shards(how, model.role("model") | roles | self._texts(needs.captions))
 
@@ -96,14 +96,7 @@ class Chain(Links):
         """Add samples of the base model in so many steps, guided as the run's; return the keys of their shards."""
         run, model = self.run.model_copy(update=AS_BASE | {"nfe": steps}), self._pretrained()
         roles = model.role("model") | self._texts(captions)
-        return self._shards(self._sampling(run, model), roles, total, seed)
-
-    def _sampling(self, run: ResolvedRun, model: Weights, frozen: Weights | None = None) -> Sampling:
-        """How a model is sampled; without what it was distilled from, as the base model."""
-        if frozen is None:
-            return sampling(self.needs, run, model.source, base=True)
-        how = sampling(self.needs, run, model.source, frozen=frozen.source)
-        return how.model_copy(update={"step": self._step(model)})
+        return self._shards(sampling(self.needs, run, model, None), roles, total, seed)
 
     def _step(self, model: Weights) -> int | None:
         """After which step of its training a model is sampled; None: after the last, or it was not trained here."""

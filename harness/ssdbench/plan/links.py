@@ -27,6 +27,18 @@ from ssdbench.suite import ResolvedRun
 from ssdbench.suite.variant import Halved, VariantStep, variant_of
 
 
+@dataclass(frozen=True)
+class Weights:
+    """Where a model comes from: files, or the stage that trains it."""
+
+    source: Source | None = None
+    key: str | None = None
+
+    def role(self, name: str) -> dict[str, str]:
+        """The stage as an input of this role; nothing where files are given."""
+        return {name: self.key} if self.key is not None else {}
+
+
 def recipe(needs: Needs, step: VariantStep, done: Halved, teacher: int | None = None) -> Recipe:
     """What a method is told of one training of a model that is ``done`` so far; a halving is of a ``teacher``.
 
@@ -70,19 +82,15 @@ def _visited(run: ResolvedRun, flow: int | None) -> int:
 
 
 def sampling(
-    needs: Needs,
-    run: ResolvedRun,
-    weights: Source | None,
-    *,
-    base: bool = False,
-    frozen: Source | None = None,
+    needs: Needs, run: ResolvedRun, model: Weights, before: Weights | None, **further: Any
 ) -> Sampling:
-    """How the model of a run's variant is sampled, or its ``base`` model, for which ``run`` has other settings.
+    """How the ``model`` of a run's variant is sampled, which was distilled from the one ``before`` it.
 
-    The teacher of Eq. 5 takes pairs and lambda from the training settings, a fused student and the limit of Eq. 6 their
-    layers and weight. ``frozen`` is the model that the student was distilled from, where that is not another stage's.
+    Without one it is the base model, for which ``run`` has other settings. The teacher of Eq. 5 takes pairs and lambda
+    from the training settings, a fused student and the limit of Eq. 6 their layers and weight.
     """
-    sampler, flow = SAMPLERS.named(run.sampler), needs.model.flow
+    sampler, flow, base = SAMPLERS.named(run.sampler), needs.model.flow, before is None
+    frozen = None if before is None else before.source
     shape = trained_by(needs.shape, () if base else needs.variant.methods)
     layers = fused_layers(run.train, shape.depth) if run.fused or sampler.extrapolates else ()
     teacher = sampler.follows_pairs
@@ -101,12 +109,13 @@ def sampling(
         guidance=_guidance(run, () if base else needs.variant.steps),
         flow=flow,
         fused=fusion,
-        weights=weights,
+        weights=model.source,
         own=None if base else needs.sampler,
         own_grid=needs.grid,
         pairs=trained_pairs(run.train.pairs, visited) if teacher else (),
         lam=lam if teacher else None,
         offset=None if offset == usual_offset(flow) else offset,
+        **further,
     )
     times = student_times(run, how)
     if times is None:
@@ -124,18 +133,6 @@ def student_times(run: ResolvedRun, how: Sampling) -> tuple[float, ...] | None:
     times = how.evaluated
     found = tuple(times[i] for i in method.trained_at(trained_pairs(run.train.pairs, len(times))))
     return None if len(found) == len(times) else found
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Where a model comes from: files, or the stage that trains it."""
-
-    source: Source | None = None
-    key: str | None = None
-
-    def role(self, name: str) -> dict[str, str]:
-        """The stage as an input of this role; nothing where files are given."""
-        return {name: self.key} if self.key is not None else {}
 
 
 class Links:

@@ -80,12 +80,15 @@ class Needs(References):
                 self._add_network(name)
         self.sampler = self._own(SAMPLERS, run.sampler)
         self.grid = self._own(GRIDS, run.grid)
-        self.weights = self._find(self._weights) if self._needs_weights else None
+        # What a model of the user's own is trained from is the user's affair, so it is a start for pretraining too.
+        sampled = not self.copies and (not self.variant.from_nothing or bool(self._code))
+        self.weights = self._find(self._weights) if sampled else None
         if self.weights is not None:
             self.shape = self._find(trained_shape, run, self.model, self.weights) or self.shape
             self.weights = self._find(self._inspected, self.weights) or self.weights
+        decoded = not self.copies or self.variant.trains_autoencoder or self._through
         self.vae = None
-        if self._needs_vae:
+        if decoded and run.autoencoder is None and self.model.vae is not None:
             self.vae = self._find(self._finder.locate, self.model.vae, self.model.vae_hint)
         if self.vae is not None:
             self._find(fitting_autoencoder, self.vae, self.shape, run.resolution)
@@ -109,7 +112,7 @@ class Needs(References):
         """The images of another program, looked at."""
         run, classes = self.run, None if self.shape.texts else self.shape.num_classes
         try:
-            found = self._finder.samples(run.samples or "")
+            found = self._finder.own_file(Path(run.samples or "").expanduser(), "samples", True)
             self._finder.inspected(fitting_samples, found, run.resolution, run.eval.samples, classes)
         except InputError as error:
             self.missing.append(f"{run.mark}: {error}")
@@ -154,16 +157,6 @@ class Needs(References):
     def copies(self) -> bool:
         """Whether images of the data set are scored, and nothing is sampled."""
         return not self.variant.sampled
-
-    @property
-    def _needs_weights(self) -> bool:
-        # What a model of the user's own is trained from is the user's affair, so it is a start for pretraining too.
-        return not self.copies and (not self.variant.from_nothing or bool(self._code))
-
-    @property
-    def _needs_vae(self) -> bool:
-        used = not self.copies or self.variant.trains_autoencoder or self._through
-        return self.run.autoencoder is None and used and self.model.vae is not None
 
     def _own_method(self, name: str) -> Source:
         source = self._finder.declared(METHODS.sources(name))

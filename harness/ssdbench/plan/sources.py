@@ -149,18 +149,10 @@ def declared(code: tuple[Path, ...], files: Iterable[Path] = (), what: str = "",
     return Source(digest=digest([*code, *files, *([Path(weights)] if weights else [])]), path=weights)
 
 
-def own_file(path: Path, what: str) -> Source:
-    """A file that the suite names by its path."""
-    if not path.is_file():
+def own_file(path: Path, what: str, folders: bool = False) -> Source:
+    """A file that the suite names by its path, or where ``folders`` do too, a folder; ``what`` it is, for messages."""
+    if not (path.exists() if folders else path.is_file()):
         raise Missing(f"{what} {str(path)!r}: there is no such file or folder")
-    return Source(digest=digest([path]), path=str(path.resolve()))
-
-
-def samples(text: str) -> Source:
-    """What another program made: a file or a folder of images."""
-    path = Path(text).expanduser()
-    if not path.exists():
-        raise Missing(f"samples {text!r}: there is no such file or folder")
     return Source(digest=digest([path]), path=str(path.resolve()))
 
 
@@ -259,7 +251,6 @@ class Finder:
         self.inspected = _once(inspected)
         self.locate = _once(locate)
         self.own_file = _once(own_file)
-        self.samples = _once(samples)
         self.text_encoder = _once(text_encoder)
         self._network_source = _once(network_source)
 

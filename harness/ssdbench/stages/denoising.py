@@ -1,4 +1,4 @@
-"""The sampler's half of the ``sample`` stage: a model with its guidance, precision and autoencoder, batch by batch."""
+"""The ``sample`` stage's work, batch by batch: a model with its guidance, precision and autoencoder, or a data set."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
+from ssdbench.data.datasets import load_images
 from ssdbench.diffusion import noise
 from ssdbench.diffusion.denoiser import AlongGrid, Counted, Denoiser, Prediction
 from ssdbench.diffusion.finite import Finite, check_finite
@@ -27,7 +28,7 @@ from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.walks import end_of
 from ssdbench.stages.conditioning import open_conditions
 from ssdbench.stages.encode import vae_folder
-from ssdbench.stages.spec import JSON, Runtime
+from ssdbench.stages.spec import JSON, Runtime, with_notes
 from ssdbench.stages.weights import model_place
 from ssdbench.training.fusion import FusedStudent, FusionLimit
 
@@ -148,6 +149,31 @@ class Sampler:
     def _images(self, indices: range) -> Tensor:
         size = min(self._runtime.sample_batch or PROBE, PROBE)
         return torch.cat([part["images"] for _, part in halving(self, indices, size)])
+
+
+class Copier:
+    """``copier(indices)`` takes images of a data set; ``reconstruct`` passes them through the autoencoder."""
+
+    def __init__(self, spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime) -> None:
+        how = spec.copying
+        assert how is not None
+        self._seed = spec.seed
+        self._images = load_images(how.dataset, spec.resolution, how.data.path)
+        folder = vae_folder(spec.vae, inputs)
+        self._vae = open_autoencoder(folder, runtime.device) if how.reconstruct else None
+
+    def __call__(self, indices: range) -> dict[str, Tensor]:
+        """``images`` uint8 (B, H, W, C) and ``labels`` int64 (B,)."""
+        chosen = noise.shuffled(len(self._images), self._seed, indices)
+        pixels = torch.from_numpy(self._images.pixels[chosen])
+        if self._vae is not None:
+            pixels = self._vae.decode(self._vae.encode(pixels, chosen)[0], indices=indices)
+        return {"images": pixels, "labels": torch.from_numpy(self._images.labels[chosen])}
+
+    @property
+    def facts(self) -> dict[str, JSON]:
+        """Notes on the images."""
+        return with_notes({}, self._images.notes())
 
 
 def _fused(how: Sampling, models: Sequence[Conditional]) -> FusedStudent | FusionLimit | None:

@@ -1,16 +1,18 @@
-"""A training of a denoiser: what its stage's settings make it optimise, what it reads, and what it leaves."""
+"""The ``train`` stage's work: what its settings make it optimise, what it reads, and what it leaves."""
 
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ssdbench.data.datasets import load_images
 from ssdbench.data.latents import Latents
 from ssdbench.diffusion import noise
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process
@@ -19,26 +21,116 @@ from ssdbench.errors import InputError, SsdbenchError
 from ssdbench.methods import ObjectiveSpec, Plain, method_of
 from ssdbench.methods.setup import Setup
 from ssdbench.metrics.reference import load_reference
-from ssdbench.models.adapting import merge
+from ssdbench.models.adapting import adapt, merge
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.load import load_denoiser, save_denoiser
 from ssdbench.models.parts import Place
+from ssdbench.models.vae import build_vae, latent_scale, to_float
 from ssdbench.own import running
 from ssdbench.samplers.walks import walked
-from ssdbench.stages.conditioning import Conditions
+from ssdbench.stages.conditioning import Conditions, open_conditions
 from ssdbench.stages.spec import JSON, Runtime
-from ssdbench.stages.weights import model_folder
+from ssdbench.stages.weights import model_folder, model_place
 from ssdbench.training.drift import Anchored, drift
-from ssdbench.training.loop import kept
-from ssdbench.training.objectives import Batch, Objective, Shared
+from ssdbench.training.loop import LOSSES, kept, optimise
+from ssdbench.training.objectives import Batch, Objective, Shared, reconstruction_loss
+from ssdbench.training.ranks import Ranks
 
 if TYPE_CHECKING:
-    from ssdbench.stages.train import TrainSpec
+    from ssdbench.stages.train import Reconstruct, TrainSpec
 
 DRIFT = "drift"
 """Of a training's facts: how far the student's prediction is from that of the model that it starts from."""
 
 DRIFT_PASSES, DRIFT_SAMPLES = 2048, 256  # at most: samples at all timesteps together, and at one
+
+
+def train_denoiser(
+    spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtime, ranks: Ranks
+) -> dict[str, JSON]:
+    """Train a denoiser by the objective of a method; return the stage's facts."""
+    assert spec.shape is not None
+    start = model_place(spec.weights, inputs)
+    noise.seed_torch(spec.seed)  # the initialisation of a model from scratch
+    conditions = open_conditions(spec.shape, inputs)
+    model = load_denoiser(start, spec.shape, conditions.null)
+    adapt(model, spec.lora_rank, spec.gradient_checkpointing)
+    features = read_features(inputs["features"]) if "features" in inputs else None
+    width = 0 if features is None else features.shape[1]
+    model.to(runtime.device)
+    setup = make_setup(spec, model, start, runtime.device, width, conditions.null)
+    objective = make_objective(spec, setup)
+    loss = make_loss(setup, objective)
+    data = Learning(inputs, conditions)
+
+    def loss_of(positions: range, first: int) -> Tensor:
+        chosen, x0, cond = data.draw(spec.seed, positions)
+        known = None if features is None else features[chosen].to(runtime.device)
+        return loss(
+            model, Batch(x0.to(runtime.device), cond.to(runtime.device), spec.seed, positions, known, first)
+        )
+
+    _optimise(spec, model, loss_of, output, runtime, ranks, objective)
+    passes = spec.forwards()
+    facts: dict[str, JSON] = {
+        "steps": spec.steps,
+        "frozen_forwards": passes.frozen,
+        "student_forwards": passes.student,
+    }
+    return facts | (finish(spec, model, setup, data, output, runtime) if ranks.first else {})
+
+
+def train_autoencoder(
+    spec: TrainSpec, setting: Reconstruct, output: Path, runtime: Runtime, ranks: Ranks
+) -> dict[str, JSON]:
+    """Train an autoencoder from scratch; return the stage's facts."""
+    images = load_images(setting.dataset, setting.resolution, setting.data.path)
+    count = min(setting.images or len(images), len(images))
+    noise.seed_torch(spec.seed)
+    model = build_vae(setting.channels, images.pixels.shape[-1], setting.latent_channels).to(runtime.device)
+
+    def loss_of(positions: range, first: int) -> Tensor:
+        chosen = noise.shuffled(count, spec.seed, positions)
+        x0 = to_float(torch.from_numpy(images.pixels[chosen])).to(runtime.device)
+        batch = Batch(x0, torch.from_numpy(images.labels[chosen]), spec.seed, positions, first=first)
+        return reconstruction_loss(model, batch, setting.kl_weight)
+
+    _optimise(spec, model, loss_of, output, runtime, ranks)
+    # The first thousand images in data order suffice for one number, and are the same for everybody.
+    model.register_to_config(scaling_factor=latent_scale(model, images.pixels[:1000], runtime.device))
+    if ranks.first:
+        model.save_pretrained(output / "model", safe_serialization=True)
+    return {"steps": spec.steps, "scaling_factor": model.config.scaling_factor}
+
+
+def _optimise(
+    spec: TrainSpec,
+    model: nn.Module,
+    loss_of: Callable[[range, int], Tensor],
+    output: Path,
+    runtime: Runtime,
+    ranks: Ranks,
+    objective: Objective | None = None,
+) -> None:
+    """Train on one batch after the other, of which this rank takes its part, and keep the losses."""
+
+    def loss_at(step: int) -> Tensor:
+        whole = range(step * spec.batch_size, (step + 1) * spec.batch_size)
+        return loss_of(ranks.part(whole), whole[0]) * ranks.share(whole)
+
+    optimise(
+        model,
+        loss_at,
+        spec,
+        scratch=runtime.scratch,
+        watch=runtime,
+        device=runtime.device,
+        checkpoint_seconds=runtime.checkpoint_seconds,
+        ranks=ranks,
+        objective=objective,
+    )
+    if ranks.first:
+        shutil.copyfile(runtime.scratch / LOSSES, output / LOSSES)
 
 
 def read_features(folder: Path) -> Tensor:

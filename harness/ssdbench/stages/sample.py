@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from ssdbench.diffusion.guidance import GuidanceSetting
 from ssdbench.diffusion.schedule import DISCRETE, REPA, SIT, is_guided
@@ -11,11 +11,7 @@ from ssdbench.models.latents import images_at_once
 from ssdbench.models.shapes import Shape
 from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.walks import flow_grid, flow_times, walked
-from ssdbench.stages.encode import vae_folder
-from ssdbench.stages.spec import JSON, Runtime, Setting, Source, StageSpec, with_notes
-
-if TYPE_CHECKING:
-    import torch
+from ssdbench.stages.spec import JSON, Runtime, Setting, Source, StageSpec
 
 SHARD = 1000  # indices a shard: part of every key, so that 2,000 samples extend to 5,000
 BATCH = 100
@@ -211,47 +207,16 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     import torch
     from safetensors.torch import save_file
 
-    from ssdbench.stages.denoising import Sampler, halving
+    from ssdbench.stages.denoising import Copier, Sampler, halving
 
     parts: list[dict[str, torch.Tensor]] = []
     batch = runtime.sample_batch or BATCH
     with torch.inference_mode():
         sampler = Sampler(spec, spec.sampling, inputs, runtime) if spec.sampling is not None else None
-        produce = sampler or _Copier(spec, inputs, runtime)
+        produce = sampler or Copier(spec, inputs, runtime)
         for indices, part in halving(produce, range(spec.start, spec.start + spec.count), batch):
             parts.append(part)
             runtime.report(indices.stop - spec.start, spec.count, "images")
     merged = {name: torch.cat([part[name] for part in parts]).contiguous() for name in parts[0]}
     save_file(merged, output / "samples.safetensors")
     return produce.facts
-
-
-class _Copier:
-    """``copier(indices)`` takes images of a data set; ``reconstruct`` passes them through the autoencoder."""
-
-    def __init__(self, spec: SampleSpec, inputs: dict[str, Path], runtime: Runtime) -> None:
-        from ssdbench.data.datasets import load_images
-        from ssdbench.models.vae import open_autoencoder
-
-        how = spec.copying
-        assert how is not None
-        self._seed = spec.seed
-        self._images = load_images(how.dataset, spec.resolution, how.data.path)
-        folder = vae_folder(spec.vae, inputs)
-        self._vae = open_autoencoder(folder, runtime.device) if how.reconstruct else None
-
-    def __call__(self, indices: range) -> dict[str, torch.Tensor]:
-        import torch
-
-        from ssdbench.diffusion.noise import shuffled
-
-        chosen = shuffled(len(self._images), self._seed, indices)
-        pixels = torch.from_numpy(self._images.pixels[chosen])
-        if self._vae is not None:
-            pixels = self._vae.decode(self._vae.encode(pixels, chosen)[0], indices=indices)
-        return {"images": pixels, "labels": torch.from_numpy(self._images.labels[chosen])}
-
-    @property
-    def facts(self) -> dict[str, JSON]:
-        """Notes on the images."""
-        return with_notes({}, self._images.notes())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, SerializeAsAny
 
@@ -12,16 +12,7 @@ from ssdbench.methods import ObjectiveSpec, Plain, method_of, objective_class
 from ssdbench.methods.method import Passes
 from ssdbench.models.shapes import Shape
 from ssdbench.stages.spec import JSON, Runtime, Source, StageSpec
-from ssdbench.stages.weights import model_place
 from ssdbench.training.optimisation import Optimisation
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor, nn
-
-    from ssdbench.training.objectives import Objective
-    from ssdbench.training.ranks import Ranks
 
 
 class Reconstruct(ObjectiveSpec):
@@ -136,122 +127,10 @@ class TrainSpec(StageSpec, Optimisation):
 
 def body(spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:
     """Train; the artifact is a model folder, one more for each checkpoint, and ``loss.jsonl``."""
+    from ssdbench.stages.learning import train_autoencoder, train_denoiser
     from ssdbench.training.ranks import joined
 
     with joined(runtime.rank, runtime.ranks, runtime.meeting, runtime.device) as ranks:
         if isinstance(spec.objective, Reconstruct):
-            return _autoencoder(spec, spec.objective, output, runtime, ranks)
-        return _denoiser(spec, inputs, output, runtime, ranks)
-
-
-def _denoiser(
-    spec: TrainSpec, inputs: dict[str, Path], output: Path, runtime: Runtime, ranks: Ranks
-) -> dict[str, JSON]:
-    from ssdbench.diffusion.noise import seed_torch
-    from ssdbench.models.adapting import adapt
-    from ssdbench.models.load import load_denoiser
-    from ssdbench.stages.conditioning import open_conditions
-    from ssdbench.stages.learning import (
-        Learning,
-        finish,
-        make_loss,
-        make_objective,
-        make_setup,
-        read_features,
-    )
-    from ssdbench.training.objectives import Batch
-
-    shape = spec.shape
-    assert shape is not None
-    start = model_place(spec.weights, inputs)
-    seed_torch(spec.seed)  # the initialisation of a model from scratch
-    conditions = open_conditions(shape, inputs)
-    model = load_denoiser(start, shape, conditions.null)
-    adapt(model, spec.lora_rank, spec.gradient_checkpointing)
-    features = read_features(inputs["features"]) if "features" in inputs else None
-    width = 0 if features is None else features.shape[1]
-    model.to(runtime.device)
-    setup = make_setup(spec, model, start, runtime.device, width, conditions.null)
-    objective = make_objective(spec, setup)
-    loss = make_loss(setup, objective)
-    data = Learning(inputs, conditions)
-
-    def loss_of(positions: range, first: int) -> Tensor:
-        chosen, x0, cond = data.draw(spec.seed, positions)
-        known = None if features is None else features[chosen].to(runtime.device)
-        return loss(
-            model, Batch(x0.to(runtime.device), cond.to(runtime.device), spec.seed, positions, known, first)
-        )
-
-    _optimise(spec, model, loss_of, output, runtime, ranks, objective)
-    passes = spec.forwards()
-    facts: dict[str, JSON] = {
-        "steps": spec.steps,
-        "frozen_forwards": passes.frozen,
-        "student_forwards": passes.student,
-    }
-    if ranks.first:
-        facts |= finish(spec, model, setup, data, output, runtime)
-    return facts
-
-
-def _autoencoder(
-    spec: TrainSpec, setting: Reconstruct, output: Path, runtime: Runtime, ranks: Ranks
-) -> dict[str, JSON]:
-    import torch
-
-    from ssdbench.data.datasets import load_images
-    from ssdbench.diffusion.noise import seed_torch, shuffled
-    from ssdbench.models.vae import build_vae, latent_scale, to_float
-    from ssdbench.training.objectives import Batch, reconstruction_loss
-
-    images = load_images(setting.dataset, setting.resolution, setting.data.path)
-    count = min(setting.images or len(images), len(images))
-    seed_torch(spec.seed)
-    model = build_vae(setting.channels, images.pixels.shape[-1], setting.latent_channels).to(runtime.device)
-
-    def loss_of(positions: range, first: int) -> Tensor:
-        chosen = shuffled(count, spec.seed, positions)
-        x0 = to_float(torch.from_numpy(images.pixels[chosen])).to(runtime.device)
-        batch = Batch(x0, torch.from_numpy(images.labels[chosen]), spec.seed, positions, first=first)
-        return reconstruction_loss(model, batch, setting.kl_weight)
-
-    _optimise(spec, model, loss_of, output, runtime, ranks)
-    # The first thousand images in data order suffice for one number, and are the same for everybody.
-    model.register_to_config(scaling_factor=latent_scale(model, images.pixels[:1000], runtime.device))
-    if ranks.first:
-        model.save_pretrained(output / "model", safe_serialization=True)
-    return {"steps": spec.steps, "scaling_factor": model.config.scaling_factor}
-
-
-def _optimise(
-    spec: TrainSpec,
-    model: nn.Module,
-    loss_of: Callable[[range, int], Tensor],
-    output: Path,
-    runtime: Runtime,
-    ranks: Ranks,
-    objective: Objective | None = None,
-) -> None:
-    """Train on one batch after the other, of which this rank takes its part, and keep the losses."""
-    import shutil
-
-    from ssdbench.training.loop import LOSSES, optimise
-
-    def loss_at(step: int) -> Tensor:
-        whole = range(step * spec.batch_size, (step + 1) * spec.batch_size)
-        return loss_of(ranks.part(whole), whole[0]) * ranks.share(whole)
-
-    optimise(
-        model,
-        loss_at,
-        spec,
-        scratch=runtime.scratch,
-        watch=runtime,
-        device=runtime.device,
-        checkpoint_seconds=runtime.checkpoint_seconds,
-        ranks=ranks,
-        objective=objective,
-    )
-    if ranks.first:
-        shutil.copyfile(runtime.scratch / LOSSES, output / LOSSES)
+            return train_autoencoder(spec, spec.objective, output, runtime, ranks)
+        return train_denoiser(spec, inputs, output, runtime, ranks)

@@ -83,29 +83,14 @@ Seeds = Annotated[list[Seed], Field(min_length=1, max_length=10_000), AfterValid
 
 _PATCHES[Eval] = _optional(Eval, "EvalPatch")
 
-if TYPE_CHECKING:
-    _RunPatch = Frozen
-else:
-    _RunPatch = _optional(Run, "RunPatch")
 
-
-class Patch(_RunPatch):
-    """Any part of a run: what defaults, rows, profiles and overrides give."""
-
-    seeds: Seeds | None = None
-    """Seeds to repeat the run with; instead of the suite's."""
-
-
-def _matrix_model() -> type[Frozen]:
+def _by_key(name: str, doc: str, kinds: dict[str, tuple[Any, str | None]]) -> type[Frozen]:
+    """A model of dotted keys, none of which must be given: of each the kind of its values, and a description."""
     fields: dict[str, Any] = {}
-    for _, key, field in run_keys():
-        item = _annotation(field)
-        values: Any = Annotated[list[item], Field(min_length=1)]  # type: ignore[valid-type]
-        text = f"Values of {key}. {field.description or ''}".strip()
+    for key, (kind, text) in kinds.items():
         info = Field(default=None, alias=key, description=text, json_schema_extra=_drop_default)
-        fields[key.replace(".", "__")] = (values, info)
-    doc = "Lists of values: one run for every combination of them, the first key slowest."
-    return create_model("Matrix", __base__=Frozen, __doc__=doc, **fields)
+        fields[key.replace(".", "__")] = (kind, info)
+    return create_model(name, __base__=Frozen, __doc__=doc, **fields)
 
 
 def _scalars(value: Any) -> Any:
@@ -133,25 +118,35 @@ def holds(annotation: Any, kind: type) -> bool:
     return annotation is kind
 
 
-def _condition_model() -> type[Frozen]:
-    fields: dict[str, Any] = {
-        key.replace(".", "__"): (
-            _condition(field),
-            Field(default=None, alias=key, description=field.description),
-        )
-        for _, key, field in run_keys()
-        if key not in SECTIONS
-    }
-    doc = "Settings that a run must have; a list is any of its values, * and ? match as in file names."
-    return create_model("Condition", __base__=Frozen, __doc__=doc, **fields)
-
-
 if TYPE_CHECKING:
+    _RunPatch = Frozen
     Matrix = Frozen
     Condition = Frozen
 else:
-    Matrix = _matrix_model()
-    Condition = _condition_model()
+    _RunPatch = _optional(Run, "RunPatch")
+    Matrix = _by_key(
+        "Matrix",
+        "Lists of values: one run for every combination of them, the first key slowest.",
+        {
+            key: (
+                Annotated[list[_annotation(field)], Field(min_length=1)],
+                f"Values of {key}. {field.description or ''}".strip(),
+            )
+            for _, key, field in run_keys()
+        },
+    )
+    Condition = _by_key(
+        "Condition",
+        "Settings that a run must have; a list is any of its values, * and ? match as in file names.",
+        {key: (_condition(field), field.description) for _, key, field in run_keys() if key not in SECTIONS},
+    )
+
+
+class Patch(_RunPatch):
+    """Any part of a run: what defaults, rows, profiles and overrides give."""
+
+    seeds: Seeds | None = None
+    """Seeds to repeat the run with; instead of the suite's."""
 
 
 class Row(Patch):

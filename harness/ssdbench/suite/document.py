@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict
 from pydantic_core import ErrorDetails
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ssdbench.errors import SuiteError
+from ssdbench.setting import Setting
 
 
 class _Invalid:
@@ -25,10 +25,8 @@ class _Invalid:
 INVALID: Final = _Invalid()
 
 
-class Mark(BaseModel):
+class Mark(Setting):
     """A place in a file, line and column from 1; with line 0, all of ``file``, a command-line option."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str
     line: int = 0

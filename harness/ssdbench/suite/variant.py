@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
 from itertools import pairwise
@@ -74,6 +75,11 @@ class Halved:
         return Halved(teacher // 2, self.on(teacher) + 1)
 
 
+def _any(fact: Callable[[Method], bool]) -> cached_property[bool]:
+    """A property of a variant: whether a fact holds of one of its methods."""
+    return cached_property(lambda variant: any(map(fact, variant.methods)))
+
+
 @dataclass(frozen=True)
 class Variant:
     """The steps of a variant in the order in which they are trained, and what their methods say together."""
@@ -93,20 +99,27 @@ class Variant:
         """Whether a model is sampled; if not, images of a data set are scored."""
         return all(method.sampled for method in self.methods)
 
-    @cached_property
-    def given(self) -> bool:
-        """Whether the images are of another program, and the run's NFE is as its user states it."""
-        return any(method.given for method in self.methods)
+    given = _any(lambda method: method.given)
+    """Whether the images are of another program, and the run's NFE is as its user states it."""
+    trains = _any(lambda method: method.trains)
+    """Whether anything is trained."""
+    on_pairs = _any(lambda method: method.trained_on == "pairs")
+    """Whether pairs of a grid are trained."""
+    on_grid = _any(lambda method: method.trained_on in ("grid", "pairs"))
+    """Whether the timesteps that are sampled, or pairs of them, are trained."""
+    fuses = _any(lambda method: method.fusion)
+    """Whether hidden states are fused in any training."""
+    distils_guidance = _any(lambda method: method.distils_guidance)
+    """Whether the run's guidance is inside the result, which is then sampled without a second branch."""
+    second_time = _any(lambda method: method.second_time == "needs")
+    """Whether its result is a network with a second time, which a sampler tells where each step leads."""
+    trains_autoencoder = _any(lambda method: method.autoencoder)
+    """Whether it works on the autoencoder itself."""
 
     @property
     def evaluated(self) -> bool:
         """Whether there is a number of evaluations to tell, counted or stated."""
         return self.sampled or self.given
-
-    @cached_property
-    def trains(self) -> bool:
-        """Whether anything is trained."""
-        return any(method.trains for method in self.methods)
 
     @cached_property
     def from_nothing(self) -> bool:
@@ -124,42 +137,12 @@ class Variant:
         return tuple(step for step in self.steps if step.method.trains and step.method.starts == "model")
 
     @cached_property
-    def on_pairs(self) -> bool:
-        """Whether pairs of a grid are trained."""
-        return any(method.trained_on == "pairs" for method in self.methods)
-
-    @cached_property
-    def on_grid(self) -> bool:
-        """Whether the timesteps that are sampled, or pairs of them, are trained."""
-        return any(method.trained_on in ("grid", "pairs") for method in self.methods)
-
-    @cached_property
-    def fuses(self) -> bool:
-        """Whether hidden states are fused in any training."""
-        return any(method.fusion for method in self.methods)
-
-    @cached_property
-    def distils_guidance(self) -> bool:
-        """Whether the run's guidance is inside the result, which is then sampled without a second branch."""
-        return any(method.distils_guidance for method in self.methods)
-
-    @cached_property
-    def second_time(self) -> bool:
-        """Whether its result is a network with a second time, which a sampler tells where each step leads."""
-        return any(method.second_time == "needs" for method in self.methods)
-
-    @cached_property
     def samplers(self) -> tuple[str, ...]:
         """Names of the only samplers that fit its result; none: all of its prediction."""
         last = self.methods[-1]
         if not self.second_time or last.samplers:
             return last.samplers
         return next((method.samplers for method in reversed(self.methods) if method.samplers), ())
-
-    @cached_property
-    def trains_autoencoder(self) -> bool:
-        """Whether it works on the autoencoder itself."""
-        return any(method.autoencoder for method in self.methods)
 
     def reads(self, key: str) -> bool:
         """Whether one of its methods heeds a key of a run that is not for every training."""
