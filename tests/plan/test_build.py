@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from tests.conftest import no_home
 
-from ssdbench.methods.method import trained_pairs
 from ssdbench.methods.ssd import SelfStep, fused_layers, fusion_weight
 from ssdbench.models.shapes import OUTPUT, DiTShape
 from ssdbench.plan import Graph, build, sources
 from ssdbench.plan.sources import Data, Inspected
+from ssdbench.samplers.sampler import trained_pairs
 from ssdbench.samplers.walks import timesteps
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, ScoreSpec, Source, TrainSpec
 from ssdbench.suite import load_suite

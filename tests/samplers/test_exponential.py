@@ -12,8 +12,8 @@ from ssdbench.diffusion.denoiser import Counted
 from ssdbench.diffusion.schedule import alphas_cumprod, ddim_step, timestep_at
 from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.ddim import ddim
-from ssdbench.samplers.deis import deis
 from ssdbench.samplers.heun import edm, edm_sde
+from ssdbench.samplers.multistep import deis
 from ssdbench.samplers.walks import timesteps
 from tests.samplers.gaussian import LABELS, VARIANCE, exact_eps, exact_flow, grid_of, smooth_eps
 

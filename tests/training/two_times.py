@@ -125,7 +125,7 @@ def train(objective: Objective, student: nn.Module, steps: int, lr: float, size:
 
 def landed(student: Callable[..., Tensor], steps: int, noise_at: int = 0) -> Tensor:
     """How far from the flow's own end the student's steps lead from noise of -1.5 to 1.5; (9,)."""
-    from ssdbench.samplers.flow_map import flow_map
+    from ssdbench.samplers.ddim import flow_map
     from ssdbench.samplers.walks import flow_times
 
     x = torch.linspace(-1.5, 1.5, 9).reshape(-1, 1, 1, 1)

@@ -50,9 +50,8 @@ class MeanFlow(Objective):
                 rows = torch.tensor(moved).to(z.device, non_blocking=True)
                 slope = derivative(student, z[rows], v[rows], at[rows], to[rows], cond[rows])
                 target[rows] = v[rows] - per_sample(t - r, z)[rows] * slope
-        error: Tensor = (
-            (student(z, at, cond, r=to)[:, : z.shape[1]].float() - target.float()).square().flatten(1).sum(1)
-        )
+        found = student(z, at, cond, r=to)[:, : z.shape[1]].float()
+        error: Tensor = (found - target.float()).square().flatten(1).sum(1)
         weight = torch.pow(error.detach() + settings.c, -settings.power)
         return (weight * error).mean()
 
@@ -73,18 +72,12 @@ class MeanFlow(Objective):
         def both(x: Tensor, t: Tensor, cond: Tensor, **further: Tensor) -> Tensor:
             """Guidance's two branches: the data's v for the conditional one, and the student's for the other."""
             null = slice(len(v), None)
-            return (
-                v
-                if len(x) == len(v)
-                else torch.cat([v, student(x[null], t[null], cond[null])[:, : v.shape[1]].to(v)])
-            )
+            if len(x) == len(v):
+                return v
+            return torch.cat([v, student(x[null], t[null], cond[null])[:, : v.shape[1]].to(v)])
 
         guided = self.setup.guided(both, student.null)(z, t, cond)
-        dropped = (
-            (cond == student.null.to(cond)).flatten(1).all(1)
-            if cond.dim() > 1
-            else cond == student.null.to(cond)
-        )
+        dropped = (cond == student.null.to(cond)).reshape(len(cond), -1).all(1)
         return torch.where(dropped.reshape(-1, 1, 1, 1), v, guided)
 
     def _moves(self, position: int) -> bool:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from ssdbench.declaration import Declaration
 from ssdbench.diffusion.guidance import GuidanceSetting
 from ssdbench.models.shapes import OUTPUT, Shape
-from ssdbench.samplers.sampler import Pairs
+from ssdbench.samplers.sampler import trained_pairs
 from ssdbench.setting import JSON, Setting, Source
 
 if TYPE_CHECKING:
@@ -118,15 +118,6 @@ class Recipe:
         if self.method.distils_guidance:
             on["guidance"] = self.guidance
         return spec(**on, **settings)
-
-
-def trained_pairs(pairs: Pairs, nfe: int) -> tuple[int, ...]:
-    """Indices i of the pairs (g[i], g[i-1]) of a grid of ``nfe`` timesteps that ``train.pairs`` names."""
-    if pairs == "all":
-        return tuple(range(1, nfe))
-    if pairs == "skip_last":
-        return tuple(range(2, nfe))
-    return tuple(sorted(map(int, pairs)))
 
 
 def plain(recipe: Recipe) -> ObjectiveSpec:

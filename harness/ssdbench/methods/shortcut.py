@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from ssdbench.methods.method import Method, ObjectiveSpec, own_of, second_branch
-from ssdbench.samplers.flow_map import FLOW_MAP
+from ssdbench.samplers.ddim import FLOW_MAP
 from ssdbench.samplers.grids import UNIFORM, walked_by
 from ssdbench.setting import Setting
 

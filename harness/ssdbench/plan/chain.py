@@ -113,10 +113,8 @@ class Chain(Links):
     def _model(self) -> tuple[Weights, Weights]:
         """The denoiser after all steps of the variant, and before the last of them."""
         model, done, variant = self._pretrained(), Halved(), self.needs.variant
-        before, shape = (
-            model,
-            trained_by(self.needs.shape, variant.methods[:1] if variant.from_nothing else ()),
-        )
+        before = model
+        shape = trained_by(self.needs.shape, variant.methods[:1] if variant.from_nothing else ())
         trainings = [(step, teacher) for step in variant.added for teacher in step.teachers or (None,)]
         for left, (step, teacher) in zip(reversed(range(len(trainings))), trainings, strict=True):
             shape = trained_by(shape, (step.method,))

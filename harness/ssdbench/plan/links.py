@@ -8,7 +8,7 @@ from math import prod
 from typing import Any, Literal
 
 from ssdbench.diffusion.guidance import GuidanceSetting
-from ssdbench.methods.method import Method, Recipe, trained_pairs
+from ssdbench.methods.method import Method, Recipe
 from ssdbench.methods.ssd import fused_layers, fusion_weight
 from ssdbench.metrics.reference_set import is_through, known_reference
 from ssdbench.models.family import ROUNDED, usual_offset
@@ -18,6 +18,7 @@ from ssdbench.plan.needs import Needs
 from ssdbench.plan.sources import Data
 from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.grids import walked_by
+from ssdbench.samplers.sampler import trained_pairs
 from ssdbench.samplers.walks import flow_grid
 from ssdbench.stages import EncodeSpec, ReferenceSpec, SampleSpec, Source, TrainSpec
 from ssdbench.stages.reference import FILE

@@ -1,6 +1,6 @@
 """Samplers, one home a family, and the grids that they walk. Free of torch until a body runs.
 
-A new sampler is a function and its declaration in a family's module, listed in the module's ``SAMPLERS``.
+A new sampler is a function and its declaration in a family's module, listed here or in the module's ``SAMPLERS``.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from ssdbench.samplers import (
     analytic_first,
     consistency,
     ddim,
-    deis,
     dopri5,
     dpm_solver,
     exponential,
-    flow_map,
     heun,
     multistep,
     sde,
@@ -24,17 +22,17 @@ from ssdbench.samplers.grids import GRIDS, Grid
 from ssdbench.samplers.sampler import NONE, Sampler, of_function
 
 BUILTIN = (
-    *ddim.SAMPLERS,
-    *sde.SAMPLERS,
+    ddim.DDIM,
+    sde.SDE,
     *multistep.SAMPLERS,
     *dpm_solver.SAMPLERS,
     *exponential.SAMPLERS,
-    *deis.SAMPLERS,
+    *multistep.DEIS_SAMPLERS,
     *analytic_first.SAMPLERS,
     *heun.SAMPLERS,
-    *dopri5.SAMPLERS,
-    *consistency.SAMPLERS,
-    *flow_map.SAMPLERS,
+    dopri5.DOPRI5,
+    consistency.CONSISTENCY,
+    ddim.FLOW_MAP,
     *teacher.SAMPLERS,
     NONE,
 )

@@ -106,4 +106,3 @@ CONSISTENCY = Sampler(
     stochastic=True,
     renoises=True,
 )
-SAMPLERS = (CONSISTENCY,)

@@ -1,4 +1,4 @@
-"""DDIM, and what it is on a flow's straight path: Euler's method."""
+"""DDIM, and on a flow's straight path Euler's method; the same steps of a network that is told where each leads."""
 
 from __future__ import annotations
 
@@ -62,6 +62,29 @@ def euler(denoiser: Denoiser, x: Tensor, times: Sequence[float], cond: Tensor) -
     return x
 
 
+def flow_map(denoiser: Denoiser, x: Tensor, times: Sequence[float], cond: Tensor) -> Tensor:
+    """x_r = x_t + (r - t) u(x_t, r, t) along a flow's times: N + 1 times are N steps, N evaluations.
+
+    Euler's method where the network knows its step, so that a single one may lead from noise to data (Frans et al.,
+    2024; Geng et al., 2025). Arguments and result else as for :func:`euler`; the denoiser takes ``r``, (B,), too.
+    """
+    for t, t_next in flow_steps(times):
+        x = x + (t_next - t) * denoiser(x, at(t, x), cond, r=at(t_next, x))
+    return x
+
+
+def flow_map_eps(
+    denoiser: Denoiser, x: Tensor, grid: Sequence[int], alphas_cumprod: Tensor, cond: Tensor, end: int = CLEAN
+) -> Tensor:
+    """DDIM's steps, each with the eps that the network predicts for it: N timesteps, N evaluations.
+
+    Arguments and result else as for :func:`ddim`; the denoiser takes ``r``, int64 (B,), too.
+    """
+    for t, alpha, t_next, alpha_next in steps(grid, alphas_cumprod, end):
+        x = ddim_step(x, denoiser(x, at(t, x), cond, r=at(t_next, x)), alpha, alpha_next)
+    return x
+
+
 DDIM = Sampler(
     name="ddim",
     title="DDIM",
@@ -72,4 +95,14 @@ DDIM = Sampler(
     order=1,
     family="ode",
 )
-SAMPLERS = (DDIM,)
+FLOW_MAP = Sampler(
+    name="flow-map",
+    title="Flow map",
+    help="Euler's (DDIM's) steps of a network with a second time, which is told where each leads",
+    cite="Frans et al., 2024, One Step Diffusion via Shortcut Models; Geng et al., 2025, Mean Flows",
+    eps=flow_map_eps,
+    v=flow_map,
+    second_time=True,
+    order=1,
+    family="ode",
+)

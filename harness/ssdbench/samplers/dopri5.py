@@ -157,4 +157,3 @@ DOPRI5 = Sampler(
     cost="as many evaluations as its tolerances need",
     order=5,
 )
-SAMPLERS = (DOPRI5,)

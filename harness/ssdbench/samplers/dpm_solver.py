@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ssdbench.diffusion.schedule import CLEAN, ddim_step, midpoint
 from ssdbench.samplers.ddim import ddim
 from ssdbench.samplers.sampler import Sampler
-from ssdbench.samplers.stepping import at
+from ssdbench.samplers.stepping import at, steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,9 +39,7 @@ def dpm_solver_2(
     Arguments and result else as for :func:`ssdbench.samplers.ddim.ddim`.
     """
     del end
-    for i in range(len(grid) - 1, 0, -1):
-        s, t = grid[i], grid[i - 1]
-        alpha_s, alpha_t = float(alphas_cumprod[s]), float(alphas_cumprod[t])
+    for s, alpha_s, t, alpha_t in steps(grid[1:], alphas_cumprod, grid[0]):
         u, alpha_u = midpoint(alphas_cumprod, s, t)
         x_u = ddim_step(x, denoiser(x, at(s, x), cond), alpha_s, alpha_u)
         x = ddim_step(x, denoiser(x_u, at(u, x), cond), alpha_s, alpha_t)

@@ -106,7 +106,7 @@ class Sampler(Declaration):
         """
         if self.adaptive:
             return 0
-        return self.evaluations(steps) + (_counted(pairs, steps) if self.follows_pairs else 0)
+        return self.evaluations(steps) + (len(trained_pairs(pairs, steps)) if self.follows_pairs else 0)
 
     def steps(self, nfe: int, pairs: Pairs = "all") -> int:
         """The steps that take so many evaluations; of an adaptive sampler one, all the way.
@@ -157,11 +157,13 @@ def of_function(name: str, function: Callable[..., Tensor]) -> Sampler:
     return Sampler(name=name, help=f"{name}, a function of the user's own", eps=function)
 
 
-def _counted(pairs: Pairs, timesteps: int) -> int:
-    """How many of the pairs (g[i], g[i-1]) of so many timesteps ``pairs`` are."""
-    if isinstance(pairs, str):
-        return max(0, timesteps - {"all": 1, "skip_last": 2}[pairs])
-    return len(pairs)
+def trained_pairs(pairs: Pairs, timesteps: int) -> tuple[int, ...]:
+    """Indices i of the pairs (g[i], g[i-1]) of a grid of so many timesteps that ``train.pairs`` names."""
+    if pairs == "all":
+        return tuple(range(1, timesteps))
+    if pairs == "skip_last":
+        return tuple(range(2, timesteps))
+    return tuple(sorted(map(int, pairs)))
 
 
 NONE = Sampler(name="none", help="no sampling: for the variants that score images of a data set")

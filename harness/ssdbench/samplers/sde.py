@@ -148,4 +148,3 @@ SDE = Sampler(
     times="sde",
     family="sde",
 )
-SAMPLERS = (SDE,)

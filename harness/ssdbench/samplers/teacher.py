@@ -33,11 +33,9 @@ def ssd_teacher(
     from x_s; ``lam`` None is Eq. 12's. Other steps are DDIM's. N timesteps and P pairs are N + P evaluations.
     Arguments and result else as for :func:`ssdbench.samplers.ddim.ddim`.
     """
-    for i, (s, alpha_s, t, alpha_t) in zip(
-        range(len(grid) - 1, -1, -1), steps(grid, alphas_cumprod, end), strict=True
-    ):
+    for done, (s, alpha_s, t, alpha_t) in enumerate(steps(grid, alphas_cumprod, end), 1):
         eps = denoiser(x, at(s, x), cond)
-        if i in pairs:
+        if len(grid) - done in pairs:
             weight = midpoint_lambda(alphas_cumprod, s, t) if lam is None else lam
             ahead = denoiser(ddim_step(x, eps, alpha_s, alpha_t), at(t, x), cond)
             eps = eps + weight * (ahead - eps)

@@ -22,50 +22,50 @@ Time = TypeVar("Time", int, float)
 
 NEAR = 0.9  # of T: a grid whose noisiest timestep is below is told of, below FAR it is refused
 FAR = 0.5
+_LAST = TRAIN_TIMESTEPS - 1
 LAST_CLEAN = 1  # the last timestep that a sample may be left at
 
 
-def timesteps(name: str, n: int, total: int = TRAIN_TIMESTEPS, pipeline: Schedule | None = None) -> list[int]:
-    """The ``n`` timesteps of grid ``name`` out of ``0..total-1``, in increasing order.
+def timesteps(name: str, n: int, pipeline: Schedule | None = None) -> list[int]:
+    """The ``n`` timesteps of grid ``name`` out of 0..T - 1, in increasing order.
 
     ``even`` is the fractional stride that DiT calls "N"; ``leading`` the smallest integer stride from 0;
-    ``trailing`` ends at ``total - 1``; ``sd`` is the ``pipeline``'s own, by default Stable Diffusion v1.5's. Rules that
-    go by the noise use the ``pipeline``'s schedule, by default DiT's.
+    ``trailing`` ends at T - 1; ``sd`` is the ``pipeline``'s own, by default Stable Diffusion v1.5's. Rules that go by
+    the noise use the ``pipeline``'s schedule, by default DiT's.
 
-    Sampling begins with pure noise, which belongs to timestep ``total - 1``. A grid whose noisiest timestep is below
-    ``FAR * total`` is no grid to sample on: with one timestep, ``even``, ``leading`` and ``sd`` would take the noise
-    for an all but clean sample. See :func:`far_from_noise` for those that are merely off.
+    Sampling begins with pure noise, which belongs to timestep T - 1. A grid whose noisiest timestep is below ``FAR`` T
+    is no grid to sample on: with one timestep, ``even``, ``leading`` and ``sd`` would take the noise for an all but
+    clean sample. See :func:`far_from_noise` for those that are merely off.
 
     Raises:
         InputError: the name is unknown, or the grid does not exist for this ``n``; names those that do.
     """
     declared = _grid_for("eps", name)
-    if not 1 <= n <= total:
-        raise InputError(f"grid {name!r} needs between 1 and {total} timesteps, not {n}")
-    own = pipeline if declared.of_pipeline else None
+    if not 1 <= n <= TRAIN_TIMESTEPS:
+        raise InputError(f"grid {name!r} needs between 1 and {TRAIN_TIMESTEPS} timesteps, not {n}")
     try:
-        grid = _ruled(declared, n, total, pipeline) if own is None else _of_pipeline(name, n, total, own)
+        grid = _ruled(declared, n, pipeline)
     except InputError as error:
-        raise InputError(f"{error}{_instead(_near(n, total))}") from None
-    if len(set(grid)) != n or not 0 <= grid[0] <= grid[-1] < total:
-        raise InputError(f"grid {name!r} has no {n} distinct timesteps within 0..{total - 1}")
-    if grid[-1] < FAR * total:
+        raise InputError(f"{error}{_instead(_near(n))}") from None
+    if len(set(grid)) != n or not 0 <= grid[0] <= grid[-1] <= _LAST:
+        raise InputError(f"grid {name!r} has no {n} distinct timesteps within 0..{_LAST}")
+    if grid[-1] < FAR * TRAIN_TIMESTEPS:
         raise InputError(
             f"grid {name!r} has no timestep above {grid[-1]} with {n}, and samples start from pure noise, which belongs"
-            f" to timestep {total - 1}{_instead(_near(n, total))}"
+            f" to timestep {_LAST}{_instead(_near(n))}"
         )
     return grid
 
 
-def _near(n: int, total: int) -> list[str]:
+def _near(n: int) -> list[str]:
     """The grids that have ``n`` timesteps, the noisiest of them near pure noise."""
     found = []
     for name, grid in GRIDS.items():
         if grid.prediction != "eps":
             continue
         with suppress(InputError):
-            walk = _ruled(grid, n, total)
-            if len(set(walk)) == n and NEAR * total <= walk[-1] < total:
+            walk = _ruled(grid, n)
+            if len(set(walk)) == n and NEAR * TRAIN_TIMESTEPS <= walk[-1] <= _LAST:
                 found.append(name)
     return found
 
@@ -93,11 +93,11 @@ def far_from_noise(name: str, n: int, halvings: int = 0, *, to_first: bool = Fal
     noisiest = walked(name, n, halvings)[-1]
     if noisiest >= NEAR * TRAIN_TIMESTEPS:
         return None
-    near = _near(n << halvings, TRAIN_TIMESTEPS)
+    near = _near(n << halvings)
     fit = [other for other in near if not to_first or walked(other, n, halvings)[0] <= LAST_CLEAN]
     return (
         f"at timestep {noisiest} of grid {name!r}, below {NEAR * TRAIN_TIMESTEPS:g}, though from pure noise,"
-        f" which belongs to timestep {TRAIN_TIMESTEPS - 1}{_instead(fit)}"
+        f" which belongs to timestep {_LAST}{_instead(fit)}"
     )
 
 
@@ -115,9 +115,7 @@ def begins_clean(name: str, n: int, halvings: int = 0) -> str | None:
     first = walked(name, n, halvings)[0]
     if first > LAST_CLEAN:
         return None
-    fit = [
-        other for other in _near(n << halvings, TRAIN_TIMESTEPS) if walked(other, n, halvings)[0] > LAST_CLEAN
-    ]
+    fit = [other for other in _near(n << halvings) if walked(other, n, halvings)[0] > LAST_CLEAN]
     return f"timestep {first} of grid {name!r}, where nothing is left to predict{_instead(fit)}"
 
 
@@ -132,8 +130,15 @@ def _grid_for(prediction: Predicted, name: str) -> Grid:
     return grid
 
 
-def _ruled(grid: Grid, n: int, total: int, pipeline: Schedule | None = None) -> list[int]:
-    found = _called(grid, n, log_rhos(pipeline or DIT)[:total] if grid.by_noise else total)
+def _ruled(grid: Grid, n: int, pipeline: Schedule | None = None) -> list[int]:
+    """The timesteps that a grid's rule gives, or the pipeline's spacing where the grid is the pipeline's own."""
+    if grid.of_pipeline and pipeline is not None:
+        if pipeline.spacing == "trailing":
+            return trailing(n, TRAIN_TIMESTEPS)
+        if pipeline.spacing == "leading":
+            return stable_diffusion(n, TRAIN_TIMESTEPS, pipeline.offset)
+        raise InputError(f"grid {grid.name!r} has no timesteps that are spaced as {pipeline.spacing!r}")
+    found = _called(grid, n, log_rhos(pipeline or DIT) if grid.by_noise else TRAIN_TIMESTEPS)
     if not found or any(t % 1 for t in found) or sorted(found) != found:
         raise InputError(
             f"grid {grid.name!r} gave {found} for {n} timesteps: expected whole, increasing numbers"
@@ -144,14 +149,6 @@ def _ruled(grid: Grid, n: int, total: int, pipeline: Schedule | None = None) -> 
 def _called(grid: Grid, n: int, *rest: Any) -> list[float]:
     with running(f"grid {grid.name!r} failed for {n}", InputError):
         return [t if isinstance(t, int) else float(t) for t in grid.rule(n, *rest)]
-
-
-def _of_pipeline(name: str, n: int, total: int, pipeline: Schedule) -> list[int]:
-    if pipeline.spacing == "trailing":
-        return trailing(n, total)
-    if pipeline.spacing == "leading":
-        return stable_diffusion(n, total, pipeline.offset)
-    raise InputError(f"grid {name!r} has no timesteps that are spaced as {pipeline.spacing!r}")
 
 
 def student_grid(grid: Sequence[Time], end: float = CLEAN) -> list[Time]:
@@ -180,7 +177,7 @@ def walked(name: str, n: int, halvings: int = 0, pipeline: Schedule | None = Non
     Raises:
         InputError: as :func:`timesteps`.
     """
-    grid = timesteps(name, n << halvings, pipeline=pipeline)
+    grid = timesteps(name, n << halvings, pipeline)
     for _ in range(halvings):
         grid = student_grid(grid, end_of(name, pipeline))
     return grid

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,23 +16,23 @@ from ssdbench.errors import InputError
 from ssdbench.models.shapes import Shape
 
 
-class Conditions(ABC):
+@dataclass(frozen=True)
+class Conditions:
     """Labels of samples, and what a denoiser takes for labels.
 
-    ``null`` is the embedded empty text (1, L, D); None for classes, whose null label the model knows. There are
-    ``count`` labels, which ``known`` says in words.
+    Args:
+        count: how many labels there are, 0..count - 1.
+        known: that in words.
+        drawn: from a seed and the indices of samples to their labels, int64 (B,).
+        of: from labels to what the denoiser takes, (B, ...); :data:`NO_LABEL` is the null condition.
+        null: the embedded empty text (1, L, D); None for classes, whose null label the model knows.
     """
 
-    def __init__(self, count: int, known: str, null: Tensor | None = None) -> None:
-        self.count, self.known, self.null = count, known, null
-
-    @abstractmethod
-    def drawn(self, seed: int, indices: Sequence[int]) -> Tensor:
-        """The labels of samples, int64 (B,)."""
-
-    @abstractmethod
-    def of(self, labels: Tensor) -> Tensor:
-        """What the denoiser takes, (B, ...); :data:`NO_LABEL` is the null condition."""
+    count: int
+    known: str
+    drawn: Callable[[int, Sequence[int]], Tensor]
+    of: Callable[[Tensor], Tensor]
+    null: Tensor | None = None
 
     def check(self, labels: Tensor) -> None:
         """Refuse labels that nothing is known of.
@@ -44,46 +44,33 @@ class Conditions(ABC):
             raise InputError(f"the data has labels up to {int(labels.max())}, {self.known}")
 
 
-class Classes(Conditions):
-    """Labels 0..classes - 1, and the null label after them."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__(classes, f"the model takes 0..{classes - 1}")
-
-    def drawn(self, seed: int, indices: Sequence[int]) -> Tensor:
-        """At random, by (seed, index)."""
-        return noise.integers(self.count, seed, "sample/label", indices)
-
-    def of(self, labels: Tensor) -> Tensor:
-        """The labels themselves."""
-        return torch.where(labels == NO_LABEL, self.count, labels)
-
-
-class Captions(Conditions):
-    """Captions by their numbers; samples take them in the order of the data set, whatever the seed."""
-
-    def __init__(self, texts: Texts) -> None:
-        super().__init__(len(texts), f"and there are {len(texts)} captions", texts.null)
-        self.texts = texts
-
-    def drawn(self, seed: int, indices: Sequence[int]) -> Tensor:
-        """The caption of each index."""
-        del seed
-        return self.texts.drawn(indices)
-
-    def of(self, labels: Tensor) -> Tensor:
-        """Embedded texts (B, L, D)."""
-        return self.texts.states(labels)
+def of_classes(count: int) -> Conditions:
+    """Labels 0..count - 1, drawn at random by (seed, index), and the null label after them."""
+    return Conditions(
+        count,
+        f"the model takes 0..{count - 1}",
+        drawn=lambda seed, indices: noise.integers(count, seed, "sample/label", indices),
+        of=lambda labels: torch.where(labels == NO_LABEL, count, labels),
+    )
 
 
 def open_conditions(shape: Shape, inputs: dict[str, Path]) -> Conditions:
-    """What the labels of a stage mean to a model of this shape; captions are the role ``text``.
+    """What the labels of a stage mean to a model of this shape: classes, or the numbers of captions, the role ``text``.
+
+    Samples take captions in the order of the data set, whatever the seed.
 
     Raises:
         InputError: a model that takes texts has none.
     """
     if shape.texts is None:
-        return Classes(shape.num_classes)
+        return of_classes(shape.num_classes)
     if "text" not in inputs:
         raise InputError("the model takes texts, and the stage was given no captions")
-    return Captions(Texts(inputs["text"]))
+    texts = Texts(inputs["text"])
+    return Conditions(
+        len(texts),
+        f"and there are {len(texts)} captions",
+        drawn=lambda seed, indices: texts.drawn(indices),
+        of=texts.states,
+        null=texts.null,
+    )

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,9 @@ from ssdbench.data.datasets import load_images
 from ssdbench.data.latents import Latents
 from ssdbench.diffusion import noise
 from ssdbench.diffusion.process import Discrete, LinearFlow, Process
-from ssdbench.diffusion.schedule import Schedule, alphas_cumprod
+from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError, SsdbenchError
-from ssdbench.methods import ObjectiveSpec, Plain, method_of
+from ssdbench.methods import Plain, method_of
 from ssdbench.methods.setup import Setup
 from ssdbench.metrics.reference import load_reference
 from ssdbench.models.adapting import adapt, merge
@@ -27,7 +27,6 @@ from ssdbench.models.load import load_denoiser, save_denoiser
 from ssdbench.models.parts import Place
 from ssdbench.models.vae import build_vae, latent_scale, to_float
 from ssdbench.own import running
-from ssdbench.samplers.walks import walked
 from ssdbench.stages.conditioning import Conditions, open_conditions
 from ssdbench.stages.spec import JSON, Runtime
 from ssdbench.stages.weights import model_folder, model_place
@@ -140,18 +139,6 @@ def read_features(folder: Path) -> Tensor:
     features = torch.empty(drawn.shape)
     features[noise.shuffled(len(drawn), 0, range(len(drawn)))] = torch.from_numpy(drawn).float()
     return features
-
-
-def grid_of(setting: ObjectiveSpec, flow: int | None, pipeline: Schedule | None = None) -> dict[str, JSON]:
-    """The timesteps that a student is for, which its weights carry along; a flow's steps are always equal ones.
-
-    The grid ``sd`` is the ``pipeline``'s.
-    """
-    result = setting.result()
-    if flow is not None or result is None:
-        return {}
-    grid, steps, halvings = result
-    return {"grid": walked(grid, steps, halvings, pipeline)}
 
 
 def make_setup(
@@ -267,7 +254,9 @@ def finish(
     """
     assert spec.shape is not None
     prediction = spec.shape.prediction if spec.flow is None else "v"
-    grid = grid_of(spec.objective, spec.flow, spec.shape.pipeline)
+    # The timesteps that the student is for, which its weights carry along; a flow's steps are always equal ones.
+    on_grid = spec.flow is None and spec.objective.result() is not None
+    grid: dict[str, Any] = {"grid": setup.sampled_times} if on_grid else {}
     times = setup.sampled_times if setup.starts_from_model and not method_of(spec.objective).predicts else ()
     count = min(DRIFT_SAMPLES, DRIFT_PASSES // max(len(times), 1) or 1, spec.steps * spec.batch_size)
     _, x0, cond = data.draw(0, range(count))

@@ -79,10 +79,6 @@ class StageSpec(Setting):
         return self.model_dump(mode="json", context=WITH_PATHS)
 
 
-def _silent(done: int, total: int, unit: str, **values: float | str) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class Runtime:
     """How one execution of a stage runs. Nothing here changes the result.
@@ -108,7 +104,7 @@ class Runtime:
     checkpoint_seconds: float = 5.0
     sample_batch: int | None = None
     compile: bool = False
-    report: Callable[..., None] = field(default=_silent)
+    report: Callable[..., None] = field(default=lambda *done, **values: None)
     stopping: Callable[[], bool] = field(default=lambda: False)
     rank: int = 0
     ranks: int = 1

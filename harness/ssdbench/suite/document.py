@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -156,32 +156,25 @@ Entries = dict[int, dict[str, tuple[Node, Node]]]
 """By the id of a mapping's node, its entries and those that are merged into it: the nodes of a key and its value."""
 
 
+@dataclass(eq=False)
 class Document:
     """A parsed YAML text: its plain ``data`` and, on request, the place of any path in it and what is written there.
 
-    ``path`` begins with ``under``, the keys of a mapping that the text is taken to stand in.
+    A path begins with ``under``, the keys of a mapping that the text is taken to stand in. Without ``lines`` all of it
+    is at one place, a command-line option.
     """
 
-    def __init__(
-        self,
-        file: str,
-        root: Node | None,
-        data: Any,
-        text: str = "",
-        entries: Entries | None = None,
-        *,
-        under: Sequence[str] = (),
-        lines: bool = True,
-    ) -> None:
-        self.file = file
-        self.text = text
-        self.data = data
-        for part in reversed(under):
+    file: str
+    root: Node | None
+    data: Any
+    text: str = ""
+    entries: Entries = field(default_factory=dict)
+    under: Sequence[str] = ()
+    lines: bool = True
+
+    def __post_init__(self) -> None:
+        for part in reversed(self.under):
             self.data = {part: self.data}
-        self.root = root
-        self._under = len(under)
-        self._lines = lines
-        self.entries = entries or {}
 
     def get(self, key: str) -> Any:
         """The value under a key, or None; also where it is ``INVALID``, or the document is no mapping."""
@@ -190,7 +183,7 @@ class Document:
 
     def mark(self, path: Sequence[str | int] = (), *, key: bool = False) -> Mark:
         """The place of the value at ``path`` (or of its key), or of what encloses it where it is absent."""
-        if not self._lines:
+        if not self.lines:
             return Mark(file=self.file)
         entry, whole = self._find(path)
         node = entry[0] if key and whole else entry[1]
@@ -204,7 +197,7 @@ class Document:
     def _find(self, path: Sequence[str | int]) -> tuple[tuple[Node | None, Node | None], bool]:
         """Key and value at ``path``, or those of what encloses it; and whether they are those at ``path``."""
         key, node = self.root, self.root
-        for part in path[self._under :]:
+        for part in path[len(self.under) :]:
             if isinstance(node, MappingNode):
                 found = self.entries.get(id(node), {}).get(str(part))
                 if found is None:
@@ -214,7 +207,7 @@ class Document:
                 key = node = node.value[part]
             else:
                 return (key, node), False
-        return (key, node), len(path) >= self._under
+        return (key, node), len(path) >= len(self.under)
 
 
 def mark_of(file: str, mark: Any) -> Mark:

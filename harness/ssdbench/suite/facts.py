@@ -42,14 +42,17 @@ class Facts:
     @cached_property
     def model(self) -> Model | None:
         """The model; None for a function of the user's own, of which nothing is known yet, or one not found here."""
-        found = catalog.MODELS.known(self["model"])
+        found = self._named
         return None if found is None or found.at is not None else found
+
+    @cached_property
+    def _named(self) -> Model | None:
+        return catalog.MODELS.known(self["model"])
 
     @cached_property
     def prediction(self) -> str:
         """What the model predicts: eps or v; eps for a function of the user's own."""
-        found = catalog.MODELS.known(self["model"])
-        return "eps" if found is None else found.prediction
+        return "eps" if self._named is None else self._named.prediction
 
     @property
     def blocks(self) -> str:
@@ -65,11 +68,10 @@ class Facts:
     @cached_property
     def second_time(self) -> bool:
         """Whether the network that is sampled has a second time; so it may be of a function of the user's own."""
-        known = catalog.MODELS.known(self["model"]) if self.model is None else self.model
-        has = known is not None and (
-            known.at is not None or any(s.second_time for s in known.shapes.values())
-        )
-        return has or self.variant.second_time
+        found = self._named
+        if found is not None and (found.at is not None or any(s.second_time for s in found.shapes.values())):
+            return True
+        return self.variant.second_time
 
     @cached_property
     def in_timesteps(self) -> bool:

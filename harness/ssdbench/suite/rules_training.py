@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ssdbench.errors import InputError
-from ssdbench.methods.method import trained_pairs
 from ssdbench.metrics.reference_set import THROUGH, known_reference
 from ssdbench.samplers.ddim import DDIM
+from ssdbench.samplers.sampler import trained_pairs
 from ssdbench.samplers.walks import timesteps, walked
 from ssdbench.suite import catalog
 from ssdbench.suite.facts import WALK, Facts, Rules, refused

@@ -97,11 +97,9 @@ def matches(values: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
 
     ``*`` and ``?`` in text match as in file names.
     """
-    for (
-        key,
-        wanted,
-    ) in conditions.items():  # loops, since suites have thousands of rows and profiles dozens of rules
+    for key, wanted in conditions.items():
         value = values.get(key)
+        # A loop, since suites have thousands of rows and profiles dozens of rules.
         for one in wanted if isinstance(wanted, list) else (wanted,):
             if _equals(value, one):
                 break
@@ -111,14 +109,10 @@ def matches(values: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
 
 
 def _equals(value: object, choice: object) -> bool:
-    if value == choice:
-        return isinstance(value, bool) == isinstance(choice, bool)
-    return (
-        isinstance(choice, str)
-        and isinstance(value, str)
-        and ("*" in choice or "?" in choice or "[" in choice)
-        and fnmatchcase(value, choice)
-    )
+    if not isinstance(choice, str) or not isinstance(value, str):
+        return _same(value, choice)
+    wild = "*" in choice or "?" in choice or "[" in choice
+    return value == choice or (wild and fnmatchcase(value, choice))
 
 
 def _meets(run: ResolvedRun, key: str, choices: list[str]) -> bool:

@@ -74,7 +74,7 @@ def option_document(text: str, option: str, under: Sequence[str], problems: Prob
     document = parse_yaml(text, option, found)
     for problem in found:
         problems.add(Mark(file=option), problem.key, problem.text)
-    return Document(option, document.root, document.data, text, document.entries, under=under, lines=False)
+    return Document(option, document.root, document.data, text, document.entries, under, lines=False)
 
 
 def parse_yaml(text: str, file: str, problems: Problems) -> Document:
