@@ -42,7 +42,7 @@ def baseline(ssdbench: Command, filled: Filled, suite: Path, present: None) -> P
 def edit(path: Path, **changes: Any) -> None:
     content = yaml.safe_load(path.read_text())
     for row in content["rows"]:
-        row["metrics"]["fid"] |= changes
+        row["metrics"]["fd"] |= changes
     path.write_text(yaml.safe_dump(content))
 
 

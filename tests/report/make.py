@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from ssdbench.store.record import Record
+from ssdbench.store.record import Record, StageRecord
 from ssdbench.suite.schema import ResolvedRun, run_yaml
 
 
@@ -44,8 +44,29 @@ def make_run(
     )
 
 
+def make_stage(intervals: dict[str, Any]) -> StageRecord:
+    """A score stage that tells the intervals of its metrics."""
+    facts = {
+        "intervals": {
+            name: dict(zip(("low", "high", "method"), one, strict=True)) for name, one in intervals.items()
+        }
+    }
+    return StageRecord(
+        kind="score",
+        title="score",
+        seconds=1.0,
+        peak_rss_mb=1.0,
+        cached=False,
+        digest="0" * 64,
+        device="cpu",
+        threads=1,
+        sources="abc",
+        facts=facts,
+    )
+
+
 def make_record(run: ResolvedRun, **values: Any) -> Record:
-    """A record of ``run``: metrics by keyword, other fields of the record too."""
+    """A record of ``run``: metrics by keyword, each with an interval of no width; other fields of the record too."""
     fields = {name: values.pop(name) for name in list(values) if name in Record.model_fields}
     key = hashlib.sha256(run.model_dump_json().encode()).hexdigest()
     return Record.model_validate(
@@ -61,7 +82,7 @@ def make_record(run: ResolvedRun, **values: Any) -> Record:
             "samples": run.eval.samples,
             "nfe": run.nfe,
             "seed": run.seed,
-            "stages": {},
+            "stages": {key: make_stage({name: (value, value, "exact") for name, value in values.items()})},
             "seconds": 12.5,
             "device": "cpu",
             "threads": 2,

@@ -37,9 +37,9 @@ def test_the_tolerance_is_the_prediction_interval_of_a_new_seed() -> None:
     values = [100.0, 103.0, 98.0, 101.0]
     (made,) = baseline(base=row("base", values)).rows
     expected = stats.t.ppf(CONFIDENCE, 3) * np.std(values, ddof=1) * math.sqrt(1 + 1 / 4)
-    assert made.metrics["fid"].value == pytest.approx(100.5)
-    assert made.metrics["fid"].absolute == pytest.approx(expected, rel=0.01)
-    assert made.metrics["fid"].better == "lower"
+    assert made.metrics["fd"].value == pytest.approx(100.5)
+    assert made.metrics["fd"].absolute == pytest.approx(expected, rel=0.01)
+    assert made.metrics["fd"].better == "lower"
     assert made.seeds == [0, 1, 2, 3]
 
 
@@ -47,7 +47,7 @@ def test_a_row_whose_seeds_are_alike_by_chance_takes_the_spread_of_all() -> None
     made = baseline(base=row("base", [100.0, 110.0]), issd=row("issd", [50.0, 50.0])).rows
     pooled = math.sqrt((50 / 105**2) / 2)  # relative variances 50 / 105^2 and 0, one degree of freedom each
     expected = stats.t.ppf(CONFIDENCE, 2) * pooled * 50 * math.sqrt(1.5)
-    assert made[1].metrics["fid"].absolute == pytest.approx(expected, rel=0.01)
+    assert made[1].metrics["fd"].absolute == pytest.approx(expected, rel=0.01)
 
 
 def test_the_false_alarms_are_as_rare_as_promised() -> None:
@@ -64,7 +64,7 @@ def test_enough_seeds_take_their_own_spread() -> None:
     values = [100.0, 103.0, 98.0, 101.0, 99.0, 100.5, 102.0, 97.0]
     made = baseline(base=row("base", values), ssd=row("ssd", [50.0, 100.0] * 4)).rows
     expected = stats.t.ppf(CONFIDENCE, 7) * np.std(values, ddof=1) * math.sqrt(1 + 1 / 8)
-    assert made[0].metrics["fid"].absolute == pytest.approx(expected, rel=0.01)
+    assert made[0].metrics["fd"].absolute == pytest.approx(expected, rel=0.01)
 
 
 def test_what_two_rows_share_by_chance_cancels_in_their_ratio() -> None:
@@ -74,12 +74,12 @@ def test_what_two_rows_share_by_chance_cancels_in_their_ratio() -> None:
     made = baseline(base=base, issd=distilled)
     assert (made.rows[0].against, made.rows[0].paired) == (None, {})
     assert made.rows[1].against == KEYS["base"]
-    assert made.rows[1].paired["fid"].value == pytest.approx(0.9)
-    assert made.rows[1].paired["fid"].tolerance == pytest.approx(0.0045)
+    assert made.rows[1].paired["fd"].value == pytest.approx(0.9)
+    assert made.rows[1].paired["fd"].tolerance == pytest.approx(0.0045)
     # A seed with luck of its own: the metrics alone cannot tell, their ratio can.
     lucky = {KEYS["base"]: row("base", [100.0]), KEYS["issd"]: row("issd", [91.0])}
     checked = check_rows(lucky, made)
-    assert [one.status for one in checked.rows[1].metrics if one.metric == "fid"] == ["ok", "regression"]
+    assert [one.status for one in checked.rows[1].metrics if one.metric == "fd"] == ["ok", "regression"]
     assert "ratio to the base" in checked.failures[0]
     lucky[KEYS["issd"]] = row("issd", [90.2])
     assert check_rows(lucky, made).passed

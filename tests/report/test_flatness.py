@@ -9,24 +9,8 @@ import pytest
 from ssdbench.report.notes import table_notes
 from ssdbench.report.paired import still_changing
 from ssdbench.report.rows import Result, gather
-from ssdbench.store.record import StageRecord
 
-from .make import make_record, make_run
-
-
-def make_stage(facts: dict[str, object]) -> StageRecord:
-    return StageRecord(
-        kind="score",
-        title="score",
-        seconds=1.0,
-        peak_rss_mb=1.0,
-        cached=False,
-        digest="0" * 64,
-        device="cpu",
-        threads=1,
-        sources="abc",
-        facts=facts,
-    )
+from .make import make_record, make_run, make_stage
 
 
 def rows(at: dict[int | None, Sequence[float]], **settings: object) -> list:
@@ -66,9 +50,7 @@ def test_of_one_seed_the_metrics_intervals_decide(half: float | None, told: bool
     for step, value in ((100, 310.0), (None, 300.0)):
         run = make_run("issd", at_step=step, train={"checkpoints": (100,)})
         record = make_record(run, fd=value)
-        if half is not None:
-            interval = {"low": value - half, "high": value + half, "method": "given"}
-            score = make_stage(facts={"intervals": {"fd": interval}})
-            record = record.model_copy(update={"stages": {record.key: score}})
+        score = {} if half is None else {"fd": (value - half, value + half, "given")}
+        record = record.model_copy(update={"stages": {record.key: make_stage(score)}})
         results.append(Result(run, record))
     assert bool(still_changing(gather(results))) == told

@@ -8,7 +8,8 @@ import pytest
 
 from ssdbench.errors import UsageError
 from ssdbench.report.document import SuiteReport, render
-from ssdbench.report.rows import Reason, Result
+from ssdbench.report.frame import flat_rows
+from ssdbench.report.rows import Reason, Result, gather
 from tests.report.make import make_record, make_run
 
 
@@ -81,3 +82,11 @@ def test_an_empty_report_is_an_empty_array() -> None:
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(UsageError, match="'docx'"):
         render([], "docx")
+
+
+def test_rows_carry_the_settings_that_decide_them_and_the_scale_that_they_have() -> None:
+    runs = [make_run("base", scale="paper"), make_run("issd"), make_run("base", sampler="ssd-teacher")]
+    flat = flat_rows(gather([Result(run, make_record(run, fd=3.0)) for run in runs]), suite="small")
+    assert [one["scale"] for one in flat] == [None, "mini", "mini"]  # no profile is not the paper
+    assert [any(name.startswith("train.") for name in one) for one in flat] == [False, True, True]
+    assert not any("fid" in name for one in flat for name in one)

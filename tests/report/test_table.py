@@ -13,7 +13,7 @@ from ssdbench.report.rows import Reason, Result, gather
 from ssdbench.report.table import Table
 from ssdbench.report.writers import to_markdown, to_text
 from ssdbench.suite.schema import ResolvedRun
-from tests.report.make import make_record, make_run
+from tests.report.make import make_record, make_run, make_stage
 
 METRICS = {"sfd": 30.0, "is": 4.0, "precision": 0.7, "recall": 0.4}
 
@@ -289,3 +289,34 @@ def test_diagnostics_are_columns_where_a_run_has_them_and_so_is_what_training_co
     assert cells(table, "Training s") == ["–", "42", "42"]
     plain = table_of(results[2:], "plain")
     assert not [column for column in plain.columns if "Trajectory" in column.header]
+
+
+def with_interval(variant: str, fd: float, half: float | None) -> Result:
+    run = make_run(variant)
+    record = make_record(run, fd=fd)
+    told = {} if half is None else {"fd": (fd - half, fd + half, "given")}
+    return Result(run, record.model_copy(update={"stages": {record.key: make_stage(told)}}))
+
+
+@pytest.mark.parametrize(
+    ("half", "bold"), [(1.0, ["90.00"]), (8.0, ["90.00", "100.00"]), (20.0, []), (None, [])]
+)
+def test_of_one_seed_bold_goes_no_further_than_the_intervals(half: float | None, bold: list[str]) -> None:
+    """90, 100 and 110: two are told apart beyond sqrt(2) half-widths."""
+    table = table_of([with_interval(*one, half) for one in (("base", 110.0), ("ssd", 100.0), ("issd", 90.0))])
+    found = [cell.text for line in table.sections[0].lines for cell in line if cell.best]
+    assert sorted(found, key=float) == bold
+
+
+def test_of_several_seeds_a_paired_test_decides() -> None:
+    """Seeds move all rows by 10; two rows that keep their distance of 1 are told apart, two that do not are not."""
+
+    def seeds(variant: str, values: list[float]) -> list[Result]:
+        return [measured(make_run(variant, seed=i), value) for i, value in enumerate(values)]
+
+    steady = [*seeds("base", [101.0, 111.1, 121.0]), *seeds("issd", [100.0, 110.0, 120.1])]
+    assert [cell.text[:6] for line in table_of(steady).sections[0].lines for cell in line if cell.best] == [
+        "110.03"
+    ]
+    wild = [*seeds("base", [101.0, 105.0, 131.0]), *seeds("issd", [100.0, 110.0, 120.1])]
+    assert not [cell for line in table_of(wild).sections[0].lines for cell in line if cell.best]

@@ -182,7 +182,7 @@ def _expected(
             continue
         if not math.isfinite(measured.mean):
             raise UsageError(f"{name}: {metric} is not finite: no baseline can be made of it")
-        found[metric] = Expected(
+        found[column.key(row.network)] = Expected(
             value=_rounded(measured.mean, 6),
             better=column.better,
             absolute=_rounded(tolerance(measured, pooled.get((metric, *row.measured_by), (0.0, 1))), 3),

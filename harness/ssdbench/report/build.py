@@ -12,7 +12,7 @@ from ssdbench.report.columns import column, shown_fields, shown_metrics
 from ssdbench.report.fields import DASH, method, rank
 from ssdbench.report.identity import distinctions
 from ssdbench.report.notes import protocol, row_notes, table_notes
-from ssdbench.report.paired import AGAINST, against_bases
+from ssdbench.report.paired import AGAINST, against_bases, told_apart
 from ssdbench.report.published import PaperTable
 from ssdbench.report.rows import Row
 from ssdbench.report.table import Cell, Column, Section, Table
@@ -57,6 +57,12 @@ def _arranged(rows: Sequence[Row], layout: Layout) -> list[Row]:
             rank(row.run),
         ),
     )
+
+
+BOLD = (
+    "Bold: the best of the measured rows that can be compared, and what seeds (paired, p < 0.05) or 95 % intervals"
+    " cannot tell from it."
+)
 
 
 class _Builder:
@@ -113,7 +119,7 @@ class _Builder:
             for i, row in enumerate(self.rows)
         }
         notes = [usual]
-        notes += ["Bold: the best of the measured rows that can be compared."] if self.best else []
+        notes += [BOLD] if self.best else []
         notes += [f"All rows: {text}." for text in shared]
         notes += table_notes(self.rows, paper, delta=self.delta)
         notes += [AGAINST] if self.verdicts else []
@@ -227,7 +233,9 @@ class _Builder:
 
 
 def _best(rows: Sequence[Row], layout: Layout, metrics: Sequence[str]) -> set[tuple[int, str]]:
-    """Return (row, metric) of the best values among at least two comparable rows. Equal printed values are a tie.
+    """Return (row, metric) of the best values among comparable rows, and of those that cannot be told from the best.
+
+    Equal printed values are a tie. Where no row can be told from the best, none is.
 
     Comparable are rows of one side and section, equal in the layout's ``compare`` fields, that were measured
     with the same network, reference and number of samples, none of them by an earlier execution.
@@ -242,13 +250,16 @@ def _best(rows: Sequence[Row], layout: Layout, metrics: Sequence[str]) -> set[tu
     for group in groups.values():
         for name in metrics:
             metric = column(name)
-            printed = {
-                id(row): float(metric.format(row.metrics[name].mean, row.network))
-                for row in group
-                if name in row.metrics and math.isfinite(row.metrics[name].mean)
-            }
-            if metric.better is None or len(set(printed.values())) < 2:  # no row is better than another
+            measured = [row for row in group if name in row.metrics and math.isfinite(row.metrics[name].mean)]
+            if metric.better is None or len(measured) < 2:
                 continue
-            top = max(printed.values()) if metric.better == "higher" else min(printed.values())
-            best |= {(key, name) for key, value in printed.items() if value == top}
+            choose = max if metric.better == "higher" else min
+            top = choose(measured, key=lambda row: row.metrics[name].mean)
+            printed = metric.format(top.metrics[name].mean, top.network)
+            behind = [
+                metric.format(row.metrics[name].mean, row.network) != printed and told_apart(metric, top, row)
+                for row in measured
+            ]
+            if any(behind):
+                best |= {(id(row), name) for row, one in zip(measured, behind, strict=True) if not one}
     return best

@@ -115,8 +115,9 @@ def _problem(expected: BaselineRow, row: Row | None) -> str | None:
 def _check(
     name: str, expected: Expected, row: Row, metrics: Mapping[str, Measured], suffix: str = ""
 ) -> Checked:
-    value = metrics[name].mean if name in metrics else None
-    header = column(name).header(row.network) + suffix
+    metric = column(name)  # by which a row's distances go, whatever their network
+    value = metrics[metric.name].mean if metric.name in metrics else None
+    header = metric.header(row.network) + suffix
     side, sign = ("at most", "+") if expected.better == "lower" else ("at least", "-")
     bound = expected.value + float(f"{sign}1") * expected.tolerance
     found = "not measured" if value is None else f"{value:.6g}"

@@ -116,7 +116,7 @@ def _difference(column: Metric, first: Row, second: Row) -> Difference | None:
     else:
         found = unpaired(list(old.values()), list(new.values()))
     return Difference(
-        metric=column.name,
+        metric=column.key(first.network),
         header=column.header(first.network, always_name=False),
         first=statistics.fmean(old.values()),
         second=statistics.fmean(new.values()),

@@ -67,6 +67,12 @@ def training_steps(run: ResolvedRun) -> int:
     return whole if run.at_step is None or not whole else whole - last_steps(run) + run.at_step
 
 
+def uses_training(run: ResolvedRun) -> bool:
+    """Return whether the settings of training decide anything: the variant trains, or its sampler follows its pairs."""
+    sampler = SAMPLERS.known(run.sampler)
+    return variant_of(run.variant).trains or (sampler is not None and sampler.follows_pairs)
+
+
 def last_steps(run: ResolvedRun) -> int:
     """Return the optimisation steps of the variant's last training."""
     variant = variant_of(run.variant)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ssdbench.errors import UsageError
 from ssdbench.layouts import FIGURES
 from ssdbench.report.columns import columns_of
-from ssdbench.report.fields import name_of
+from ssdbench.report.fields import name_of, uses_training
 from ssdbench.report.rows import Row
 from ssdbench.store.record import Record
 from ssdbench.suite.document import did_you_mean
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 def flat_rows(rows: Iterable[Row], *, suite: str, delta: bool = False) -> list[dict[str, Any]]:
     """Return one flat mapping a run: its names, metrics, the published figures, and all its provenance.
 
-    Nested settings have dotted names (``train.steps``). A run without a record says why in ``reason``. With ``delta``
-    measured minus published is ``delta.fid`` and so on.
+    Nested settings have dotted names (``train.steps``); those of training are left out where nothing is trained.
+    ``scale`` is a profile's, or ``paper`` of what the paper prints. A run without a record says why in ``reason``. With
+    ``delta`` measured minus published is ``delta.fid`` and so on.
     """
     return [flat for row in rows for flat in _flat_results(row, suite, delta)]
 
@@ -109,7 +110,9 @@ def _flat_results(row: Row, suite: str, delta: bool) -> Iterable[dict[str, Any]]
     for result in row.results:
         run, record = result.run, result.record
         flat: dict[str, Any] = {"suite": suite, "method": name_of(run)}
-        flat |= dotted(run.model_dump(mode="json", by_alias=True, exclude={"mark", "seeds", "label"}))
+        hidden = {"mark", "seeds", "label", *(set() if uses_training(run) else {"train", "epochs"})}
+        flat |= dotted(run.model_dump(mode="json", by_alias=True, exclude=hidden))
+        flat["scale"] = run.scale if run.scale != "paper" or row.published is not None else None
         flat["reason"] = result.why.story if result.why else None
         flat |= dict(record.metrics) if record else {}
         if row.published is not None:
@@ -117,8 +120,8 @@ def _flat_results(row: Row, suite: str, delta: bool) -> Iterable[dict[str, Any]]
             flat |= {f"paper.{name}": float(figures[name]) for name in FIGURES if name in figures}
             flat |= _deltas(row, record) if record is not None and delta else {}
         if record is not None:
-            hidden = {"run", "run_yaml", "metrics", "stages", "seed"}
-            provenance = record.model_dump(mode="json", exclude=hidden)
+            elsewhere = {"run", "run_yaml", "metrics", "stages", "seed"}
+            provenance = record.model_dump(mode="json", exclude=elsewhere)
             flat |= dotted({name: one._asdict() for name, one in record.intervals.items()}, "interval.")
             flat |= dotted(provenance, prefix="record.")
         if result.cost is not None:

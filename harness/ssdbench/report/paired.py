@@ -20,6 +20,8 @@ from ssdbench.store.record import Record
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.variant import variant_of
 
+_FEW = 2
+"""Up to so many seeds their own spread says too little."""
 _DISTANCE = "fid"
 """The metric that verdicts are of: the distance under any network."""
 _OF_THE_STEP = {"variant", "train", "data", "pretrain"}
@@ -78,11 +80,7 @@ def against_bases(rows: Sequence[Row]) -> dict[int, str]:
 
 
 def still_changing(rows: Sequence[Row]) -> list[str]:
-    """Say of each training whose last two steps differ by more than chance, in a line, from where to where.
-
-    From three seeds on that is a paired t test at 5 %, two-sided: seeds share noise and labels. Of fewer, the
-    difference is compared with the metric's own 95 % intervals, as if these were independent.
-    """
+    """Say of each training whose last two steps are told apart, in a line, from where to where."""
     trainings: dict[str, list[tuple[int, Row]]] = defaultdict(list)
     for row in rows:
         if row.records:
@@ -102,25 +100,34 @@ def _changed(before: Row, after: Row) -> str | None:
     old, new = shared_values(metric, before, after)
     if not old:
         return None
+    if not told_apart(metric, before, after):
+        return None
     change = paired([*map(sub, new, old)])
     how = "1 seed" if change.n == 1 else f"{change.n} seeds"
-    if change.n > 2:
-        told, how = change.p is not None and change.p < ALPHA, f"{how}, p = {change.p or 0.0:.2g}"
-    else:
-        noise = [
-            math.hypot(_half(metric, early), _half(metric, late))
-            for early in sorted(before.records, key=lambda record: record.seed)
-            for late in after.records
-            if early.seed == late.seed
-        ]
-        told = all(abs(b - a) > least for a, b, least in zip(old, new, noise, strict=True))
+    if change.n > _FEW:
+        how = f"{how}, p = {change.p or 0.0:.2g}"
     first, last = (math.fsum(values) / change.n for values in (old, new))
     title = metric.title_for(after.network)
-    return (
-        f"{title} {'fell' if last < first else 'rose'} from {first:.4g} to {last:.4g} ({how})"
-        if told
-        else None
-    )
+    return f"{title} {'fell' if last < first else 'rose'} from {first:.4g} to {last:.4g} ({how})"
+
+
+def told_apart(metric: Metric, first: Row, second: Row) -> bool:
+    """Whether two rows differ in a metric by more than chance, over the seeds that both have.
+
+    From three seeds on that is a paired t test at 5 %, two-sided: seeds share noise and labels. Of fewer, the
+    difference is compared with the metric's own 95 % intervals, as if these were independent.
+    """
+    old, new = shared_values(metric, first, second)
+    if len(old) > _FEW:
+        p = paired([*map(sub, new, old)]).p
+        return p is not None and p < ALPHA
+    noise = [
+        math.hypot(_half(metric, one), _half(metric, other))
+        for one in sorted(first.records, key=lambda record: record.seed)
+        for other in second.records
+        if one.seed == other.seed
+    ]
+    return bool(old) and all(abs(b - a) > least for a, b, least in zip(old, new, noise, strict=False))
 
 
 def _half(metric: Metric, record: Record) -> float:
