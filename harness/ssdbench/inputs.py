@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from ssdbench.errors import InputError, UsageError
+from ssdbench.errors import InputError, UsageError, refusing
 
 MISFIT = "does not fit the model:\n  "
 _SHOWN = 20  # problems of a file
@@ -39,6 +39,15 @@ def require_file(path: Path, most: int | None = None) -> int:
     if most is not None and status.st_size > most:
         raise InputError(f"{path}: has {status.st_size:,} bytes, expected at most {most:,}")
     return status.st_size
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """The content of a plain file; errors are those of :func:`require_file`, or what the system says."""
+    require_file(path, most)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def is_plain_name(name: str) -> bool:
@@ -104,12 +113,7 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: it cannot be read, or is in another encoding; names the line and column.
     """
-    require_file(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return decode(data, path)
+    return decode(read_bytes(path), path)
 
 
 def text_lines(path: Path) -> list[str]:
@@ -132,10 +136,8 @@ def read_json(path: Path) -> Any:
         InputError: it cannot be read, is not UTF-8 or not JSON, or is nested too deeply.
     """
     text = read_text(path)
-    try:
+    with refusing(f"{path}: cannot be read as JSON"):
         return parse_json(text)
-    except ValueError as error:
-        raise InputError(f"{path}: cannot be read as JSON: {error}") from error
 
 
 def load_json(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssdbench.data.images import Images
+from ssdbench.data.dataset import Images
 from ssdbench.plan import build
 from ssdbench.stages import Source
 from ssdbench.stages.reference import ReferenceSpec, body

@@ -50,7 +50,7 @@ class Images:
         self.pixels, self.labels = pixels, labels
 
     def at(self, index: Tensor | slice, resolution: int) -> Tensor:
-        """As :func:`ssdbench.data.images.fit`."""
+        """As :func:`ssdbench.data.dataset.fit`."""
         x = self.pixels[index][:, None].float() / 127.5 - 1.0
         if resolution == 64:
             x = x.repeat_interleave(2, 2).repeat_interleave(2, 3)

@@ -11,11 +11,10 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from ssdbench.data.captions import clean, numbered
-from ssdbench.data.dataset import DataSet
+from ssdbench.data.dataset import DataSet, Images
 from ssdbench.data.folders import FolderPixels
-from ssdbench.data.images import Images
 from ssdbench.data.places import data_root
-from ssdbench.errors import InputError
+from ssdbench.errors import InputError, refusing
 from ssdbench.inputs import is_plain_name, is_text, load_json, parse, parse_json, text_lines
 
 MANIFEST = ".jsonl"  # what names of manifests end in
@@ -121,10 +120,8 @@ def read_manifest(path: Path) -> list[Captioned]:
     """
     found = []
     for number, line in enumerate(text_lines(path), start=1):
-        try:
+        with refusing(f"{path}:{number}: cannot be read as JSON"):
             entry = parse_json(line)
-        except ValueError as error:
-            raise InputError(f"{path}:{number}: cannot be read as JSON: {error}") from error
         found.append(parse(Captioned, entry, f"{path}:{number}", ""))
     if not found:
         raise InputError(f"{path}: names no images: expected one a line")

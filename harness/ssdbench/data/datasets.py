@@ -11,9 +11,8 @@ import numpy as np
 
 from ssdbench.data import coco, fashion_mnist
 from ssdbench.data.captions import beside, numbered
-from ssdbench.data.dataset import DataSet
+from ssdbench.data.dataset import DataSet, Images
 from ssdbench.data.folders import FolderPixels, list_images
-from ssdbench.data.images import Images
 from ssdbench.data.places import data_root, filled
 from ssdbench.declaration import Catalog
 from ssdbench.errors import InputError
@@ -103,7 +102,7 @@ def load_images(name: str, resolution: int, path: Path | str | None = None) -> I
     """All images of data set ``name``, fitted to ``resolution`` pixels a side.
 
     ``path`` is where the data set called :data:`FOLDER` lies; the others know their own places.
-    The small data sets are enlarged by :func:`ssdbench.data.images.fit`; folders are cropped by
+    The small data sets are enlarged by :func:`ssdbench.data.dataset.fit`; folders are cropped by
     :func:`ssdbench.data.decoding.center_crop`, image by image when they are asked for.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import threading
 from collections.abc import Iterator
@@ -116,7 +117,8 @@ def decode(
                 if opaque:
                     raise InputError(f"{name}: has transparent pixels; expected opaque images")
                 noticed.add(TRANSPARENT, name)
-        if (suffix := PurePath(name).suffix.lower()) in EXTENSIONS and suffix not in _suffixes_of(image):
+        kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: several pictures, of JPEG's type
+        if (suffix := PurePath(name).suffix.lower()) in EXTENSIONS and suffix not in _SUFFIXES[kind]:
             noticed.add(RETYPED, name)
         if image.mode == "CMYK":
             noticed.add(FROM_CMYK, name)
@@ -191,21 +193,12 @@ def _other_size(name: str, size: tuple[int, int], like: tuple[str, tuple[int, in
 def _cuts(image: Image.Image) -> bool:
     """Whether Pillow would cut deeper channels to 8 bits: it opens 16-bit colour as RGB, and only the tiles tell."""
     for tile in getattr(image, "tile", ()):
-        found = (
-            tile.args if isinstance(tile.args, tuple) else (tile.args,)
-        )  # a raw mode; of a PPM, the largest value
-        if any(
-            ";16" in value if isinstance(value, str) else tile.codec_name.startswith("ppm") and value > 255
-            for value in found
-        ):
+        # A raw mode; of a PPM, the largest value.
+        found = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        most = 255 if tile.codec_name.startswith("ppm") else math.inf
+        if any(";16" in value if isinstance(value, str) else value > most for value in found):
             return True
     return False
-
-
-def _suffixes_of(image: Image.Image) -> tuple[str, ...]:
-    """The endings of the type that the content is of; a JPEG of several pictures (MPO) is one."""
-    kind = image.format or ""
-    return _SUFFIXES["JPEG" if kind == "MPO" else kind]
 
 
 def _orientation(image: Image.Image) -> int:
@@ -231,9 +224,13 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ftyp", "a film (MP4 or alike)"),
     (0, b"\x93NUMPY", "a NumPy array"),
     (0, b"\0\0\1\0", "an icon"),
+    # Images that Pillow did not understand.
+    (0, b"\x89PNG", "what begins as PNG and is damaged"),
+    (0, b"\xff\xd8", "what begins as JPEG and is damaged"),
+    (0, b"GIF8", "what begins as GIF and is damaged"),
+    (0, b"RIFF", "what begins as WEBP and is damaged"),
+    (0, b"BM", "what begins as BMP and is damaged"),
 )
-# What an image begins with that Pillow then did not understand.
-_DAMAGED = ((b"\x89PNG", "PNG"), (b"\xff\xd8", "JPEG"), (b"GIF8", "GIF"), (b"RIFF", "WEBP"), (b"BM", "BMP"))
 
 
 def _kind_of(content: bytes) -> str:
@@ -241,9 +238,6 @@ def _kind_of(content: bytes) -> str:
     for offset, signature, kind in _SIGNATURES:
         if content.startswith(signature, offset):
             return kind
-    for signature, kind in _DAMAGED:
-        if content.startswith(signature):
-            return f"what begins as {kind} and is damaged"
     if not content[:4096].strip(b"\0"):
         return "zeros alone"
     begin = content[:64].lstrip(b"\xef\xbb\xbf \t\r\n")

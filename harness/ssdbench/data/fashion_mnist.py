@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import math
 import struct
-import zlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -14,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.data.captions import numbered
-from ssdbench.data.dataset import INSTALLED, DataSet
-from ssdbench.data.images import Images, fit
+from ssdbench.data.dataset import INSTALLED, DataSet, Images, fit
 from ssdbench.data.places import ASSETS, data_root
-from ssdbench.errors import InputError
+from ssdbench.errors import InputError, refusing
 from ssdbench.inputs import require_file
 
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
@@ -34,11 +32,8 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         InputError: the file is missing, not IDX, of another type, or shorter or longer than its header says.
     """
     require_file(path)
-    try:
-        with gzip.open(path) as file:
-            return _read_idx(file, path)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read as gzip: {error}") from error
+    with refusing(f"{path}: cannot be read as gzip"), gzip.open(path) as file:
+        return _read_idx(file, path)
 
 
 def _read_idx(file: gzip.GzipFile, path: Path) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ssdbench.data import decoding
 from ssdbench.data.decoding import EXTENSIONS, MAX_BYTES, OTHER_IMAGES, Noticed
 from ssdbench.errors import InputError
-from ssdbench.inputs import require_file
+from ssdbench.inputs import read_bytes
 
 NO_LABEL = -1
 READING = 2
@@ -161,9 +161,5 @@ def decode(path: Path, resolution: int | None, noticed: Noticed | None = None) -
     Raises:
         InputError: it cannot be read or decoded.
     """
-    require_file(path, MAX_BYTES)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    content = read_bytes(path, MAX_BYTES)
     return decoding.decode(content, str(path), resolution, noticed=noticed, opaque=False)
