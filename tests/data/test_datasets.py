@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from tests.conftest import no_home
 
+from ssdbench.data.dataset import fit
 from ssdbench.data.datasets import load_images
 from ssdbench.data.fashion_mnist import read_idx
-from ssdbench.data.dataset import fit
 from ssdbench.data.places import data_root
 from ssdbench.errors import InputError
 

@@ -30,44 +30,27 @@ if TYPE_CHECKING:
 
     _Shaped = TypeVar("_Shaped", Tensor, Header)
 
-CLASSES = (
-    "DiTTransformer2DModel",
-    "Transformer2DModel",
-)  # the latter in what was published before it had its own
+CLASSES = ("DiTTransformer2DModel", "Transformer2DModel")
+"""The latter in what was published before DiT had a class of its own."""
 EPS = 1e-6
 
 
-# DiT's names and diffusers', in the order of the forward pass.
-def _of_layers(names: dict[str, str]) -> dict[str, str]:
-    """The names of weights and biases, where layers are called so."""
-    return {
-        f"{own}.{kind}": f"{theirs}.{kind}" for own, theirs in names.items() for kind in ("weight", "bias")
-    }
-
-
-_ENDS = _of_layers(
-    {
-        "x_embedder.proj": "pos_embed.proj",
-        "final_layer.adaLN_modulation.1": "proj_out_1",
-        "final_layer.linear": "proj_out_2",
-    }
-)
-_BLOCK = _of_layers(
-    {
-        "adaLN_modulation.1": "norm1.linear",
-        "attn.proj": "attn1.to_out.0",
-        "mlp.fc1": "ff.net.0.proj",
-        "mlp.fc2": "ff.net.2",
-    }
-)
+# Layers by DiT's names, with diffusers': of the whole, of a block, and those that diffusers has in every block.
+_ENDS = {
+    "x_embedder.proj": "pos_embed.proj",
+    "final_layer.adaLN_modulation.1": "proj_out_1",
+    "final_layer.linear": "proj_out_2",
+}
+_BLOCK = {
+    "adaLN_modulation.1": "norm1.linear",
+    "attn.proj": "attn1.to_out.0",
+    "mlp.fc1": "ff.net.0.proj",
+    "mlp.fc2": "ff.net.2",
+}
 _EMBEDDERS = {
-    **_of_layers(
-        {
-            "t_embedder.mlp.0": "timestep_embedder.linear_1",
-            "t_embedder.mlp.2": "timestep_embedder.linear_2",
-        }
-    ),
-    "y_embedder.embedding_table.weight": "class_embedder.embedding_table.weight",
+    "t_embedder.mlp.0": "timestep_embedder.linear_1",
+    "t_embedder.mlp.2": "timestep_embedder.linear_2",
+    "y_embedder.embedding_table": "class_embedder.embedding_table",
 }
 
 
@@ -132,12 +115,15 @@ def config_for(shape: DiTShape) -> dict[str, Any]:
 
 def _pairs(depth: int) -> Iterator[tuple[str, str]]:
     """DiT's and diffusers' name of each tensor that both have as it is; an embedder's once a block."""
-    yield from _ENDS.items()
+    layers = list(_ENDS.items())
     for i in range(depth):
-        for own, theirs in _BLOCK.items():
-            yield f"blocks.{i}.{own}", f"transformer_blocks.{i}.{theirs}"
-        for own, theirs in _EMBEDDERS.items():
-            yield own, f"transformer_blocks.{i}.norm1.emb.{theirs}"
+        block = f"transformer_blocks.{i}"
+        layers += [(f"blocks.{i}.{own}", f"{block}.{theirs}") for own, theirs in _BLOCK.items()]
+        layers += [(own, f"{block}.norm1.emb.{theirs}") for own, theirs in _EMBEDDERS.items()]
+    for own, theirs in layers:
+        yield f"{own}.weight", f"{theirs}.weight"
+        if own != "y_embedder.embedding_table":
+            yield f"{own}.bias", f"{theirs}.bias"
 
 
 def to_diffusers(state: Mapping[str, _Shaped]) -> dict[str, _Shaped]:

@@ -104,22 +104,13 @@ DIT_MINI = Model(
 
 
 def _small(
-    name: str, what: str, shapes: Mapping[int, Shape], hint: str, family: Family = DIT, **further: Any
+    name: str, what: str, shapes: Mapping[int, Shape], hint: str = "", family: Family = DIT, **further: Any
 ) -> Model:
     """A model on dit-mini's latents whose weights come with the installation, or say in ``further`` where they are."""
-    usual = {
-        "title": name.replace(family.name, family.title, 1),
-        "weights": {resolution: f"package:weights/{name}-{resolution}" for resolution in shapes},
-    }
-    changes = {
-        "name": name,
-        "help": what,
-        "cite": family.cite,
-        "family": family,
-        "shapes": shapes,
-        "hint": hint,
-    }
-    return replace(DIT_MINI, **{**usual, **changes, **further})
+    own: dict[str, Any] = {"name": name, "help": what, "shapes": shapes, "hint": hint}
+    own |= {"family": family, "cite": family.cite, "title": name.replace(family.name, family.title, 1)}
+    own["weights"] = {resolution: f"package:weights/{name}-{resolution}" for resolution in shapes}
+    return replace(DIT_MINI, **own | further)
 
 
 def _mini(size: str, width: int, depth: int, heads: int) -> Model:
@@ -147,7 +138,7 @@ SIT_MINI = _flow(SIT, "SiT", 32, 64)
 def _grown(model: Model) -> Model:
     what = f"{model.name}'s weights of 32 pixels at 64, from which a 64-pixel model is trained"
     shapes, weights = {64: model.shapes[64]}, {64: model.weights[32]}
-    return _small(f"{model.name}-grown", what, shapes, "", model.family, weights=weights)
+    return _small(f"{model.name}-grown", what, shapes, family=model.family, weights=weights)
 
 
 MODELS = (
@@ -156,7 +147,6 @@ MODELS = (
         "dit-mini-seed1",
         "dit-mini pretrained from another seed: whether what is found hangs on the one",
         {32: _MINI},
-        "",
         title="DiT-mini (seed 1)",
     ),
     _mini("s", width=64, depth=4, heads=2),

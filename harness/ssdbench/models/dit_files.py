@@ -174,10 +174,8 @@ def _folder(path: Path) -> FoundDiT:
 
 def architecture(shape: DiTShape) -> dict[str, Any]:
     """What a config of ours says of the network itself; a second time only where there is one."""
-    said = {name: getattr(shape, name) for name in _ARCHITECTURE}
-    return (
-        said if shape.second_time else {name: value for name, value in said.items() if name != "second_time"}
-    )
+    said = (name for name in _ARCHITECTURE if shape.second_time or name != "second_time")
+    return {name: getattr(shape, name) for name in said}
 
 
 _TRAINED = ("prediction", "schedule")  # no part of the architecture: see models.schedulers

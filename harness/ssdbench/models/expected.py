@@ -46,28 +46,16 @@ class VAEConfig(BaseModel, Described):
 
     def parts(self) -> Iterator[Part]:
         """In diffusers' present names."""
-        widths, z = self.block_out_channels, self.latent_channels
-        deep, last = widths[-1], len(widths) - 1
+        widths, z, layers = self.block_out_channels, self.latent_channels, self.layers_per_block
+        deep = widths[-1]
         yield from both("encoder.conv_in", widths[0], self.in_channels, 3, 3)
-        before = widths[0]
-        for i, c in enumerate(widths):
-            for j in range(self.layers_per_block):
-                yield from residual(f"encoder.down_blocks.{i}.resnets.{j}", before, c)
-                before = c
-            if i < last:
-                yield from both(f"encoder.down_blocks.{i}.downsamplers.0.conv", c, c, 3, 3)
+        yield from _path("encoder.down_blocks", widths, layers, "downsamplers")
         yield from self._middle("encoder")
         yield from both("encoder.conv_norm_out", deep)
         yield from both("encoder.conv_out", 2 * z, deep, 3, 3)
         yield from both("decoder.conv_in", deep, z, 3, 3)
         yield from self._middle("decoder")
-        before = deep
-        for i, c in enumerate(reversed(widths)):
-            for j in range(self.layers_per_block + 1):
-                yield from residual(f"decoder.up_blocks.{i}.resnets.{j}", before, c)
-                before = c
-            if i < last:
-                yield from both(f"decoder.up_blocks.{i}.upsamplers.0.conv", c, c, 3, 3)
+        yield from _path("decoder.up_blocks", widths[::-1], layers + 1, "upsamplers")
         yield from both("decoder.conv_norm_out", widths[0])
         yield from both("decoder.conv_out", self.out_channels, widths[0], 3, 3)
         if self.use_quant_conv:
@@ -83,6 +71,17 @@ class VAEConfig(BaseModel, Described):
             for name in ("to_q", "to_k", "to_v", "to_out.0"):
                 yield from both(f"{half}.mid_block.attentions.0.{name}", deep, deep)
             yield from both(f"{half}.mid_block.attentions.0.group_norm", deep)
+
+
+def _path(name: str, widths: list[int], layers: int, resampler: str) -> Iterator[Part]:
+    """Blocks of ``layers`` residual ones each; all but the last have a ``resampler`` at their end."""
+    before = widths[0]
+    for i, c in enumerate(widths):
+        for j in range(layers):
+            yield from residual(f"{name}.{i}.resnets.{j}", before, c)
+            before = c
+        if i < len(widths) - 1:
+            yield from both(f"{name}.{i}.{resampler}.0.conv", c, c, 3, 3)
 
 
 class CLIPConfig(BaseModel, Described):

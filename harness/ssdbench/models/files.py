@@ -5,7 +5,7 @@ What they hold is told without torch (:class:`Inside`); only what is read needs 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,7 +63,7 @@ def in_file(path: Path, *, strip: bool = False) -> dict[str, Inside]:
     return {name: Inside(path, name, header) for name, header in read_headers(path, strip=strip).items()}
 
 
-def in_folder(folder: Path, names: Iterable[str] = FOLDER_WEIGHTS) -> dict[str, Inside]:
+def in_folder(folder: Path, names: Sequence[str] = FOLDER_WEIGHTS) -> dict[str, Inside]:
     """The tensors of a folder that ``save_pretrained`` wrote: safetensors or ``.bin``, whole or in shards.
 
     Args:
@@ -73,7 +73,10 @@ def in_folder(folder: Path, names: Iterable[str] = FOLDER_WEIGHTS) -> dict[str, 
     Raises:
         InputError: there are none, or a file is missing or malformed.
     """
-    weights = weights_of(folder, names)
+    chosen = next((name for name in names if (folder / name).is_file()), None)
+    if chosen is None:
+        raise InputError(f"{folder}: has no weights: expected {' or '.join(names)}, found {listing(folder)}")
+    weights = folder / chosen
     found: dict[str, Inside] = {}
     for name in shards(weights):
         found |= in_file(folder / name)
@@ -82,21 +85,6 @@ def in_folder(folder: Path, names: Iterable[str] = FOLDER_WEIGHTS) -> dict[str, 
         if lost:
             raise InputError(f"{weights}: lists tensors that its files do not hold: {some(lost)}")
     return found
-
-
-def weights_of(folder: Path, names: Iterable[str] = FOLDER_WEIGHTS) -> Path:
-    """The file of weights in a folder, or the index of its shards.
-
-    Raises:
-        InputError: there is none.
-    """
-    expected = list(names)
-    found = next((name for name in expected if (folder / name).is_file()), None)
-    if found is None:
-        raise InputError(
-            f"{folder}: has no weights: expected {' or '.join(expected)}, found {listing(folder)}"
-        )
-    return folder / found
 
 
 def read_tensors(found: Mapping[str, Inside], *, strip: bool = False) -> dict[str, Tensor]:

@@ -175,17 +175,7 @@ STORAGES = {
 _QUANTISED = frozenset({"qint8", "qint32", "quint8", "quint4x2", "quint2x4"})
 
 
-def _plain(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Outline:
-    return _outline(storage, storage.dtype, offset, size, stride)
-
-
-def _typed(
-    storage: Any, offset: Any, size: Any, stride: Any, _: Any, __: Any, dtype: Any, *___: Any
-) -> Outline:
-    return _outline(storage, str(dtype), offset, size, stride)
-
-
-def _outline(storage: Any, dtype: str, offset: Any, size: Any, stride: Any) -> Outline:
+def _outline(storage: Any, offset: Any, size: Any, stride: Any, dtype: str | None = None) -> Outline:
     numbers = (offset, *size, *stride)
     if not isinstance(storage, Storage) or any(type(n) is not int or n < 0 for n in numbers):
         raise PickleError(f"a tensor is described as {(storage, *numbers)!r:.200}")
@@ -194,7 +184,7 @@ def _outline(storage: Any, dtype: str, offset: Any, size: Any, stride: Any) -> O
             f"a tensor has the sides {tuple(size)!r:.100} and the strides {tuple(stride)!r:.100}"
         )
     layout = storage.dtype if storage.dtype in _QUANTISED else None
-    return Outline(storage, dtype, tuple(size), offset, tuple(stride), layout)
+    return Outline(storage, dtype or storage.dtype, tuple(size), offset, tuple(stride), layout)
 
 
 def _itself(inner: Any, *_: Any) -> Any:
@@ -211,14 +201,10 @@ def _subclass(function: Any, _: Any, arguments: Any, *__: Any) -> Any:
     return function(*arguments)
 
 
-def _same(*arguments: Any) -> Any:
-    return arguments[0] if arguments else ()
-
-
 _REBUILD: dict[str, Callable[..., Any]] = {
-    "_rebuild_tensor": _plain,
-    "_rebuild_tensor_v2": _plain,
-    "_rebuild_tensor_v3": _typed,
+    "_rebuild_tensor": lambda *given: _outline(*given[:4]),
+    "_rebuild_tensor_v2": lambda *given: _outline(*given[:4]),
+    "_rebuild_tensor_v3": lambda *given: _outline(*given[:4], dtype=str(given[6])),
     "_rebuild_parameter": _itself,
     "_rebuild_parameter_with_state": _itself,
     "_rebuild_sparse_tensor": _odd("sparse"),
@@ -236,7 +222,7 @@ _OTHERS: dict[str, Any] = {
     "builtins.set": lambda *_: set(),
     "builtins.bytearray": lambda *_: b"",
     "builtins.complex": lambda *_: 0j,
-    "torch.Size": _same,
+    "torch.Size": lambda *sides: sides[0] if sides else (),
     "torch.device": lambda *_: "device",
     "torch.serialization._get_layout": lambda name: name,
     "torch.nn.parameter.Parameter": _itself,

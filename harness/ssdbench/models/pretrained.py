@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ssdbench.errors import InputError
+from ssdbench.errors import refusing
 from ssdbench.inputs import refuse
 from ssdbench.models.configs import misfits, require
 from ssdbench.models.files import Inside, read_tensors
@@ -25,11 +25,8 @@ def load_diffusers(kind: Any, config: Mapping[str, Any], found: Mapping[str, Ins
         InputError: no model can be made of the config; tensors are missing, unknown or misshapen, each listed; or
             numbers are NaN or infinite.
     """
-    try:
-        with torch.device("meta"):
-            model = kind.from_config(dict(config))
-    except Exception as error:  # a config can be wrong in any way
-        raise InputError(f"{path / CONFIG}: no {kind.__name__} can be made of it: {error}") from error
+    with refusing(f"{path / CONFIG}: no {kind.__name__} can be made of it"), torch.device("meta"):
+        model = kind.from_config(dict(config))
     require(model.state_dict(), found, path)
     fill(model.to_empty(device="cpu"), read_tensors(found), path)
     return model.eval()

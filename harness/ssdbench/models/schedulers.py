@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from ssdbench.diffusion.schedule import TRAIN_TIMESTEPS, Betas, Schedule
 from ssdbench.errors import InputError
 from ssdbench.inputs import load_json, parse
+from ssdbench.models.files import listing
 from ssdbench.models.own_shape import OwnShape
 from ssdbench.models.parts import CONFIG, FACTS, SCHEDULER, TRANSFORMER, UNET
 from ssdbench.models.shapes import DiTShape, Shape
@@ -30,15 +31,16 @@ NOTE = "schedule"
 _USUAL = {
     ("leading", True): "DDIM DDIMParallel DDPM DDPMParallel",
     ("leading", False): "PNDM",
-    (
-        "linspace",
-        True,
-    ): "DEISMultistep DPMSolverMultistep DPMSolverSinglestep DPMSolverSDE EulerAncestralDiscrete"
-    " EulerDiscrete HeunDiscrete KDPM2AncestralDiscrete KDPM2Discrete LMSDiscrete SASolver UniPCMultistep",
+    ("linspace", True): (
+        "DEISMultistep DPMSolverMultistep DPMSolverSinglestep DPMSolverSDE EulerAncestralDiscrete EulerDiscrete"
+        " HeunDiscrete KDPM2AncestralDiscrete KDPM2Discrete LMSDiscrete SASolver UniPCMultistep"
+    ),
 }
 _DISCRETE = {f"{name}Scheduler": usual for usual, names in _USUAL.items() for name in names.split()}
 # Those whose beta_start and beta_end are not 1e-4 and 2e-2.
-_LATENT = "DPMSolverSDE HeunDiscrete KDPM2AncestralDiscrete KDPM2Discrete"
+_LATENT = [
+    f"{name}Scheduler" for name in ["DPMSolverSDE", "HeunDiscrete", "KDPM2AncestralDiscrete", "KDPM2Discrete"]
+]
 _FLOW = "FlowMatchEulerDiscreteScheduler"
 _PREDICTIONS: dict[str, Literal["eps", "v", "x0"]] = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 _SCHEDULES: dict[str, Betas] = {"linear": "linear", "scaled_linear": "scaled-linear"}
@@ -163,8 +165,7 @@ def scheduler_config(path: Path) -> Path | None:
         folder = root / SCHEDULER
         if folder.is_dir():
             if not (folder / SCHEDULER_CONFIG).is_file():
-                held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
-                raise InputError(f"{folder}: expected {SCHEDULER_CONFIG}, found {held}")
+                raise InputError(f"{folder}: expected {SCHEDULER_CONFIG}, found {listing(folder)}")
             return folder / SCHEDULER_CONFIG
     return None
 
@@ -183,17 +184,9 @@ def read_scheduler(file: Path, stable_diffusion: bool) -> tuple[Literal["eps", "
             f"{file}: is of a {kind!r}, expected a scheduler of discrete time ({', '.join(_DISCRETE)})"
         )
     spacing, to_clean = _DISCRETE[kind]
-    usual = {
-        **(
-            {"beta_start": 0.00085, "beta_end": 0.012}
-            if kind.removesuffix("Scheduler") in _LATENT.split()
-            else {}
-        ),
-        "timestep_spacing": spacing,
-        "set_alpha_to_one": to_clean,
-        "steps_offset": int(stable_diffusion),
-    }
-    found = parse(_Scheduler, usual | config, file, "is not of a model that can be run here:\n  ")
+    usual = {"timestep_spacing": spacing, "set_alpha_to_one": to_clean, "steps_offset": int(stable_diffusion)}
+    betas = {"beta_start": 0.00085, "beta_end": 0.012} if kind in _LATENT else {}
+    found = parse(_Scheduler, betas | usual | config, file, "is not of a model that can be run here:\n  ")
     sigmas = [name.removeprefix("use_") for name in _SIGMAS if getattr(found, name)]
     schedule = Schedule(
         betas=_SCHEDULES[found.beta_schedule],

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ssdbench.diffusion.finite import check_finite
-from ssdbench.errors import InputError
+from ssdbench.errors import refusing
 from ssdbench.inputs import refuse
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import in_folder, refuse_stored
@@ -42,15 +42,13 @@ class TextEncoder:
 
         logging.disable_progress_bar()
 
-        try:
+        with refusing(f"{folder}: cannot be loaded as a text encoder"):
             self.tokenizer = AutoTokenizer.from_pretrained(
                 folder / TOKENIZER, local_files_only=True, trust_remote_code=False
             )
             self.model, found = CLIPTextModel.from_pretrained(
                 folder / ENCODER, local_files_only=True, dtype=torch.float32, output_loading_info=True
             )
-        except Exception as error:  # transformers and tokenizers raise a dozen types about the files
-            raise InputError(f"{folder}: cannot be loaded as a text encoder: {error}") from error
         refuse(list(_unloaded(found)), folder / ENCODER)
         refuse_stored(in_folder(folder / ENCODER, TEXT_WEIGHTS))
         self.model.eval().requires_grad_(False).to(device)
