@@ -16,7 +16,7 @@ from ssdbench.errors import UsageError
 from ssdbench.plan import Graph
 from ssdbench.runtime.events import Event, Listener, both
 from ssdbench.runtime.outcome import Outcome
-from ssdbench.store import Store, StoreReader, SuiteRun, now
+from ssdbench.store import Store, SuiteRun, now
 from ssdbench.store.places import open_store, open_upstream
 from ssdbench.suite import Suite
 
@@ -102,8 +102,14 @@ class Benchmark:
             UsageError: an unknown kind, or a store that cannot be opened.
 
         """
-        graph = self.graph
-        return Plan.of(self.suites, graph, self._layered(graph), kinds_of(fresh))
+        from ssdbench.store.upstream import Layered
+
+        graph, store = self.graph, self.store()
+        if self.upstream is None:
+            return Plan.of(self.suites, graph, store, kinds_of(fresh))
+        behind = open_upstream(self.upstream)
+        behind.look(graph.nodes)
+        return Plan.of(self.suites, graph, Layered(store, behind), kinds_of(fresh))
 
     def results(self) -> Results:
         """Return the results that are in the store, without running anything."""
@@ -175,7 +181,10 @@ class Benchmark:
             from ssdbench.provenance import digest_sources, package_directory
 
             sources = digest_sources(package_directory())
-        self._pull(graph, store, kinds, sources, tell)
+        if self.upstream is not None:
+            from ssdbench.runtime.pull import pull_finished
+
+            pull_finished(graph, store, open_upstream(self.upstream), fresh=kinds, sources=sources, say=tell)
         plan = Plan.of(self.suites, graph, store, kinds, sources)
         if disk_check and not (engine == "ray" and store.url is not None):
             plan.check_room()  # with Ray and a URL, the nodes send their results there, not to this disk
@@ -203,27 +212,6 @@ class Benchmark:
     def _results(self, graph: Graph, store: Store, outcome: Outcome | None) -> Results:
         failed = None if outcome is None else reasons(graph, outcome)
         return Results(tuple(one.report(store, failed) for one in self.planned), graph, store, outcome)
-
-    def _pull(
-        self, graph: Graph, store: Store, fresh: Collection[str], sources: str | None, say: Say
-    ) -> None:
-        """Copy into the store what ``upstream`` has of the stages."""
-        if self.upstream is None:
-            return
-        from ssdbench.runtime.pull import pull_finished
-
-        pull_finished(graph, store, open_upstream(self.upstream), fresh=fresh, sources=sources, say=say)
-
-    def _layered(self, graph: Graph) -> StoreReader:
-        """Return the store, and behind it what ``upstream`` has of the stages; for looking at, not for writing."""
-        from ssdbench.store.upstream import Layered
-
-        store = self.store()
-        if self.upstream is None:
-            return store
-        behind = open_upstream(self.upstream)
-        behind.look(graph.nodes)
-        return Layered(store, behind)
 
     def _remember(self, suite: Suite, store: Store, *, needed: bool, say: Say) -> None:
         """Keep with the results what was run, for ``report`` and ``status``.

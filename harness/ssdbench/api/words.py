@@ -27,10 +27,10 @@ def aligned(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> list
     ]
 
 
-def quantity(value: float, unit: str, step: float = 1000.0) -> str:
+def quantity(value: float, unit: str) -> str:
     """Return ``value`` with a decimal prefix: ``quantity(3.2e12, 'FLOP')`` is ``3.2 TFLOP``."""
     for prefix in ("", "k", "M", "G", "T", "P", "E"):
-        if abs(value) < step or prefix == "E":
+        if abs(value) < 1000 or prefix == "E":
             break
-        value /= step
+        value /= 1000
     return f"{value:.3g} {prefix}{unit}"

@@ -49,38 +49,33 @@ class Outcome:
     interrupted: str = ""
 
 
-@dataclass(frozen=True)
-class Committed:
+class Committed(NamedTuple):
     """The artifact stands; ``here`` tells whether this process made it."""
 
     manifest: Manifest
     here: bool
 
 
-@dataclass(frozen=True)
-class Elsewhere:
+class Elsewhere(NamedTuple):
     """Another live process holds the lease."""
 
     holder: str
 
 
-@dataclass(frozen=True)
-class BadInput:
+class BadInput(NamedTuple):
     """An input is not there, or was damaged and is now set aside; it has to be made again first."""
 
     key: str
     reason: str
 
 
-@dataclass(frozen=True)
-class Lost:
+class Lost(NamedTuple):
     """The machine under the worker failed; another may do better."""
 
     reason: str
 
 
-@dataclass(frozen=True)
-class Stopped:
+class Stopped(NamedTuple):
     """Stopped on request."""
 
 

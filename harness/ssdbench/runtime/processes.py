@@ -56,19 +56,15 @@ class Worker(Protocol):
         Raises:
             WorkerLost: its machine is gone, and its end will never be known.
         """
-        ...
 
     def wait(self) -> int:
         """Wait for the end; the exit code, negative for a signal."""
-        ...
 
     def terminate(self) -> None:
         """Ask it to stop: a body that can, writes its checkpoint first."""
-        ...
 
     def kill(self) -> None:
         """End it at once."""
-        ...
 
 
 class SpawnedWorker:

@@ -178,7 +178,9 @@ class RayWorker:
                 event = ray.get(reference)
                 if isinstance(event, Ended):
                     self._ended = event
-                    self._keep(event.log)
+                    if event.log:
+                        with self._job.log.open("ab") as file:
+                            file.write(event.log)
                     continue
                 if isinstance(event, Placed):
                     host.place, host.node, self._runs = event.place, event.node, True
@@ -204,11 +206,6 @@ class RayWorker:
             output = Job.model_validate_json(self._job.file.read_bytes()).output
             await_files(output, self._ended.files, str(self._host.place))
         return self._ended.code
-
-    def _keep(self, log: bytes) -> None:
-        if log:
-            with self._job.log.open("ab") as file:
-                file.write(log)
 
     def terminate(self) -> None:
         """Ask the worker to stop; one that still waits for a node will not start."""

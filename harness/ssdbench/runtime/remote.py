@@ -124,7 +124,11 @@ class Host:
                     log = here.logged()
                 yield Ended(code, {}, log)
                 return
-            await_job(job.file, self._name)
+            if not _appears(job.file.is_file, JOB_SECONDS):
+                raise InputError(
+                    f"{job.file} cannot be seen from node {self._name}: --results must be in a directory that every "
+                    "node has at the same path, or a URL"
+                )
             code = yield from self._work(job, job.file, job.log)
             yield Ended(code, sizes(Job.model_validate_json(job.file.read_bytes()).output))
         except (SsdbenchError, OSError) as error:
@@ -160,19 +164,6 @@ class Host:
                 self._running = None
             code = process.wait()
         return code
-
-
-def await_job(job: Path, node: str) -> None:
-    """Wait until a job that was written elsewhere can be seen here.
-
-    Raises:
-        InputError: after 10 s it still cannot.
-    """
-    if not _appears(job.is_file, JOB_SECONDS):
-        raise InputError(
-            f"{job} cannot be seen from node {node}: --results must be in a directory that every node has at the same "
-            "path, or a URL"
-        )
 
 
 def sizes(directory: Path) -> dict[str, int]:

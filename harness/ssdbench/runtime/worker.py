@@ -19,7 +19,6 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any, BinaryIO
 
 from ssdbench import __version__
@@ -77,11 +76,7 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine decides what Ctrl-C means
     stopping = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     place = job_path
     try:
         job = Job.model_validate_json(job_path.read_bytes())
@@ -125,21 +120,15 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return EXIT_KNOWN
     except Exception as error:
-        failed, code = _describe(error, place)
-        events.send(failed)
+        memory = memory_fault(error)
+        fault = memory or disk_fault(error, place)
+        kind = OUT_OF_MEMORY if memory else type(error).__name__
+        events.send(Failed(type=kind, message=fault or str(error)))
         with suppress(OSError):
             traceback.print_exc()
-        return code
+        return EXIT_KNOWN if fault else EXIT_UNKNOWN
     events.send(finished)
     return EXIT_OK
-
-
-def _describe(error: Exception, place: Path) -> tuple[Failed, int]:
-    if (fault := memory_fault(error)) is not None:
-        return Failed(type=OUT_OF_MEMORY, message=fault), EXIT_KNOWN
-    if (fault := disk_fault(error, place)) is not None:
-        return Failed(type=type(error).__name__, message=fault), EXIT_KNOWN
-    return Failed(type=type(error).__name__, message=str(error)), EXIT_UNKNOWN
 
 
 class _Events:

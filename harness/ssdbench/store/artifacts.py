@@ -13,7 +13,7 @@ from ssdbench.store.directory import MANIFESTS, Directory, is_key, object_name
 from ssdbench.store.files import is_temporary, statuses
 from ssdbench.store.manifest import Manifest, Signature, parse_manifest, signature_of
 from ssdbench.store.owner import Owner
-from ssdbench.store.record import record_name, thumbnail_name
+from ssdbench.store.record import Records, record_name, thumbnail_name
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +21,11 @@ _ABANDONED_SECONDS = 600.0
 _TEMPORARY_SECONDS = 60.0
 
 
-class Artifacts:
+class Artifacts(Records):
     """The finished artifacts of a store; :class:`ssdbench.store.Store` also makes and removes them."""
 
     def __init__(self, backend: Directory) -> None:
-        self.backend = backend
-        self.name = backend.name
-        """Where the store is, for messages."""
-        self.root = backend.root
-        """The directory of this machine that holds it, or copies of what was asked for."""
+        super().__init__(backend)
         self.artifacts_dir = self.root / "artifacts"
         self._parsed: dict[str, tuple[Signature, Manifest]] = {}
 
@@ -108,23 +104,14 @@ class Artifacts:
         """None: a store by itself has no upstream. See :class:`ssdbench.store.upstream.Layered`."""
         return None
 
-    def directory(self, key: str) -> Path:
+    def directory(self, key: str, only: str | None = None) -> Path:
         """The directory of this machine that holds a finished artifact's files, fetched where they are not here.
+
+        ``only``: the one file to fetch, where no other is needed.
 
         Raises:
             SsdbenchError: the artifact is not done, or what is there is not what was committed.
         """
-        return self._fetched(key, None)
-
-    def file(self, key: str, name: str) -> Path:
-        """One file of a finished artifact, where no other is needed; it need not exist.
-
-        Raises:
-            SsdbenchError: as :meth:`directory`.
-        """
-        return self._fetched(key, name) / name
-
-    def _fetched(self, key: str, only: str | None) -> Path:
         manifest = self.manifest(key)
         if manifest is None:
             raise SsdbenchError(f"artifact {key[:12]} is not done")
@@ -134,6 +121,10 @@ class Artifacts:
         if problem is not None:
             raise SsdbenchError(f"artifact {key[:12]} in {self.name}: {problem}")
         return self.root / prefix
+
+    def file(self, key: str, name: str) -> Path:
+        """One file of a finished artifact, where no other is needed; it need not exist. Raises as ``directory``."""
+        return self.directory(key, name) / name
 
     def stale(self, key: str, look: Callable[[str], Manifest | None] | None = None) -> str | None:
         """Why a finished artifact no longer fits what it was made from, or None.
@@ -176,10 +167,9 @@ class Artifacts:
     def aside_reason(self, key: str) -> str | None:
         """Why an artifact of this key was set aside last, if one was."""
         self.backend.look(MANIFESTS)
-        notes = list((self.key_dir(key) / "aside").glob("*.txt"))
-        if not notes:
-            return None
-        return max(notes, key=lambda path: path.stat().st_mtime_ns).read_text(encoding="utf-8").strip()
+        notes = (self.key_dir(key) / "aside").glob("*.txt")
+        last = max(notes, key=lambda path: path.stat().st_mtime_ns, default=None)
+        return None if last is None else last.read_text(encoding="utf-8").strip()
 
     def leftovers(self, key: str) -> list[Path]:
         """What dead processes left behind under a key: attempts that were never committed, and temporary files."""
@@ -226,9 +216,5 @@ def _abandoned(path: Path, holder: Owner | None) -> bool:
     owner = Owner.from_tag(path.name.removeprefix("attempt-"))
     if owner is None or owner.here:
         return owner is None or owner.dead
-    held = holder is not None and (holder.place, holder.pid, holder.started_ms) == (
-        owner.place,
-        owner.pid,
-        owner.started_ms,
-    )
+    held = holder is not None and holder.process == owner.process
     return not held and _age(path) > _ABANDONED_SECONDS

@@ -55,6 +55,11 @@ class Owner(Setting):
         )
 
     @property
+    def process(self) -> tuple[str, int, int]:
+        """What tells the process from all others; its leases differ in the token."""
+        return self.place, self.pid, self.started_ms
+
+    @property
     def here(self) -> bool:
         """Whether this process could see the owner's process, so that its absence means death."""
         return self.place == this_place()

@@ -31,7 +31,7 @@ def as_directory(place: str | Path) -> Path | None:
     return Path(unquote(parts.path))
 
 
-def open_store(place: str | Path, option: str = "--results") -> Store:
+def open_store(place: str | Path) -> Store:
     """The store in a directory or on a URL; it is created at the first write, not here.
 
     Raises:
@@ -41,7 +41,7 @@ def open_store(place: str | Path, option: str = "--results") -> Store:
     if directory is None:
         return Store(ObjectStore(Remote(str(place))))
     if directory.exists() and not directory.is_dir():
-        raise UsageError(f"{option} {place}: not a directory")
+        raise UsageError(f"--results {place}: not a directory")
     return Store(directory)
 
 

@@ -128,18 +128,24 @@ def history_path(directory: Path, suite: str, profile: str | None) -> Path:
 
 
 class Records:
-    """The records of a store, and the history of what was run on it."""
+    """The records of a store, and the history of what was run on it; :class:`ssdbench.store.Store` has more."""
 
     def __init__(self, backend: Directory) -> None:
-        self.records_dir = backend.root / "records"
-        self.suites_dir = backend.root / "suites"
-        self._backend = backend
+        self.backend = backend
+        self.name = backend.name
+        """Where the store is, for messages."""
+        self.url = backend.url
+        """Under which machines without a shared directory find the store; None for a directory."""
+        self.root = backend.root
+        """The directory of this machine that holds it, or copies of what was asked for."""
+        self.records_dir = self.root / "records"
+        self.suites_dir = self.root / "suites"
         self._read: dict[str, tuple[Signature, Record]] = {}
 
     def read_record(self, key: str) -> Record | None:
         """The record of a score key, or None where there is no readable one."""
-        self._backend.look(RECORDS)
-        path = self._backend.root / record_name(key)
+        self.backend.look(RECORDS)
+        path = self.root / record_name(key)
         try:
             signature = signature_of(path)
             known = self._read.get(key)
@@ -156,7 +162,7 @@ class Records:
 
     def record_keys(self) -> list[str]:
         """Keys of all records, sorted."""
-        self._backend.look(RECORDS)
+        self.backend.look(RECORDS)
         return sorted(path.stem for path in self.records_dir.glob("*.json"))
 
     def records(self) -> Iterator[Record]:
@@ -167,7 +173,7 @@ class Records:
         """The PNG of a record's first samples, or None where there is none."""
         if record.thumbnail is None:
             return None
-        self._backend.look(RECORDS)
+        self.backend.look(RECORDS)
         try:
             return (self.records_dir / Path(record.thumbnail).name).read_bytes()
         except OSError:
@@ -176,13 +182,13 @@ class Records:
     def write_record(self, record: Record, thumbnail: bytes | None = None) -> Path:
         """Write the record, and before it the PNG that its ``thumbnail`` names."""
         if thumbnail is not None:
-            self._backend.write(thumbnail_name(record.key), thumbnail)
-        self._backend.write(record_name(record.key), record.model_dump_json(indent=2).encode())
-        return self._backend.root / record_name(record.key)
+            self.backend.write(thumbnail_name(record.key), thumbnail)
+        self.backend.write(record_name(record.key), record.model_dump_json(indent=2).encode())
+        return self.root / record_name(record.key)
 
     def history(self) -> list[SuiteRun]:
         """What was run on this store, the last first."""
-        self._backend.look(HISTORY)
+        self.backend.look(HISTORY)
         history: list[SuiteRun] = []
         for path in sorted(self.suites_dir.glob("*.json")):
             try:
@@ -204,5 +210,5 @@ class Records:
         options = ("overrides", "limit", "seed")
         if last.only != run.only and all(getattr(last, name) == getattr(run, name) for name in options):
             run = run.model_copy(update={"only": None})
-        self._backend.write(path.as_posix(), run.model_dump_json(indent=2).encode())
-        return self._backend.root / path
+        self.backend.write(path.as_posix(), run.model_dump_json(indent=2).encode())
+        return self.root / path

@@ -26,7 +26,12 @@ s3fs sends ``If-None-Match: *``, gcsfs ``ifGenerationMatch=0``, adlfs ``overwrit
 other looks first and writes then. ``memory`` is of one process and serves tests.
 """
 
-_S3 = ("s3", "s3a", "http", "https")  # what the extra s3 brings packages for
+_S3 = ("s3", "s3a")
+_EXTRA = (*_S3, "http", "https")  # what the extra s3 brings packages for
+_S3_OPTIONS: dict[str, Any] = {
+    "use_listings_cache": False,  # another machine's objects must be seen
+    "config_kwargs": {"connect_timeout": 10, "retries": {"mode": "standard", "max_attempts": 3}},
+}
 _EXPECTED = "expected a directory or a URL such as s3://bucket/prefix"
 _MARKER = "ssdbench-store.json"
 _CONFLICTS = 6  # at most so often is a conditional write repeated that met another one half way
@@ -66,9 +71,9 @@ class Remote:
             raise RemoteError(f"{url}: a store on a URL needs fsspec: pip install 'ssdbench[s3]'") from error
         try:
             self._fs: Any
-            self._fs, path = fsspec.url_to_fs(self.url, **self._options())
+            self._fs, path = fsspec.url_to_fs(self.url, **(_S3_OPTIONS if self.protocol in _S3 else {}))
         except ImportError as error:
-            hint = "pip install 'ssdbench[s3]'" if self.protocol in _S3 else str(error)
+            hint = "pip install 'ssdbench[s3]'" if self.protocol in _EXTRA else str(error)
             raise RemoteError(
                 f"{url}: the package that speaks {self.protocol}:// is missing: {hint}"
             ) from error
@@ -76,16 +81,7 @@ class Remote:
             raise RemoteError(f"{url}: {error}; {_EXPECTED}") from error
         self._base = str(path).rstrip("/")
         # s3fs asks for an object's size before it reads it in parts, which a small one does not need.
-        self._whole: dict[str, Any] = {"max_concurrency": 1} if self.protocol in ("s3", "s3a") else {}
-
-    def _options(self) -> dict[str, Any]:
-        if self.protocol not in ("s3", "s3a"):
-            return {}
-        # Another machine's objects must be seen, so no listing may be remembered.
-        return {
-            "use_listings_cache": False,
-            "config_kwargs": {"connect_timeout": 10, "retries": {"mode": "standard", "max_attempts": 3}},
-        }
+        self._whole: dict[str, Any] = {"max_concurrency": 1} if self.protocol in _S3 else {}
 
     # ---- reading
 

@@ -29,7 +29,6 @@ from ssdbench.store.manifest import (
     scan_files,
 )
 from ssdbench.store.owner import Owner
-from ssdbench.store.record import Records
 from ssdbench.store.scratch import open_scratch
 
 _LOGS_KEPT = 5
@@ -56,19 +55,12 @@ class Attempt:
         return object_name(self.key, self.name)
 
 
-class Store(Artifacts, Records):
+class Store(Artifacts):
     """Artifacts, records and the history of runs, in a directory or on a URL that the first write creates."""
 
     def __init__(self, place: Path | str | Directory) -> None:
         """Take a directory, or another backend; see :func:`ssdbench.store.places.open_store` for what users write."""
-        backend = Directory(place) if isinstance(place, Path | str) else place
-        Artifacts.__init__(self, backend)
-        Records.__init__(self, backend)
-
-    @property
-    def url(self) -> str | None:
-        """The store's URL, under which machines without a shared directory find it; None for a directory."""
-        return self.backend.url
+        super().__init__(Directory(place) if isinstance(place, Path | str) else place)
 
     def check_place(self) -> None:
         """Refuse a file system that cannot hold a store, or copies of one on a URL, before any work.
@@ -198,10 +190,7 @@ class Store(Artifacts, Records):
             SsdbenchError: the files are not those of the manifest, or as ``commit`` does.
         """
         files = flushed(attempt, plain=False)
-        if files != manifest.files:
-            wrong = sorted(
-                name for name in files.keys() | manifest.files if files.get(name) != manifest.files.get(name)
-            )
+        if wrong := sorted({name for name, _ in files.items() ^ manifest.files.items()}):
             raise SsdbenchError(f"{', '.join(wrong[:3])}: not what was committed there")
         self.backend.send(attempt.prefix, files)
         return self._conclude(attempt, manifest.model_copy(update={"attempt": attempt.name}))
