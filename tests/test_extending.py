@@ -174,8 +174,7 @@ def test_an_own_model_is_saved_with_its_own_names_and_comes_back(
     import torch
 
     from ssdbench.errors import InputError
-    from ssdbench.models.catalog import model_of
-    from ssdbench.models.load import load_denoiser, save_denoiser
+    from ssdbench.models.catalog import load_denoiser, model_of, save_denoiser
 
     (tmp_path / "mine.py").write_text(MODEL.format("depth=0"))
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -23,7 +23,7 @@ from tools.rehearsal.sizes import IMAGES, MODELS_HERE, shrunken_vae
 from typer.testing import CliRunner
 
 from ssdbench.cli.app import app
-from ssdbench.data.texts import Texts
+from ssdbench.data.latents import Texts
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.text import TextEncoder

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import ssdbench
 from ssdbench.cli.app import app
-from ssdbench.models.load import load_denoiser
+from ssdbench.models.catalog import load_denoiser
 
 SUITE = """\
 suite: steps

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from ssdbench.models import convert as conversion
 from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.models.dit_files import read_checkpoint
-from ssdbench.models.layouts import Layout
+from ssdbench.models.official import Layout
 from ssdbench.models.unet import load_unet
 from ssdbench.suite import catalog
 from tests.cli.conftest import Command

@@ -20,7 +20,7 @@ from ssdbench.models.convert import write_checkpoint
 from ssdbench.models.diffusers_dit import use_official_timesteps
 from ssdbench.models.dit import sincos_2d
 from ssdbench.models.dit_files import read_checkpoint
-from ssdbench.models.layouts import Layout
+from ssdbench.models.official import Layout
 from ssdbench.models.shapes import DiTShape
 from ssdbench.models.vae import build_vae
 from ssdbench.samplers.ddim import ddim

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from ssdbench.models.compat import prepare_torchvision
+from ssdbench.models.described import CLIPConfig, VAEConfig
 from ssdbench.models.dit import DiT
-from ssdbench.models.expected import CLIPConfig, VAEConfig
 from ssdbench.models.headers import Header
 from ssdbench.models.shapes import DiTShape, dit_shape
 from ssdbench.models.unet import build_unet

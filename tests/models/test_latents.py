@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ssdbench.errors import InputError
 from ssdbench.models.compat import prepare_torchvision
-from ssdbench.models.latents import BATCH, Latents, read_latents
+from ssdbench.models.inspection import BATCH, Latents, read_latents
 from ssdbench.models.vae import Autoencoder, build_vae, to_float, to_uint8
 
 prepare_torchvision()

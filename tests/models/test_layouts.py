@@ -18,8 +18,7 @@ from ssdbench.errors import InputError
 from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.models.convert import open_checkpoint, write_checkpoint
 from ssdbench.models.dit_files import read_checkpoint
-from ssdbench.models.layouts import Layout
-from ssdbench.models.official import infer_shape
+from ssdbench.models.official import Layout, infer_shape
 from ssdbench.models.shapes import DiTShape, dit_shape
 from tests.models.toy import SHAPES, SMALL, random_dit, same
 

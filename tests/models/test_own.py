@@ -12,8 +12,7 @@ from safetensors.torch import save_file
 
 from ssdbench import declaration
 from ssdbench.errors import InputError
-from ssdbench.models.catalog import family_of, model_of
-from ssdbench.models.load import load_denoiser, save_denoiser
+from ssdbench.models.catalog import family_of, load_denoiser, model_of, save_denoiser
 from ssdbench.plan import build
 from ssdbench.stages import SampleSpec
 from ssdbench.suite import load_suite

@@ -16,14 +16,14 @@ from ssdbench.diffusion.noise import normal
 from ssdbench.diffusion.schedule import DIT, NO_SIGNAL, STABLE_DIFFUSION, Schedule, alphas_cumprod
 from ssdbench.errors import InputError
 from ssdbench.models import schedulers
+from ssdbench.models.catalog import load_denoiser, save_denoiser
 from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.convert import write_checkpoint
 from ssdbench.models.convert import write_pipeline as copy_pipeline
 from ssdbench.models.diffusers_dit import use_official_timesteps
 from ssdbench.models.dit_files import read_checkpoint
-from ssdbench.models.layouts import Layout
-from ssdbench.models.load import load_denoiser, save_denoiser
+from ssdbench.models.official import Layout
 from ssdbench.models.own_shape import OwnShape
 from ssdbench.models.schedulers import as_trained, read_scheduler, scheduler_config, stated
 from ssdbench.models.shapes import DiTShape

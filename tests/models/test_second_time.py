@@ -20,7 +20,7 @@ from ssdbench.models.conditional import Conditional
 from ssdbench.models.convert import write_checkpoint
 from ssdbench.models.dit import DiT
 from ssdbench.models.dit_files import find_fitting, read_checkpoint
-from ssdbench.models.layouts import Layout
+from ssdbench.models.official import Layout
 from ssdbench.models.precision import computing, round_products
 from ssdbench.models.times import SecondTime, stretch
 from ssdbench.models.unet import UNetDenoiser, build_unet, load_unet_denoiser, save_unet_denoiser

@@ -13,7 +13,7 @@ from ssdbench.diffusion.denoiser import Counted, Guided
 from ssdbench.diffusion.noise import normal
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError
-from ssdbench.models.load import load_denoiser
+from ssdbench.models.catalog import load_denoiser
 from ssdbench.models.text import TextEncoder
 from ssdbench.models.unet import UNetDenoiser, build_unet, load_unet, save_unet_denoiser
 from ssdbench.models.unet_shape import UNetShape

@@ -114,7 +114,7 @@ def test_a_metric_of_captions_is_given_those_that_were_sampled(
 ) -> None:
     import torch
 
-    from ssdbench.data.texts import save_index
+    from ssdbench.data.latents import save_index
 
     (tmp_path / "scored.py").write_text(
         "from ssdbench.metrics.metric import Metric\n"

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ssdbench.methods.denoising import Align, Denoise
 from ssdbench.methods.denoising_loss import Aligned
+from ssdbench.models.catalog import load_denoiser
 from ssdbench.models.dit import DiT
-from ssdbench.models.load import load_denoiser
 from ssdbench.models.vae import build_vae
 from ssdbench.stages import Runtime, Source, TrainSpec, train
 from ssdbench.stages.learning import make_objective, make_setup

@@ -13,10 +13,9 @@ from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import InputError
 from ssdbench.methods.denoising_loss import Denoise
 from ssdbench.methods.ssd_loss import ImplicitSSD
-from ssdbench.models.adapting import adapt, merge
 from ssdbench.models.dit import DiT
 from ssdbench.models.shapes import DiTShape
-from ssdbench.models.unet import UNetDenoiser, build_unet
+from ssdbench.models.unet import UNetDenoiser, adapt, build_unet, merge
 from ssdbench.training.fusion import block_points, fusing, recording
 from ssdbench.training.objectives import Batch, Shared
 from tests.models.sd_toy import SHAPE

@@ -38,9 +38,8 @@ from ssdbench.diffusion.noise import normal
 from ssdbench.methods.denoising_loss import projector
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
 from ssdbench.metrics.garments import GarmentClassifier
-from ssdbench.models.catalog import MODELS
+from ssdbench.models.catalog import MODELS, load_denoiser, save_denoiser
 from ssdbench.models.checkpoint import recast
-from ssdbench.models.load import load_denoiser, save_denoiser
 from ssdbench.models.vae import Autoencoder, build_vae, latent_scale, to_uint8
 
 DENOISERS = {  # file: model, resolution, seed, share of the steps

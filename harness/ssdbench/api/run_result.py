@@ -117,7 +117,7 @@ class RunResult:
             InputError: the weights do not fit.
 
         """
-        from ssdbench.models.load import load_denoiser
+        from ssdbench.models.catalog import load_denoiser
         from ssdbench.stages.conditioning import open_conditions
         from ssdbench.stages.weights import model_place
 

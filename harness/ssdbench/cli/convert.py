@@ -53,7 +53,7 @@ def convert(
             average by default.
         force: Replace OUT if it is a file or a model.
     """
-    from ssdbench.api.convert import convert as convert_checkpoint
+    from ssdbench.api.export import convert as convert_checkpoint
     from ssdbench.cli.common import tell
 
     layout = None if origin == "auto" else origin

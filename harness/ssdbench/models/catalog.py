@@ -1,8 +1,9 @@
-"""The model families and the models: the built-in ones, and how one is found. Free of torch."""
+"""The model families and the models: the built-in ones, and how one is found, loaded and saved. Free of torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ssdbench import own
 from ssdbench.declaration import Catalog
@@ -10,7 +11,13 @@ from ssdbench.models import dit_family, sd_family
 from ssdbench.models.family import Family, Model
 from ssdbench.models.own_model import OWN, of_function
 from ssdbench.models.own_shape import OwnShape
+from ssdbench.models.parts import Place
 from ssdbench.models.shapes import Shape
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ssdbench.models.conditional import Conditional
 
 FAMILIES: Catalog[Family] = Catalog(
     Family, (dit_family.DIT, dit_family.SIT, dit_family.REPA, sd_family.SD, OWN)
@@ -50,3 +57,22 @@ def code_of(name: str, model: Model) -> tuple[Path, ...]:
         return ()  # its shape and its weights say all of it
     bodies = [place for place in (model.family.body,) if not place.startswith("ssdbench.")]
     return tuple(dict.fromkeys((*MODELS.sources(name), *map(own.source_file, bodies))))
+
+
+def load_denoiser(place: Place | Path | None, shape: Shape, null: Tensor | None = None) -> Conditional:
+    """A denoiser in float32 on the CPU.
+
+    Without a ``place`` it has its initial weights, and a model of the user's own what its function gives it. ``null``
+    is the embedded empty text (1, L, D) of a model that takes texts.
+
+    Raises:
+        InputError: files are missing or do not fit.
+    """
+    path, part = place if isinstance(place, Place) else (place, "")
+    found: Conditional = family_of(shape).load()(path, shape, part, null)
+    return found
+
+
+def save_denoiser(model: Conditional, folder: Path, **extra: Any) -> None:
+    """Write what :func:`load_denoiser` made to a folder; ``extra`` goes beside its weights as it is."""
+    own.load(family_of(model.shape).save)(model, folder, **extra)

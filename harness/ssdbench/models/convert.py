@@ -17,8 +17,7 @@ from ssdbench.models.diffusers_dit import build_diffusers
 from ssdbench.models.dit_files import Checkpoint, read_checkpoint
 from ssdbench.models.files import in_file, read_tensors
 from ssdbench.models.headers import ITEM_BYTES
-from ssdbench.models.layouts import Layout
-from ssdbench.models.official import exact_table
+from ssdbench.models.official import Layout, exact_table
 from ssdbench.models.parts import CONFIG, INDEX, PARTS, UNET
 from ssdbench.models.schedulers import as_trained, unusual
 from ssdbench.models.unet import load_unet

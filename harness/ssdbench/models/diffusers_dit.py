@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from ssdbench.errors import InputError
 from ssdbench.inputs import parse, refuse
 from ssdbench.models.compat import prepare_torchvision
-from ssdbench.models.expected import Whole
+from ssdbench.models.described import Whole
 from ssdbench.models.official import exact_table
 from ssdbench.models.shapes import DiTShape
 

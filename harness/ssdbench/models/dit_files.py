@@ -16,8 +16,7 @@ from ssdbench.models.choosing import choose
 from ssdbench.models.configs import open_folder, require
 from ssdbench.models.diffusers_dit import CLASSES, from_diffusers, shape_from, to_diffusers
 from ssdbench.models.files import Found, in_file, in_folder, read_tensors
-from ssdbench.models.layouts import Layout
-from ssdbench.models.official import from_repa, infer_shape, layout_of
+from ssdbench.models.official import Layout, from_repa, infer_shape, layout_of
 from ssdbench.models.parts import CONFIG, TRANSFORMER
 from ssdbench.models.schedulers import as_trained
 from ssdbench.models.shapes import DiTShape

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ssdbench.errors import InputError
 from ssdbench.inputs import refuse
-from ssdbench.models.layouts import Layout
 from ssdbench.models.shapes import SIZES, DiTShape
 
 if TYPE_CHECKING:
@@ -22,6 +22,22 @@ if TYPE_CHECKING:
     from ssdbench.models.configs import Shaped
 
 _T = TypeVar("_T")
+
+
+class Layout(StrEnum):
+    """How a denoiser lies on disk.
+
+    - ``ours``: a folder with ``config.json`` and safetensors in DiT's parameter names, as training leaves it.
+    - ``official``: a file (``.pt`` or safetensors) in the parameter names of the published DiT, which SiT shares.
+    - ``repa``: such a file with REPA's projectors, or its older ``decoder_blocks``.
+    - ``diffusers``: a folder of a ``DiTTransformer2DModel``, or of a ``DiTPipeline`` that has one.
+    """
+
+    ours = "ours"
+    official = "official"
+    repa = "repa"
+    diffusers = "diffusers"
+
 
 # What a shape is read off, each with its number of dimensions.
 _TELLING = {

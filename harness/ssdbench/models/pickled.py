@@ -204,7 +204,7 @@ def _subclass(function: Any, _: Any, arguments: Any, *__: Any) -> Any:
 _REBUILD: dict[str, Callable[..., Any]] = {
     "_rebuild_tensor": lambda *given: _outline(*given[:4]),
     "_rebuild_tensor_v2": lambda *given: _outline(*given[:4]),
-    "_rebuild_tensor_v3": lambda *given: _outline(*given[:4], dtype=str(given[6])),
+    "_rebuild_tensor_v3": lambda *given: _outline(*given[:4], str(given[6])),
     "_rebuild_parameter": _itself,
     "_rebuild_parameter_with_state": _itself,
     "_rebuild_sparse_tensor": _odd("sparse"),

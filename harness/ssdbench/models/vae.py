@@ -16,8 +16,7 @@ from ssdbench.errors import InputError
 from ssdbench.inputs import load_json
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.family import ROUNDED
-from ssdbench.models.inspection import find_vae
-from ssdbench.models.latents import images_at_once, read_latents
+from ssdbench.models.inspection import find_vae, images_at_once, read_latents
 from ssdbench.models.parts import CONFIG
 from ssdbench.models.pretrained import load_diffusers
 
@@ -52,7 +51,7 @@ class Autoencoder:
 
     Args:
         folder: an AutoencoderKL in diffusers' layout, whose config says how the latents are scaled; see
-            :func:`ssdbench.models.latents.read_latents`.
+            :func:`ssdbench.models.inspection.read_latents`.
         device: where it runs.
     """
 

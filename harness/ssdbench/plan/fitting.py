@@ -8,7 +8,7 @@ from ssdbench.diffusion.schedule import TRAIN_TIMESTEPS
 from ssdbench.errors import InputError
 from ssdbench.metrics.sources import open_images
 from ssdbench.models.family import Model
-from ssdbench.models.latents import read_latents
+from ssdbench.models.inspection import read_latents
 from ssdbench.models.schedulers import as_trained, scheduler_config, stated
 from ssdbench.models.shapes import Shape
 from ssdbench.plan.sources import Data

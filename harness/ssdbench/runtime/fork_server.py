@@ -36,7 +36,7 @@ PRELOAD = (
     "ssdbench.metrics.reference",
     "ssdbench.methods.denoising_loss",
     "ssdbench.methods.progressive_loss",  # and with it ssd_loss
-    "ssdbench.models.load",
+    "ssdbench.models.catalog",
     "ssdbench.models.vae",
     "diffusers.models.autoencoders.autoencoder_kl",
     "ssdbench.stages.denoising",

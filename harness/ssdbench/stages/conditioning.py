@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ssdbench.data.folders import NO_LABEL
-from ssdbench.data.texts import Texts
+from ssdbench.data.latents import Texts
 from ssdbench.diffusion import noise
 from ssdbench.errors import InputError
 from ssdbench.models.shapes import Shape

@@ -17,10 +17,10 @@ from ssdbench.diffusion.denoiser import AlongGrid, Counted, Denoiser, Prediction
 from ssdbench.diffusion.finite import Finite, check_finite
 from ssdbench.diffusion.schedule import alphas_cumprod
 from ssdbench.errors import StageFailed
+from ssdbench.models.catalog import load_denoiser
 from ssdbench.models.compiled import Compiled
 from ssdbench.models.conditional import Conditional
 from ssdbench.models.family import usual_offset
-from ssdbench.models.load import load_denoiser
 from ssdbench.models.parts import Place
 from ssdbench.models.precision import Precision, computing, round_products
 from ssdbench.models.vae import open_autoencoder

@@ -96,7 +96,7 @@ def _captions(spec: EncodeSpec, text: Source, output: Path, runtime: Runtime) ->
 
     from ssdbench.data.captions import numbered, read_lines
     from ssdbench.data.datasets import load_images
-    from ssdbench.data.texts import save_index, save_texts, shard_name
+    from ssdbench.data.latents import save_index, save_texts, shard_name
     from ssdbench.errors import InputError
     from ssdbench.models.text import TextEncoder
 
@@ -119,7 +119,7 @@ def _captions(spec: EncodeSpec, text: Source, output: Path, runtime: Runtime) ->
     def save(shard: int, indices: range, states: list[Tensor]) -> None:
         save_texts(runtime.scratch, shard, torch.cat(states))
 
-    _shards(len(texts), "captions", TEXTS, encode, save, shard_name, output, runtime)
+    _shards(len(texts), "captions", TEXTS, encode, save, lambda i: shard_name(i, "texts"), output, runtime)
     save_index(output, encoder.encode([""]), torch.from_numpy(labels), texts)
     return with_notes({"captions": len(texts)}, encoder.notes(texts))
 

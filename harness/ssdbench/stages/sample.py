@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from ssdbench.diffusion.guidance import GuidanceSetting
 from ssdbench.diffusion.schedule import DISCRETE, REPA, SIT, is_guided
-from ssdbench.models.latents import images_at_once
+from ssdbench.models.inspection import images_at_once
 from ssdbench.models.shapes import Shape
 from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.walks import flow_grid, flow_times, walked

@@ -74,8 +74,8 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
 
     import numpy as np
 
+    from ssdbench.data.latents import read_captions
     from ssdbench.data.pictures import save_grid
-    from ssdbench.data.texts import read_captions
     from ssdbench.metrics.evaluate import measure
     from ssdbench.metrics.reference import load_reference
     from ssdbench.metrics.sources import open_images, open_shards
