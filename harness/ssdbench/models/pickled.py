@@ -175,7 +175,7 @@ STORAGES = {
 _QUANTISED = frozenset({"qint8", "qint32", "quint8", "quint4x2", "quint2x4"})
 
 
-def _outline(storage: Any, offset: Any, size: Any, stride: Any, dtype: str | None = None) -> Outline:
+def _outline(storage: Any, offset: Any, size: Any, stride: Any, *, dtype: str | None = None) -> Outline:
     numbers = (offset, *size, *stride)
     if not isinstance(storage, Storage) or any(type(n) is not int or n < 0 for n in numbers):
         raise PickleError(f"a tensor is described as {(storage, *numbers)!r:.200}")
@@ -204,7 +204,7 @@ def _subclass(function: Any, _: Any, arguments: Any, *__: Any) -> Any:
 _REBUILD: dict[str, Callable[..., Any]] = {
     "_rebuild_tensor": lambda *given: _outline(*given[:4]),
     "_rebuild_tensor_v2": lambda *given: _outline(*given[:4]),
-    "_rebuild_tensor_v3": lambda *given: _outline(*given[:4], str(given[6])),
+    "_rebuild_tensor_v3": lambda *given: _outline(*given[:4], dtype=str(given[6])),
     "_rebuild_parameter": _itself,
     "_rebuild_parameter_with_state": _itself,
     "_rebuild_sparse_tensor": _odd("sparse"),
