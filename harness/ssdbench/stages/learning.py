@@ -21,10 +21,10 @@ from ssdbench.errors import InputError, SsdbenchError
 from ssdbench.methods import Plain, method_of
 from ssdbench.methods.setup import Setup
 from ssdbench.metrics.reference import load_reference
-from ssdbench.models.unet import adapt, merge
-from ssdbench.models.conditional import Conditional
 from ssdbench.models.catalog import load_denoiser, save_denoiser
+from ssdbench.models.conditional import Conditional
 from ssdbench.models.parts import Place
+from ssdbench.models.unet import adapt, merge
 from ssdbench.models.vae import build_vae, latent_scale, to_float
 from ssdbench.own import running
 from ssdbench.stages.conditioning import Conditions, open_conditions
