@@ -90,6 +90,7 @@ class Filled:
         (attempt.path / "model" / "config.json").write_text(config)
         if node.spec.KIND == "sample":
             save_samples(attempt.path / "samples.safetensors", node.spec.model_dump()["count"], key)
+        told: dict[str, Any] = {}
         if key in self.targets:
             fd = 400.0 - 10 * self.targets.index(key)
             scores = {
@@ -99,6 +100,7 @@ class Filled:
                 "samples": 16,
             }
             (attempt.path / "metrics.json").write_text(json.dumps(scores))
+            told["intervals"] = {"fd": {"low": fd - 1, "high": fd + 1, "method": "given"}}
         inputs = {}
         for role, source in node.inputs.items():
             consumed = self.store.manifest(source)
@@ -114,6 +116,7 @@ class Filled:
                 inputs=inputs,
                 sources="abc",
                 seconds=30.0,
+                facts=told,
             ),
         )
 
