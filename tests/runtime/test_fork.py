@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ def server() -> Iterator[ForkServer]:
     server = ForkServer(1, SERVER)
     yield server
     server.close()
+
+
+@pytest.fixture
+def fake_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(launch, "FORK_SERVER", SERVER)
+    yield
+    launch._SPARE.close()
 
 
 def start(server: ForkServer, folder: Path, **spec: Any) -> ForkedWorker:
@@ -131,23 +139,17 @@ def test_workers_end_with_their_server(server: ForkServer, tmp_path: Path) -> No
 
 
 def test_sources_that_change_during_a_run_are_imported_by_later_workers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_servers: None
 ) -> None:
     digests = iter(["a", "a", "b"])
     monkeypatch.setattr(launch, "digest_sources", lambda package: next(digests))
-    servers: list[ForkServer] = []
-
-    def server(threads: int) -> ForkServer:
-        servers.append(ForkServer(threads, SERVER))
-        return servers[-1]
-
-    monkeypatch.setattr(launch, "ForkServer", server)
     launcher, slot = launch.Launcher(), Slot("cpu 0", "cpu", 1)
     workers = []
     for name in ("first", "second", "third"):
         job = write_job(tmp_path / name, steps=1000, step_seconds=0.05)
         workers.append(launcher.start(job, tmp_path / name / "log", slot))
         assert isinstance(next(workers[-1].events()), Progress)
+    servers = list(launcher._servers.values())
     below = [len(processes(server)) for server in servers]
     assert below == [4, 2]  # two workers with a keeper each, under the old server, and one under a new one
     for worker in workers:
@@ -155,23 +157,92 @@ def test_sources_that_change_during_a_run_are_imported_by_later_workers(
         list(worker.events())
         assert worker.wait() == 130
     launcher.close()
-    assert all(server._process is None for server in servers)
+    assert [server._process is None for server in servers] == [True, False]  # the last one is kept
 
 
-def fake_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "ForkServer", lambda threads: ForkServer(threads, SERVER))
+def where(folder: Path) -> dict[str, Any]:
+    """What the only worker of a run tells of the place where it is."""
+    launcher = launch.Launcher()
+    worker = launcher.start(write_job(folder, trouble="where"), folder / "log", Slot("cpu 0", "cpu", 1))
+    *_, last = worker.events()
+    assert isinstance(last, Finished)
+    assert worker.wait() == 0
+    launcher.close()
+    return last.facts
+
+
+def test_the_next_run_takes_the_server_over_where_its_imports_would_be_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_servers: None
+) -> None:
+    found = []
+    for i, (late, early) in enumerate([("x", "1"), ("y", "1"), (None, "1"), ("y", "2"), ("y", "1")]):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("MKL_EARLY", early)
+        if late is None:
+            monkeypatch.delenv("SSDBENCH_LATE")
+        else:
+            monkeypatch.setenv("SSDBENCH_LATE", late)
+        facts = where(folder / "job")
+        assert facts["directory"] == facts["path"] == str(folder)  # where own modules are looked for first
+        assert (facts["SSDBENCH_LATE"], facts["MKL_EARLY"]) == (late, early)
+        found.append(facts["server"])
+    assert found[0] == found[1] == found[2]
+    assert len(set(found[2:])) == 3
+    assert [psutil.pid_exists(server) for server in found[2:]] == [False, False, True]
+
+
+def test_a_spare_server_ends_in_time_and_a_dead_one_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_servers: None
+) -> None:
+    first = psutil.Process(where(tmp_path / "first")["server"])
+    first.kill()
+    monkeypatch.setattr(launch, "IDLE_SECONDS", 0.05)
+    second = psutil.Process(where(tmp_path / "second")["server"])
+    assert psutil.wait_procs([first, second], timeout=10)[1] == []
+
+
+def test_a_server_whose_run_leaves_a_worker_behind_ends_with_it(tmp_path: Path, fake_servers: None) -> None:
+    launcher = launch.Launcher()
+    job = write_job(tmp_path / "job", steps=1000, step_seconds=0.05)
+    worker = launcher.start(job, tmp_path / "log", Slot("cpu 0", "cpu", 1))
+    next(worker.events())
+    [server] = launcher._servers.values()
+    below = processes(server)
+    launcher.close()
+    assert server._process is None
+    assert psutil.wait_procs(below, timeout=5)[1] == []
+    assert worker.wait() == -signal.SIGKILL
+
+
+def test_a_process_that_was_forked_from_the_engine_leaves_its_server_alone(
+    tmp_path: Path, fake_servers: None
+) -> None:
+    first = where(tmp_path / "first")["server"]
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        with suppress(BaseException):
+            second = where(tmp_path / "second")["server"]
+            launch._SPARE.close()
+            os.write(write, str(second).encode())
+        os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    with os.fdopen(read, "rb") as told:
+        assert int(told.read()) != first
+    assert where(tmp_path / "third")["server"] == first
 
 
 @pytest.mark.parametrize("fork", ["1", "0"])
 def test_stages_side_by_side_on_one_gpu_are_forked_by_one_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fork: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_servers: None, fork: str
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
     monkeypatch.setenv("SSDBENCH_FORK", fork)
     monkeypatch.setattr("ssdbench.runtime.slots.metadata.version", lambda name: "2.9.0")
     monkeypatch.setattr("ssdbench.runtime.slots.cores", lambda: 16)
     monkeypatch.setattr(launch, "WORKER", COMMAND)
-    fake_servers(monkeypatch)
     ledger, graph, store = tmp_path / "ledger", Graph(), Store(tmp_path / "results")
     keys = [
         graph.add(FakeTrain(name=str(i), steps=1, ledger=str(ledger), trouble="device")) for i in range(8)
@@ -203,9 +274,11 @@ def test_no_descriptors_are_left_when_a_worker_cannot_be_started(server: ForkSer
 def test_server_and_workers_end_with_a_killed_engine(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
-        "from test_fork import SERVER, ForkServer, start\n"
+        "from test_fork import SERVER, ForkServer, launch, start, where\n"
+        "launch.FORK_SERVER = SERVER\n"
+        "where(Path(sys.argv[2]) / 'earlier')\n"  # whose server is kept
         "server = ForkServer(1, SERVER)\n"
-        "worker = start(server, Path(sys.argv[2]), steps=1000, step_seconds=0.05)\n"
+        "worker = start(server, Path(sys.argv[2]) / 'now', steps=1000, step_seconds=0.05)\n"
         "print(next(worker.events()), flush=True)\n"
         "list(worker.events())\n"
     )
@@ -216,7 +289,7 @@ def test_server_and_workers_end_with_a_killed_engine(tmp_path: Path) -> None:
     assert engine.stdout is not None
     assert engine.stdout.readline()
     below = psutil.Process(engine.pid).children(recursive=True)
-    assert len(below) == 3
+    assert len(below) == 4
     engine.kill()
     engine.wait()
     engine.stdout.close()
@@ -235,6 +308,10 @@ def test_the_real_server_preloads_without_starting_threads_or_asking_for_a_gpu()
         "torch.cuda.device_count = lambda: asked.append('device_count') or 1\n"
         "torch.cuda._lazy_init = lambda: asked.append('_lazy_init')\n"
         "for name in PRELOAD: importlib.import_module(name)\n"
+        "import gc; from ssdbench.declaration import Catalog, _imported\n"  # of the user's nothing is looked for
+        "catalogs = [one for one in gc.get_objects() if isinstance(one, Catalog)]\n"
+        "asked += [one for one in catalogs if 'offered' in vars(one)] + [_imported] * _imported.cache_info().misses\n"
+        "assert len(catalogs) > 5\n"
         "print(len(os.listdir('/proc/self/task')), *asked)\n"
     )
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -19,7 +19,7 @@ from ssdbench.plan.decide import decide
 from ssdbench.plan.graph import Graph
 from ssdbench.runtime import launch
 from ssdbench.runtime.events import Event
-from ssdbench.runtime.launch import ForkServer, Launcher
+from ssdbench.runtime.launch import Launcher
 from ssdbench.runtime.local import run_graph
 from ssdbench.runtime.messages import Failed, Finished, Job, Progress
 from ssdbench.runtime.processes import Group, SpawnedWorker, Worker
@@ -35,10 +35,11 @@ SLOT = together([Slot(f"cpu {i}", "cpu", 1, visible="") for i in range(2)])
 def launcher(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
     if request.param == "forked" and sys.platform != "linux":
         pytest.skip("workers are forked on Linux alone")
-    monkeypatch.setattr(launch, "ForkServer", lambda threads: ForkServer(threads, FORKED))
+    monkeypatch.setattr(launch, "FORK_SERVER", FORKED)
     launcher = Launcher(RANK if request.param == "spawned" else None)
     yield launcher
     launcher.close()
+    launch._SPARE.close()
 
 
 def start(launcher: Launcher, tmp_path: Path, **spec: Any) -> Worker:

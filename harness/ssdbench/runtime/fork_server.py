@@ -1,9 +1,10 @@
 """Workers without the seconds that imports take: ``python -m ssdbench.runtime.fork_server FD``, on Linux.
 
-The engine starts one server a run, and asks it for a worker over the socket FD. A request is a job's path, with three
-file descriptors for the worker's events, its log and its exit code. The server has imported what stages need, has run
-nothing, and forks: a worker's state is as fresh as a new process's. Between the two stands a keeper. It waits for the
-worker, and writes to the third descriptor the worker's process id, then its exit code, a line each.
+The engine asks a server for a worker over the socket FD. A request names a job's file, the worker's working directory
+and its variables (:class:`ssdbench.runtime.messages.Request`), with three file descriptors for its events, its log and
+its exit code. The server has imported what stages need, nothing from the working directory, has run nothing, and forks:
+a worker's state is as fresh as a new process's. Between the two stands a keeper. It waits for the worker, and writes to
+the third descriptor the worker's process id, then its exit code, a line each.
 
 A worker ends with its keeper, a keeper with the server, and the server when the socket closes, however the engine ends.
 
@@ -23,8 +24,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from ssdbench.runtime import worker
+from ssdbench.runtime.messages import Request
 
-MAX_PATH = 65536
+MAX_REQUEST = 1 << 20  # bytes; the system takes less than that
 # What bodies import. None of it may start a thread: a fork has only the thread that forked.
 PRELOAD = (
     "torch",
@@ -64,7 +66,7 @@ def serve(
             importlib.import_module(name)
     server = os.getpid()
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, MAX_PATH, 3)
+        message, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST, 3)
         if not message:
             return
         try:
@@ -73,12 +75,14 @@ def serve(
             pid = None
         if pid == 0:
             control.close()
-            _keep(server, Path(os.fsdecode(message)), *descriptors, run=run)
+            _keep(server, Request.decode(message), *descriptors, run=run)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _keep(server: int, job: Path, events: int, log: int, status: int, *, run: Callable[[Path], int]) -> None:
+def _keep(
+    server: int, request: Request, events: int, log: int, status: int, *, run: Callable[[Path], int]
+) -> None:
     """Be the keeper of one worker; does not return."""
     worker.die_with(server)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -91,7 +95,8 @@ def _keep(server: int, job: Path, events: int, log: int, status: int, *, run: Ca
         for descriptor in (events, log, status):
             os.close(descriptor)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        _leave(run(job))
+        request.enter()
+        _leave(run(Path(request.job)))
     os.close(events)
     os.close(log)
     with suppress(BrokenPipeError):
@@ -109,4 +114,7 @@ def _leave(code: int) -> None:
 
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the working directory: a worker looks in its own
     serve(socket.socket(fileno=int(sys.argv[1])))
+    _leave(0)

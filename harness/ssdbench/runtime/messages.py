@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, JsonValue, TypeAdapter
 
@@ -34,6 +37,43 @@ class Job(Setting):
     ranks: int = 1
     rank: int = 0
     meeting: Path | None = None
+
+
+def read_late(variable: str) -> bool:
+    """Whether nothing reads a variable while it is imported: its value then is a worker's, not its fork server's."""
+    return variable.startswith("SSDBENCH_") or variable == "PYTEST_CURRENT_TEST"
+
+
+class Request(NamedTuple):
+    """What a fork server is asked for: a worker for a job's file, its working directory, and variables read late."""
+
+    job: str
+    directory: str
+    variables: dict[str, str]
+
+    @classmethod
+    def here(cls, job: Path) -> Request:
+        """As a process that this one started now would find things."""
+        late = {name: value for name, value in os.environ.items() if read_late(name)}
+        return cls(str(job), str(Path.cwd()), late)
+
+    def enter(self) -> None:
+        """Make this process, which has the server's directory and environment, the worker that was asked for."""
+        os.chdir(self.directory)
+        if not sys.flags.safe_path:
+            sys.path.insert(0, self.directory)
+        for name in filter(read_late, list(os.environ)):
+            del os.environ[name]
+        os.environ.update(self.variables)
+
+    def encode(self) -> bytes:
+        """One packet."""
+        return json.dumps(self).encode()
+
+    @classmethod
+    def decode(cls, packet: bytes) -> Request:
+        """What was encoded."""
+        return cls(*json.loads(packet))
 
 
 class Progress(Setting):
