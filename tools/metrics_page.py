@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ssdbench.metrics.builtin import BUILTIN
+from ssdbench.metrics.conventions import CONVENTIONS, Convention
 from ssdbench.metrics.metric import Metric
 from ssdbench.metrics.networks import NETWORKS, Network
 
@@ -69,9 +70,19 @@ def _network(network: Network) -> tuple[str, ...]:
     )
 
 
+def conventions() -> str:
+    """Return the table of conventions."""
+    return table(("name", "step", "what", "who does it"), map(_convention, CONVENTIONS))
+
+
+def _convention(convention: Convention) -> tuple[str, ...]:
+    step = "several" if convention.of else convention.step
+    return (f"`{convention.name}`", step, convention.help, convention.cite)
+
+
 def written(page: str) -> str:
     """Return the page with its tables made anew."""
-    for name, made in (("metrics", metrics), ("networks", networks)):
+    for name, made in (("metrics", metrics), ("networks", networks), ("conventions", conventions)):
         start, end = f"<!-- {name}: written by tools/metrics_page.py -->", f"<!-- end of {name} -->"
         pattern = re.compile(f"({re.escape(start)}\n).*?({re.escape(end)})", re.DOTALL)
         page, count = pattern.subn(lambda found, made=made: f"{found[1]}{made()}\n{found[2]}", page)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ssdbench.api.benchmark import Benchmark as Benchmark
     from ssdbench.api.evaluation import Scores as Scores
     from ssdbench.api.evaluation import evaluate as evaluate
+    from ssdbench.api.explanation import Explanation as Explanation
+    from ssdbench.api.explanation import explain as explain
     from ssdbench.api.loading import load as load
     from ssdbench.api.loading import run as run
     from ssdbench.api.plan import Plan as Plan
@@ -45,6 +47,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "api.benchmark": "Benchmark",
     "api.evaluation": "Scores evaluate",
+    "api.explanation": "Explanation explain",
     "api.loading": "load run",
     "api.plan": "Plan",
     "api.results": "Results",

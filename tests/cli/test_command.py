@@ -24,6 +24,7 @@ VERBS = [
     "status",
     "show",
     "eval",
+    "explain",
     "export",
     "convert",
     "schema",

@@ -84,6 +84,9 @@ def test_every_verb_prints(say: Say, filled: Filled, suite: Path, workplace: Pat
         "eval": [
             ("eval", "größe.npz", "--reference", "größe.npz", "--network", "tests.metrics.toy:toy_network")
         ],
+        "explain": [
+            ("explain", "größe.npz", "--reference", "größe.npz", "--network", "tests.metrics.toy:toy_network")
+        ],
         "export": [("export", key, "-o", "größe", "--help")],
         "convert": [("convert", "--help")],
         "schema": [("schema",)],

@@ -52,6 +52,15 @@ def test_taps_are_those_of_timms_own_forward_pass(network, images, plain):
         )
 
 
+def test_the_steps_of_its_input_are_its_forward_pass(network, images):
+    how = network.input
+    for pixels in (images, F.interpolate(images.float(), (70, 50)).to(torch.uint8)):
+        with torch.inference_mode():
+            found = how.taps(how.scale(how.resize(pixels.float(), how.size)))
+        for tap, wanted in zip(found, network(pixels), strict=True):
+            torch.testing.assert_close(tap, wanted)
+
+
 def test_features_do_not_depend_on_the_batch_size(network, images):
     whole = network(images)
     for size in (1, 4):

@@ -39,6 +39,17 @@ def garments() -> FeatureNetwork:
     return load_network("garments")
 
 
+def test_the_steps_of_its_input_are_its_forward_pass(garments: FeatureNetwork) -> None:
+    how = garments.input
+    assert how is not None
+    images = torch.randint(
+        0, 256, (5, 3, 40, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    with torch.inference_mode():
+        found = how.taps(how.scale(how.resize(images.float(), how.size)))
+    torch.testing.assert_close(found.pooled, garments(images).pooled)
+
+
 def test_it_tells_garments_apart_whatever_their_size(garments: FeatureNetwork) -> None:
     for resolution in (28, 32, 64):
         images = load_images("fashion-mnist", resolution)

@@ -56,6 +56,17 @@ def theirs(weights):
     return FeatureExtractorInceptionV3("inception-v3-compat", layers, feature_extractor_weights_path=weights)
 
 
+def test_the_steps_of_its_input_are_its_forward_pass(network, theirs, images):
+    """And the logits that lack the bias are torch-fidelity's with it once it is added."""
+    how = network.input
+    with torch.inference_mode():
+        found = how.taps(how.scale(how.resize(images.float(), how.size)))
+        biased = theirs(images)[2]
+    for tap, wanted in zip(found, network(images), strict=True):
+        torch.testing.assert_close(tap, wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.logits + how.bias, biased, rtol=1e-4, atol=1e-3)
+
+
 def seen_by(module, images):
     """What the module's first layer and its spatial branch receive."""
     seen = {}

@@ -12,6 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.networks import EFFNET_LITE0, FeatureNetwork, Taps
+from ssdbench.metrics.taps import Input
 from ssdbench.metrics.weights import effnet_file
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import in_file, read_tensors
@@ -52,7 +53,10 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, images: Tensor) -> Taps:
         """Return the taps of uint8 images (B, 3, H, W)."""
-        x = preprocess(images)  # (B, 3, 64, 64)
+        return self.taps(preprocess(images))
+
+    def taps(self, x: Tensor) -> Taps:
+        """Return the taps of the network's input (B, 3, 64, 64)."""
         x = self.network.bn1(self.network.conv_stem(x))
         for stage in self.network.blocks[:5]:
             x = stage(x)
@@ -66,16 +70,28 @@ class EfficientNetLite0(nn.Module):
 def preprocess(images: Tensor) -> Tensor:
     """Return uint8 (B, 3, H, W) as the network's float32 input (B, 3, 64, 64), channels last."""
     x = images.to(torch.float32).contiguous(memory_format=torch.channels_last)
-    shrinks = max(images.shape[2:]) > SIZE
-    if tuple(images.shape[2:]) != (SIZE, SIZE):
-        x = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", align_corners=False, antialias=shrinks)
+    return scaled(resized(x, SIZE))
+
+
+def resized(x: Tensor, size: int) -> Tensor:
+    """Return float (B, 3, H, W) bilinearly at (B, 3, size, size)."""
+    if tuple(x.shape[2:]) == (size, size):
+        return x
+    shrinks = max(x.shape[2:]) > size
+    return F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks)
+
+
+def scaled(x: Tensor) -> Tensor:
+    """Return (x - 127) / 128, channels last."""
     return ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
 
 
 def load_effnet_lite0(weights: Path | None, device: torch.device | str) -> FeatureNetwork:
     """Return the feature network ``effnet-lite0``; see ``EfficientNetLite0`` for its inputs and taps."""
     path = weights or effnet_file()
-    return EFFNET_LITE0.loaded(EfficientNetLite0(path).to(device), path, device)
+    module = EfficientNetLite0(path).to(device)
+    steps = Input(SIZE, resized, scaled, module.taps)
+    return EFFNET_LITE0.loaded(module, path, device, input=steps)
 
 
 def _load_in_order(network: nn.Module, path: Path) -> None:

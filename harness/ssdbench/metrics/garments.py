@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ssdbench.errors import refusing
 from ssdbench.metrics.networks import GARMENTS, FeatureNetwork, Taps
+from ssdbench.metrics.taps import Input
 from ssdbench.metrics.weights import garments_file
 from ssdbench.models.files import in_file, read_tensors
 
@@ -69,11 +70,22 @@ def load_garments(weights: Path | None, device: torch.device | str) -> FeatureNe
         classifier.load_state_dict(state, strict=False)
     classifier.to(device).eval().requires_grad_(False)
 
-    def forward(images: Tensor) -> Taps:
-        x = images.float().mean(1, keepdim=True)  # (B, 3, H, W) -> (B, 1, H, W)
-        if tuple(x.shape[2:]) != (SIZE, SIZE):
-            x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", antialias=max(x.shape[2:]) > SIZE)
-        pooled = classifier.features(x / 127.5 - 1).mean((2, 3))  # (B, 128, 4, 4) -> (B, 128)
+    def taps(x: Tensor) -> Taps:
+        pooled = classifier.features(x).mean((2, 3))  # (B, 128, 4, 4) -> (B, 128)
         return Taps(pooled, logits=classifier.head(pooled))
 
-    return GARMENTS.loaded(forward, path, device, batch_size=100)
+    def forward(images: Tensor) -> Taps:
+        return taps(_scaled(_resized(images.float(), SIZE)))
+
+    return GARMENTS.loaded(forward, path, device, batch_size=100, input=Input(SIZE, _resized, _scaled, taps))
+
+
+def _resized(x: Tensor, size: int) -> Tensor:
+    x = x.mean(1, keepdim=True)  # (B, 3, H, W) -> (B, 1, H, W)
+    if tuple(x.shape[2:]) == (size, size):
+        return x
+    return F.interpolate(x, (size, size), mode="bilinear", antialias=max(x.shape[2:]) > size)
+
+
+def _scaled(x: Tensor) -> Tensor:
+    return x.mean(1, keepdim=True) / 127.5 - 1  # the mean of one channel is that channel

@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ssdbench.errors import InputError, refusing
 from ssdbench.metrics.networks import INCEPTION, FeatureNetwork, Taps
+from ssdbench.metrics.taps import Input
 from ssdbench.metrics.weights import file_digest, inception_cache, inception_file
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import in_file, read_tensors
@@ -21,6 +22,9 @@ from ssdbench.models.files import in_file, read_tensors
 prepare_torchvision()
 
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # noqa: E402
+from torch_fidelity.interpolate_compat_tensorflow import (  # noqa: E402
+    interpolate_bilinear_2d_like_tensorflow1x,
+)
 
 SPATIAL_CHANNELS = 7
 
@@ -47,6 +51,8 @@ class InceptionTaps(FeatureExtractorInceptionV3):  # type: ignore[misc]
             "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=empty
         )
         self._spatial: Tensor | None = None
+        self._input: Tensor | None = None
+        self.Conv2d_1a_3x3.register_forward_pre_hook(self._replace_input)
         self.Mixed_6d.branch1x1.register_forward_hook(self._keep_spatial)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -59,6 +65,15 @@ class InceptionTaps(FeatureExtractorInceptionV3):  # type: ignore[misc]
         spatial, self._spatial = self._spatial, None
         assert spatial is not None, "the hook runs in every forward pass"
         return Taps(pooled, spatial, logits)
+
+    def taps_of_input(self, x: Tensor) -> Taps:
+        """Return the taps of what the first convolution reads, float (B, 3, 299, 299)."""
+        self._input = x
+        return self.taps(torch.zeros(x.shape, dtype=torch.uint8, device=x.device))
+
+    def _replace_input(self, module: torch.nn.Module, inputs: Any) -> tuple[Tensor] | None:
+        given, self._input = self._input, None
+        return None if given is None else (given,)
 
     def _keep_spatial(self, module: torch.nn.Module, inputs: Any, output: Tensor) -> None:
         # (B, 7, 17, 17) -> (B, H*W*C)
@@ -73,7 +88,20 @@ def inception_network(
     batch_size = 32 if torch.device(device).type == "cpu" else 128
     _make_ready(module)
     assert INCEPTION.dims is not None
-    return FeatureNetwork(INCEPTION.name, digest, INCEPTION.dims, module.to(device).taps, device, batch_size)
+    module.to(device)
+    steps = Input(module.INPUT_IMAGE_SIZE, _resized, _scaled, module.taps_of_input, module.fc.bias)
+    return FeatureNetwork(
+        INCEPTION.name, digest, INCEPTION.dims, module.taps, device, batch_size, input=steps
+    )
+
+
+def _resized(x: Tensor, size: int) -> Tensor:
+    found: Tensor = interpolate_bilinear_2d_like_tensorflow1x(x, size=(size, size), align_corners=False)
+    return found
+
+
+def _scaled(x: Tensor) -> Tensor:
+    return (x - 128) / 128
 
 
 def _make_ready(module: InceptionTaps) -> None:

@@ -83,6 +83,13 @@ class InceptionScoreStream:
         return np.concatenate([score, _score_of(drawn @ negentropies / count, q)])
 
 
+def inception_score(logits: NDArray[np.float32]) -> float:
+    """Return the score of float32 logits (n, classes) as one chunk, however many there are."""
+    blocks = [_sums(logits[start : start + _BLOCK]) for start in range(0, len(logits), _BLOCK)]
+    q = np.sum([block.probability for block in blocks], axis=0) / len(logits)
+    return float(_score_of(sum(block.negentropy for block in blocks) / len(logits), q[None])[0])
+
+
 class InceptionScore:
     """The score of the network's logits, and its interval from the bootstrap's standard error."""
 

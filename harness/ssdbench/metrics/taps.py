@@ -36,6 +36,21 @@ class Taps(NamedTuple):
     logits: Tensor | None = None  # (B, logits): inception score
 
 
+class Input(NamedTuple):
+    """How images become a network's input, in the steps that other programs take otherwise.
+
+    ``taps(scale(resize(images.float(), size)))`` is what the network's ``forward`` returns.
+    """
+
+    size: int  # side of the input in pixels
+    resize: Callable[
+        [Tensor, int], Tensor
+    ]  # float (B, 3, H, W) of 0 to 255, and the side -> (B, 3, side, side)
+    scale: Callable[[Tensor], Tensor]  # float (B, 3, side, side) of 0 to 255 -> what the first layer reads
+    taps: Callable[[Tensor], Taps]  # of that
+    bias: Tensor | None = None  # (logits,): of the last layer, where the logits leave it out
+
+
 @dataclass(frozen=True, eq=False)
 class FeatureNetwork:
     """A named feature network; call it with uint8 images (B, C, H, W), C = 1 or 3, to get their ``Taps``.
@@ -53,6 +68,7 @@ class FeatureNetwork:
         revision: raised when preprocessing or a tap changes, so that saved references of before are refused.
         stamps: remarks that every number from this network must carry.
         classes: the data sets whose labels number its logits.
+        input: the steps of ``forward``, where the network says them: ``explain`` then tries others.
     """
 
     name: str
@@ -64,6 +80,7 @@ class FeatureNetwork:
     revision: int = 1
     stamps: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    input: Input | None = None
 
     def __call__(self, images: Tensor) -> Taps:
         """Return the taps of uint8 images (B, 1 or 3, H, W), float32; a tap that the network lacks is (B, 0).
