@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ssdbench.metrics.sources import ImageSource
 
 PAIRS = 5  # that are shown
+_LINK, _TEXT = re.compile(r"\[([^]]*)\]\([^)]*\)"), r"\1"  # of Markdown
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def _do(rows: Sequence[Row]) -> str:
 
 def sentence(row: Row) -> str:
     """Return what a row's conventions do, and what follows."""
-    what = "; ".join(f"{one.help} ({one.cite})" if one.cite else one.help for one in row.conventions)
+    what = "; ".join(f"{one.help} ({_LINK.sub(_TEXT, one.cite)})" for one in row.conventions)
     fits = {"digits": "gives what is reported", "interval": "within the interval", "no": "ruled out"}
     outcome = [] if row.fits is None else [fits[row.fits]]
     return "; ".join([what or "as ADM's evaluator defines the metrics", *outcome])
