@@ -1,6 +1,6 @@
 """What metrics become under other programs' conventions: ``python benchmarks/conventions.py``.
 
-The first images of Fashion-MNIST's test split under EfficientNet-Lite0 against as many of the reference, by ``ssdbench.explain``.
+The first images of Fashion-MNIST under EfficientNet-Lite0 against as many of the reference, by ``ssdbench.explain``.
 ``--write`` puts the table into docs/metrics.md.
 """
 
