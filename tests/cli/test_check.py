@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def baseline(ssdbench: Command, filled: Filled, suite: Path, present: None) -> P
             other.finish(key)
     for planned in other.graph.runs:
         write_record(other.graph, planned, other.store, set())
-    result = ssdbench("baseline", suite, "--seeds", "0,1", "-o", "base.yaml")
+    result = ssdbench("baseline", suite, "--seeds", "0,1", "--few-seeds", "-o", "base.yaml")
     assert result.exit_code == 0, result.stderr
     return Path("base.yaml")
 
@@ -51,6 +52,33 @@ def test_what_did_not_change_passes(ssdbench: Command, baseline: Path, suite: Pa
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("### tiny: passed")
     assert Xml.parse("out.xml").getroot()[0].get("failures") == "0"
+
+
+def test_a_name_that_matches_nothing_is_an_error(ssdbench: Command, baseline: Path, suite: Path) -> None:
+    text = baseline.read_text()
+    baseline.write_text(re.sub(r"\bfd:", "fdd:", text, count=1))
+    result = ssdbench("check", suite, "--baseline", baseline)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.search(
+        r"base.yaml:\d+:\d+: fdd: there is no such metric \(did you mean 'fd'\?\)", result.stderr
+    )
+    baseline.write_text(re.sub(r"against: [0-9a-f]{60}", f"against: {'0' * 60}", text))
+    assert (
+        "expected the key of a row of this baseline"
+        in ssdbench("check", suite, "--baseline", baseline).stderr
+    )
+
+
+def test_what_a_gate_cannot_see_is_told_at_check(ssdbench: Command, baseline: Path, suite: Path) -> None:
+    edit(baseline, absolute=300.0)
+    content = yaml.safe_load(baseline.read_text())
+    content["rows"][1]["paired"]["fd"]["absolute"] = 0.9
+    baseline.write_text(yaml.safe_dump(content))
+    result = ssdbench("check", suite, "--baseline", baseline, "--seed", 0)
+    assert result.exit_code == 0
+    assert re.search(
+        r"warning: .*: fd may be worse by 300, more than the [\d.]+ by which it is better", result.stderr
+    )
 
 
 def test_a_worse_number_is_4_and_a_better_one_is_not(ssdbench: Command, baseline: Path, suite: Path) -> None:
@@ -110,6 +138,10 @@ def test_a_baseline_of_one_seed_is_refused(
     ssdbench: Command, filled: Filled, suite: Path, present: None
 ) -> None:
     result = ssdbench("baseline", suite, "-o", "base.yaml")
+    assert result.exit_code == 2
+    assert "1 seed say too little" in result.stderr
+    assert "give 5 or more" in ssdbench("baseline", suite, "--seeds", "1,2,3,4").stderr
+    result = ssdbench("baseline", suite, "--few-seeds", "-o", "base.yaml")
     assert result.exit_code == 2
     assert "two seeds" in result.stderr
     assert ssdbench("baseline", suite, "--seeds", "1,1").exit_code == 2

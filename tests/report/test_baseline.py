@@ -11,7 +11,15 @@ import pytest
 from scipy import stats
 
 from ssdbench.errors import InputError, UsageError
-from ssdbench.report.baseline import CONFIDENCE, Baseline, Expected, make_baseline, read_baseline, tolerance
+from ssdbench.report.baseline import (
+    CONFIDENCE,
+    Baseline,
+    Expected,
+    blind,
+    make_baseline,
+    read_baseline,
+    tolerance,
+)
 from ssdbench.report.check import check_rows, judge, to_junit
 from ssdbench.report.paired import undistilled
 from ssdbench.report.rows import Measured, Reason, Result, Row, gather
@@ -48,6 +56,40 @@ def test_a_row_whose_seeds_are_alike_by_chance_takes_the_spread_of_all() -> None
     pooled = math.sqrt((50 / 105**2) / 2)  # relative variances 50 / 105^2 and 0, one degree of freedom each
     expected = stats.t.ppf(CONFIDENCE, 2) * pooled * 50 * math.sqrt(1.5)
     assert made[1].metrics["fd"].absolute == pytest.approx(expected, rel=0.01)
+
+
+def expected(value: float, better: str, absolute: float) -> Expected:
+    return Expected(value=value, better=better, absolute=absolute)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "paired", "told"),
+    [
+        ({"precision": expected(0.8, "higher", 0.8)}, {}, "precision 0.8 can never fail"),
+        ({"precision": expected(0.8, "higher", 0.79)}, {}, ""),
+        ({"is": expected(4.0, "higher", 3.0)}, {}, "is 4 can never fail"),  # it is 1 at the least
+        (
+            {"fd": expected(90.0, "lower", 500.0)},
+            {"fd": expected(0.9, "lower", 0.2)},
+            "fd may be worse by 500",
+        ),
+        ({"fd": expected(90.0, "lower", 9.0)}, {"fd": expected(0.9, "lower", 0.2)}, ""),
+        ({"fd": expected(90.0, "lower", 500.0)}, {"fd": expected(0.9, "lower", 0.05)}, ""),
+        (
+            {"fd": expected(110.0, "lower", 500.0)},
+            {"fd": expected(1.1, "lower", 0.2)},
+            "",
+        ),  # no effect to lose
+    ],
+)
+def test_a_gate_that_cannot_fail_is_told(
+    metrics: dict[str, Expected], paired: dict[str, Expected], told: str
+) -> None:
+    made = baseline(base=row("base", [100.0, 100.0]), issd=row("issd", [90.0, 90.0]))
+    base, issd = made.rows
+    rows = [base, issd.model_copy(update={"metrics": metrics, "paired": paired})]
+    found = blind(made.model_copy(update={"rows": rows}))
+    assert [told in line for line in found] == ([True] if told else [])
 
 
 def test_the_false_alarms_are_as_rare_as_promised() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Unpack
 from ssdbench.api.benchmark import Benchmark, RunOptions
 from ssdbench.api.history import Planned
 from ssdbench.api.loading import RESULTS
-from ssdbench.errors import StageFailed
+from ssdbench.errors import StageFailed, UsageError
 from ssdbench.plan.decide import row_keys
 from ssdbench.provenance import git_commit
 from ssdbench.report import baseline as baselines
@@ -38,6 +39,7 @@ def check(
     [suite], selection = benchmark.suites, benchmark.selection
     path = baseline or baseline_path(suite)
     known = baselines.read_baseline(path)
+    _tell_blind(known, options)
     every = suite if selection.only is None else replace(selection, only=None).load(suite.source)
     left_out = {key for key in row_keys(every) if key} - set(row_keys(suite))
     if not {row.key for row in known.rows} & set(row_keys(suite)):
@@ -49,22 +51,44 @@ def check(
     return check_rows(rows, known, sorted(left_out)), failures
 
 
-def make_baseline(benchmarks: Sequence[Benchmark], **options: Unpack[RunOptions]) -> baselines.Baseline:
+def make_baseline(
+    benchmarks: Sequence[Benchmark], *, few: bool = False, **options: Unpack[RunOptions]
+) -> baselines.Baseline:
     """Measure a suite with several seeds: ``benchmarks`` are of one suite, each with a seed; options as above.
+
+    Args:
+        benchmarks: one for each seed.
+        few: take fewer than :data:`ssdbench.report.baseline.FEW` seeds too, two at least.
+        options: as for :func:`check`.
 
     Raises:
         StageFailed: a stage failed.
-        UsageError: something that a run needs is not here, or a row has fewer than two seeds.
+        UsageError: something that a run needs is not here, or a row has too few seeds.
 
     """
     first = benchmarks[0]
     suite = replace(first.suites[0], runs=[run for one in benchmarks for run in one.suites[0].runs])
+    least = min(Counter(run.model_dump_json(exclude={"seed", "mark"}) for run in suite.runs).values())
+    if least < baselines.FEW and not few:
+        seeds = f"{least} seed" + "s" * (least != 1)
+        raise UsageError(
+            f"{seeds} say too little of how far a number differs by chance: give {baselines.FEW} or more"
+            " (--seeds 1,2,3,4,5), or --few-seeds for a baseline that lets more pass"
+        )
     rows, failures = _measure(replace(first, planned=(Planned.of(suite),)), options)
     if failures:
         raise StageFailed("\n".join(failures))
-    return baselines.make_baseline(
+    made = baselines.make_baseline(
         rows, suite=suite.name, profile=suite.profile, git_commit=git_commit(), created=now()
     )
+    _tell_blind(made, options)
+    return made
+
+
+def _tell_blind(baseline: baselines.Baseline, options: RunOptions) -> None:
+    say = options.get("say")
+    for line in baselines.blind(baseline) if say is not None else ():
+        say(f"warning: {line}")  # type: ignore[misc]  # only where there is one
 
 
 def _measure(benchmark: Benchmark, options: RunOptions) -> tuple[dict[str, Row], tuple[str, ...]]:

@@ -12,17 +12,21 @@ from pydantic import Field
 
 from ssdbench.errors import InputError, UsageError
 from ssdbench.inputs import require_file
+from ssdbench.metrics.catalog import KEYS, names_metric
 from ssdbench.report.columns import column as metric_column
 from ssdbench.report.identity import names
 from ssdbench.report.paired import ratios, undistilled
 from ssdbench.report.rows import Measured, Row
-from ssdbench.suite.document import Problems
+from ssdbench.suite.document import Document, Problems, did_you_mean
 from ssdbench.suite.training import Frozen
 from ssdbench.suite.validate import read_checked
 from ssdbench.suite.yaml_nodes import dump_yaml
 
 CONFIDENCE = 0.9995
 """Probability that an unchanged metric of a new seed stays within its tolerance."""
+
+FEW = 5
+"""Fewer seeds than these make a baseline only on request."""
 
 ENOUGH = 8
 """From so many seeds on a row's own spread is taken as it is."""
@@ -101,9 +105,57 @@ def read_baseline(path: Path) -> Baseline:
     require_file(path)
     problems = Problems(str(path))
     document = read_checked(path, Baseline, problems, str(path))
+    if not len(problems):
+        baseline = Baseline.model_validate(document.data)
+        _check_names(baseline, document, problems)
     if len(problems):
         raise InputError("\n".join((f"{path}: it is no baseline:", *map(str, problems))))
-    return Baseline.model_validate(document.data)
+    return baseline
+
+
+def _check_names(baseline: Baseline, document: Document, problems: Problems) -> None:
+    """Note the names that match nothing: nothing would be checked by them."""
+    keys = {row.key for row in baseline.rows}
+    for i, row in enumerate(baseline.rows):
+        for part in ("metrics", "paired"):
+            for name in getattr(row, part):
+                if not names_metric(name):
+                    text = f"there is no such metric{did_you_mean(name, [*KEYS])}"
+                    problems.add(document.mark(("rows", i, part, name)), name, text)
+        if row.against is not None and row.against not in keys:
+            text = "expected the key of a row of this baseline"
+            problems.add(document.mark(("rows", i, "against")), "against", text)
+
+
+def blind(baseline: Baseline) -> list[str]:
+    """Return what the tolerances let pass that a gate should not, in a line each.
+
+    A bound that lies outside of what the metric can be is never passed. And where a row may be worse, both by itself
+    and as a ratio, by more than it differs from the row that it was distilled from, the distillation may come to
+    nothing unnoticed.
+    """
+    found = []
+    known = {row.key: row for row in baseline.rows}
+    for row in baseline.rows:
+        for name, one in row.metrics.items():
+            metric = metric_column(name)
+            lower = one.better == "lower"
+            bound = one.value + (one.tolerance if lower else -one.tolerance)
+            limit = metric.high if lower else metric.low
+            if limit is not None and (bound >= limit if lower else bound <= limit):
+                may = f"it may be worse by {one.tolerance:.3g}, and cannot be worse than {limit:g}"
+                found.append(f"{row.name}: {name} {one.value:.6g} can never fail: {may}")
+                continue
+            base = known[row.against].metrics.get(name) if row.against in known else None
+            effect = 0.0 if base is None else (base.value - one.value) * (1 if lower else -1)
+            ratio = row.paired.get(name)
+            held = ratio is not None and abs(1 - ratio.value) > ratio.tolerance
+            if 0 < effect < one.tolerance and not held:
+                found.append(
+                    f"{row.name}: {name} may be worse by {one.tolerance:.3g}, more than the {effect:.3g} by which it is"
+                    " better than the row that it was distilled from"
+                )
+    return found
 
 
 def make_baseline(
