@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pwd
+import sys
 import threading
 import urllib.request
 import uuid
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ssdbench.runtime import launch
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,6 +32,16 @@ def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyError
 
     monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+@pytest.fixture(scope="module")
+def fake_workers() -> Iterator[None]:
+    """Workers of the stages in ``fake_stages``, forked: from nothing each takes half a second."""
+    folder = Path(__file__).parent / "runtime"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "FORK_SERVER", (sys.executable, str(folder / "fake_fork_server.py")))
+        patch.setattr(launch, "WORKER", (sys.executable, str(folder / "fake_worker.py")))
+        yield
 
 
 class S3:

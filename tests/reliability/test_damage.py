@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows_script import COMMAND, rows
+from rows_script import rows
 from runs import content
 
 from ssdbench.plan.decide import decide
@@ -19,15 +19,17 @@ from ssdbench.runtime.outcome import Outcome
 from ssdbench.store import Store
 from ssdbench.store.gc import verify_all
 
+pytestmark = pytest.mark.usefixtures("fake_workers")
+
 
 def run(store: Store) -> Outcome:
     built = rows(os.devnull, 0.0, "samples")
     decisions = decide(built.graph, store)
-    return run_graph(built.graph, decisions, store, workers=2, device="cpu", command=COMMAND)
+    return run_graph(built.graph, decisions, store, workers=2, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def finished_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_root(tmp_path_factory: pytest.TempPathFactory, fake_workers: None) -> Path:
     root = tmp_path_factory.mktemp("finished") / "results"
     assert len(run(Store(root)).done) == 5
     return root

@@ -69,10 +69,10 @@ def resolved_run(**changes: Any) -> ResolvedRun:
 class Rows:
     """A graph under construction: a base model, and rows of train -> shards -> score standing on it."""
 
-    def __init__(self, **common: Any) -> None:
+    def __init__(self, base: dict[str, Any] | None = None, **common: Any) -> None:
         self.graph = Graph()
         self.common = common
-        self.base = self.add(FakeTrain, "base")
+        self.base = self.add(FakeTrain, "base", **(base or {}))
         self.row_keys: dict[str, dict[str, str]] = {}
 
     def add(self, kind: type[FakeSpec], name: str, inputs: dict[str, str] | None = None, **more: Any) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_stages import COMMAND, FakeSample, FakeScore, FakeTrain, Rows, resolved_run
+from fake_stages import FakeSample, FakeScore, FakeTrain, Rows, resolved_run
 
 from ssdbench.errors import UsageError
 from ssdbench.plan.decide import Decision, decide
@@ -24,6 +24,8 @@ from ssdbench.runtime.outcome import Failure, Outcome
 from ssdbench.runtime.stage import StageThread
 from ssdbench.runtime.states import StageStates
 from ssdbench.store import InputDigest, Provenance, Store, files
+
+pytestmark = pytest.mark.usefixtures("fake_workers")
 
 
 class Recording:
@@ -49,7 +51,7 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture(scope="module")
-def finished_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_root(tmp_path_factory: pytest.TempPathFactory, fake_workers: None) -> Path:
     """A store in which two rows are done; tests that change it work on a copy."""
     root = tmp_path_factory.mktemp("finished") / "results"
     built = two_rows()
@@ -80,7 +82,6 @@ def run(
         workers=2,
         device="cpu",
         listener=listener,
-        command=COMMAND,
     )
 
 
@@ -172,7 +173,6 @@ def test_longest_path_in_flops_goes_first(store: Store) -> None:
         workers=1,
         device="cpu",
         listener=view,
-        command=COMMAND,
     )
     order = [graph.nodes[key].spec.title for what, key in view.events if what == "start"]
     assert order == ["head of the longest chain", "tail", "long", "middle", "short"]
@@ -182,7 +182,7 @@ def test_rows_are_finished_one_after_the_other(store: Store) -> None:
     built = two_rows()
     view = Recording()
     decisions = {key: Decision("run", "test") for key in built.graph.nodes}
-    run_graph(built.graph, decisions, store, workers=1, device="cpu", listener=view, command=COMMAND)
+    run_graph(built.graph, decisions, store, workers=1, device="cpu", listener=view)
     order = [key for what, key in view.events if what == "start"]
     first = min(built.graph.targets, key=order.index)
     assert set(order[: order.index(first) + 1]) == set(built.graph.chain(first))

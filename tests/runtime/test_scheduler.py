@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-from fake_stages import COMMAND, Rows
+import pytest
+from fake_stages import Rows
 from test_local import Recording
 
 from ssdbench.plan.decide import Decision, decide
@@ -21,6 +22,8 @@ from ssdbench.runtime.slots import Slot
 from ssdbench.runtime.transfer import Transfer
 from ssdbench.store import Store
 from ssdbench.store.owner import Owner
+
+pytestmark = pytest.mark.usefixtures("fake_workers")
 
 FAR = Owner(host="far", place="0" * 12, pid=1, started_ms=1, token="0" * 12)
 TELLING = 0.21  # seconds a step: a worker tells of no more than five a second
@@ -45,7 +48,7 @@ class Unreliable(LocalPool):
     """Loses the first ``losses`` workers of the stage ``name``; its slots are gone after ``slots_left`` stages."""
 
     def __init__(self, name: str, losses: int) -> None:
-        super().__init__(2, "cpu", 1, COMMAND)
+        super().__init__(2, "cpu", 1, None)
         self._name, self._losses = name, losses
         self.attempts: list[Path] = []
         self.slots_left = 100
@@ -70,7 +73,7 @@ class Overtaken(LocalPool):
     """Its first worker fails after another process has taken the stage over, before a heartbeat notices."""
 
     def __init__(self, lease: Path) -> None:
-        super().__init__(1, "cpu", 1, COMMAND)
+        super().__init__(1, "cpu", 1, None)
         self._lease, self.started = lease, 0
 
     def start(self, job: Path, log: Path, slot: Slot, transfer: Transfer | None = None) -> Worker:

@@ -25,10 +25,12 @@ from ssdbench.store import Store
 from ssdbench.store.object_store import ObjectStore
 from ssdbench.store.remote import Remote, RemoteError
 
+pytestmark = pytest.mark.usefixtures("fake_workers")
+
 
 def run(graph: Graph, store: Store) -> Outcome:
     decisions = decide(graph, store)
-    return run_graph(graph, decisions, store, workers=1, device="cpu", command=COMMAND)
+    return run_graph(graph, decisions, store, workers=1, device="cpu")
 
 
 def one_row() -> Rows:
