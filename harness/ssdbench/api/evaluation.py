@@ -38,6 +38,7 @@ class Scores:
         network_digest: SHA-256 of its weights.
         notes: remarks that belong to every report of these numbers.
         name: what the images are.
+        reference_digest: SHA-256 of the reference's file, where it is one.
 
     """
 
@@ -51,6 +52,7 @@ class Scores:
     network_digest: str
     notes: tuple[str, ...] = field(default=())
     name: str = "images"
+    reference_digest: str | None = None
 
     def __getitem__(self, metric: str) -> float:
         if metric in self.metrics:
@@ -77,7 +79,11 @@ class Scores:
         return {
             "schema_version": 1,
             "samples": {"name": self.name, "count": self.samples},
-            "reference": {"name": self.reference, "count": self.reference_samples},
+            "reference": {
+                "name": self.reference,
+                "count": self.reference_samples,
+                "digest": self.reference_digest,
+            },
             "network": {"name": self.network, "digest": self.network_digest},
             "metrics": self.metrics,
             "intervals": {name: found._asdict() for name, found in self.intervals.items()},
@@ -88,15 +94,17 @@ class Scores:
     def __str__(self) -> str:
         """Return the table that ``ssdbench eval`` prints, with its notes."""
         from ssdbench.metrics.catalog import find_metric
+        from ssdbench.metrics.metric import plain
 
         of = "" if self.reference_samples is None else f", {self.reference_samples:,} images"
+        of += "" if self.reference_digest is None else f", file {self.reference_digest[:12]}"
         rows = [("", "value", "95 % interval", "")]
         for key, value in self.metrics.items():
             metric, found = find_metric(key), self.intervals.get(key)
             digits = metric.decimals + 1
-            span = f"{found.low:.{digits}f} to {found.high:.{digits}f}" if found else ""
+            span = f"{plain(found.low, digits)} to {plain(found.high, digits)}" if found else ""
             how = found.method if found else ""
-            rows.append((metric.title_for(self.network), f"{value:.{digits}f}", span, how))
+            rows.append((metric.title_for(self.network), plain(value, digits), span, how))
         for key, reason in self.missing.items():
             rows.append((find_metric(key).title_for(self.network), "none", "", reason))
         head = f"{self.name}, {self.samples:,} images, against {self.reference}{of}"
@@ -174,6 +182,7 @@ def prepare(
     called = network if isinstance(network, str) else network.name
     wanted = named_under(called, metrics, "metrics")
     _refuse({key: metric.too_few(samples.count or None, None) for key, metric in wanted.items()}, wanted)
+    samples.check_sizes()
     others: dict[str, FeatureNetwork] = {}
     missing: dict[str, str] = {}
     for key, metric in wanted.items():
@@ -265,6 +274,7 @@ class Evaluation:
                 *result.stamps,
             ),
             samples.name,
+            self.against.digest(parts[0].network.name),
         )
 
 

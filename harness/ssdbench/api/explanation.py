@@ -134,6 +134,7 @@ class Explanation:
     def __str__(self) -> str:
         """Return the table that ``ssdbench explain`` prints."""
         from ssdbench.metrics.catalog import find_metric
+        from ssdbench.metrics.metric import plain
 
         keys = [key for key in self.found.base.metrics if not self.reported or key in self.reported]
         titles = {key: find_metric(key).title_for(self.network, short=True) for key in keys}
@@ -145,7 +146,7 @@ class Explanation:
             cells = [_name(row)]
             for key in keys:
                 value, distance = row.values.get(key), row.distances.get(key)
-                cells.append("none" if value is None else f"{value:.{digits[key]}f}")
+                cells.append("none" if value is None else plain(value, digits[key]))
                 cells.append("" if distance is None else f"{round(distance, 2) + 0.0:+.2f}")  # never -0.00
             lines.append([*cells, sentence(row)])
         notes = [f"moved by nothing here: {', '.join(self._unmoved())}"] if self._unmoved() else []

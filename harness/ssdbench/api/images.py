@@ -173,6 +173,16 @@ class Against:
             *reference_place(str(self.given), network or "", self.resolution, images=True)
         )
 
+    def digest(self, network: str) -> str | None:
+        """Return the SHA-256 of the file that it is for a network, None where it is none."""
+        from ssdbench.metrics.weights import file_digest
+
+        if not isinstance(self.given, str | Path):
+            return None
+        place, _ = reference_place(str(self.given), network, self.resolution, images=True)
+        path = Path(place).expanduser()
+        return file_digest(path) if path.is_file() else None
+
     def lack(self, metric: Metric) -> str | None:
         """Say why a metric with a network of its own cannot be had of it, or None.
 

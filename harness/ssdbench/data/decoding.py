@@ -105,7 +105,7 @@ def decode(
     with _opened(content, name, resolution) as image:
         # Told by the header, before anything is decoded; whether the sides have to change places is known after it.
         if like is not None and sorted(image.size) != sorted(like[1]):
-            raise _other_size(name, image.size, like)
+            raise other_size(name, image.size, like)
         if image.mode.startswith(_DEEP) or _cuts(image):
             raise InputError(
                 f"{name}: pixels of mode {image.mode}, more than 8 bits; expected 8 bits a channel"
@@ -127,7 +127,7 @@ def decode(
             rgb = rgb.transpose(turn)
             noticed.add(TURNED, name)
         if like is not None and rgb.size != like[1]:
-            raise _other_size(name, rgb.size, like)
+            raise other_size(name, rgb.size, like)
         return np.asarray(rgb) if resolution is None else center_crop(rgb, resolution)
 
 
@@ -182,7 +182,8 @@ def _opened(content: bytes, name: str, resolution: int | None) -> Iterator[Image
         raise InputError(f"{name}: cannot be decoded as an image: {reason}") from error
 
 
-def _other_size(name: str, size: tuple[int, int], like: tuple[str, tuple[int, int]]) -> InputError:
+def other_size(name: str, size: tuple[int, int], like: tuple[str, tuple[int, int]]) -> InputError:
+    """Say that an image has another width and height than the image ``like``."""
     (w, h), (w0, h0) = size, like[1]
     return InputError(
         f"{name}: {w}x{h} pixels, but {like[0]} has {w0}x{h0}; all must have one size, or give a "

@@ -138,6 +138,8 @@ class Measurement:
         missing = lacking(self.part, self.count, self.given)
         found: dict[str, Value] = {}
         stamps = list(network.stamps)
+        if any(metric.reference == "moments" for metric in self.part.metrics):
+            stamps += reference.notes
         values: dict[tuple[object, ...], Values] = {}
         for metric in self.part.metrics:
             key, shared = metric.key(network.name), _shared(metric)

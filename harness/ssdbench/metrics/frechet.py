@@ -74,7 +74,7 @@ def frechet_distance(sample: Gaussian, reference: Gaussian) -> float:
     eigenvalues = torch.linalg.eigvalsh(torch.from_numpy(product @ product.T)).numpy()
     trace_root = np.sqrt(np.maximum(eigenvalues, 0)).sum()
     traces = np.trace(sample.covariance) + np.trace(reference.covariance)
-    return float(difference @ difference + traces - 2 * trace_root)
+    return max(0.0, float(difference @ difference + traces - 2 * trace_root))  # rounding may lead below
 
 
 def transport(sample: Gaussian, reference: Gaussian) -> NDArray[np.float64]:

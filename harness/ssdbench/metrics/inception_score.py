@@ -50,6 +50,17 @@ class InceptionScoreStream:
                 self._scores.append(self._score(self._chunk))
                 self._chunk = []
 
+    @property
+    def last(self) -> int:
+        """How many samples the last chunk has that is not full."""
+        waiting = sum(len(block) for block in self._blocks.rest())
+        return len(self._chunk) * _BLOCK + waiting
+
+    @property
+    def full(self) -> int:
+        """How many chunks are full."""
+        return len(self._scores)
+
     def result(self) -> float:
         """Return the score of all samples so far. Raises InputError when there are none."""
         return float(np.mean([scores[0] for scores in self._all()]))
@@ -103,11 +114,13 @@ class InceptionScore:
 
     def compute(self) -> Value:
         """Return the score."""
-        value = self._stream.result()
+        value, last = self._stream.result(), self._stream.last
+        uneven = f"IS: the last chunk has {last:,} of {CHUNK:,} samples, and counts as much as a full one"
+        stamps = (uneven,) if last and self._stream.full else ()
         if not self._intervals:
-            return Value(value)
+            return Value(value, None, stamps)
         how = "bootstrap over samples, within chunks"
-        return Value(value, around(value, self._stream.error(), how, lowest=1.0))
+        return Value(value, around(value, self._stream.error(), how, lowest=1.0), stamps)
 
 
 class _Sums(NamedTuple):
@@ -129,4 +142,4 @@ def _sums(logits: NDArray[np.float32]) -> _Sums:
 def _score_of(negentropy: float | NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return exp(negentropy - sum_y q log q) of rows q (n, classes)."""
     scores: NDArray[np.float64] = np.exp(negentropy - (q * np.log(np.where(q > 0, q, 1))).sum(axis=1))
-    return scores
+    return np.maximum(scores, 1)  # rounding may lead below

@@ -13,6 +13,11 @@ from ssdbench.metrics.taps import Tap
 SHARE = "share"  # the unit of what lies between 0 and 1 and is no distance in a network's features
 
 
+def plain(value: float, places: int) -> str:
+    """Return a value with so many decimals, and zero without a sign."""
+    return f"{round(value, places) + 0.0:.{places}f}"
+
+
 class Called(NamedTuple):
     """A metric's name in records and its title, under any network that is not the FID Inception."""
 
@@ -120,7 +125,7 @@ class Metric(Declaration):
 
     def format(self, value: float, network: str) -> str:
         """Return ``value`` as tables print it."""
-        return f"{value:.{self.places(network)}f}"
+        return plain(value, self.places(network))
 
     def too_few(self, samples: int | None, reference: int | None) -> str | None:
         """Return why it cannot be had of so many samples and reference images, or None.

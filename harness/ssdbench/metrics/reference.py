@@ -34,12 +34,14 @@ class Reference(Described):
         spatial: moments of the spatial features, or None.
         features: pooled features (M, D), float32 or float16, or None; for precision and recall.
         radii: ``neighbour_radii(features)``, float64 (M,), or None.
+        notes: what a reader of values from its moments should know.
     """
 
     pooled: Gaussian | None = None
     spatial: Gaussian | None = None
     features: NDArray[np.floating] | None = None
     radii: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         features = self.features

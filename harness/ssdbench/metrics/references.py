@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.features import Progress
+from ssdbench.metrics.frechet import frechet_distance
 from ssdbench.metrics.networks import says_fid
 from ssdbench.metrics.npz import NpzArrays, images_in, npz_images
 from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
@@ -77,6 +78,7 @@ def find_reference(
     images = open_images(place, resolution)
     if not images.count:
         raise InputError(f"{images.name}: holds no images")
+    images.check_sizes()
     reference = make_reference(
         images.batches(), network, images.name, keep=min(images.count, REFERENCE_IMAGES), progress=progress
     )
@@ -119,12 +121,26 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
     if "arr_0" not in names:
         if pooled is None and spatial is None:
             raise no_reference_in(path, names)
-        return stored
+        unknown = (
+            f"{path.name}: its statistics do not say of how many images they are, nor by which weights: taken for"
+            f" those of {network.name}"
+        )
+        return replace(stored, notes=(unknown,))
     keep = min([*file.header("arr_0")[0][:1], REFERENCE_IMAGES])
     found = make_reference(npz_images(path), network, path.name, keep=keep, progress=progress)
     if pooled is None and spatial is None:
         return found
-    return replace(found, count=None, pooled=pooled or found.pooled, spatial=spatial or found.spatial)
+    notes: tuple[str, ...] = ()
+    if pooled is not None and found.pooled is not None:
+        apart = frechet_distance(pooled, found.pooled)
+        if apart > 1e-6 * np.trace(found.pooled.covariance):  # more than rounding
+            notes = (
+                f"{path.name}: its statistics are not those of its {found.count:,} images, but {apart:.4g} from them"
+                " in squared Frechet distance; precision and recall are of the images",
+            )
+    return replace(
+        found, count=None, pooled=pooled or found.pooled, spatial=spatial or found.spatial, notes=notes
+    )
 
 
 def save_samples(source: ImageSource, path: Path, progress: Progress | None = None) -> None:

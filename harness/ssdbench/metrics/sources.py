@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.data.datasets import DATASETS, load_images
-from ssdbench.data.decoding import EXTENSIONS, MAX_PIXELS, Noticed
+from ssdbench.data.decoding import EXTENSIONS, MAX_PIXELS, Noticed, other_size
 from ssdbench.data.folders import is_hidden, passed_over
 from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
@@ -42,6 +43,7 @@ class ImageSource:
         known: what a reader of their metrics should know, before any is read.
         told: returns what is known besides once they were read.
         sizes: yields the name, width and height of the images by their headers; of an array once for all.
+        resized: whether they are cropped and resized to one size when they are read.
     """
 
     name: str
@@ -51,6 +53,17 @@ class ImageSource:
     known: tuple[str, ...] = ()
     told: Callable[[], tuple[str, ...]] = tuple
     sizes: Callable[[], Iterable[tuple[str, int, int]]] = tuple
+    resized: bool = False
+
+    def check_sizes(self) -> None:
+        """Raise InputError, by the headers alone, for an image of another size than the first's."""
+        if self.resized:
+            return
+        first: tuple[str, tuple[int, int]] | None = None
+        for name, width, height in self.sizes():
+            if first is not None and first[1] != (width, height):
+                raise other_size(name, (width, height), first)
+            first = first or (name, (width, height))
 
     def notes(self, *, order: bool = True) -> tuple[str, ...]:
         """Return what a reader of the metrics should know; ``order``: also of the images' order, which IS hangs on."""
@@ -77,8 +90,11 @@ class ImageSource:
                     return
                 start += len(batch)
 
+        def sizes() -> Iterable[tuple[str, int, int]]:
+            return islice(self.sizes(), int(places[-1]) + 1)
+
         labels = None if self.labels is None else self.labels[places]
-        return replace(self, count=len(places), batches=batches, labels=labels)
+        return replace(self, count=len(places), batches=batches, labels=labels, sizes=sizes)
 
 
 def in_batches(pixels: Any) -> Iterator[NDArray[np.uint8]]:
@@ -270,4 +286,5 @@ def _encoded(
         tuple(notes),
         noticed.notes,
         lambda: ((image.name, *image.size()) for image in images),
+        resolution is not None,
     )
