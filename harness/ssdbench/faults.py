@@ -34,7 +34,7 @@ def disk_fault(error: BaseException, place: Path) -> str | None:
         error: what was raised.
         place: what was being written or read, for an error that names no file itself.
     """
-    for one in _chain(error):
+    for one in causes(error):
         number = one.errno if isinstance(one, OSError) else _number_in(str(one))
         if number in _DISK:
             # The file of a failed link or rename is the second one where there are two.
@@ -46,7 +46,7 @@ def disk_fault(error: BaseException, place: Path) -> str | None:
 
 def memory_fault(error: BaseException) -> str | None:
     """Say that memory ran out, in the first line of whoever noticed; None where the error is another."""
-    for one in _chain(error):
+    for one in causes(error):
         text = str(one)
         if (
             isinstance(one, MemoryError)
@@ -70,9 +70,9 @@ def free_bytes(place: Path) -> int | None:
     return None
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def causes(one: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what led to it, from the last to the first."""
     seen: set[int] = set()
-    one: BaseException | None = error
     while one is not None and id(one) not in seen:
         seen.add(id(one))
         yield one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,9 @@ def reports_of(store: Store, suites: Sequence[str], selection: Selection) -> lis
     return [Planned.of(suite).report(store) for suite in found]
 
 
-def stage_seconds(*reports: SuiteReport) -> dict[str, float]:
-    """Return the seconds of the stages behind reports, by key: what several runs share was executed once."""
-    records = (result.record for report in reports for result in report.results if result.record)
+def stage_seconds(results: Iterable[Result]) -> dict[str, float]:
+    """Return the seconds of the stages behind results, by key: what several runs share was executed once."""
+    records = (result.record for result in results if result.record)
     return {key: stage.seconds for record in records for key, stage in record.stages.items()}
 
 
@@ -87,14 +87,14 @@ def state_of(report: SuiteReport) -> dict[str, Any]:
         "title": report.heading,
         "done": sum(row["state"] == "done" for row in rows),
         "runs": len(rows),
-        "stage_seconds": sum(stage_seconds(report).values()),
+        "stage_seconds": sum(stage_seconds(report.results).values()),
         "rows": rows,
     }
 
 
 def _load(run: SuiteRun, source: Path | None = None) -> Suite:
     """Load a remembered suite from its file; where that is gone, from the text it had when it was run."""
-    selection = Selection.of_run(run)
+    selection = Selection(run.profile, run.only, tuple(run.overrides), run.limit, run.seed)
     path = source or Path(run.path)
     if path.is_file():
         return selection.load(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ssdbench.api.benchmark import RunOptions
+from ssdbench.api.history import stage_seconds
 from ssdbench.api.searcher import SearchedRow, Searcher
 from ssdbench.api.selection import Conditions, Settings
 from ssdbench.api.space import Over
@@ -147,10 +148,7 @@ def _chosen(searcher: Searcher, row: SearchedRow) -> dict[str, Any]:
     best = row.best
     assert best is not None
     assert best.mean is not None
-    stages: dict[str, float] = {}
-    for one in row.runs:
-        record = one.result.record
-        stages |= {} if record is None else {key: stage.seconds for key, stage in record.stages.items()}
+    stages = stage_seconds(one.result for one in row.runs)
     record_of_search = SearchRecord(
         suite=searcher.base.name,
         profile=searcher.base.profile,

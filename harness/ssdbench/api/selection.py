@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ssdbench.errors import UsageError
-from ssdbench.store import SuiteRun
 from ssdbench.suite import Suite, load_suite
 
 Settings = Mapping[str, Any] | Sequence[str]
@@ -45,11 +44,6 @@ class Selection:
 
         """
         return cls(profile, _conditions(only), _settings(overrides), limit, seed)
-
-    @classmethod
-    def of_run(cls, run: SuiteRun) -> Selection:
-        """Return the selection that a suite was last run with."""
-        return cls(run.profile, run.only, tuple(run.overrides), run.limit, run.seed)
 
     def load(self, suite: str | Path) -> Suite:
         """Load a suite under this selection.

@@ -41,7 +41,7 @@ def status(
     if len(states) > 1:
         from ssdbench.runtime.events import format_seconds
 
-        together = sum(stage_seconds(*reports).values())
+        together = sum(stage_seconds(one for report in reports for one in report.results).values())
         typer.echo(f"{format_seconds(together)} of stages in all, shared ones counted once")
 
 

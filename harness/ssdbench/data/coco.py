@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel
 
 from ssdbench.data.captions import clean, numbered
 from ssdbench.data.dataset import DataSet, Images
@@ -16,6 +16,7 @@ from ssdbench.data.folders import FolderPixels
 from ssdbench.data.places import data_root
 from ssdbench.errors import InputError, refusing
 from ssdbench.inputs import is_plain_name, is_text, load_json, parse, parse_json, text_lines
+from ssdbench.setting import Setting
 
 MANIFEST = ".jsonl"  # what names of manifests end in
 _CHOICE = "captions/choice"  # the stream of the random choice
@@ -36,10 +37,8 @@ _Name = Annotated[str, AfterValidator(_named)]
 _Caption = Annotated[str, AfterValidator(_written)]
 
 
-class Captioned(BaseModel):
+class Captioned(Setting):
     """An image and one of its captions, with their numbers in COCO's annotations."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: _Name
     caption: _Caption

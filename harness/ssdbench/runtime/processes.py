@@ -11,6 +11,7 @@ import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
@@ -104,10 +105,8 @@ def worker_environment(threads: int) -> dict[str, str]:
 def events_of(stream: IO[bytes]) -> Iterator[Progress | Answer]:
     """Yield the events that a worker writes, until it closes its end."""
     for line in stream:
-        try:
+        with suppress(ValidationError):  # the last line of a killed worker may be cut off
             yield EVENT.validate_json(line)
-        except ValidationError:
-            continue  # the last line of a killed worker may be cut off
 
 
 def describe_exit(code: int) -> str:

@@ -18,6 +18,7 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -198,10 +199,8 @@ class Directory:
         """Contents of small objects by name; those that do not exist are left out."""
         found = {}
         for name in names:
-            try:
+            with suppress(FileNotFoundError, NotADirectoryError):
                 found[name] = (self.root / name).read_bytes()
-            except (FileNotFoundError, NotADirectoryError):
-                continue
         return found
 
     def download(self, name: str, target: Path) -> str:

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -23,10 +24,8 @@ def this_place() -> str:
     """Short digest of host, boot, pid namespace and clock: where a pid and a start time mean one process."""
     parts = [platform.node(), "ticks" if _PROC.is_file() else "create time"]
     for probe in (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")):
-        try:
+        with suppress(OSError):
             parts.append(str(probe.readlink()) if probe.is_symlink() else probe.read_text().strip())
-        except OSError:
-            continue
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 

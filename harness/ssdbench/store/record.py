@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -174,10 +175,9 @@ class Records:
         if record.thumbnail is None:
             return None
         self.backend.look(RECORDS)
-        try:
+        with suppress(OSError):
             return (self.records_dir / Path(record.thumbnail).name).read_bytes()
-        except OSError:
-            return None
+        return None
 
     def write_record(self, record: Record, thumbnail: bytes | None = None) -> Path:
         """Write the record, and before it the PNG that its ``thumbnail`` names."""
@@ -191,10 +191,8 @@ class Records:
         self.backend.look(HISTORY)
         history: list[SuiteRun] = []
         for path in sorted(self.suites_dir.glob("*.json")):
-            try:
+            with suppress(OSError, ValidationError):
                 history.append(SuiteRun.model_validate_json(path.read_bytes()))
-            except (OSError, ValidationError):
-                continue
         return sorted(history, key=lambda run: run.run_at, reverse=True)
 
     def remember(self, run: SuiteRun) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ssdbench.errors import UsageError
+from ssdbench.faults import causes
 from ssdbench.store.files import sha256_file
 
 CONDITIONAL = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory")
@@ -236,7 +237,7 @@ def _modified(info: dict[str, Any]) -> float:
 
 def _explain(error: BaseException) -> str:
     """What went wrong, in words, with what to look at: fsspec's errors and those of the packages below it."""
-    kinds = {type(one).__name__ for one in _chain(error)}
+    kinds = {type(one).__name__ for one in causes(error)}
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if kinds & {"NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError", "ProfileNotFound"}:
         return f"no credentials were found (AWS_ACCESS_KEY_ID, AWS_PROFILE, ~/.aws, or a role): {error}"
@@ -252,15 +253,9 @@ def _explain(error: BaseException) -> str:
     return text
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _code(error: BaseException | None) -> str:
     """The code of S3's answer at the root of an error, if there is one."""
-    for one in _chain(error):
+    for one in causes(error):
         response = getattr(one, "response", None)
         if isinstance(response, dict):
             return str(response.get("Error", {}).get("Code", ""))

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -56,10 +57,9 @@ def open_scratch(path: Path, inputs: Mapping[str, InputDigest], sources: str) ->
     """
     present = _Note(inputs=dict(inputs), sources=sources)
     if path.is_dir():
-        try:
+        before = None
+        with suppress(OSError, ValidationError):
             before = _Note.model_validate_json((path / _NOTE).read_bytes())
-        except (OSError, ValidationError):
-            before = None
         if before is None or before.inputs != present.inputs:
             remove_tree(path)
         elif before.sources != sources:
@@ -251,10 +251,9 @@ def _read_index(remote: Remote, prefix: str) -> _Index:
 
 def _read_sent(scratch: Path) -> _Index:
     """This machine's note; an empty one where there is none."""
-    try:
+    with suppress(OSError, ValidationError):
         return _Index.model_validate_json((scratch / _SENT).read_bytes())
-    except (OSError, ValidationError):
-        return _Index()
+    return _Index()
 
 
 def _note_sent(scratch: Path, index: _Index, signatures: dict[str, Signature]) -> _Index:
