@@ -14,7 +14,7 @@ from rows_script import Rows
 from ssdbench.faults import OUT_OF_MEMORY, memory_fault
 from ssdbench.plan.decide import decide
 from ssdbench.runtime.local import run_graph
-from ssdbench.runtime.messages import EXIT_KNOWN, Failed
+from ssdbench.runtime.messages import Exit, Failed
 from ssdbench.runtime.stage import _message
 from ssdbench.stages import SampleSpec, ScoreSpec, TrainSpec
 from ssdbench.store import Store
@@ -55,10 +55,10 @@ def test_the_hungry_row_fails_and_the_others_go_on(tmp_path: Path) -> None:
     [(TrainSpec, "train.batch_size"), (SampleSpec, "SSDBENCH_SAMPLE_BATCH"), (ScoreSpec, "--workers")],
 )
 def test_what_to_lower_is_named(spec: type[TrainSpec], setting: str) -> None:
-    assert setting in _message(Failed(type=OUT_OF_MEMORY, message="out of memory: x"), EXIT_KNOWN, spec.LOWER)
+    assert setting in _message(Failed(type=OUT_OF_MEMORY, message="out of memory: x"), Exit.KNOWN, spec.LOWER)
     assert setting in _message(None, -signal.SIGKILL, spec.LOWER)
     assert setting not in _message(None, -signal.SIGSEGV, spec.LOWER)
-    assert "--workers" not in _message(Failed(type="InputError", message="x"), EXIT_KNOWN, spec.LOWER)
+    assert "--workers" not in _message(Failed(type="InputError", message="x"), Exit.KNOWN, spec.LOWER)
 
 
 def test_every_librarys_words_are_understood() -> None:

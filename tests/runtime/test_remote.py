@@ -14,7 +14,7 @@ from fake_stages import COMMAND, write_job
 from ssdbench.errors import InputError
 from ssdbench.provenance import digest_sources, package_directory
 from ssdbench.runtime import remote
-from ssdbench.runtime.messages import EXIT_INTERRUPTED, EXIT_KNOWN, Failed, Finished, Progress
+from ssdbench.runtime.messages import Exit, Failed, Finished, Progress
 from ssdbench.runtime.processes import Placed
 from ssdbench.runtime.remote import Ended, EngineSettings, Host, RemoteJob, await_files
 from ssdbench.runtime.slots import Slot
@@ -67,7 +67,7 @@ def test_a_worker_stops_on_request_and_the_next_errand_does_not(host: Host, tmp_
     assert isinstance(next(events), Progress)
     host.terminate(asked.file)
     *_, end = events
-    assert end == Ended(EXIT_INTERRUPTED, {})
+    assert end == Ended(Exit.INTERRUPTED, {})
     shutil.rmtree(tmp_path / "output")
     shutil.rmtree(tmp_path / "scratch")
     *_, end = host.run(remote_job(tmp_path))
@@ -95,7 +95,7 @@ def test_a_store_that_the_node_does_not_have_is_named(
     assert isinstance(failed, Failed)
     assert f"{asked.file} cannot be seen from node n1 (ab12)" in failed.message
     assert "--results" in failed.message
-    assert end == Ended(EXIT_KNOWN, {})
+    assert end == Ended(Exit.KNOWN, {})
 
 
 def test_a_node_with_another_version_is_refused(host: Host, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_node_with_another_version_is_refused(host: Host, tmp_path: Path) -> N
     failed, end = host.run(RemoteJob(asked.file, asked.log, SLOT, "0" * 64))
     assert isinstance(failed, Failed)
     assert "node n1 (ab12) has other sources of ssdbench" in failed.message
-    assert end == Ended(EXIT_KNOWN, {})
+    assert end == Ended(Exit.KNOWN, {})
 
 
 def test_what_a_node_wrote_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

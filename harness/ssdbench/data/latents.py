@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.utils.data import ConcatDataset
 
 from ssdbench.diffusion import noise
 from ssdbench.errors import InputError
@@ -55,19 +54,15 @@ class Rows:
 
     def __init__(self, parts: Sequence[Tensor]) -> None:
         self._parts = parts
-        self._ends = list(accumulate(len(part) for part in parts))
+        self._joined: ConcatDataset[Tensor] = ConcatDataset(parts)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
-        return self._ends[-1]
+        return len(self._joined)
 
     def __getitem__(self, chosen: Sequence[int]) -> Tensor:
         if len(self._parts) == 1:
             return self._parts[0][chosen]
-        return torch.stack([self._row(i) for i in chosen])
-
-    def _row(self, i: int) -> Tensor:
-        part = bisect_right(self._ends, i)
-        return self._parts[part][i - self._ends[part]]
+        return torch.stack([self._joined[i] for i in chosen])
 
 
 class Latents:

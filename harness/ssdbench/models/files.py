@@ -22,12 +22,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-# What diffusers looks for in a folder, in the order of preference.
-FOLDER_WEIGHTS = (
-    WEIGHTS,
-    f"{WEIGHTS}.index.json",
-    "diffusion_pytorch_model.bin",
-    "diffusion_pytorch_model.bin.index.json",
+# What diffusers and transformers look for in a folder, in the order of preference: whole files, and indices of shards.
+FOLDER_WEIGHTS, TEXT_WEIGHTS = (
+    [f"{name}{ending}" for name in names for ending in ("", ".index.json")]
+    for names in ((WEIGHTS, "diffusion_pytorch_model.bin"), ("model.safetensors", "pytorch_model.bin"))
 )
 
 

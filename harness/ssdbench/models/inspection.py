@@ -11,7 +11,7 @@ from ssdbench.errors import InputError
 from ssdbench.inputs import load_json, parse, refuse, require_file
 from ssdbench.models.configs import implausible, open_config, require
 from ssdbench.models.described import CLIPConfig, VAEConfig
-from ssdbench.models.files import Inside, in_folder, listing
+from ssdbench.models.files import TEXT_WEIGHTS, Inside, in_folder, listing
 from ssdbench.models.parts import CONFIG, ENCODER, TOKENIZER
 
 VAE_CLASS = "AutoencoderKL"
@@ -19,13 +19,6 @@ BATCH, BATCH_PIXELS = 25, 25 * 128**2
 """Images, and their pixels, that an autoencoder takes at a time, at most."""
 
 TEXT_CLASS = "CLIPTextModel"
-# What transformers looks for in a folder, in the order of preference.
-TEXT_WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
 # The attention of autoencoders that were published before diffusers renamed it.
 _OLDER = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _VOCABULARY = ("vocab.json", "merges.txt")

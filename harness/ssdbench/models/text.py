@@ -14,8 +14,8 @@ from ssdbench.diffusion.finite import check_finite
 from ssdbench.errors import refusing
 from ssdbench.inputs import refuse
 from ssdbench.models.compat import prepare_torchvision
-from ssdbench.models.files import in_folder, refuse_stored
-from ssdbench.models.inspection import TEXT_WEIGHTS, text_config
+from ssdbench.models.files import TEXT_WEIGHTS, in_folder, refuse_stored
+from ssdbench.models.inspection import text_config
 from ssdbench.models.parts import ENCODER, TOKENIZER
 
 _SHOWN = 5  # unknown words that a note names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -13,7 +14,12 @@ from pydantic import Field, JsonValue, TypeAdapter
 from ssdbench.setting import Setting
 from ssdbench.store.manifest import Measured
 
-EXIT_OK, EXIT_UNKNOWN, EXIT_KNOWN, EXIT_INTERRUPTED = 0, 1, 3, 130
+
+class Exit(IntEnum):
+    """How a worker ends: with a result, by an error in its code, by one whose message says all, or on request."""
+
+    OK, UNKNOWN, KNOWN, INTERRUPTED = 0, 1, 3, 130
+
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 

@@ -18,17 +18,7 @@ from typing import IO, NamedTuple, Protocol
 
 from pydantic import ValidationError
 
-from ssdbench.runtime.messages import (
-    EVENT,
-    EXIT_INTERRUPTED,
-    EXIT_KNOWN,
-    EXIT_OK,
-    THREAD_VARIABLES,
-    Answer,
-    Failed,
-    Job,
-    Progress,
-)
+from ssdbench.runtime.messages import EVENT, THREAD_VARIABLES, Answer, Exit, Failed, Job, Progress
 from ssdbench.runtime.slots import Slot
 from ssdbench.runtime.transfer import Transfer, Uploaded
 
@@ -115,7 +105,7 @@ def describe_exit(code: int) -> str:
         return "the worker was killed (SIGKILL); often the system had run out of memory"
     if code < 0:
         return f"the worker was ended by {signal.Signals(-code).name}"
-    if code == EXIT_INTERRUPTED:
+    if code == Exit.INTERRUPTED:
         return "the worker was asked to stop"
     return f"the worker ended with exit code {code} and no result"
 
@@ -127,7 +117,7 @@ class _End(NamedTuple):
 
     @property
     def well(self) -> bool:
-        return self.code in (EXIT_OK, EXIT_INTERRUPTED)
+        return self.code in (Exit.OK, Exit.INTERRUPTED)
 
 
 class Group:
@@ -188,10 +178,10 @@ class Group:
         rank, self._code, answer = end = min(ends, key=lambda end: (end.well, end.code >= 0, end.rank))
         if not end.well and not isinstance(answer, Failed):
             if self._stopping:  # it ended before it could take the request
-                self._code = EXIT_INTERRUPTED
+                self._code = Exit.INTERRUPTED
                 return
             message = f"process {rank} of {len(self._workers)}: {describe_exit(self._code)}"
-            self._code, answer = EXIT_KNOWN, Failed(type="RankFailed", message=message)
+            self._code, answer = Exit.KNOWN, Failed(type="RankFailed", message=message)
         if answer is not None:
             yield answer
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from ssdbench.errors import InputError, SsdbenchError
 from ssdbench.provenance import digest_sources, package_directory
 from ssdbench.runtime.launch import Launcher
-from ssdbench.runtime.messages import EXIT_KNOWN, EXIT_OK, Answer, Failed, Job, Progress
+from ssdbench.runtime.messages import Answer, Exit, Failed, Job, Progress
 from ssdbench.runtime.processes import Placed, Worker
 from ssdbench.runtime.slots import Slot
 from ssdbench.runtime.transfer import Transfer, Uploaded, received
@@ -28,26 +28,11 @@ _WATCH_SECONDS = 2.0
 
 # Variables of the engine's process that say where things lie or how a stage runs, and are to be the same on a node.
 PASSED_ON = (
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_PROFILE",
-    "AWS_REGION",
-    "HF_DATASETS_CACHE",
-    "HF_HOME",
-    "HF_HUB_CACHE",
-    "HF_HUB_OFFLINE",
-    "SSDBENCH_CHECKPOINT_SECONDS",
-    "SSDBENCH_COMPILE",
-    "SSDBENCH_DATA",
-    "SSDBENCH_FORK",
-    "SSDBENCH_NODE_CACHE_GB",
-    "SSDBENCH_SAMPLE_BATCH",
-    "SSDBENCH_SEND_SECONDS",
-    "TORCHINDUCTOR_CACHE_DIR",
-    "TORCH_HOME",
-    "XDG_CACHE_HOME",
-    "XDG_DATA_HOME",
+    *("AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_REGION"),
+    *("HF_DATASETS_CACHE", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE"),
+    *("SSDBENCH_CHECKPOINT_SECONDS", "SSDBENCH_COMPILE", "SSDBENCH_DATA", "SSDBENCH_FORK"),
+    *("SSDBENCH_NODE_CACHE_GB", "SSDBENCH_SAMPLE_BATCH", "SSDBENCH_SEND_SECONDS"),
+    *("TORCHINDUCTOR_CACHE_DIR", "TORCH_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"),
 )
 
 
@@ -119,7 +104,7 @@ class Host:
             if job.transfer is not None:
                 with received(job.transfer, job.sources) as here:
                     code = yield from self._work(job, here.job, here.log, here.superseded)
-                    if code == EXIT_OK:
+                    if code == Exit.OK:
                         yield here.upload()
                     log = here.logged()
                 yield Ended(code, {}, log)
@@ -133,7 +118,7 @@ class Host:
             yield Ended(code, sizes(Job.model_validate_json(job.file.read_bytes()).output))
         except (SsdbenchError, OSError) as error:
             yield Failed(type=type(error).__name__, message=str(error))
-            yield Ended(EXIT_KNOWN, {})
+            yield Ended(Exit.KNOWN, {})
 
     def terminate(self, job: Path) -> None:
         """Ask the worker of a job to stop, if it runs."""

@@ -16,16 +16,7 @@ from ssdbench.plan.decide import Decision
 from ssdbench.plan.graph import Graph
 from ssdbench.runtime.events import Event, Listener, describe_counts, format_seconds
 from ssdbench.runtime.messages import Progress
-from ssdbench.runtime.outcome import (
-    BadInput,
-    Committed,
-    Elsewhere,
-    Failure,
-    Lost,
-    Outcome,
-    Result,
-    Stopped,
-)
+from ssdbench.runtime.outcome import BadInput, Committed, Elsewhere, Failure, Lost, Outcome, Result, Stopped
 from ssdbench.runtime.processes import Placed, Pool
 from ssdbench.runtime.records import Targets
 from ssdbench.runtime.slots import Slot

@@ -12,7 +12,7 @@ from ssdbench.errors import SsdbenchError
 from ssdbench.faults import OUT_OF_MEMORY, disk_fault, memory_fault
 from ssdbench.plan.graph import Node
 from ssdbench.provenance import digest_sources, git_commit, package_directory
-from ssdbench.runtime.messages import EXIT_KNOWN, EXIT_OK, Failed, Finished, Job, Progress
+from ssdbench.runtime.messages import Exit, Failed, Finished, Job, Progress
 from ssdbench.runtime.outcome import BadInput, Committed, Elsewhere, Failure, Lost, Result, Stopped
 from ssdbench.runtime.processes import Placed, Pool, Worker, WorkerLost, describe_exit
 from ssdbench.runtime.slots import Slot
@@ -183,8 +183,8 @@ class StageThread(threading.Thread):
             code, answer, uploaded = self._watch(worker)
         finally:
             if sender is not None:
-                sender.close(send=code != EXIT_OK and not self._lease_lost, until=lambda: self._killed)
-        if code == EXIT_OK and isinstance(answer, Finished):
+                sender.close(send=code != Exit.OK and not self._lease_lost, until=lambda: self._killed)
+        if code == Exit.OK and isinstance(answer, Finished):
             return self._commit(attempt, inputs, sources, answer, uploaded)
         elsewhere = store.manifest(attempt.key)
         if elsewhere is not None:
@@ -272,4 +272,4 @@ def _message(answer: Finished | Failed | None, code: int, lower: str) -> str:
         return describe_exit(code) + (less if code == -signal.SIGKILL else "")
     if answer.type == OUT_OF_MEMORY:
         return answer.message + less
-    return answer.message if code == EXIT_KNOWN else f"{answer.type}: {answer.message}"
+    return answer.message if code == Exit.KNOWN else f"{answer.type}: {answer.message}"

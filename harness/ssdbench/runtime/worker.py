@@ -25,17 +25,7 @@ from ssdbench import __version__
 from ssdbench.errors import Interrupted, SsdbenchError
 from ssdbench.faults import OUT_OF_MEMORY, disk_fault, memory_fault
 from ssdbench.inputs import number_from
-from ssdbench.runtime.messages import (
-    EXIT_INTERRUPTED,
-    EXIT_KNOWN,
-    EXIT_OK,
-    EXIT_UNKNOWN,
-    THREAD_VARIABLES,
-    Failed,
-    Finished,
-    Job,
-    Progress,
-)
+from ssdbench.runtime.messages import THREAD_VARIABLES, Exit, Failed, Finished, Job, Progress
 from ssdbench.stages.spec import Runtime
 
 _REPORT_INTERVAL = 0.2
@@ -113,12 +103,12 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
             versions=_versions(),
         )
     except Interrupted:
-        return EXIT_INTERRUPTED
+        return Exit.INTERRUPTED
     except SsdbenchError as error:
         events.send(Failed(type=type(error).__name__, message=str(error)))
         with suppress(OSError):  # the log may lie on the disk that is full
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return EXIT_KNOWN
+        return Exit.KNOWN
     except Exception as error:
         memory = memory_fault(error)
         fault = memory or disk_fault(error, place)
@@ -126,9 +116,9 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
         events.send(Failed(type=kind, message=fault or str(error)))
         with suppress(OSError):
             traceback.print_exc()
-        return EXIT_KNOWN if fault else EXIT_UNKNOWN
+        return Exit.KNOWN if fault else Exit.UNKNOWN
     events.send(finished)
-    return EXIT_OK
+    return Exit.OK
 
 
 class _Events:
@@ -173,7 +163,7 @@ def die_with(parent: int) -> None:
     """End when the process ``parent``, which must be this one's parent, ends; on Linux."""
     _ask_for_death_signal()
     if os.getppid() != parent:  # it ended before the line above
-        os._exit(EXIT_UNKNOWN)
+        os._exit(Exit.UNKNOWN)
 
 
 def _ask_for_death_signal() -> None:
