@@ -26,13 +26,8 @@ if TYPE_CHECKING:
 _WHOLE = {"stable-diffusion": "a pipeline", "tensors": "all tensors"}
 _OF_A_MODEL = (".safetensors", ".bin", ".index.json", ".md")
 _OF_A_PART = (
-    "scheduler_config.json",
-    "tokenizer_config.json",
-    "tokenizer.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
+    *("scheduler_config.json", "tokenizer_config.json", "tokenizer.json", "vocab.json", "merges.txt"),
+    *("special_tokens_map.json", "added_tokens.json"),
 )
 
 

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     Shaped = Tensor | Header
 
 
-def open_folder(path: Path, part: str, *kinds: str) -> tuple[Path, dict[str, Any]]:
+def open_folder(path: Path, part: str, *kinds: str, weights: str) -> tuple[Path, dict[str, Any]]:
     """A model's folder and its config: ``path`` itself, or ``part`` of a pipeline at ``path``.
 
     Raises:
-        InputError: there is none, or as for :func:`open_config`.
+        InputError: there is none, or as for :func:`open_config`; or one of several sets of ``weights`` is named.
     """
+    if weights:
+        raise InputError(
+            f"{path}: is a folder of one model: the setting 'weights' ({weights!r}) is for files"
+        )
     for folder in (path, path / part):
         if (folder / CONFIG).exists():
             return folder, open_config(folder, *kinds)

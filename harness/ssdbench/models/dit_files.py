@@ -87,11 +87,7 @@ def find_checkpoint(
         InputError: it is missing, malformed, in another layout or in none, or its tensors are not those of its shape.
     """
     if path.is_dir():
-        if part:
-            raise InputError(
-                f"{path}: is a folder of one model: the setting 'weights' ({part!r}) is for files"
-            )
-        found = _folder(path)
+        found = _folder(path, part)
         if heads is not None and heads != found.shape.heads:
             raise InputError(f"{path}: its config says {found.shape.heads} attention heads, not {heads}")
     else:
@@ -156,8 +152,8 @@ def _file(path: Path, shape: DiTShape | None, heads: int | None, part: str) -> F
     return FoundDiT(path, tensors, choice.part, choice.note, layout=layout, shape=shape)
 
 
-def _folder(path: Path) -> FoundDiT:
-    folder, config = open_folder(path, TRANSFORMER, OWN_CLASS, *CLASSES)
+def _folder(path: Path, weights: str) -> FoundDiT:
+    folder, config = open_folder(path, TRANSFORMER, OWN_CLASS, *CLASSES, weights=weights)
     extra: dict[str, Any] = {}
     if config["_class_name"] == OWN_CLASS:
         layout = Layout.ours

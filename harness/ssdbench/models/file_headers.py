@@ -19,14 +19,7 @@ from typing import IO, Any
 from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
 from ssdbench.models.headers import ITEM_BYTES, Header, flatten, some, unreadable
-from ssdbench.models.pickled import (
-    Outline,
-    Pickled,
-    PickleError,
-    Placeholder,
-    is_harmless,
-    read_pickle,
-)
+from ssdbench.models.pickled import Outline, Pickled, PickleError, Placeholder, is_harmless, read_pickle
 
 _SHARED = 4  # by this, tensors that share their memory may be more than their file
 

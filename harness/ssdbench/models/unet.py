@@ -102,7 +102,7 @@ def load_unet_denoiser(path: Path | None, shape: UNetShape, part: str, null: Ten
     return UNetDenoiser(build_unet(shape) if path is None else load_unet(path, shape, part), shape, null)
 
 
-def load_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> UNet2DConditionModel:
+def load_unet(path: Path, shape: UNetShape, part: str = "") -> UNet2DConditionModel:
     """A UNet in float32 on the CPU; see :func:`ssdbench.models.unet_files.find_unet` for arguments and errors.
 
     Raises:
@@ -112,13 +112,10 @@ def load_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> UNe
     prepare_torchvision()
     from diffusers import UNet2DConditionModel
 
-    if path.is_dir():
-        config = load_json(found.path / CONFIG)
-    else:
-        assert shape is not None
-        config = unet_config(replace(shape, second_time=False))
+    known = unet_config(replace(shape, second_time=False))  # a file has no config
+    config = load_json(found.path / CONFIG) if path.is_dir() else known
     unet: UNet2DConditionModel = load_diffusers(UNet2DConditionModel, config, found.tensors, found.path)
-    new = shape is not None and shape.second_time and config.get(SECOND_TIME) is None
+    new = shape.second_time and config.get(SECOND_TIME) is None
     return _with_second_time(unet) if new else unet
 
 

@@ -31,12 +31,12 @@ _FIRST, _SQUEEZED, _DIFFUSERS = (
 )
 
 
-def find_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> Found:
+def find_unet(path: Path, shape: UNetShape, part: str = "") -> Found:
     """Look what a folder or a file holds of a UNet, in diffusers' names, without reading its numbers.
 
     Args:
         path: a folder that ``save_pretrained`` wrote, of the model or of a pipeline that has it; or a file.
-        shape: what it has to be; a file needs it.
+        shape: what it has to be.
         part: which set of weights of a file that holds several; by default the moving average.
 
     A second time may be missing where one is expected: it starts at zero.
@@ -45,15 +45,9 @@ def find_unet(path: Path, shape: UNetShape | None = None, part: str = "") -> Fou
         InputError: it is missing, malformed, or something else.
     """
     if path.is_dir():
-        if part:
-            raise InputError(
-                f"{path}: is a folder of one model: the setting 'weights' ({part!r}) is for files"
-            )
-        return _folder(path, shape)
+        return _folder(path, shape, part)
     if not path.exists():
         raise InputError(f"{path}: there is no such checkpoint")
-    if shape is None:
-        raise InputError(f"{path}: a file does not say its model's shape: give the folder of one")
     return _file(path, dataclasses.replace(shape, second_time=False), part)
 
 
@@ -150,16 +144,14 @@ _HEADS = frozenset(
 )
 
 
-def _folder(path: Path, shape: UNetShape | None) -> Found:
-    folder, config = open_folder(path, UNET, CLASS)
+def _folder(path: Path, shape: UNetShape, weights: str) -> Found:
+    folder, config = open_folder(path, UNET, CLASS, weights=weights)
     refuse(list(implausible(config)), folder / CONFIG)
-    if shape is not None and config.get(SECOND_TIME) is None:
+    if config.get(SECOND_TIME) is None:
         shape = dataclasses.replace(shape, second_time=False)
-    if shape is not None:
-        refuse(list(_differences(config, shape)), folder / CONFIG)
+    refuse(list(_differences(config, shape)), folder / CONFIG)
     tensors = in_folder(folder)
-    if shape is not None:
-        require(shape.tensors(), tensors, folder)
+    require(shape.tensors(), tensors, folder)
     return Found(folder, tensors)
 
 

@@ -20,13 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from ssdbench.inputs import number_from
 from ssdbench.store.directory import Sender
-from ssdbench.store.files import (
-    link_or_copy,
-    remove_tree,
-    temporary_beside,
-    walk_files,
-    write_atomically,
-)
+from ssdbench.store.files import link_or_copy, remove_tree, temporary_beside, walk_files, write_atomically
 from ssdbench.store.manifest import MIXED, InputDigest, RelativePath, Signature, signature_of
 from ssdbench.store.remote import Remote, RemoteError
 
