@@ -55,10 +55,8 @@ def export_weights(
     source = store.directory(key)
     if (source / "model").is_dir():
         step, manifest = record.run.get("at_step"), store.manifest(key)
-        kept = (
-            step if part == "model" and manifest is not None and manifest.spec.get("steps") != step else None
-        )
-        source = model_folder(source, cast("int | None", kept))
+        last = part != "model" or manifest is None or manifest.spec.get("steps") == step
+        source = model_folder(source, None if last else cast("int | None", step))
     with appearing_whole(target) as copy:
         shutil.copytree(source, copy)
         if dtype is not None:

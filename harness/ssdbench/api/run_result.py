@@ -127,9 +127,8 @@ class RunResult:
         inputs = self._inputs(spec, "model", "text")
         conditions = open_conditions(spec.sampling.shape, inputs)
         place = model_place(spec.sampling.weights, inputs, step=spec.sampling.step)
-        return (
-            load_denoiser(place, spec.sampling.shape, conditions.null).eval().requires_grad_(False).to(device)
-        )
+        model = load_denoiser(place, spec.sampling.shape, conditions.null)
+        return model.eval().requires_grad_(False).to(device)
 
     def autoencoder(self, device: str = "cpu") -> Autoencoder | Pixels:
         """Return what turns the model's latents into images: ``.decode(latents)`` gives uint8 (B, H, W, C).

@@ -80,11 +80,10 @@ def axes_of(over: Over) -> list[Axis]:
     Raises:
         UsageError: one cannot be understood, is no setting to search, or is named twice.
     """
-    items = (
-        [(key, value, f"over: {key}") for key, value in over.items()]
-        if isinstance(over, Mapping)
-        else [_parted(text) for text in ([over] if isinstance(over, str) else over)]
-    )
+    if isinstance(over, Mapping):
+        items = [(key, value, f"over: {key}") for key, value in over.items()]
+    else:
+        items = [_parted(text) for text in ([over] if isinstance(over, str) else over)]
     if not items:
         raise UsageError("--over names nothing to search, such as train.lambda=0.1:0.9")
     axes = [_axis(key, value, place) for key, value, place in items]
@@ -152,7 +151,7 @@ def grid_size(axes: Sequence[Axis]) -> int | None:
 
 
 def corners(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
-    """The first end of every axis, then each other end beside the others' first ones; and so from the last ends."""
+    """All axes at their first ends, then one axis after the other at its other ends; the same from the last ends."""
     for side in (0, -1):
         base = {axis.key: axis.ends[side] for axis in axes}
         yield base

@@ -75,9 +75,8 @@ class NamedSampler:
         from ssdbench.stages.sample import Sampling
 
         self._check(noise_at)
-        grid = (
-            grid if isinstance(grid, str) else listed([t.item() if hasattr(t, "item") else t for t in grid])
-        )
+        if not isinstance(grid, str):
+            grid = listed([t.item() if hasattr(t, "item") else t for t in grid])
         _known(GRIDS, grid)
         how = Sampling(
             shape=_shape(denoiser, x, schedule),

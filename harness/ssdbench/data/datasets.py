@@ -72,9 +72,9 @@ def data_set(name: str) -> DataSet:
             hint="it is the suite's own",
         )
     found = DATASETS.named(name)
-    return (
-        found if name in DATASETS.builtin else replace(found, name=name, read=partial(_read_own, name, found))
-    )
+    if name in DATASETS.builtin:
+        return found
+    return replace(found, name=name, read=partial(_read_own, name, found))
 
 
 def _read_own(name: str, found: DataSet, resolution: int) -> Images:

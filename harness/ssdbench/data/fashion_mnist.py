@@ -81,11 +81,9 @@ CLASSES = (
     *("t-shirt", "trouser", "pullover", "dress", "coat"),
     *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
 )
-BRIGHTNESS, SIZE, PLACE = (
-    ("dark", "grey", "bright"),
-    ("small", "medium", "large"),
-    ("top", "middle", "bottom"),
-)
+BRIGHTNESS = ("dark", "grey", "bright")
+SIZE = ("small", "medium", "large")
+PLACE = ("top", "middle", "bottom")
 WORDS = tuple(dict.fromkeys(" ".join(("a", *BRIGHTNESS, *SIZE, *CLASSES, "at", "the", *PLACE)).split()))
 """Every word of a caption."""
 

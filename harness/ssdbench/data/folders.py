@@ -20,7 +20,7 @@ READING = 2
 """Rises when the same files are read as other images, labels or captions than before: a part of their digest."""
 
 PASSED_OVER = (".", "__pycache__", "__MACOSX")
-"""What the names of files and folders begin with that hold no images of the user's."""
+"""How the names of those files and folders begin that hold no images of the user's."""
 
 _SHOWN = 2  # classes at either end of a mapping, and names of a kind, that a message shows
 

@@ -1,4 +1,4 @@
-"""Which tensors of a checkpoint are the model's: those under one name, or before which something stands."""
+"""Which tensors of a checkpoint are the model's, where there are several sets of weights or prefixes before names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from ssdbench.errors import InputError
 
 BARE = "bare"
-"""What a set of weights is called before whose names nothing stands, where a file has others too."""
+"""The set of weights whose names have no prefix, in a file that has others too."""
 
 AVERAGE = "ema"
 """The set that is taken by default; it needs no naming in a key."""
@@ -56,18 +56,16 @@ class Choice:
         if others := [prefix for prefix in self.sets if prefix != self.taken]:
             taken = f"the weights under {title(self.taken or '')!r} are taken"
             return f"{self.path}: {taken}, not those under {listed(others)}"
-        return (
-            f"{self.path}: the weights are taken without the {self.taken + '.'!r} before each name"
-            if self.taken
-            else ""
-        )
+        if not self.taken:
+            return ""
+        return f"{self.path}: the weights are taken without the {self.taken + '.'!r} before each name"
 
 
 def choose(present: Iterable[str], anchors: Iterable[str], path: Path, part: str = "") -> Choice:
     """Find the model's tensors among the names in a file.
 
-    A set of weights is where names end in one of ``anchors``; what stands before these is what it is called. Of
-    several, ``part`` is taken, or else the one that is a moving average.
+    Names that end in one of ``anchors`` tell that there is a set of weights; what stands before the anchor is what the
+    set is called. Of several sets, ``part`` is taken, or else the one that is a moving average.
 
     Args:
         present: all names in the file.

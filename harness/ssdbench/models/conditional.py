@@ -45,8 +45,8 @@ class Conditional(nn.Module):
     def as_eps(self, network: Callable[[Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:
         """The network's output at x, (B, C', H, W), its prediction v or x_0 turned into eps where it predicts that.
 
-        Where the schedule ends at pure noise, eps there is x but for a millionth part, which is the network's: x is
-        then taken in float64, and eps returned so, if the sampler keeps it.
+        Where the schedule ends at pure noise, eps there is x but for a millionth, and this millionth is what the
+        network says. So the sampler may keep x in float64, and then eps is returned in float64.
         """
         if self.shape.prediction == "eps":
             return network(x)

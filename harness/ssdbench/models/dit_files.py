@@ -100,7 +100,7 @@ def find_checkpoint(
 def require_shape(found: FoundDiT, expected: DiTShape) -> None:
     """Refuse another model than ``expected``; one in our layout may be for another ``input_size``.
 
-    One without a second time may be expected to have one: it gets a new one.
+    Where a second time is expected and not there, the model gets a new one.
 
     Raises:
         InputError: it is another.

@@ -166,12 +166,10 @@ def _called(function: Callable[[int], Any], name: str, resolution: int) -> Model
         raise InputError(
             f"{name} returned {type(found).__name__}: expected what ssdbench.models.own_model.OwnModel makes"
         )
+    if resolution in found.shapes:
+        return found
     [*shapes] = found.shapes.values()
-    return (
-        found
-        if resolution in found.shapes
-        else replace(found, shapes=dict.fromkeys([resolution], *shapes[:1]))
-    )
+    return replace(found, shapes=dict.fromkeys([resolution], *shapes[:1]))
 
 
 def download(url: str, target: str) -> str:

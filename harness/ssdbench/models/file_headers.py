@@ -21,7 +21,7 @@ from ssdbench.inputs import require_file
 from ssdbench.models.headers import ITEM_BYTES, Header, flatten, some, unreadable
 from ssdbench.models.pickled import Outline, Pickled, PickleError, Placeholder, is_harmless, read_pickle
 
-_SHARED = 4  # by this, tensors that share their memory may be more than their file
+_SHARED = 4  # tensors that share memory may be so many times as large as their file
 
 
 def read_headers(path: Path, *, strip: bool = False) -> dict[str, Header]:
@@ -70,9 +70,8 @@ def _kind(path: Path, head: bytes) -> str:
         return "it is in the oldest of torch's formats, a tar archive, which is not read"
     if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
         return f"it is a text that begins with {head[:40].decode(errors='replace')!r}"
-    return (
-        f"it begins with the bytes {head[:8].hex(' ')}, as neither safetensors nor a file of torch.save does"
-    )
+    first = head[:8].hex(" ")
+    return f"it begins with the bytes {first}, as neither safetensors nor a file of torch.save does"
 
 
 def _safetensors(path: Path) -> dict[str, Header]:

@@ -106,10 +106,8 @@ def read_tensors(found: Mapping[str, Inside], *, strip: bool = False) -> dict[st
         if not header.numel():
             tensors[own] = torch.empty(header.shape, dtype=dtype)
             continue
-        flat = torch.from_numpy(numbers).view(dtype)
-        tensors[own] = (
-            flat.view(header.shape) if header.stride is None else flat.as_strided(header.shape, header.stride)
-        )
+        flat, stride = torch.from_numpy(numbers).view(dtype), header.stride
+        tensors[own] = flat.view(header.shape) if stride is None else flat.as_strided(header.shape, stride)
     return tensors
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ssdbench.errors import InputError
 
-# Of published files: 1,245 tensors, nine sets of them at most. A file may nest the same tables into each other.
+# Published files have up to nine sets of 1,245 tensors. A spoilt file may nest the same tables into each other.
 _MOST_ENTRIES = 200_000
 ITEM_BYTES = {
     "complex128": 16,

@@ -24,11 +24,8 @@ from ssdbench.models.unet_shape import UNetShape
 CLASS = "UNet2DConditionModel"
 SECOND_TIME = "time_cond_proj_dim"
 """The config's setting that gives diffusers' time embedding a second input."""
-_FIRST, _SQUEEZED, _DIFFUSERS = (
-    "input_blocks.0.0.weight",
-    "diffusion_modelinput_blocks00weight",
-    "time_embedding.linear_1.weight",
-)
+_FIRST, _SQUEEZED = "input_blocks.0.0.weight", "diffusion_modelinput_blocks00weight"
+_DIFFUSERS = "time_embedding.linear_1.weight"
 
 
 def find_unet(path: Path, shape: UNetShape, part: str = "") -> Found:

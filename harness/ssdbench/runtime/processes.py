@@ -32,7 +32,7 @@ class WorkerLost(Exception):
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a worker runs, once that is known: the machine's name for people, and its cluster's for it."""
+    """Where a worker runs, once that is known: the machine's name for people, and its id in the cluster."""
 
     place: str
     node: str
@@ -59,7 +59,7 @@ class Worker(Protocol):
 
 
 class SpawnedWorker:
-    """A worker that was started from nothing; it dies with this process or the thread that made it, so keep that."""
+    """A worker in a new process. It dies with this process, or with the thread that started it: keep that alive."""
 
     def __init__(self, command: Sequence[str], job: Path, log: Path, threads: int) -> None:
         with log.open("ab") as stderr:

@@ -174,12 +174,8 @@ class Targets:
 
     def _is_spare(self, key: str) -> bool:
         """Whether a stage's artifact is images that no run keeps and nothing needs any more."""
-        return (
-            self._graph.nodes[key].spec.KIND == "sample"
-            and key not in self._kept
-            and not self._states.wanted(key)
-            and self._store.manifest(key) is not None
-        )
+        images = self._graph.nodes[key].spec.KIND == "sample" and self._store.manifest(key) is not None
+        return images and key not in self._kept and not self._states.wanted(key)
 
     @cached_property
     def _kept(self) -> set[str]:

@@ -81,7 +81,7 @@ Told = Placed | Progress | Answer | Uploaded | Ended
 class Host:
     """Runs jobs on a node, one after another. ``terminate`` is called beside ``run``, in another thread.
 
-    When this process ends, so do its workers. ``name`` is the node's for people, ``node`` its cluster's for it.
+    When this process ends, so do its workers. ``name`` is the node's name for people, ``node`` its id in the cluster.
     """
 
     def __init__(self, name: str, node: str, settings: EngineSettings) -> None:

@@ -75,7 +75,7 @@ class StageStates:
         return self._cost(key) + STARTING
 
     def _cost(self, key: str) -> float:
-        """FLOPs of a stage; the one keeps chains of stages of unknown cost in order of their depth."""
+        """FLOPs of a stage, and 1 more, which keeps chains of stages of unknown cost in order of their depth."""
         if key not in self._costs:
             self._costs[key] = 1.0 + self._nodes[key].spec.flops()
         return self._costs[key]
@@ -127,11 +127,9 @@ class StageStates:
         if self.state[key] is not State.WAITING:
             return self.state[key] in (State.CACHED, State.DONE)
         standing = self._store.manifest(key)
-        return (
-            standing is not None
-            and standing.attempt != self.replaces.get(key)
-            and self._store.stale(key) is None
-        )
+        if standing is None or standing.attempt == self.replaces.get(key):
+            return False
+        return self._store.stale(key) is None
 
     def finish(self, key: str) -> None:
         """Note that the stage's artifact stands; what was made from other content is opened again.

@@ -23,7 +23,7 @@ from ssdbench.store.store import Store
 _USE = "USE"
 _CACHE_GB = 50.0
 _QUIET_SECONDS = 3600.0
-"""Objects younger than that may be of somebody at work whose clock is off; a held lease is beaten every 15 s."""
+"""Younger objects may belong to somebody at work whose clock is off; a held lease changes every 15 s."""
 
 
 @dataclass(frozen=True)

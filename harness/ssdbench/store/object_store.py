@@ -114,8 +114,8 @@ class Mirror:
 class ObjectStore(Directory):
     """A store on a URL: as a directory, whose files are copies of objects under the URL.
 
-    What others finish is seen when this process first looks, and of a key whenever its lease is taken or ``refresh``
-    is called; without ``look`` by ``refresh`` alone.
+    What others finish is seen when this process first looks, and for a key again whenever its lease is taken or
+    ``refresh`` is called. With ``look=False`` only ``refresh`` sees it.
     """
 
     def __init__(
