@@ -11,7 +11,7 @@ from pathlib import Path
 from ssdbench.errors import SsdbenchError
 from ssdbench.store.directory import MANIFESTS, Directory, is_key, object_name
 from ssdbench.store.files import is_temporary, statuses
-from ssdbench.store.manifest import Manifest, Signature, parse_manifest, signature_of
+from ssdbench.store.manifest import Manifest, parse_manifest
 from ssdbench.store.owner import Owner
 from ssdbench.store.record import Records, record_name, thumbnail_name
 
@@ -27,7 +27,6 @@ class Artifacts(Records):
     def __init__(self, backend: Directory) -> None:
         super().__init__(backend)
         self.artifacts_dir = self.root / "artifacts"
-        self._parsed: dict[str, tuple[Signature, Manifest]] = {}
 
     def key_dir(self, key: str) -> Path:
         """The directory of one spec key, which need not exist.
@@ -79,18 +78,10 @@ class Artifacts(Records):
 
     def _manifest_here(self, key: str) -> Manifest | None:
         """What the file here says; ValueError where it is not valid."""
-        done = self.key_dir(key) / "DONE.json"
         try:
-            signature = signature_of(done)
-            known = self._parsed.get(key)
-            if known is not None and known[0] == signature:
-                return known[1]
-            data = done.read_bytes()
+            return self._parsed(self.key_dir(key) / "DONE.json", lambda data: parse_manifest(data, key))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        manifest = parse_manifest(data, key)
-        self._parsed[key] = (signature, manifest)
-        return manifest
 
     def _follow(self, manifest: Manifest) -> None:
         """Bring an artifact's record, and the manifests of what it was made from unless they are here."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 INTERVALS = "intervals"  # of the score stage's facts
 _INTERVALS = TypeAdapter(dict[str, Interval])
+T = TypeVar("T")
 
 
 class _Written(Setting, ser_json_inf_nan="constants"):
@@ -141,25 +142,26 @@ class Records:
         """The directory of this machine that holds it, or copies of what was asked for."""
         self.records_dir = self.root / "records"
         self.suites_dir = self.root / "suites"
-        self._read: dict[str, tuple[Signature, Record]] = {}
+        self._known: dict[Path, tuple[Signature, Any]] = {}
 
     def read_record(self, key: str) -> Record | None:
         """The record of a score key, or None where there is no readable one."""
         self.backend.look(RECORDS)
-        path = self.root / record_name(key)
         try:
-            signature = signature_of(path)
-            known = self._read.get(key)
-            if known is not None and known[0] == signature:
-                return known[1]
-            record = Record.model_validate_json(path.read_bytes())
+            return self._parsed(self.root / record_name(key), Record.model_validate_json)
         except FileNotFoundError:
             return None
         except ValidationError as error:
             log.warning("record %s is not valid and will be written again: %s", key[:12], error)
             return None
-        self._read[key] = (signature, record)
-        return record
+
+    def _parsed(self, path: Path, parse: Callable[[bytes], T]) -> T:
+        """What a small file holds, parsed anew only where the file has changed."""
+        signature, known = signature_of(path), self._known.get(path)
+        if known is None or known[0] != signature:
+            known = self._known[path] = signature, parse(path.read_bytes())
+        found: T = known[1]
+        return found
 
     def record_keys(self) -> list[str]:
         """Keys of all records, sorted."""
