@@ -6,6 +6,7 @@ import gzip
 import math
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +23,6 @@ _DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-
 _VENDORED = ASSETS / "data"
 _ORIGIN = "https://github.com/zalandoresearch/fashion-mnist"
 _FILES = f"{_ORIGIN}/raw/master/data/fashion"
-_CITE = "Xiao et al., 2017, Fashion-MNIST"
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -130,7 +130,7 @@ def _vendored(name: str, split: str, what: str, of: str = "", part: slice | None
     return DataSet(
         name=name,
         help=f"{what}, with captions of class, brightness, size and place" if captions else what,
-        cite=_CITE,
+        cite="Xiao et al., 2017, Fashion-MNIST",
         read=partial(_read, _VENDORED, split) if part is None else partial(_described, split, part),
         files=partial(_files, _VENDORED, split),
         hint=INSTALLED,
@@ -160,18 +160,17 @@ DATASETS = (
         "10,000 images of Fashion-MNIST's train split, vendored: the shipped reference is of them",
         "10,000 of train-images-idx3-ubyte.gz",
     ),
-    DataSet(
-        name="fashion-mnist-full",
-        help="the 60,000 training images of Fashion-MNIST, from $SSDBENCH_DATA or Debian's dataset-fashion-mnist",
-        cite=_CITE,
+    replace(
+        _vendored(
+            "fashion-mnist-full",
+            "train",
+            "the 60,000 training images of Fashion-MNIST, from $SSDBENCH_DATA or Debian's dataset-fashion-mnist",
+            "train-images-idx3-ubyte.gz",
+        ),
         read=lambda resolution: _read(_full_folder(), "train", resolution),
         files=lambda: _files(_full_folder(), "train"),
         hint=f"download it: {', '.join(_URLS)}; or install Debian's package: `apt-get install dataset-fashion-mnist`",
         images=60_000,
-        classes=10,
-        captions=False,
-        licence="MIT",
-        origin=f"{_ORIGIN} (train-images-idx3-ubyte.gz)",
     ),
     _vendored("fashion-captions", "t10k", "the images of fashion-mnist", part=slice(None)),
     *(

@@ -30,17 +30,13 @@ class Conditional(nn.Module):
     """
 
     shape: Shape
+    null: Tensor
+    """The condition of the unconditional branch: a label int64 (1,) or the embedded empty text (1, L, D)."""
 
-    def __init__(self, null: Tensor | None = None) -> None:
+    def __init__(self, null: Tensor) -> None:
         super().__init__()
         # Part of no state_dict; it goes where the model goes.
-        self.register_buffer("_null", null, persistent=False)
-
-    @property
-    def null(self) -> Tensor:
-        """The condition of the unconditional branch: a label int64 (1,) or the embedded empty text (1, L, D)."""
-        found: Tensor = self._buffers["_null"]  # type: ignore[assignment]
-        return found
+        self.register_buffer("null", null, persistent=False)
 
     def as_eps(self, network: Callable[[Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:
         """The network's output at x, (B, C', H, W), its prediction v or x_0 turned into eps where it predicts that.
