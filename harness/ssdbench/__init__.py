@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ssdbench.api.things import grid as grid
     from ssdbench.api.things import network as network
     from ssdbench.api.things import sampler as sampler
+    from ssdbench.api.updating import Metric as Metric
     from ssdbench.errors import InputError as InputError
     from ssdbench.errors import NotFinite as NotFinite
     from ssdbench.errors import Regression as Regression
@@ -54,6 +55,7 @@ _HOMES = {
     "api.run_result": "RunResult",
     "api.search": "Chosen search",
     "api.things": "dataset grid network sampler",
+    "api.updating": "Metric",
     "errors": "InputError NotFinite Regression SsdbenchError StageFailed SuiteError UsageError",
     "runtime.events": "Event",
     "suite": "EmptySelection",

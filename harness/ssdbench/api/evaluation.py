@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ssdbench.metrics.features import Progress
     from ssdbench.metrics.intervals import Interval
+    from ssdbench.metrics.kept import Kept
     from ssdbench.metrics.metric import Metric
     from ssdbench.metrics.networks import FeatureNetwork
     from ssdbench.metrics.reference import Reference
@@ -233,15 +234,20 @@ class Evaluation:
     missing: dict[str, str]
 
     def measure(
-        self, *, intervals: bool = True, seed: int | None = None, progress: Progress | None = None
+        self,
+        *,
+        intervals: bool = True,
+        seed: int | None = None,
+        progress: Progress | None = None,
+        kept: Mapping[str, Kept] | None = None,
     ) -> Scores:
-        """Measure the samples; arguments as for :func:`evaluate`.
+        """Measure the samples, or what each network made of them before; other arguments as for :func:`evaluate`.
 
         Raises:
             InputError: the reference or the images are malformed, or no metric that is wanted can be had.
 
         """
-        from ssdbench.metrics.evaluate import Part, lacking, measure
+        from ssdbench.metrics.evaluate import Part, lacking, measure, measure_kept
 
         if seed is not None and not 0 <= seed < 2**63:
             raise UsageError(f"seed: expected a whole number from 0 to 2^63 - 1, not {seed}")
@@ -254,9 +260,13 @@ class Evaluation:
         for part in parts:
             missing |= lacking(part, samples.count or None, given)
         _refuse(missing, wanted)
-        result = measure(
-            samples.batches(), parts, given=given, intervals=intervals, seed=seed, progress=progress
-        )
+        if kept is not None:
+            taps = [kept[network.name].batches() for network, _ in self.networks]
+            result = measure_kept(taps, parts, given=given, intervals=intervals, seed=seed)
+        else:
+            result = measure(
+                samples.batches(), parts, given=given, intervals=intervals, seed=seed, progress=progress
+            )
         missing |= result.missing
         _refuse(missing, wanted)  # how many images an iterable has is known now
         return Scores(

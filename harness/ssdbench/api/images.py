@@ -242,7 +242,10 @@ def open_samples(
 
 
 def batches_of(images: Any) -> Iterator[NDArray[np.uint8]]:
-    """Yield batches uint8 (B, H, W, C) of an array, or of an iterable of batches or of single images."""
+    """Yield batches uint8 (B, H, W, C) of an array, or of an iterable of batches or of single images.
+
+    Those of a data loader may be pairs of images and labels, and tensors may have their channels first.
+    """
     if hasattr(images, "shape"):  # an array, a tensor, or files that are decoded when they are indexed
         for start in range(0, len(images), _BATCH):
             batch = _array(images[start : start + _BATCH])
@@ -269,13 +272,27 @@ def batches_of(images: Any) -> Iterator[NDArray[np.uint8]]:
 
 
 def _array(item: Any) -> NDArray[Any]:
-    """Return an array, a tensor of torch's on any device, or a picture of PIL's as an array."""
+    """Return an array, a tensor of torch's on any device, or a picture of PIL's as an array; channels last.
+
+    Of a pair of images and labels, as data loaders and data sets give it, the images.
+    """
+    if isinstance(item, list | tuple) and len(item) == 2 and np.ndim(item[1]) < _dimensions(item[0]) - 1:
+        return _array(item[0])
     if callable(getattr(item, "detach", None)):
         item = item.detach().cpu().numpy()
+        if item.ndim in (3, 4) and item.shape[-1] not in (1, 3) and item.shape[-3] in (1, 3):
+            item = np.moveaxis(
+                item, -3, -1
+            )  # torch puts channels first, and this can be read in no other way
     mode = getattr(item, "mode", None)
     if isinstance(mode, str) and mode not in ("L", "RGB"):
         raise InputError(f"a picture of mode {mode}: expected RGB or L; picture.convert('RGB') makes one")
     return np.asarray(item)
+
+
+def _dimensions(item: Any) -> int:
+    """Return how many a tensor, an array or a picture has; 0 of anything else."""
+    return 3 if hasattr(item, "mode") else int(getattr(item, "ndim", 0))
 
 
 def _check(array: NDArray[Any], dimensions: int, what: str) -> None:

@@ -98,6 +98,24 @@ def measure(
     return reduce(Evaluation.beside, (one.result() for one in measured))
 
 
+def measure_kept(
+    kept: Sequence[Iterable[Batch]],
+    parts: Sequence[Part],
+    *,
+    given: Mapping[str, Any] | None = None,
+    intervals: bool = False,
+    seed: int | None = None,
+) -> Evaluation:
+    """Measure images whose taps are at hand, for each of the parts; arguments and errors as :func:`measure`'s."""
+    found = []
+    for part, batches in zip(parts, kept, strict=True):
+        measurement = Measurement(part, given or {}, intervals=intervals, seed=seed)
+        for batch in batches:
+            measurement.update(batch)
+        found.append(measurement.result())
+    return reduce(Evaluation.beside, found)
+
+
 class Measurement:
     """One network's metrics of taps that arrive in sample order."""
 

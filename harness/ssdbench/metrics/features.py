@@ -94,13 +94,21 @@ class Rows:
 def _checked(batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
     shape: tuple[int, ...] | None = None
     for batch in batches:
-        found = f"images of dtype {batch.dtype} and shape {batch.shape}"
-        if batch.dtype != np.uint8 or batch.ndim != 4:
-            raise InputError(f"{found}: expected uint8 (N, H, W, C)")
-        if batch.shape[3] not in (1, 3):
-            hint = "; this looks like NCHW" if batch.shape[1] in (1, 3) else ""
-            raise InputError(f"{found}: expected uint8 (N, H, W, C) with C = 1 or 3{hint}")
-        if shape is not None and batch.shape[1:] != shape:
-            raise InputError(f"{found}: the images before have (H, W, C) = {shape}")
-        shape = batch.shape[1:]
+        shape = checked(batch, shape)
         yield batch
+
+
+def checked(batch: NDArray[np.uint8], shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the (H, W, C) of images uint8 (N, H, W, C), C = 1 or 3; ``shape``: that of those before.
+
+    Raises InputError for another dtype, layout or size.
+    """
+    found = f"images of dtype {batch.dtype} and shape {batch.shape}"
+    if batch.dtype != np.uint8 or batch.ndim != 4:
+        raise InputError(f"{found}: expected uint8 (N, H, W, C)")
+    if batch.shape[3] not in (1, 3):
+        hint = "; this looks like NCHW" if batch.shape[1] in (1, 3) else ""
+        raise InputError(f"{found}: expected uint8 (N, H, W, C) with C = 1 or 3{hint}")
+    if shape is not None and batch.shape[1:] != shape:
+        raise InputError(f"{found}: the images before have (H, W, C) = {shape}")
+    return batch.shape[1:]
