@@ -38,7 +38,7 @@ def _verb(name: str) -> Callable[..., None]:
 
 
 _ORDER = """
-    run plan validate list report compare search claims check baseline status show grid eval explain export convert
+    new run plan validate list report compare search claims check baseline status show grid eval explain export convert
     schema gc doctor
 """
 _VERBS = {name: _verb(name) for name in _ORDER.split()}

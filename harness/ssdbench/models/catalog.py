@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssdbench import own
 from ssdbench.declaration import Catalog
-from ssdbench.models import dit_family, sd_family
+from ssdbench.models import described_dit, dit_family, sd_family
 from ssdbench.models.family import Family, Model
 from ssdbench.models.own_model import OWN, of_function
 from ssdbench.models.own_shape import OwnShape
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
 FAMILIES: Catalog[Family] = Catalog(
     Family, (dit_family.DIT, dit_family.SIT, dit_family.REPA, sd_family.SD, OWN)
 )
-MODELS: Catalog[Model] = Catalog(Model, (*dit_family.MODELS, *sd_family.MODELS), of_function)
+
+
+class _Models(Catalog[Model]):
+    """The models, and those that a suite describes by their size."""
+
+    def find(self, name: str) -> Model | None:
+        """As of every catalog."""
+        return described_dit.described(name) if re.match(described_dit.PATTERN, name) else super().find(name)
+
+
+MODELS: Catalog[Model] = _Models(Model, (*dit_family.MODELS, *sd_family.MODELS), of_function)
 
 
 def model_of(name: str, resolution: int) -> Model:

@@ -8,7 +8,7 @@ from ssdbench.diffusion.schedule import TRAIN_TIMESTEPS
 from ssdbench.errors import InputError
 from ssdbench.metrics.sources import open_images
 from ssdbench.models.family import Model
-from ssdbench.models.inspection import read_latents
+from ssdbench.models.inspection import read_latents, vae_config
 from ssdbench.models.schedulers import as_trained, scheduler_config, stated
 from ssdbench.models.shapes import Shape
 from ssdbench.plan.sources import Data
@@ -17,6 +17,8 @@ from ssdbench.samplers.walks import walked
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun
 from ssdbench.suite.variant import variant_of
+
+RGB = 3
 
 
 def fitting_autoencoder(source: Source, shape: Shape, resolution: int) -> Source:
@@ -39,6 +41,22 @@ def fitting_autoencoder(source: Source, shape: Shape, resolution: int) -> Source
             f" are {side} pixels, not {resolution}"
         )
     return source
+
+
+def fitting_pixels(source: Source, data: Data, name: str, model: str) -> None:
+    """Compare the channels of a folder's images, which are read as RGB, with those that an autoencoder takes.
+
+    Raises:
+        InputError: they differ; says what to add to the suite.
+    """
+    if data.files is None or not Path(source.path).is_dir():
+        return
+    takes = vae_config(Path(source.path)).in_channels
+    if takes != RGB:
+        raise InputError(
+            f"data set {name!r}: its images have {RGB} channels, and the autoencoder of model {model!r} takes {takes}:"
+            " train one on them, `autoencoder: {steps: 8000}` in the suite's defaults beside the variant 'pretrain'"
+        )
 
 
 def trained_shape(run: ResolvedRun, model: Model, source: Source) -> Shape:
@@ -147,6 +165,7 @@ def checked_labels(name: str, data: Data, model: str, shape: Shape) -> tuple[str
         return (f"{data.source.path}: the images have no classes: all of them train the null class",)
     if data.classes is not None and data.classes != shape.num_classes:
         named = "" if data.files is None else f" ({data.files.mapping})"
-        expected = f"{shape.num_classes:,}, as many as model {model!r} has"
+        expected = f"{shape.num_classes:,}, as many as model {model!r} has; one of this data is"
+        expected += f" dit(classes={data.classes}), trained here by the variant 'pretrain'"
         raise InputError(f"data set {name!r}: {data.classes:,} classes{named}, expected {expected}")
     return () if data.files is None else (f"{data.source.path}: classes {data.files.mapping}",)

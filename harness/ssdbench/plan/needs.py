@@ -17,7 +17,13 @@ from ssdbench.metrics.reference_set import THROUGH, known_reference
 from ssdbench.metrics.sources import open_images
 from ssdbench.models.catalog import code_of, model_of
 from ssdbench.models.inspection import find_text, find_vae
-from ssdbench.plan.fitting import checked_labels, fitting_autoencoder, fitting_samples, trained_shape
+from ssdbench.plan.fitting import (
+    checked_labels,
+    fitting_autoencoder,
+    fitting_pixels,
+    fitting_samples,
+    trained_shape,
+)
 from ssdbench.plan.references import References
 from ssdbench.plan.sources import Data, Finder, Unavailable, denoiser, place
 from ssdbench.samplers import GRIDS, SAMPLERS
@@ -96,6 +102,8 @@ class Needs(References):
         dataset = self.model.dataset if run.data == "original" else run.data
         used = str(self.variant) != UNTOUCHED and self.synthetic is None and not self.variant.given
         self.data = self._find(self._finder.dataset, dataset) if used else None
+        if self.vae is not None and self.data is not None:
+            self._find(fitting_pixels, self.vae, self.data, dataset, run.model)
         self.text = self._find(self._text) if self.model.text is not None and not self.copies else None
         self.captions, self.learned = self._captions()
         # Memorised is what the base model was trained on, whatever a variant was trained on since.

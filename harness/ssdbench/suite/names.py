@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -26,6 +27,7 @@ from ssdbench.errors import InputError
 from ssdbench.methods import METHODS
 from ssdbench.metrics.catalog import METRICS, UNDER, askable
 from ssdbench.metrics.reference_set import THROUGH, is_through
+from ssdbench.models.described_dit import PATTERN as DESCRIBED
 from ssdbench.own import PATTERN as OWN_PATTERN
 from ssdbench.samplers.grids import is_listed, read_list
 from ssdbench.samplers.grids import listed as listed_grid
@@ -104,11 +106,27 @@ def _found(find: Callable[[str], object], spelt: Callable[[str], str] = str) -> 
     return AfterValidator(look_up)
 
 
+def _as_folder(value: Any) -> Any:
+    """The name of a folder that is there as a path, with a ``/``; what else has a meaning goes before."""
+    if not isinstance(value, str) or not value or re.search(r"[/:\0]", value) or synthetic_steps(value):
+        return value
+    known = value in DATA_NAMES or value in catalog.REFERENCES
+    return value if known or not Path(value).expanduser().is_dir() else f"{value}/"
+
+
 _Name = Annotated[str, Field(max_length=500)]
 
-ModelName = Annotated[_Name, Known("model", catalog.MODELS, OWN_PATTERN)]
+ModelName = Annotated[
+    _Name,
+    Known("model", catalog.MODELS, OWN_PATTERN, DESCRIBED),
+    _found(lambda name: re.match(DESCRIBED, name) and catalog.MODELS.find(name)),
+]
 SamplerName = Annotated[_Name, Known("sampler", catalog.SAMPLERS, OWN_PATTERN)]
-DataName = Annotated[_Name, Known("data", DATA_NAMES, SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN)]
+DataName = Annotated[
+    _Name,
+    Known("data", DATA_NAMES, SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN),
+    BeforeValidator(_as_folder),
+]
 
 
 def grid_text(value: Any) -> Any:
@@ -137,7 +155,11 @@ GridName = Annotated[
 NetworkName = Annotated[_Name, Known("network", catalog.NETWORKS, OWN_PATTERN)]
 MetricName = Annotated[_Name, Known("metric", askable(), METRIC_PATTERN)]
 
-_PlainReference = Annotated[_Name, Known("reference", catalog.REFERENCES, OWN_PATTERN, FILE_PATTERN)]
+_PlainReference = Annotated[
+    _Name,
+    Known("reference", catalog.REFERENCES, OWN_PATTERN, FILE_PATTERN),
+    BeforeValidator(_as_folder),
+]
 
 
 class ReferenceThrough(Frozen):
