@@ -18,15 +18,13 @@ from ssdbench.errors import UsageError
 from ssdbench.report.frame import dotted, to_frame
 from ssdbench.report.identity import HIDDEN
 from ssdbench.store.files import write_text
+from ssdbench.suite.author import TUPLE_KEYS
 from ssdbench.suite.document import Problems
 from ssdbench.suite.settings import SearchRecord, Spent, read_settings
 from ssdbench.suite.yaml_nodes import dump_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
-
-NAMES = ("model", "variant", "sampler", "nfe", "resolution", "data")
-"""What every entry of a file of settings says of its row."""
 
 
 class How(TypedDict, total=False):
@@ -130,7 +128,7 @@ def _entries(searcher: Searcher) -> tuple[dict[str, Any], ...]:
     """
     searched = {axis.key for axis in searcher.axes}
     flat = [dotted(row.run.model_dump(mode="json", by_alias=True, exclude=HIDDEN)) for row in searcher.rows]
-    names = [name for name in NAMES if name not in searched]
+    names = [name for name in TUPLE_KEYS if name not in searched]
     found = []
     for row, one in zip(searcher.rows, flat, strict=True):
         alike = [other for other in flat if all(other[name] == one[name] for name in names)]

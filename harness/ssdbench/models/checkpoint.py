@@ -70,8 +70,7 @@ def load_dit(path: Path, expected: DiTShape | None = None, part: str = "") -> Di
 
 
 def load_dit_denoiser(path: Path | None, shape: DiTShape, part: str, null: Tensor | None) -> DiT:
-    """A DiT of ``shape``: that of :func:`load_dit`, or a new one; its null label it knows itself."""
-    del null
+    """A DiT of ``shape``: that of :func:`load_dit`, or a new one; it knows its ``null`` label itself."""
     return DiT(shape) if path is None else load_dit(path, shape, part)
 
 

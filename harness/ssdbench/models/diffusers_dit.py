@@ -72,6 +72,17 @@ class _Config(BaseModel):
     norm_eps: float = Field(1e-5, ge=EPS, le=1e-5, description=f"{EPS} to 1e-05")
 
 
+# Fields of a shape, with diffusers' settings that say the same.
+_SIZES = {
+    "depth": "num_layers",
+    "heads": "num_attention_heads",
+    "patch_size": "patch_size",
+    "input_size": "sample_size",
+    "in_channels": "in_channels",
+    "num_classes": "num_embeds_ada_norm",
+}
+
+
 def shape_from(content: Mapping[str, Any], path: Path) -> DiTShape:
     """The shape that the config at ``path`` of a ``DiTTransformer2DModel`` says.
 
@@ -82,17 +93,9 @@ def shape_from(content: Mapping[str, Any], path: Path) -> DiTShape:
     channels, outputs = config.in_channels, config.out_channels
     if outputs not in (None, channels, 2 * channels):
         refuse([f"out_channels is {outputs}, expected in_channels ({channels}) or twice that"], path)
-    shape = {
-        "width": config.num_attention_heads * config.attention_head_dim,
-        "depth": config.num_layers,
-        "heads": config.num_attention_heads,
-        "patch_size": config.patch_size,
-        "input_size": config.sample_size,
-        "in_channels": channels,
-        "num_classes": config.num_embeds_ada_norm,
-        "learn_sigma": outputs == 2 * channels,
-    }
-    return parse(DiTShape, shape, path)
+    shape: dict[str, Any] = {own: getattr(config, theirs) for own, theirs in _SIZES.items()}
+    shape["width"] = config.num_attention_heads * config.attention_head_dim
+    return parse(DiTShape, shape | {"learn_sigma": outputs == 2 * channels}, path)
 
 
 def config_for(shape: DiTShape) -> dict[str, Any]:
@@ -100,17 +103,9 @@ def config_for(shape: DiTShape) -> dict[str, Any]:
 
     ``out_channels`` is always given: ``DiTPipeline`` divides it to see whether sigma is learned.
     """
-    return _Config(
-        num_attention_heads=shape.heads,
-        attention_head_dim=shape.width // shape.heads,
-        in_channels=shape.in_channels,
-        out_channels=shape.out_channels,
-        num_layers=shape.depth,
-        sample_size=shape.input_size,
-        patch_size=shape.patch_size,
-        num_embeds_ada_norm=shape.num_classes,
-        norm_eps=EPS,
-    ).model_dump()
+    sizes: dict[str, Any] = {theirs: getattr(shape, own) for own, theirs in _SIZES.items()}
+    sizes |= {"attention_head_dim": shape.width // shape.heads, "out_channels": shape.out_channels}
+    return _Config(**sizes, norm_eps=EPS).model_dump()
 
 
 def _pairs(depth: int) -> Iterator[tuple[str, str]]:

@@ -49,10 +49,11 @@ class OwnDenoiser(Conditional):
 def load_own(path: Path | None, shape: OwnShape, part: str, null: Tensor | None) -> OwnDenoiser:
     """What the model's function makes, with the weights at ``path``: a file, or a folder of :func:`save_own`.
 
+    Neither holds several sets of weights, so there is no ``part`` to choose.
+
     Raises:
         InputError: the function fails or makes something else, or the weights do not fit.
     """
-    del part
     model = model_of(shape.name, shape.resolution)
     with running(f"{shape.name}: build() failed", InputError):
         module = (model.build or model.load())(shape)

@@ -79,12 +79,11 @@ def of_function(name: str, function: Callable[[int], Any]) -> Model:
 
 
 def find_own(path: Path, shape: Shape, part: str) -> Found:
-    """A file with the module's own ``state_dict()``, in safetensors or torch's format.
+    """A file with the module's own ``state_dict()``, in safetensors or torch's format; any ``shape`` may fit.
 
     Raises:
         InputError: it is malformed, or a set of weights is named.
     """
-    del shape
     if part:
         raise InputError(
             f"weights: {part}: the setting is for published checkpoints, and {path} is the user's own"

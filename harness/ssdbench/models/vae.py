@@ -131,8 +131,7 @@ class Pixels:
     """No autoencoder: the model denoises pixels in [-1, 1]. As :class:`Autoencoder` otherwise."""
 
     def encode(self, pixels: Tensor, indices: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
-        """uint8 NHWC -> float32 (B, C, H, W), and zeros."""
-        del indices  # no message needs them
+        """uint8 NHWC -> float32 (B, C, H, W), and zeros; no message needs ``indices``."""
         images = to_float(pixels)
         return images, torch.zeros_like(images)
 

@@ -65,9 +65,10 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
             update={"facts": stages[target].facts | {COST: asdict(taken)}}
         )
     sources = {manifest.sources for manifest in manifests.values()}
+    taken_over = score.model_dump(include={"digest", "device", "threads", "git_commit"})
     record = Record(
         key=target,
-        digest=score.digest,
+        **taken_over,
         run=run.model_dump(mode="json", by_alias=True),
         run_yaml=run_yaml(run),
         **scores.model_dump(),
@@ -78,10 +79,7 @@ def write_record(graph: Graph, planned: PlannedRun, store: Store, made_now: set[
         w=w,
         stages=stages,
         seconds=sum(manifest.seconds for manifest in manifests.values()),
-        device=score.device,
-        threads=score.threads,
         versions=_versions(manifests.values()),
-        git_commit=score.git_commit,
         sources=sources.pop() if len(sources) == 1 else MIXED,
         thumbnail=Path(thumbnail_name(target)).name if picture.is_file() else None,
         created=now(),

@@ -78,18 +78,15 @@ def run(job_path: Path, *, prepare: Prepare = prepare_torch, execute: Execute = 
             # All are on this machine: Gloo need not ask by what address others would reach it.
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         prepare(job)
+        told = job.model_dump(include={"scratch", "threads", "rank", "ranks", "meeting"})
         runtime = Runtime(
-            scratch=job.scratch,
+            **told,
             device=f"cuda:{job.rank}" if job.ranks > 1 and job.device == "cuda" else job.device,
-            threads=job.threads,
             checkpoint_seconds=number_from("SSDBENCH_CHECKPOINT_SECONDS", 5.0, least=0.0),
             sample_batch=int(number_from("SSDBENCH_SAMPLE_BATCH", 0, least=1)) or None,
             compile=number_from("SSDBENCH_COMPILE", 0.0, least=0.0) > 0,
             report=_Reporter(events),
             stopping=stopping.is_set,
-            rank=job.rank,
-            ranks=job.ranks,
-            meeting=job.meeting,
         )
         started = time.monotonic()
         facts = execute(job, runtime)
