@@ -92,7 +92,8 @@ def find_checkpoint(
             raise InputError(f"{path}: its config says {found.shape.heads} attention heads, not {heads}")
     else:
         found = _file(path, shape, heads, part)
-    if layout is not None and not _is(found.layout, layout):
+    # REPA's weights without the projectors are in the published names.
+    if layout not in (None, found.layout) and (found.layout, layout) != (Layout.official, Layout.repa):
         raise InputError(f"{path}: expected the layout {layout.value}, found {found.layout.value}")
     return found
 
@@ -127,11 +128,6 @@ def find_fitting(path: Path, shape: DiTShape, part: str) -> FoundDiT:
         found, dataclasses.replace(shape, **{name: getattr(found.shape, name) for name in _TRAINED})
     )
     return found
-
-
-def _is(found: Layout, layout: Layout) -> bool:
-    # REPA's weights without the projectors are in the published names.
-    return found == layout or (found, layout) == (Layout.official, Layout.repa)
 
 
 def _file(path: Path, shape: DiTShape | None, heads: int | None, part: str) -> FoundDiT:

@@ -123,11 +123,8 @@ _OPERATIONS: dict[int, Callable[[Any], None]] = {
 }
 
 
-def _no_state(reader: Any) -> None:
-    reader.stack.pop()  # what an object is to be filled with; none of it is needed
-
-
-_OPERATIONS[pickle.BUILD[0]] = _no_state
+# What an object is to be filled with is not needed.
+_OPERATIONS[pickle.BUILD[0]] = lambda reader: reader.stack.pop()
 
 
 class _Reader(pickle._Unpickler):

@@ -169,8 +169,9 @@ class Directory:
                 if (problem := self.verifier.problem(directory / name, name, entry, trust_seen=trust_seen))
             ]
         present = {path.relative_to(directory).as_posix() for path in walk_files(directory)}
-        extra = sorted(present - files.keys())
-        return problems + [f"{name}: not in the manifest" for name in extra if strict or not _hidden(name)]
+        # Dot files, and what lies in dot directories, count only if ``strict``.
+        extra = sorted(name for name in present - files.keys() if strict or "/." not in f"/{name}")
+        return problems + [f"{name}: not in the manifest" for name in extra]
 
     # ---- who works, and what an unfinished stage keeps
 
@@ -214,8 +215,3 @@ class Directory:
             raise SsdbenchError(f"{source} is not a plain file")
         link_or_copy(source, target)
         return str(source)
-
-
-def _hidden(name: str) -> bool:
-    """Whether a relative POSIX path is a dot file's or lies in a dot directory."""
-    return any(part.startswith(".") for part in name.split("/"))
