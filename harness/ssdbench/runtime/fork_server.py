@@ -14,6 +14,7 @@ script that calls ``ssdbench.run`` at its top level would call it again. Its wor
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -64,6 +65,7 @@ def serve(
     for name in preload:
         with suppress(Exception):  # whatever an import may raise
             importlib.import_module(name)
+    gc.freeze()  # a collection in a fork would touch, and so copy, the pages of all that was imported
     server = os.getpid()
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST, 3)
