@@ -76,15 +76,14 @@ def test_ends_other_than_good_ones(server: ForkServer, tmp_path: Path, trouble: 
 def test_a_server_starts_many_workers_one_after_another_and_at_once(
     server: ForkServer, tmp_path: Path
 ) -> None:
-    began = time.monotonic()
-    workers = [start(server, tmp_path / str(i), name=str(i), steps=1, step_seconds=0.5) for i in range(6)]
+    common = {"steps": 1, "trouble": "together", "ledger": str(tmp_path / "ledger")}
+    workers = [start(server, tmp_path / str(i), name=str(i), **common) for i in range(6)]
     logs = []
     for i, worker in enumerate(workers):
         assert isinstance(list(worker.events())[-1], Finished)
         assert worker.wait() == 0
         logs.append((tmp_path / str(i) / "log").read_text())
     assert logs == [f"working on {i}\n" for i in range(6)]
-    assert time.monotonic() - began < 2.9  # 3 s one after another
     assert list(start(server, tmp_path / "later").events())
 
 
