@@ -67,3 +67,25 @@ def test_a_record_holds_what_its_run_took(ssdbench: Command, filled: Filled, sui
     table = ssdbench("report", suite, "--columns", "cost,fd").stdout
     assert "Passes an image" in table
     assert "Passes an image" not in ssdbench("report", suite).stdout
+
+
+def test_a_bundle_is_read_by_itself_and_again_as_results(
+    ssdbench: Command, filled: Filled, suite: Path
+) -> None:
+    ssdbench("run", suite)
+    done = ssdbench("report", suite, "--bundle", "out")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert {path.name for path in Path("out").iterdir()} == {
+        *("index.html", "tables.md", "tables.csv", "suites", "records", "environment.json", "README.txt")
+    }
+    assert Path("out/suites/tiny.yaml").read_text() == suite.read_text()
+    assert Path("out/tables.md").read_text() == ssdbench("report", suite).stdout
+    assert "390.00" in ssdbench("report", "--results", "out").stdout
+    told = json.loads(Path("out/environment.json").read_text())
+    assert told["runs"]
+    assert told["bundled_by"]["python"]
+    files = [path for path in Path("out").rglob("*") if path.is_file() and path.suffix != ".png"]
+    assert not any(str(Path.cwd()) in path.read_text() for path in files)  # no place of this machine
+    again = ssdbench("report", suite, "--bundle", "out")
+    assert again.exit_code == 2
+    assert "--bundle out: expected a directory that is not there yet" in again.stderr

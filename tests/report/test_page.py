@@ -141,6 +141,29 @@ def test_headings_sort_and_the_filter_filters(page: Path) -> None:
         assert figures() == first
         tab.get_by_role("searchbox").fill("issd 5.25")
         assert figures() == ["5.25"]
+        assert re.fullmatch(r"\d+ of \d+ rows", tab.get_by_role("status").inner_text())
+        tab.get_by_role("searchbox").fill("nothing is called so")
+        assert tab.get_by_role("status").inner_text() == "no row matches"
+        assert tab.get_by_text("No row of this table matches the filter.").first.is_visible()
+        tab.get_by_role("searchbox").fill("")
+        assert figures() == first
+        assert not tab.get_by_text("No row of this table matches the filter.").first.is_visible()
+        assert complaints == []
+
+
+@WITH_BROWSER
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_jump_leaves_the_heading_below_the_bar(report: SuiteReport, tmp_path: Path, width: int) -> None:
+    path = tmp_path / "page.html"
+    many = [SuiteReport(f"suite{i}", f"Title {i}", report.layout, report.results) for i in range(4)]
+    path.write_text(render(many, "html"), encoding="utf-8")
+    with opened(path, viewport={"width": width, "height": 500}) as (tab, complaints, _):
+        tab.get_by_role("link", name="suite2").click()
+        tab.wait_for_timeout(200)
+        bar = tab.locator(".bar").bounding_box()
+        heading = tab.get_by_role("heading", name="Title 2").bounding_box()
+        assert bar["y"] + bar["height"] <= heading["y"] < 500
         assert complaints == []
 
 

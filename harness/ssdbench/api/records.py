@@ -5,13 +5,14 @@ Records alone are what reports, claims and comparisons read, small enough to be 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ssdbench.api.history import reports_of
 from ssdbench.api.selection import Selection
 from ssdbench.errors import UsageError
 from ssdbench.report.rows import Result, Row, gather, run_of
-from ssdbench.store import Record, Store
+from ssdbench.store import Record, Store, SuiteRun
 from ssdbench.store.files import writing
 from ssdbench.store.places import as_directory, open_store
 from ssdbench.suite import EmptySelection
@@ -107,13 +108,18 @@ def export_records(store: Store, target: Path, run: str | None = None) -> int:
     records = list(store.records()) if run is None else [find_record(store, run)]
     if not records:
         raise UsageError(f"{store.name} holds no record; 'ssdbench run' makes them")
+    copy_records(store, records, store.history() if run is None else (), target)
+    return len(records)
+
+
+def copy_records(store: Store, records: Iterable[Record], history: Iterable[SuiteRun], target: Path) -> None:
+    """Copy some records of a store, and some of what was run, as :func:`export_records` does."""
     other = open_store(target)
     with writing(target):
         for record in records:
             other.write_record(_placeless(record), store.thumbnail(record))
-        for one in store.history() if run is None else ():
+        for one in history:
             other.remember(one.model_copy(update={"path": f"suites/{Path(one.path).name}"}))
-    return len(records)
 
 
 def _placeless(record: Record) -> Record:

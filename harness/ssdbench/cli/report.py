@@ -18,6 +18,7 @@ def report(
     delta: bool = False,
     verdicts: bool = False,
     figures: Path | None = None,
+    bundle: Path | None = None,
     results: str = options.DEFAULT_RESULTS,
     json: bool = False,
     *,
@@ -38,6 +39,7 @@ def report(
       ssdbench report table2 --verdicts
       ssdbench report -o report.html
       ssdbench report figure4 --figures figures
+      ssdbench report --bundle supplement
 
     Options:
         suites (SUITE): Suites to report; all that were run, by default.
@@ -47,6 +49,8 @@ def report(
         delta: Also measured minus published.
         verdicts: Also how each row is to the one it was distilled from, by the seeds.
         figures (DIR): Only draw the curves, as PNG and SVG, into DIR.
+        bundle (DIR): Only write a folder for a static host or a paper's attachment: the page, tables, records, suites,
+            sheets of samples, and the environment.
     """
     from ssdbench.api.history import reports_of
     from ssdbench.cli.common import SCREEN, emit, form_of, show_tables, tell
@@ -72,6 +76,12 @@ def report(
             tell(f"wrote {path}")
         return
     show = Show(names, paper, delta, verdicts)
+    if bundle is not None:
+        from ssdbench.api.bundle import write_bundle
+
+        count = write_bundle(reports, show, store, results, bundle)
+        tell(f"wrote {count} records and what shows them to {bundle}; open {bundle / 'index.html'}")
+        return
     if named == SCREEN:
         show_tables((one.shown(show) for one in reports), named)
         return
