@@ -75,7 +75,8 @@ class Lost(NamedTuple):
     reason: str
 
 
-class Stopped(NamedTuple):
+@dataclass(frozen=True)
+class Stopped:
     """Stopped on request."""
 
 
