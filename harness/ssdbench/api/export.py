@@ -150,12 +150,13 @@ def convert(
 
 def _write_pipeline(source: str, new: Path, weights: str, say: Callable[[str], None]) -> None:
     """Stable Diffusion v1.5 from a folder, the hub or one file, as suites read it."""
+    from ssdbench.models.catalog import MODELS
     from ssdbench.models.convert import write_pipeline
     from ssdbench.models.parts import PARTS
     from ssdbench.models.sd_family import SD_V15
     from ssdbench.models.unet_shape import UNetShape
 
-    [shape] = SD_V15.shapes.values()
+    [shape] = MODELS[SD_V15.name].shapes.values()
     assert isinstance(shape, UNetShape)
     written, note = write_pipeline(source, new, shape, part=weights)
     if note:
