@@ -71,7 +71,7 @@ def test_almost_everything_is_decided_in_float32(monkeypatch):
         return exactly(left, right, i, j)
 
     monkeypatch.setattr(neighbours, "squared_distances", counting)
-    monkeypatch.setattr("ssdbench.metrics.precision_recall.squared_distances", counting)
+    monkeypatch.setattr("ssdbench.metrics.balls.squared_distances", counting)
     rng = np.random.default_rng(3)
     samples, reference = rng.normal(size=(1500, 64)), rng.normal(size=(700, 64))
     precision_recall(samples.astype(np.float32), reference.astype(np.float32))

@@ -70,6 +70,7 @@ class Setup:
         rows: returns all samples' values of a tap, which are gathered for it; to be called at once, and read in
             ``compute``.
         seed: of what is drawn on the way, as subsets and bootstrap samples; None: the metric's own.
+        wanted: the outputs of all metrics that share the body.
     """
 
     metric: Metric
@@ -79,3 +80,4 @@ class Setup:
     given: Mapping[str, Any]
     rows: Callable[[Tap], Rows]
     seed: int | None = None
+    wanted: tuple[str, ...] = ()

@@ -95,6 +95,35 @@ RECALL = replace(
     " a third to 70 % in trials)",
 )
 
+DENSITY = replace(
+    PRECISION,
+    name="density",
+    help="how many reference images' balls a sample lies in, against the five that a real one does",
+    title="Density",
+    short="Dens.",
+    cite="[Naeem et al. 2020](https://arxiv.org/abs/2002.09797), Eq. 4",
+    unit="balls a neighbour",
+    high=None,
+    definition="mean over the samples of the number of reference images within whose ball they lie, over five; a ball's"
+    " radius is the distance to the fifth nearest neighbour, its edge is outside",
+    interval="standard error of the mean over samples: balls are the reference's",
+    least_reference=6,
+    standard=False,
+)
+
+COVERAGE = replace(
+    PRECISION,
+    name="coverage",
+    help="share of the reference images near which a sample lies",
+    title="Coverage",
+    short="Cov.",
+    cite="[Naeem et al. 2020](https://arxiv.org/abs/2002.09797), Eq. 5",
+    definition="the share of reference images within whose ball, as of density, any sample lies",
+    interval="jackknife over ten random groups of samples; Student's t",
+    least_reference=6,
+    standard=False,
+)
+
 KID = Metric(
     name="kid",
     help="kernel distance: a squared maximum mean discrepancy, unbiased at any N",
@@ -196,5 +225,19 @@ NEARER = replace(
     " model treats both alike, 1 where it copies",
 )
 
-BUILTIN = (FID, SFID, IS, PRECISION, RECALL, KID, FD_DINOV2, CLASS_ACCURACY, TRAJECTORY, NEAREST, NEARER)
+BUILTIN = (
+    FID,
+    SFID,
+    IS,
+    PRECISION,
+    RECALL,
+    DENSITY,
+    COVERAGE,
+    KID,
+    FD_DINOV2,
+    CLASS_ACCURACY,
+    TRAJECTORY,
+    NEAREST,
+    NEARER,
+)
 """In the order of a table's columns."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from ssdbench.declaration import Declaration
-from ssdbench.metrics.builtin import FID, IS, PRECISION
+from ssdbench.metrics.builtin import FID, IS, PRECISION, RECALL
 from ssdbench.metrics.metric import Metric
 
 Step = Literal["pixels", "resize", "rounding", "scale", "subset", "order", "logits", "reference", "estimator"]
@@ -34,6 +34,7 @@ class Convention(Declaration):
     Args:
         step: what it changes.
         replaces: of an estimator, the body that it stands for.
+        outputs: which of that body's metrics it gives; none: all.
         labels: whether it needs the samples' labels.
         sides: whether images of the reference go the same way.
         of: the conventions that make up a program.
@@ -43,6 +44,7 @@ class Convention(Declaration):
 
     step: Step = "estimator"
     replaces: str = ""
+    outputs: tuple[str, ...] = ()
     labels: bool = False
     sides: Literal["both", "samples"] = "both"
     of: tuple[Convention, ...] = ()
@@ -59,7 +61,8 @@ class Convention(Declaration):
     def changes(self, metric: Metric) -> bool:
         """Whether its own step is one of the metric's."""
         if self.step == "estimator":
-            return metric.body == self.replaces
+            gives = not self.outputs or (metric.output or metric.name) in self.outputs
+            return metric.body == self.replaces and gives
         if self.step == "order":
             return metric.ordered
         if self.step == "logits":
@@ -272,6 +275,7 @@ RANK_3 = Convention(
     cite="programs that forget that a point is its own nearest neighbour",
     body=f"{_STEPS}:rank_3",
     replaces=PRECISION.body,
+    outputs=(PRECISION.name, RECALL.name),
 )
 RANK_5 = replace(
     RANK_3,

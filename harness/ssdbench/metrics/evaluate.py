@@ -135,8 +135,13 @@ class Measurement:
         absent = lacking(part, None, self.given)
         for metric in part.metrics:
             if metric.key(part.network.name) not in absent and _shared(metric) not in self._made:
+                wanted = tuple(
+                    one.output or one.name
+                    for one in part.metrics
+                    if _shared(one) == _shared(metric) and one.key(part.network.name) not in absent
+                )
                 setup = Setup(
-                    metric, part.network, part.reference, intervals, self.given, self._rows_of, seed
+                    metric, part.network, part.reference, intervals, self.given, self._rows_of, seed, wanted
                 )
                 self._made[_shared(metric)] = metric.load()(setup)
 

@@ -46,6 +46,15 @@ def share_interval(share: float, count: int) -> Interval:
     return Interval(max(0.0, float(middle - half)), min(1.0, float(middle + half)), "Wilson, over samples")
 
 
+def jackknife(value: float, left_out: NDArray[np.floating]) -> Interval:
+    """Return a share ± t standard errors by its values without each of the groups of samples, (GROUPS,)."""
+    error = np.sqrt((GROUPS - 1) / GROUPS * ((left_out - left_out.mean()) ** 2).sum())
+    half = _T95 * float(error)
+    return Interval(
+        max(0.0, value - half), min(1.0, value + half), f"jackknife over {GROUPS} groups of samples"
+    )
+
+
 class RecallJackknife:
     """The interval of recall by deleting a tenth of the samples at a time, radii and all.
 
@@ -79,12 +88,7 @@ class RecallJackknife:
 
     def interval(self, recall: float) -> Interval:
         """Return recall ± t standard errors."""
-        shares = self.covered.mean(axis=1)
-        error = np.sqrt((GROUPS - 1) / GROUPS * ((shares - shares.mean()) ** 2).sum())
-        half = _T95 * float(error)
-        return Interval(
-            max(0.0, recall - half), min(1.0, recall + half), f"jackknife over {GROUPS} groups of samples"
-        )
+        return jackknife(recall, self.covered.mean(axis=1))
 
 
 def chosen_places(count: int, size: int, seed: int = 0) -> NDArray[np.int64]:

@@ -1,15 +1,23 @@
-"""Improved precision and recall (Kynkaanniemi et al. 2019) from features."""
+"""Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020) from features."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.accumulator import Value, at_the_end
-from ssdbench.metrics.intervals import GROUPS, Interval, RecallJackknife, share_interval
+from ssdbench.metrics.balls import Balls
+from ssdbench.metrics.intervals import (
+    GROUPS,
+    Interval,
+    RecallJackknife,
+    around,
+    jackknife,
+    share_interval,
+)
 from ssdbench.metrics.neighbours import (
     Points,
     Products,
@@ -17,7 +25,6 @@ from ssdbench.metrics.neighbours import (
     common_frame,
     nearest_of,
     radii,
-    squared_distances,
 )
 
 if TYPE_CHECKING:
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from ssdbench.metrics.accumulator import Setup
 
 NEIGHBOURS = 3
+FIDELITY_NEIGHBOURS = 5  # of density and coverage
 REFERENCE_IMAGES = 10_000  # of a larger reference, so many are chosen at random
 _ROWS = 1000
 
@@ -37,6 +45,15 @@ class PrecisionRecall(NamedTuple):
     recall: float
     precision_interval: Interval | None = None
     recall_interval: Interval | None = None
+
+
+class Shares(NamedTuple):
+    """Precision and recall, density and coverage, each with its interval where it was asked for; None: not wanted."""
+
+    precision: Value | None
+    recall: Value | None
+    density: Value | None
+    coverage: Value | None
 
 
 def neighbour_radii(
@@ -89,97 +106,173 @@ def precision_recall(
 
     Raises InputError when widths differ or a set has fewer than k + 1 features.
     """
-    check_features(samples, reference, k + 1, "precision and recall")
+    found = shares(
+        samples,
+        reference,
+        reference_radii=reference_radii,
+        k=k,
+        device=device,
+        intervals=intervals,
+        seed=seed,
+        fidelity_k=None,
+    )
+    assert found.precision is not None
+    assert found.recall is not None
+    return PrecisionRecall(
+        found.precision.value, found.recall.value, found.precision.interval, found.recall.interval
+    )
+
+
+def shares(
+    samples: NDArray[np.floating],
+    reference: NDArray[np.floating],
+    *,
+    reference_radii: NDArray[np.float64] | None = None,
+    k: int | None = NEIGHBOURS,
+    fidelity_k: int | None = FIDELITY_NEIGHBOURS,
+    device: torch.device | str = "cpu",
+    intervals: bool = False,
+    seed: int = 0,
+) -> Shares:
+    """Return precision, recall, density and coverage in one pass over the distances of samples and reference.
+
+    Density is the mean over the samples of the number of reference balls that they lie in, over ``fidelity_k``;
+    coverage the share of reference balls in which any sample lies. These balls reach to the ``fidelity_k``-th neighbour
+    and are open, as in the authors' code.
+
+    Args:
+        samples: features of generated images, (N, D).
+        reference: features of real images, (M, D).
+        reference_radii: ``neighbour_radii(reference, k)`` where it is known already.
+        k: neighbours that set a radius of precision and recall; None: they are not wanted.
+        fidelity_k: those of density and coverage; None: they are not wanted.
+        device: where the products are computed.
+        intervals: whether to give intervals.
+        seed: of the groups of samples that intervals leave out in turn.
+
+    Raises InputError when widths differ or a set has too few features.
+    """
+    check_features(samples, reference, 1 + (k or 0), "precision and recall")
+    if fidelity_k is not None and len(reference) <= fidelity_k:
+        raise InputError(
+            f"density and coverage against {len(reference)} reference images: at least {fidelity_k + 1} are needed"
+        )
     products, frame = Products(device), common_frame(samples, reference)
-    real = Points(reference, *frame)
-    real_balls = _Balls(real, _radii(real, k, products) if reference_radii is None else reference_radii)
-    generated = Points(samples, *frame)
-    nearest = nearest_of(generated, k, products)
-    generated_balls = _Balls(generated, radii(generated, nearest, k))
-    enough = len(samples) >= GROUPS and len(samples) - -(-len(samples) // GROUPS) > k
-    jackknife = RecallJackknife(nearest, k, len(reference), seed) if intervals and enough else None
-    inside, covered = np.zeros(len(samples), dtype=bool), np.zeros(len(reference), dtype=bool)
+    real, generated = Points(reference, *frame), Points(samples, *frame)
+    takers: list[_Taker] = []
+    balls = counts = None
+    if k is not None:
+        balls = _TwoWays(generated, real, k, reference_radii, products, seed if intervals else None)
+        takers.append(balls)
+    if fidelity_k is not None:
+        counts = _Counts(generated, real, fidelity_k, products, seed)
+        takers.append(counts)
     for i in generated.blocks():
         for j in real.blocks():
             tile = products.tile(generated, i, real, j)
-            real_balls.mark(inside, tile, generated, i, j)
-            generated_balls.mark(covered, tile.T, real, j, i)
-            if jackknife is not None:
-                jackknife.take(tile, i, j)
-    precision, recall = float(inside.mean()), float(covered.mean())
-    return PrecisionRecall(
-        precision,
-        recall,
-        share_interval(precision, len(samples)) if intervals else None,
-        jackknife.interval(recall) if jackknife is not None else None,
+            for taker in takers:
+                taker.take(tile, i, j)
+    return Shares(
+        *(balls.values() if balls else (None, None)), *(counts.values(intervals) if counts else (None, None))
     )
+
+
+class _Taker(Protocol):
+    def take(self, tile: NDArray[np.float32], i: slice, j: slice) -> None: ...
+
+
+class _TwoWays:
+    """Precision and recall: samples in balls of the reference, and the other way round."""
+
+    def __init__(
+        self,
+        generated: Points,
+        real: Points,
+        k: int,
+        known: NDArray[np.float64] | None,
+        products: Products,
+        seed: int | None,
+    ) -> None:
+        self._generated, self._real = generated, real
+        self._real_balls = Balls(real, _radii(real, k, products) if known is None else known)
+        nearest = nearest_of(generated, k, products)
+        self._balls = Balls(generated, radii(generated, nearest, k))
+        count = len(generated)
+        enough = count >= GROUPS and count - -(-count // GROUPS) > k
+        self._jackknife = (
+            RecallJackknife(nearest, k, len(real), seed) if seed is not None and enough else None
+        )
+        self._intervals = seed is not None
+        self._inside, self._covered = np.zeros(count, dtype=bool), np.zeros(len(real), dtype=bool)
+
+    def take(self, tile: NDArray[np.float32], i: slice, j: slice) -> None:
+        self._real_balls.mark(self._inside, tile, self._generated, i, j)
+        self._balls.mark(self._covered, tile.T, self._real, j, i)
+        if self._jackknife is not None:
+            self._jackknife.take(tile, i, j)
+
+    def values(self) -> tuple[Value, Value]:
+        precision, recall = float(self._inside.mean()), float(self._covered.mean())
+        of_samples = share_interval(precision, len(self._inside)) if self._intervals else None
+        of_reference = self._jackknife.interval(recall) if self._jackknife is not None else None
+        return Value(precision, of_samples), Value(recall, of_reference)
+
+
+class _Counts:
+    """Density and coverage: how many balls of the reference a sample is in, and which groups of samples are in each."""
+
+    def __init__(self, generated: Points, real: Points, k: int, products: Products, seed: int) -> None:
+        self._points, self._k, self._balls = generated, k, Balls(real, _radii(real, k, products))
+        self._group = np.random.default_rng(seed).permutation(len(generated)) % GROUPS
+        self._counts = np.zeros(len(generated), np.int64)
+        self._covered = np.zeros((GROUPS, len(real)), dtype=bool)
+
+    def take(self, tile: NDArray[np.float32], i: slice, j: slice) -> None:
+        inside = self._balls.within(tile, self._points, i, j)
+        self._counts[i] += inside.sum(axis=1)
+        for g in range(GROUPS):
+            self._covered[g, j] |= inside[self._group[i] == g].any(axis=0)
+
+    def values(self, intervals: bool) -> tuple[Value, Value]:
+        each = self._counts / self._k
+        density, coverage = float(each.mean()), float(self._covered.any(axis=0).mean())
+        if not intervals or len(each) < GROUPS:
+            return Value(density), Value(coverage)
+        error = float(each.std(ddof=1) / np.sqrt(len(each)))
+        others = np.stack([np.delete(self._covered, g, axis=0).any(axis=0) for g in range(GROUPS)])
+        return (
+            Value(density, around(density, error, "mean over samples", lowest=0.0)),
+            Value(coverage, jackknife(coverage, others.mean(axis=1))),
+        )
 
 
 @at_the_end
 def shares_in_balls(setup: Setup, samples: NDArray[np.float32]) -> dict[str, Value]:
-    """Precision and recall of the samples' pooled features, which share all distances.
+    """Precision, recall, density and coverage of the samples' pooled features, those that are wanted.
 
     They say so where the reference has fewer images than ADM's protocol takes.
     """
     real = setup.reference.features
     assert real is not None  # a metric that needs features is not begun without
-    shares = precision_recall(
+    two_ways, counts = ({"precision", "recall"} & {*setup.wanted}, {"density", "coverage"} & {*setup.wanted})
+    found = shares(
         samples,
         real,
         reference_radii=setup.reference.radii,
+        k=NEIGHBOURS if two_ways else None,
+        fidelity_k=FIDELITY_NEIGHBOURS if counts else None,
         device=setup.network.device,
         intervals=setup.intervals,
         seed=setup.seed or 0,
     )
     few = f"precision and recall against {len(real)} reference images instead of {REFERENCE_IMAGES}"
-    stamps = (few,) if len(real) < REFERENCE_IMAGES else ()
-    return {
-        "precision": Value(shares.precision, shares.precision_interval, stamps),
-        "recall": Value(shares.recall, shares.recall_interval, stamps),
-    }
+    stamps = (few,) if len(real) < REFERENCE_IMAGES and two_ways else ()
+    values = {name: value for name, value in found._asdict().items() if value is not None}
+    return {name: value._replace(stamps=stamps) for name, value in values.items()}
 
 
 def _radii(points: Points, k: int, products: Products) -> NDArray[np.float64]:
     return radii(points, nearest_of(points, k, products), k)
-
-
-class _Balls:
-    """Balls about points, of squared radii float64 (M,)."""
-
-    def __init__(self, centres: Points, squared_radii: NDArray[np.float64]) -> None:
-        self.centres, self.radii = centres, squared_radii
-        self.scaled = squared_radii * centres.scale**2
-
-    def mark(
-        self, inside: NDArray[np.bool_], closeness: NDArray[np.float32], points: Points, i: slice, j: slice
-    ) -> None:
-        """Set ``inside`` of those rows i of ``points`` that lie in the ball about any row j of the centres."""
-        left = i.start + np.flatnonzero(~inside[i])
-        if not len(left):
-            return
-        if len(left) < len(inside[i]) // 2:
-            closeness = closeness[left - i.start]
-        else:
-            left = np.arange(i.start, i.stop)
-        # closeness is -(lower bound of the distance) / 2, up to ``width`` / 2 less than -(upper bound) / 2.
-        width = 2 * points.slack * (points.norms[left].max() + self.centres.norms[j]) + 1e-30
-        surely = (-(self.scaled[j] - width) / 2).astype(np.float32)
-        sure = (closeness >= np.nextafter(surely, np.float32(np.inf))).any(axis=1)
-        inside[left[sure]] = True
-        open_ = np.flatnonzero(~inside[left])
-        if not len(open_):
-            return
-        perhaps = np.nextafter((-self.scaled[j] / 2).astype(np.float32), np.float32(-np.inf))
-        rows, columns = np.nonzero(closeness[open_] >= perhaps)
-        rows, columns = left[open_[rows]], j.start + columns
-        # Pairs are decided in float64; a row that its first pairs show to be inside needs no more of them.
-        for turn in range(4):
-            first = np.unique(rows, return_index=True)[1] if turn < 3 else np.arange(len(rows))
-            found = squared_distances(points.exact, self.centres.exact, rows[first], columns[first])
-            inside[rows[first[found <= self.radii[columns[first]]]]] = True
-            rest = ~inside[rows]
-            rest[first] = False
-            rows, columns = rows[rest], columns[rest]
 
 
 def nearest_distances(rows: NDArray[np.floating], columns: NDArray[np.floating]) -> NDArray[np.float64]:
