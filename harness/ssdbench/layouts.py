@@ -205,15 +205,16 @@ RIVALS = Layout(
     fronts=("forward_passes", "training_tflops"),
     sections="group",
     order="suite",
-    compare=("nfe",),
     across=True,
 )
 
 
 def _of_paper(number: int, **given: Any) -> Layout:
-    """The layout of one of the paper's tables, whose figures belong beside the measured ones."""
+    """The layout of one of the paper's tables, whose figures belong beside the measured ones; rows as in the suite."""
     table = f"table{number}"
-    return Layout(name=table, cite=f"Table {number}", paper=table, **{"heading": "Model"} | given)
+    return Layout(
+        name=table, cite=f"Table {number}", paper=table, **{"heading": "Model", "order": "suite"} | given
+    )
 
 
 TABLE1 = _of_paper(
@@ -222,7 +223,6 @@ TABLE1 = _of_paper(
     fields=("sampler", "evaluations"),
     metrics=("is", "fid", "sfid"),
     sections="group",
-    order="suite",
     compare=("sampler", "evaluations"),
 )
 
@@ -231,6 +231,7 @@ TABLE2 = _of_paper(
     help="methods and NFE in rows, resolutions side by side",
     fields=("nfe", "train"),
     sides="resolution",
+    order="nfe",
     heading="Method",
 )
 
@@ -239,6 +240,7 @@ TABLE3 = _of_paper(
     help="methods by NFE, under the headings that the rows give as `group`",
     fields=("nfe", "train"),
     sections="group",
+    order="nfe",
 )
 
 TABLE4 = _of_paper(
@@ -248,41 +250,24 @@ TABLE4 = _of_paper(
     metrics=("fid",),
     sides="solver",
     sections="group",
-    order="suite",
     compare=("named_nfe",),
     across=True,
     heading="NFE",
 )
 
-TABLE5 = _of_paper(
-    5,
-    help="rows in the suite's order with their NFE",
-    fields=("nfe",),
-    order="suite",
-)
+TABLE5 = _of_paper(5, help="rows in the suite's order with their NFE", fields=("nfe",))
 
-TABLE6 = _of_paper(
-    6,
-    help="methods of one NFE, with those that the paper only reports",
-    fields=(),
-    order="suite",
-)
+TABLE6 = _of_paper(6, help="methods of one NFE, with those that the paper only reports", fields=())
 
 TABLE7 = _of_paper(
     7,
     help="IS and FID with NFE and length of training",
     fields=("nfe", "train"),
     metrics=("is", "fid"),
-    order="suite",
     compare=("model", "nfe"),
 )
 
-TABLE8 = _of_paper(
-    8,
-    help="methods of one NFE by the data that they are trained on",
-    fields=("data",),
-    order="suite",
-)
+TABLE8 = _of_paper(8, help="methods of one NFE by the data that they are trained on", fields=("data",))
 
 FIGURE4 = Layout(
     name="figure4",

@@ -17,6 +17,7 @@ from ssdbench.metrics.reference_set import THROUGH, known_reference
 from ssdbench.metrics.sources import open_images
 from ssdbench.models.catalog import code_of, model_of
 from ssdbench.models.inspection import find_text, find_vae
+from ssdbench.plan import sources
 from ssdbench.plan.fitting import (
     checked_labels,
     fitting_autoencoder,
@@ -71,12 +72,12 @@ class Needs(References):
             raise Unavailable(f"model {run.model!r} has no autoencoder to reconstruct images with")
         self.shape = self.model.shapes[run.resolution]
         self._check_model()
-        self.network = self._find(self._finder.network_source, run.eval.network, run.eval.weights)
+        self.network = self._find_once(sources.network_source, run.eval.network, run.eval.weights)
         self.reference, self.reference_data = self._reference(run.eval.network)
         self.given = self._given() if self.variant.given else None
         self.metrics: tuple[Metric, ...] = self._find(self._measurable) or ()
         self.metric_sources = {
-            metric.name: self._finder.declared(files)
+            metric.name: self._finder(sources.declared, files)
             for metric in self.metrics
             if (files := metric_files(metric.name))
         }
@@ -95,20 +96,20 @@ class Needs(References):
         decoded = not self.copies or self.variant.trains_autoencoder or self._through
         self.vae = None
         if decoded and run.autoencoder is None and self.model.vae is not None:
-            self.vae = self._find(self._finder.locate, self.model.vae, self.model.vae_hint)
+            self.vae = self._find_once(sources.locate, self.model.vae, self.model.vae_hint)
         if self.vae is not None:
             self._find(fitting_autoencoder, self.vae, self.shape, run.resolution)
-            self._find(self._finder.inspected, find_vae, self.vae)
+            self._find_once(sources.inspected, find_vae, self.vae)
         dataset = self.model.dataset if run.data == "original" else run.data
         used = str(self.variant) != UNTOUCHED and self.synthetic is None and not self.variant.given
-        self.data = self._find(self._finder.dataset, dataset) if used else None
+        self.data = self._find_once(sources.dataset, dataset) if used else None
         if self.vae is not None and self.data is not None:
             self._find(fitting_pixels, self.vae, self.data, dataset, run.model)
         self.text = self._find(self._text) if self.model.text is not None and not self.copies else None
         self.captions, self.learned = self._captions()
         # Memorised is what the base model was trained on, whatever a variant was trained on since.
         seen = run.eval.memorisation
-        self.training_data = self._find(self._finder.dataset, self.model.dataset) if seen else None
+        self.training_data = self._find_once(sources.dataset, self.model.dataset) if seen else None
         if self.data is not None and not self.copies:
             self.notes += self._find(checked_labels, dataset, self.data, run.model, self.shape) or ()
         self._find(self._check_counts)
@@ -120,8 +121,8 @@ class Needs(References):
         """The images of another program, looked at."""
         run, classes = self.run, None if self.shape.texts else self.shape.num_classes
         try:
-            found = self._finder.own_file(Path(run.samples or "").expanduser(), "samples", True)
-            self._finder.inspected(fitting_samples, found, run.resolution, run.eval.samples, classes)
+            found = self._finder(sources.own_file, Path(run.samples or "").expanduser(), "samples", True)
+            self._finder(sources.inspected, fitting_samples, found, run.resolution, run.eval.samples, classes)
         except InputError as error:
             self.missing.append(f"{run.mark}: {error}")
             return None
@@ -159,7 +160,7 @@ class Needs(References):
     def _own(self, catalog: Catalog[Any], name: str) -> Source | None:
         """The code of a sampler or grid; None for a built-in."""
         file = self._find(catalog.source, name)
-        return None if file is None else self._find(self._finder.declared, (file,))
+        return None if file is None else self._find_once(sources.declared, (file,))
 
     @property
     def copies(self) -> bool:
@@ -167,7 +168,7 @@ class Needs(References):
         return not self.variant.sampled
 
     def _own_method(self, name: str) -> Source:
-        source = self._finder.declared(METHODS.sources(name))
+        source = self._finder(sources.declared, METHODS.sources(name))
         method = METHODS.find(name)
         if method is not None and method.specs != (Plain,):
             raise InputError(
@@ -197,7 +198,7 @@ class Needs(References):
 
     def _add_network(self, name: str) -> None:
         """Find a network that a metric has of its own, and the reference under it."""
-        weights = self._find(self._finder.network_source, name, None)
+        weights = self._find_once(sources.network_source, name, None)
         own = [metric for metric in self.metrics if metric.network == name]
         file, data = None, None
         if against := [metric.name for metric in own if metric.reference is not None]:
@@ -235,7 +236,7 @@ class Needs(References):
         run, model = self.run, self.model
         text = model.weights.get(run.resolution, "")
         if not self._code:
-            return self._finder.locate(text, model.hint_for(run.resolution))
+            return self._finder(sources.locate, text, model.hint_for(run.resolution))
         if run.weights is not None:
             own = f"{run.model} reads its files itself; the setting is for published checkpoints"
             raise InputError(f"weights: {run.weights}: {own}")
@@ -243,19 +244,19 @@ class Needs(References):
         used = text and not self.variant.from_nothing
         path = place(text, model.hint_for(run.resolution)) if used else ""
         reads = tuple(map(Path, model.reads))
-        return self._finder.declared(self._code, reads, run.model, str(path))
+        return self._finder(sources.declared, self._code, reads, run.model, str(path))
 
     def _inspected(self, weights: Source) -> Source:
         """The weights with the set of them that is taken, once they are found to fit."""
         if not weights.path:
             return weights
-        told = self._finder.inspected(denoiser, weights, self.shape, self.run.weights or "")
+        told = self._finder(sources.inspected, denoiser, weights, self.shape, self.run.weights or "")
         self.notes += filter(None, [told.note])
         return weights.model_copy(update={"part": told.part})
 
     def _text(self) -> Source:
-        source = self._finder.text_encoder(self.model.text, self.model.vae_hint)
-        self._finder.inspected(find_text, source, *(self.shape.texts or ()))
+        source = self._finder(sources.text_encoder, self.model.text, self.model.vae_hint)
+        self._finder(sources.inspected, find_text, source, *(self.shape.texts or ()))
         return source
 
     def _captions(self) -> tuple[Data | None, Data | None]:
@@ -267,5 +268,5 @@ class Needs(References):
         named = self.run.eval.captions or (declared and declared.dataset) or reference
         learned = self.data
         if self.synthetic is not None:  # the base model's samples have the captions that it was trained on
-            learned = self._find(self._finder.dataset, self.model.dataset)
-        return self._find(self._finder.captions, named), learned
+            learned = self._find_once(sources.dataset, self.model.dataset)
+        return self._find_once(sources.captions, named), learned

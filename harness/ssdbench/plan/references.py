@@ -11,6 +11,7 @@ from ssdbench.errors import InputError
 from ssdbench.metrics.npz import images_in
 from ssdbench.metrics.reference_file import check_reference
 from ssdbench.metrics.reference_set import THROUGH, ReferenceSet, is_through, known_reference
+from ssdbench.plan import sources
 from ssdbench.plan.sources import Data, Finder, Unavailable, place
 from ssdbench.stages import Source
 from ssdbench.stages.reference import FILE
@@ -42,6 +43,10 @@ class References:
                 self.missing.append(str(error))
             return None
 
+    def _find_once(self, find: Callable[..., _Found], *arguments: object) -> _Found | None:
+        """As :meth:`_find`, of a function that finds the same for other runs."""
+        return self._find(lambda: self._finder(find, *arguments))
+
     @property
     def _through(self) -> bool:
         """Whether the reference's images are passed through the autoencoder."""
@@ -61,7 +66,7 @@ class References:
     def _serves(self, file: Source, network: str, weights: Source) -> bool:
         """Whether a file of statistics is of a network that a metric has of its own."""
         try:
-            self._finder.inspected(check_reference, file, network, weights.digest)
+            self._finder(sources.inspected, check_reference, file, network, weights.digest)
         except InputError:
             return False
         return True
@@ -71,7 +76,7 @@ class References:
         found = known_reference(self.run.eval.reference)
         if found is None:
             path = Path(self.run.eval.reference).expanduser()
-            own = partial(self._finder.own_file, path, "reference")
+            own = partial(self._finder, sources.own_file, path, "reference")
             return None if path.is_dir() else lambda: self._fitting(own(), network)
         self._of_size(found)
         held = None if self.run.eval.half else found.networks.get(network)
@@ -79,7 +84,8 @@ class References:
             held = found.images_file()  # a metric's own network reads the images
         if held is None:
             return None
-        return lambda: self._fitting(self._finder.locate(held, found.hint), network, found.resolution)
+        located = partial(self._finder, sources.locate, held, found.hint)
+        return lambda: self._fitting(located(), network, found.resolution)
 
     def _of_size(self, found: ReferenceSet) -> None:
         if found.resolution != self.run.resolution:
@@ -90,7 +96,7 @@ class References:
         # Whether it fits a network that is missing, which is told already, or one that reads images alone, is not seen.
         if self.network is None or network != self.run.eval.network:
             return source
-        self._finder.inspected(check_reference, source, network, self.network.digest, resolution)
+        self._finder(sources.inspected, check_reference, source, network, self.network.digest, resolution)
         return source
 
     def _reference_images(self) -> Data:
@@ -100,10 +106,10 @@ class References:
         if found is None:
             path = Path(name).expanduser()
             in_file = path.exists() and not path.is_dir()
-            return self._file_images(path) if in_file else self._finder.dataset(name)
+            return self._file_images(path) if in_file else self._finder(sources.dataset, name)
         self._of_size(found)
         if found.dataset is not None:
-            return self._finder.dataset(found.dataset)
+            return self._finder(sources.dataset, found.dataset)
         file = found.images_file()
         if file is None or not self._through:
             known, wanted = ", ".join(found.networks), self.run.eval.network
@@ -112,7 +118,7 @@ class References:
 
     def _file_images(self, path: Path) -> Data:
         """The images of an ``.npz`` that are passed through the autoencoder, without its statistics."""
-        source = self._finder.own_file(path, "reference")
+        source = self._finder(sources.own_file, path, "reference")
         count = images_in(path)
         if count is None:
             raise InputError(f"{path}: holds no images to pass through the autoencoder, only statistics")

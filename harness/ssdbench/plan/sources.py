@@ -230,53 +230,37 @@ def text_encoder(text: str, hint: str) -> Source:
 
 
 def network_source(name: str, weights: str | None) -> Source:
-    """The weights of a feature network; those that are where they usually are have no path."""
+    """The weights of a feature network, inspected; those that are where they usually are have no path."""
     problem = available(name, weights)
     if problem is not None:
         raise Missing(problem)
     path = "" if weights is None else str(Path(weights).expanduser().resolve())
-    return Source(digest=network_digest(name, weights), path=path)
+    source = Source(digest=network_digest(name, weights), path=path)
+    file = weights_file(name, weights)
+    if file is not None:
+        inspected(find_tensors, source.model_copy(update={"path": str(file)}), name)
+    return source
 
 
 class Finder:
-    """Finds and inspects what runs need, each thing once: many rows share weights and data, and digests take time.
+    """``finder(function, *arguments)``: what a function of this module returns or raises, worked out once.
 
-    Its methods are the functions of the same names.
+    Many rows share weights and data, and digests take time.
     """
 
     def __init__(self) -> None:
-        self.captions = _once(captions)
-        self.dataset = _once(dataset)
-        self.declared = _once(declared)
-        self.inspected = _once(inspected)
-        self.locate = _once(locate)
-        self.own_file = _once(own_file)
-        self.text_encoder = _once(text_encoder)
-        self._network_source = _once(network_source)
+        self._tried = cache(_tried)
 
-    def network_source(self, name: str, weights: str | None) -> Source:
-        """The weights of a feature network, inspected."""
-        source = self._network_source(name, weights)
-        file = weights_file(name, weights)
-        if file is not None:
-            self.inspected(find_tensors, source.model_copy(update={"path": str(file)}), name)
-        return source
-
-
-def _once(function: Callable[..., _R]) -> Callable[..., _R]:
-    """Return the function with its results and its errors kept, so that it works once for each set of arguments."""
-
-    @cache
-    def tried(*arguments: Any) -> _R | InputError:
-        try:
-            return function(*arguments)
-        except InputError as error:
-            return error
-
-    def found(*arguments: Any) -> _R:
-        result = tried(*arguments)
+    def __call__(self, function: Callable[..., _R], *arguments: Any) -> _R:
+        """The result for these arguments; raises the InputError that the function raised."""
+        result: _R | InputError = self._tried(function, *arguments)
         if isinstance(result, InputError):
             raise result
         return result
 
-    return found
+
+def _tried(function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except InputError as error:
+        return error
