@@ -380,20 +380,21 @@ def test_another_number_of_classes_than_the_models_is_refused(tmp_path: Path, co
     class_folders(tmp_path / "shirts", count)
     for variant in ("continual", "ssd", "pretrain"):
         told = missing_of(tmp_path, f"  - {{variant: {variant}, data: {tmp_path}/shirts}}\n")
-        assert f"shirts': {count} classes (0 = 0" in told
-        assert "expected 10, as many as model 'dit-mini' has" in told
+        assert f"model 'dit-mini' has 10 classes, and '{tmp_path}/shirts' has {count} (0 = 0" in told
 
 
 def test_a_folder_with_captions_is_none_of_classes_and_the_other_way_round(tmp_path: Path) -> None:
     write_picture(tmp_path / "said/a.png")
     (tmp_path / "said/a.txt").write_text("a dog")
     told = missing_of(tmp_path, f"  - {{variant: continual, data: {tmp_path}/said}}\n")
-    assert "its labels are captions, and model 'dit-mini' takes classes" in told
+    assert "model 'dit-mini' takes classes (one folder a class), and the labels of" in told
     class_folders(tmp_path / "shirts")
     text = "model: sd-mini, grid: sd, nfe: 5"
     reference = "reference: fashion-captions-a"
     row = f"  - {{{text}, variant: continual, data: {tmp_path}/shirts, eval: {{{reference}}}}}\n"
-    assert "has no captions, and model 'sd-mini' is trained on them" in missing_of(tmp_path, row)
+    assert f"model 'sd-mini' takes texts, and '{tmp_path}/shirts' has no captions" in missing_of(
+        tmp_path, row
+    )
     write_picture(tmp_path / "plain/a.png")
     row = f"  - {{{text}, variant: base, eval: {{{reference}, captions: {tmp_path}/plain}}}}\n"
     assert "has no captions: expected a .txt file beside each image" in missing_of(tmp_path, row)

@@ -91,7 +91,8 @@ def test_what_cannot_be_is_said_before_any_work(workplace: Path) -> None:
         "sampler: 'ab2' is not for model 'stripes:FLOW', which predicts v",
         "train.fuse: 2 is beyond the 2 blocks (0 to 1) of model 'stripes:FLOW'",
         "data: 'stripes:OTHERS' holds the images of the reference 'stripes:REFERENCE'",
-        "data: model 'stripes:FLOW' takes classes, and the labels of 'fashion-captions' are captions",
+        "data: model 'stripes:FLOW' takes classes (one folder a class), and the labels of 'fashion-captions' are"
+        " captions",
         "eval.reference: is passed through the model's autoencoder, and model 'stripes:FLOW' has none",
     ):
         assert text in told, told

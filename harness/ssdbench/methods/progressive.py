@@ -46,5 +46,4 @@ PD = Method(
     objective=lambda recipe: recipe.objective(Progressive, kind="pd", weighting=recipe.train.pd_weighting),
     pace=_pace,
     checks=((("train.pd_weighting", "model", "prediction"), _weighting),),
-    note=lambda method, trained: None,
 )

@@ -102,10 +102,6 @@ def _middle_unless_lambda(variant: str, *given: Any) -> str | None:
 _KEYS = ("variant", "train.pairs", "nfe", "train.nfe", "model", "prediction")
 
 
-def _pairs_note(method: Method, trained: Trained) -> str:
-    return f"{method.label}: pairs {trained.pairs}"
-
-
 def _lambda_note(method: Method, trained: Trained) -> str:
     lam = trained.train.lambda_
     return f"{method.label}: lambda {'of Eq. 12' if lam is None else f'= {lam:.3g}'}, pairs {trained.pairs}"
@@ -116,7 +112,7 @@ def _fusion_note(method: Method, trained: Trained) -> str | None:
 
 
 _on_pairs_method = partial(Method, body=_BODY, trained_on="pairs", frozen_forwards=2)
-_explicit_method = partial(_on_pairs_method, reads=_READS, specs=(Explicit,), note=_pairs_note)
+_explicit_method = partial(_on_pairs_method, reads=_READS, specs=(Explicit,))
 
 SSD = _on_pairs_method(
     name="ssd",

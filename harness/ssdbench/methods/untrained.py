@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ssdbench.methods.method import Method
 
-BASE = Method(name="base", help="the pretrained model as it is", student_forwards=0, specs=())
+_untrained = partial(Method, student_forwards=0, specs=())
+_of_images = partial(_untrained, starts="images")
 
-REAL = Method(
-    name="real",
-    help="images of the data set: what a perfect model would score",
-    title="real images",
-    starts="images",
-    student_forwards=0,
-    specs=(),
+BASE = _untrained(name="base", help="the pretrained model as it is")
+
+REAL = _of_images(
+    name="real", help="images of the data set: what a perfect model would score", title="real images"
 )
 
-EXTERNAL = Method(
+EXTERNAL = _of_images(
     name="external",
     help="images that another program made: a file or folder that the row names as samples",
     title="made elsewhere",
-    starts="images",
     given=True,
-    student_forwards=0,
-    specs=(),
 )
 
-RECONSTRUCTION = Method(
+RECONSTRUCTION = _of_images(
     name="reconstruction",
     help="the same images through the autoencoder: its ceiling",
     title="reconstructions",
-    starts="images",
     autoencoder=True,
-    student_forwards=0,
-    specs=(),
 )

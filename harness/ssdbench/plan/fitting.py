@@ -16,6 +16,7 @@ from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.samplers.walks import walked
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun
+from ssdbench.suite.rules_training import unlike_labels
 from ssdbench.suite.variant import variant_of
 
 RGB = 3
@@ -154,18 +155,13 @@ def checked_labels(name: str, data: Data, model: str, shape: Shape) -> tuple[str
         InputError: a model that takes captions would be trained without, one of classes on captions, or on fewer or
             more classes than it has.
     """
-    if shape.texts is not None:
-        if data.captions is False:
-            raise InputError(f"data set {name!r}: has no captions, and model {model!r} is trained on them")
+    mapping = "" if data.files is None else data.files.mapping
+    # A folder without classes trains the null class.
+    problem = unlike_labels(model, shape, name, data.captions, data.classes or None, mapping)
+    if problem is not None:
+        raise InputError(f"data set {name!r}: {problem}")
+    if data.files is None or shape.texts is not None:
         return ()
-    if data.captions:
-        takes = f"model {model!r} takes classes (one folder a class)"
-        raise InputError(f"data set {name!r}: its labels are captions, and {takes}")
-    if data.files is not None and not data.files.classes:
+    if not data.files.classes:
         return (f"{data.source.path}: the images have no classes: all of them train the null class",)
-    if data.classes is not None and data.classes != shape.num_classes:
-        named = "" if data.files is None else f" ({data.files.mapping})"
-        expected = f"{shape.num_classes:,}, as many as model {model!r} has; one of this data is"
-        expected += f" dit(classes={data.classes}), trained here by the variant 'pretrain'"
-        raise InputError(f"data set {name!r}: {data.classes:,} classes{named}, expected {expected}")
-    return () if data.files is None else (f"{data.source.path}: classes {data.files.mapping}",)
+    return (f"{data.source.path}: classes {mapping}",)

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from ssdbench.diffusion.schedule import CLEAN, midpoint
+from ssdbench.samplers.dpm_solver import DPM_SOLVER_2
 from ssdbench.samplers.sampler import Sampler
 from ssdbench.samplers.stepping import at, weights_at
 
@@ -213,17 +214,13 @@ DPM_PP_3M = replace(
     options={"order": 3},
     order=None,
 )
-DPM_PP_2S = Sampler(
+DPM_PP_2S = replace(
+    DPM_SOLVER_2,
     name="dpm-solver++-2s",
     title="DPM-Solver++(2S)",
     help="DPM-Solver++ of second order, singlestep (Lu et al., 2022); two evaluations a step",
     cite=f"{_PP}, Algorithm 1",
     eps=dpm_solver_pp_2s,
-    evaluations=lambda steps: 2 * steps,
-    cost="two evaluations a step",
-    to_first=True,
-    from_pure_noise=False,
-    order=2,
 )
 UNIPC = Sampler(
     name="unipc",

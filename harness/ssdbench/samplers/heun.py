@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from ssdbench.diffusion.schedule import CLEAN, timestep_at
@@ -146,16 +147,15 @@ EDM = Sampler(
     order=2,
     family="ode",
 )
-EDM_SDE = Sampler(
+EDM_SDE = replace(
+    EDM,
     name="edm-sde",
     title="EDM (stochastic)",
     help="EDM's stochastic sampler with its settings for ImageNet (Karras et al., 2022)",
     cite=f"{_CITE}, Algorithm 2 and Table 5",
     eps=edm_sde,
-    evaluations=lambda steps: 2 * steps - 1,
-    cost="two evaluations a step, one in the last",
     stochastic=True,
-    from_pure_noise=False,
+    order=None,
     family="sde",
 )
 SAMPLERS = (HEUN, EDM, EDM_SDE)

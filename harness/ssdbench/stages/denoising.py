@@ -181,9 +181,13 @@ def _fused(how: Sampling, models: Sequence[Conditional]) -> FusedStudent | Fusio
     fused = how.fused
     if fused is None:
         return None
+    times = how.evaluated
+    trained = [
+        times[i - 1] for i in fused.pairs
+    ]  # g[i-1] of every trained pair, of the times that are evaluated
     if SAMPLERS.named(how.sampler).extrapolates:
-        return FusionLimit(models[0], fused.layers, fused.w, fused_times(how))
-    return FusedStudent(models[0], models[1], fused.layers, fused.w, fused_times(how))
+        return FusionLimit(models[0], fused.layers, fused.w, trained)
+    return FusedStudent(models[0], models[1], fused.layers, fused.w, trained)
 
 
 def halving(produce: Callable[[range], Part], indices: range, size: int) -> Iterator[tuple[range, Part]]:
@@ -218,13 +222,6 @@ def predicting(denoiser: Denoiser, how: Sampling) -> Denoiser:
     """The denoiser as the sampler takes it: without the learned sigma, unless the sampler reads that too."""
     learned = SAMPLERS.named(how.sampler).learned_sigma and how.flow is None
     return denoiser if learned else Prediction(denoiser)
-
-
-def fused_times(how: Sampling) -> list[float]:
-    """The times at which a fused student was trained: g[i-1] of every trained pair, of the times that are evaluated."""
-    assert how.fused is not None
-    times = how.evaluated
-    return [times[i - 1] for i in how.fused.pairs]
 
 
 def solver(how: Sampling, seed: int) -> Solve:

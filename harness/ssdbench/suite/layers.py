@@ -13,6 +13,8 @@ from ssdbench.suite.author import NULLABLE, SECTIONS, TUPLE_KEYS, run_keys
 from ssdbench.suite.document import INVALID, Document, Mark, Problems
 from ssdbench.suite.names import grid_text, reference_text
 
+MAX_RUNS = 100_000
+
 Values = dict[str, Any]
 """Dotted key -> value; lists are tuples. ``INVALID`` stands for what is already reported."""
 
@@ -31,13 +33,16 @@ REQUIRED: tuple[str, ...] = tuple(
 _INNER: dict[str, tuple[str, ...]] = {
     name: tuple(key for section, key, _ in run_keys() if section == name) for name in SECTIONS
 }
-# A run has one mixing weight: a layer that gives either key takes the other one of the layers below away.
+# A run has one mixing weight: where a layer gives one of these keys, what lower layers give of the other is dropped.
 RIVALS = {"train.lambda": "train.share", "train.share": "train.lambda"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
-    """Settings from one place; ``locate`` finds the line and column of a key that is in ``values``."""
+    """Settings from one place; ``locate`` finds the line and column of a key that is in ``values``.
+
+    Two layers may give the same settings from two places, so that they are told apart as objects.
+    """
 
     values: Values
     locate: Callable[[str], Mark]
@@ -117,9 +122,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return INVALID if any(item is INVALID for item in value) else tuple(value)
     return value
-
-
-MAX_RUNS = 100_000
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.reference_set import THROUGH, known_reference
+from ssdbench.models.shapes import Shape
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.samplers.sampler import trained_pairs
 from ssdbench.samplers.walks import timesteps, walked
@@ -185,15 +186,26 @@ def _captioned(run: Facts) -> str | None:
     data, model = catalog.DATASETS.known(run["data"]), run.model
     if data is None or model is None or not run.variant.trains:
         return None
-    if run.takes_texts and data.captions is False:
-        return f"model {run['model']!r} takes texts, and {run['data']!r} has no captions"
-    if data.captions and not run.takes_texts:
-        return f"model {run['model']!r} takes classes, and the labels of {run['data']!r} are captions"
     shape = next(iter(model.shapes.values()))
-    if data.classes is None or shape.texts is not None or data.classes == shape.num_classes:
+    return unlike_labels(run["model"], shape, run["data"], data.captions, data.classes)
+
+
+def unlike_labels(
+    model: str, shape: Shape, data: str, captions: bool | None, classes: int | None, mapping: str = ""
+) -> str | None:
+    """Why a model of this shape is not trained on a data set's labels, ``captions`` or so many ``classes``, or None.
+
+    None stands for what is not known before the data is read. ``mapping`` is how its folders are numbered.
+    """
+    if shape.texts is not None:
+        return f"model {model!r} takes texts, and {data!r} has no captions" if captions is False else None
+    if captions:
+        return f"model {model!r} takes classes (one folder a class), and the labels of {data!r} are captions"
+    if classes is None or classes == shape.num_classes:
         return None
-    has = f"model {run['model']!r} has {shape.num_classes:,} classes"
-    return f"{has}, and {run['data']!r} has {data.classes:,}"
+    named = f" ({mapping})" if mapping else ""
+    fits = f"; one of this data is dit(classes={classes}), trained here by the variant 'pretrain'"
+    return f"model {model!r} has {shape.num_classes:,} classes, and {data!r} has {classes:,}{named}{fits}"
 
 
 @TRAINING.of("eval.captions", "model", "eval.reference", "variant")

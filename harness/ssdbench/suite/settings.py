@@ -170,15 +170,14 @@ class Chooser:
                 self._no_single(fitting, entries.file, name, mark, values, row)
             return None
         entry, options = fitting[0], special[1:]
-        # Layers are told apart as objects: two may give the same.
-        above = [layer for layer in layers[giving + 1 :] if any(layer is one for one in special)]
-        beside = [layers[giving]] if layers[giving] is special[0] else []
-        if any(layers[giving] is one for one in options):
-            above, beside = [], list(options)
+        above = [layer for layer in layers[giving + 1 :] if layer in special]
+        equal = [layers[giving]] if layers[giving] is special[0] else []  # which may not give the same keys
+        if layers[giving] in options:
+            above, equal = [], list(options)
         left = {
             key: v for key, v in entry.layer.values.items() if not any(_gives(layer, key) for layer in above)
         }
-        for key, own in ((key, own) for key in left for own in beside if _gives(own, key)):
+        for key, own in ((key, own) for key in left for own in equal if _gives(own, key)):
             text = f"settings {name!r} ({entry.mark.file}) give it too: leave one out"
             self._problems.add(own.locate(key if key in own.values else RIVALS[key]), key, text)
         if not left:
