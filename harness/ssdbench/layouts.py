@@ -148,12 +148,7 @@ class Layout(Declaration):
     chosen: bool = False
 
     def __post_init__(self) -> None:
-        named = (
-            *self.fields,
-            *self.optional,
-            *self.compare,
-            *(one for one in (self.sides, self.sections) if one),
-        )
+        named = (*self.fields, *self.optional, *self.compare, *filter(None, (self.sides, self.sections)))
         orders = get_args(Order)
         for what, found, known in (
             ("column", [one for one in named if one not in FIELDS and not isinstance(one, Field)], FIELDS),

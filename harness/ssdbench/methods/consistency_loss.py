@@ -14,16 +14,7 @@ from ssdbench.methods.setup import Setup
 from ssdbench.models.conditional import Conditional
 from ssdbench.samplers.consistency import boundary
 from ssdbench.samplers.grids import trailing
-from ssdbench.training.objectives import Batch, Following, Shared
-
-
-def build(setup: Setup) -> ConsistencyDistillation:
-    """The objective of a training by :data:`ssdbench.methods.consistency.CONSISTENCY`.
-
-    Raises:
-        InputError: the model's schedule ends at pure noise.
-    """
-    return ConsistencyDistillation(setup.teacher, setup.process, setup.student, setup.shared, setup.settings)
+from ssdbench.training.objectives import Batch, Following
 
 
 def prediction(model: Denoiser, process: Process, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
@@ -52,33 +43,25 @@ class ConsistencyDistillation(Following):
     |a - b|^2 by min(alpha^2 / sigma^2, 1) at s, and pseudo-Huber by its root. An error of v is never enlarged: nothing
     is weighted.
 
-    Args:
-        teacher: the frozen model, guided.
-        process: what it and the student predict, and how they step.
-        student: theta, whose copy theta^- starts as.
-        shared: the open settings.
-        settings: the method's own.
-
     Raises:
         InputError: the schedule ends at pure noise, where eps says nothing about x_0.
     """
 
-    def __init__(
-        self, teacher: Denoiser, process: Process, student: Conditional, shared: Shared, settings: Settings
-    ) -> None:
-        super().__init__(student, settings.decay)
-        self.teacher, self.process, self.shared, self.settings = teacher, process, shared, settings
-        n = settings.grid_steps
-        path = (
-            [process.clean, *trailing(n, len(process.alphas))]
-            if isinstance(process, Discrete)
-            else process.times(n)
-        )
-        self.times = time_tensor(path)
-        if isinstance(process, Discrete) and float(process.snr(self.times[-1:])) < 1e-9:
-            raise InputError(
-                "consistency distillation of an eps model whose schedule ends at pure noise: eps implies no x_0"
-            )
+    def __init__(self, setup: Setup) -> None:
+        settings, process = setup.settings, setup.process
+        assert isinstance(settings, Settings)
+        super().__init__(setup.student, settings.decay)
+        self.teacher, self.shared = setup.teacher, setup.shared
+        self.process, self.settings = process, settings
+        if isinstance(process, Discrete):
+            path = trailing(settings.grid_steps, len(process.alphas))
+            self.times = time_tensor([process.clean, *path])
+            if float(process.snr(self.times[-1:])) < 1e-9:
+                raise InputError(
+                    "consistency distillation of an eps model whose schedule ends at pure noise: eps implies no x_0"
+                )
+        else:
+            self.times = time_tensor(process.times(settings.grid_steps))
         self._weight = torch.ones(len(self.times), dtype=torch.float64)  # of each time s
         if settings.weighting == "snr":
             capped = (1.0 / process.x0_error(self.times)).clamp(max=1.0)

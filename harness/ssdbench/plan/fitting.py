@@ -100,18 +100,13 @@ def _problem(run: ResolvedRun, shape: Shape) -> str | None:
     def reached(timesteps: int) -> bool:
         return last in walked(run.grid, timesteps, pipeline=own)
 
+    noise = f"rescale_betas_zero_snr is true, so that timestep {last} is pure noise, where"
     where = f"rescale_betas_zero_snr is true, so that timestep {last} of the grid {run.grid!r} is pure noise, where"
     variant = variant_of(run.variant)
     if run.train.vb_loss and variant.reads("train.vb_loss"):
-        return (
-            f"rescale_betas_zero_snr is true, so that timestep {last} is pure noise, where the variational bound is"
-            " infinite: leave out train.vb_loss"
-        )
+        return f"{noise} the variational bound is infinite: leave out train.vb_loss"
     if made := next((method.name for method in variant.methods if method.predicts and method.trains), None):
-        return (
-            f"rescale_betas_zero_snr is true, so that timestep {last} is pure noise, where eps implies no x_0: {made!r}"
-            " cannot train it"
-        )
+        return f"{noise} eps implies no x_0: {made!r} cannot train it"
     trained = [teacher for step in variant.steps for teacher in step.teachers] or [run.train.nfe or visited]
     if variant.trains and any(map(reached, trained)):
         return f"{where} no eps can be distilled: name a grid that leaves it out, as 'leading'"

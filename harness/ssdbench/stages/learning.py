@@ -157,10 +157,8 @@ def make_setup(
         InputError: a method of the user's own cannot be found.
     """
     shape, setting = student.shape, spec.objective
-    process: Process = (
-        Discrete(alphas_cumprod(shape.schedule)) if spec.flow is None else LinearFlow(spec.flow)
-    )
-    method = method_of(setting)
+    method, flow = method_of(setting), spec.flow
+    process: Process = Discrete(alphas_cumprod(shape.schedule)) if flow is None else LinearFlow(flow)
 
     def load() -> Conditional:
         if not setup.starts_from_model:

@@ -181,9 +181,8 @@ class SampleSpec(StageSpec):
 
     def disk_bytes(self) -> float:
         """uint8 pixels and float32 latents."""
-        latent = (
-            self.sampling.shape.in_channels * self.sampling.shape.input_size**2 * 4 if self.sampling else 0
-        )
+        shape = None if self.sampling is None else self.sampling.shape
+        latent = 0 if shape is None else shape.in_channels * shape.input_size**2 * 4
         return float(self.count * (self.resolution**2 * 3 + latent))
 
     def memory_bytes(self, batch: int = BATCH) -> float:

@@ -106,9 +106,8 @@ def _condition(field: FieldInfo) -> Any:
         return Annotated[Any, AfterValidator(_scalars)]
     text = Annotated[str | None, Tag("text")]
     texts = Annotated[list[str | None], Field(min_length=1), Tag("texts")]
-    return Annotated[
-        text | texts, Discriminator(lambda value: "texts" if isinstance(value, list) else "text")
-    ]
+    which = Discriminator(lambda value: "texts" if isinstance(value, list) else "text")
+    return Annotated[text | texts, which]
 
 
 def holds(annotation: Any, kind: type) -> bool:

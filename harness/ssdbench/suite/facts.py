@@ -10,7 +10,7 @@ from typing import Any
 from ssdbench.errors import InputError
 from ssdbench.models.family import Model
 from ssdbench.samplers import GRIDS, SAMPLERS, Sampler
-from ssdbench.samplers.walks import far_from_noise, flow_grid, flow_times, walked
+from ssdbench.samplers.walks import far_from_noise, flow_grid, flow_times, timesteps, walked
 from ssdbench.suite import catalog
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.schema import ResolvedRun
@@ -87,8 +87,10 @@ class Facts:
                 return self.sampler.timesteps(self["nfe"], self["train.pairs"])
         return 0
 
-    def lacking_times(self, steps: int) -> str | None:
-        """Why the run's grid has no times for a flow in so many steps, or None; None too for a grid of timesteps."""
+    def lacks_steps(self, steps: int) -> str | None:
+        """Why the run's grid does not exist for so many steps, or None; None too for a grid of other models."""
+        if self.in_timesteps:
+            return refused(timesteps, self["grid"], steps)
         grid = GRIDS.known(self["grid"])
         if grid is None or grid.prediction != "v" or self.prediction != "v":
             return None

@@ -165,12 +165,12 @@ class _Resolver:
         self._askable = frozenset(askable())
         self._seen: dict[tuple[str, int], Mark] = {}
         self._repeats: list[tuple[Mark, Mark]] = []
-        self._few: dict[str, None] = {}
+        self._lacks: dict[str, None] = {}  # which metrics so few samples do not give, each said once
         self._lacking = lru_cache(maxsize=None)(self._lacking_counts)  # rows repeat what they ask for
 
     def notes(self) -> list[str]:
         """Return remarks for the author, on what is unusual but no mistake."""
-        told = list(self._few)
+        told = list(self._lacks)
         for again, first in self._repeats[:1]:
             more = len(self._repeats) - 1
             others = f", and {more} more repeat others" if more else ""
@@ -283,7 +283,7 @@ class _Resolver:
             return []
         place = origin(layers, ["eval.samples"]) or row.mark
         for note in self._lacking(first.eval.network, first.eval.samples, first.eval.metrics):
-            self._few.setdefault(f"{place}: {note}")
+            self._lacks.setdefault(f"{place}: {note}")
         self._note_repeat(values, named, seeds, row.mark)
         return [first, *(first.model_copy(update={"seed": other}) for other in seeds[1:])]
 

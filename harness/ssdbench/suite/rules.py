@@ -12,7 +12,7 @@ from ssdbench.methods import METHODS
 from ssdbench.methods.method import SETTINGS
 from ssdbench.samplers import GRIDS, NONE, SAMPLERS
 from ssdbench.samplers.grids import UNIFORM
-from ssdbench.samplers.walks import LAST_CLEAN, begins_clean, timesteps, walked
+from ssdbench.samplers.walks import LAST_CLEAN, begins_clean, walked
 from ssdbench.suite.document import INVALID, describe, did_you_mean
 from ssdbench.suite.facts import Facts, Rule, Rules, refused
 from ssdbench.suite.layers import DEFAULTS, Values
@@ -177,7 +177,7 @@ def _grid(run: Facts) -> str | None:
     if not run.variant.sampled or not (run.visited or run.sampler.adaptive):
         return None
     if not run.in_timesteps:
-        return run.lacking_times(run.visited or 1)
+        return run.lacks_steps(run.visited or 1)
     if run.sampler.adaptive:
         return None
     if (run["train.nfe"] or run["nfe"]) == 1 and run.variant.on_pairs:
@@ -202,7 +202,7 @@ def _trained_grid(run: Facts) -> str | None:
         return None
     if trained < 2 and run.variant.on_pairs:
         return "must be at least 2: one timestep has no pair to distil"
-    return refused(timesteps, run["grid"], trained) if run.in_timesteps else run.lacking_times(trained)
+    return run.lacks_steps(trained)
 
 
 @RULES.of("train.fuse", "model", "variant", "sampler")
@@ -273,5 +273,5 @@ def _synthetic(run: Facts) -> str | None:
         return None
     if not run.variant.sampled or run.variant.from_nothing:
         return f"{data!r} is what the base model makes, and {run['variant']!r} has none"
-    problem = refused(timesteps, run["grid"], steps) if run.in_timesteps else run.lacking_times(steps)
+    problem = run.lacks_steps(steps)
     return problem and f"{data!r} cannot be sampled: {problem}"

@@ -1,15 +1,14 @@
-"""Training, students that are sampled in ways of their own, and diagnostics: settings that are impossible together."""
+"""Training, and students that are sampled in ways of their own: settings that are impossible together."""
 
 from __future__ import annotations
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.reference_set import THROUGH, known_reference
 from ssdbench.models.shapes import Shape
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.samplers.sampler import trained_pairs
-from ssdbench.samplers.walks import timesteps, walked
+from ssdbench.samplers.walks import walked
 from ssdbench.suite import catalog
-from ssdbench.suite.facts import WALK, Facts, Rules, refused
+from ssdbench.suite.facts import WALK, Facts, Rules
 from ssdbench.suite.names import synthetic_steps
 from ssdbench.suite.training import Train
 from ssdbench.suite.variant import Halved
@@ -208,40 +207,6 @@ def unlike_labels(
     return f"model {model!r} has {shape.num_classes:,} classes, and {data!r} has {classes:,}{named}{fits}"
 
 
-@TRAINING.of("eval.captions", "model", "eval.reference", "variant")
-def _captions(run: Facts) -> str | None:
-    captions, reference = run["eval.captions"], run["eval.reference"]
-    if not run.variant.sampled:
-        return None
-    if not run.takes_texts:
-        return None if captions is None else f"model {run['model']!r} takes no captions"
-    if captions is not None:
-        named = catalog.DATASETS.known(captions)
-        if captions.endswith(".txt") or "/" in captions or (named is not None and named.captions):
-            return None
-        return f"{captions!r} is no captioned data set, no folder (with a /) and no .txt file"
-    of = known_reference(reference)
-    data = None if of is None or of.dataset is None else catalog.DATASETS.known(of.dataset)
-    known = of is not None and (data is None or not data.captions)
-    if known or reference.removesuffix(THROUGH).endswith(".npz"):
-        lacks = f"the reference {reference!r} has no captions"
-        return f"must be given: model {run['model']!r} takes texts, and {lacks}"
-    return None
-
-
-@TRAINING.of("eval.memorisation", "model", "eval.reference")
-def _memorisation(run: Facts) -> str | None:
-    if not run["eval.memorisation"]:
-        return None
-    if run.model is None:
-        return f"needs a known training set, and model {run['model']!r} is your own"
-    reference = known_reference(run["eval.reference"])
-    if reference is None or not reference.held_by:
-        known = "a reference that is known to hold no training image"
-        return f"needs {known}, and {run['eval.reference']!r} is not"
-    return None
-
-
 @TRAINING.of("fused", "guidance.interval", "sampler", "train.nfe")
 def _fused(run: Facts) -> str | None:
     if not run["fused"]:
@@ -312,13 +277,3 @@ def _limit(run: Facts) -> str | None:
     if run["guidance.interval"] is not None:
         return f"{sampler!r} needs both branches' states of the step before, and guidance.interval drops one"
     return None
-
-
-@TRAINING.of("eval.trajectory", "grid", "model", "sampler")
-def _trajectory(run: Facts) -> str | None:
-    steps = run["eval.trajectory"]
-    if steps is None:
-        return None
-    if run.sampler.stochastic:
-        return f"compares with a deterministic solver's samples, which {run['sampler']!r} does not come near"
-    return refused(timesteps, run["grid"], steps) if run.in_timesteps else run.lacking_times(steps)

@@ -45,7 +45,7 @@ def drift(
         leads: where a step from each time leads, of networks with a second time; None: the slope at the time itself.
     """
     noises = noise.normal(x0.shape[1:], 0, "drift/noise", range(len(x0))).to(x0.device)
-    trained = student.training
+    trained, channels = student.training, x0.shape[1]
     student.eval()
     found = []
     for t, r in zip(
@@ -57,10 +57,8 @@ def drift(
             at = t.expand(len(x0[rows]))
             x_t = process.noised(x0[rows], noises[rows], at)
             further = {} if r is None else {"r": model_time(r.expand(len(at)), x_t)}
-            predictions = (
-                model(x_t, model_time(at, x_t), cond[rows], **further) for model in (student, frozen)
-            )
-            mine, theirs = (prediction[:, : x0.shape[1]].double() for prediction in predictions)
+            given = x_t, model_time(at, x_t), cond[rows]
+            mine, theirs = (model(*given, **further)[:, :channels].double() for model in (student, frozen))
             squares += float((mine - theirs).square().sum())
         found.append((squares / x0.numel()) ** 0.5)
     student.train(trained)
