@@ -162,7 +162,7 @@ def test_flipped_latents_are_those_of_flipped_images_and_every_other_sample_is_o
 ) -> None:
     from ssdbench.data.datasets import load_images
     from ssdbench.stages.conditioning import of_classes
-    from ssdbench.stages.learning import Learning
+    from ssdbench.stages.learning import TrainingData
 
     flipped, scratch = tmp_path / "flipped", tmp_path / "scratch"
     flipped.mkdir()
@@ -178,7 +178,7 @@ def test_flipped_latents_are_those_of_flipped_images_and_every_other_sample_is_o
     expected, _ = Autoencoder(Path(tiny.vae.path)).encode(torch.from_numpy(pixels[:, :, ::-1].copy()))
     torch.testing.assert_close(mirrored.mean[list(range(5))], expected, rtol=1e-4, atol=1e-5)
     assert torch.equal(plain.labels, mirrored.labels)
-    data = Learning({"data": tiny.latents, "flipped": flipped}, of_classes(10))
+    data = TrainingData({"data": tiny.latents, "flipped": flipped}, of_classes(10))
     chosen, x0, labels = data.draw(3, range(200))
     sides = torch.stack([source.draw(chosen, 3, range(200))[0] for source in (plain, mirrored)])
     turned = (noise.uniform(3, "train/flip", range(200)) < 0.5).long()

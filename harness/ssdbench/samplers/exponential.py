@@ -143,10 +143,10 @@ def unipc(
     for i, (here, there) in enumerate(pairwise(levels)):
         data = here.data(denoiser, x, cond)
         if step is not None:
-            x = step.corrected(data)
+            x = step.moved(data)
         seen = [(here.lam, data), *seen[: order - 1]]
         step = _UniStep(here, there, x, tuple(seen[: _order(order, len(seen), len(grid) - i, levels[-1])]), b)
-        x = step.predicted()
+        x = step.moved()
     return x
 
 
@@ -160,19 +160,13 @@ class _UniStep:
     seen: tuple[tuple[float, Tensor], ...]
     b: str
 
-    def predicted(self) -> Tensor:
-        """UniP, for data prediction."""
-        return self._moved([])
-
-    def corrected(self, data: Tensor) -> Tensor:
-        """UniC, for data prediction, with x_0 at the end of the step, which the predictor led to."""
-        return self._moved([data - self.seen[0][1]])
-
-    def _moved(self, at_the_end: list[Tensor]) -> Tensor:
+    def moved(self, ahead: Tensor | None = None) -> Tensor:
+        """UniP, for data prediction; or UniC, with x_0 at the end of the step, ``ahead``, where the predictor led."""
         (lam, data), *before = self.seen
         h = self.there.lam - lam
         moved = self.here.towards(self.there, self.x, data)
-        slopes = [(other - data) * (h / (then - lam)) for then, other in before] + at_the_end
+        slopes = [(other - data) * (h / (then - lam)) for then, other in before]
+        slopes += [] if ahead is None else [ahead - data]
         for weight, slope in zip(self._weights(len(slopes)), slopes, strict=True):
             moved = moved - self.there.alpha * self._scale(-h) * weight * slope
         return moved

@@ -284,9 +284,9 @@ def of_function(name: str, rule: Callable[..., Any]) -> Grid:
 
 
 def walked_by(name: str, prediction: Predicted) -> str:
-    """The grid that a model is walked on where a suite names ``name``: flows do not know those of timesteps."""
+    """The grid that a model is walked on where a suite names ``name``: flows ignore the built-in ones of timesteps."""
     grid = GRIDS.known(name)
-    # Built-in ones alone: 'even' is what a caller has that names none.
+    # Not those of the user's own: a suite that names no grid has 'even', but whoever names their own means it.
     passed_over = grid is None or (grid.prediction == "eps" and name in GRIDS.builtin)
     return UNIFORM.name if prediction == "v" and passed_over else name
 

@@ -131,9 +131,7 @@ def deis(
         seen = [*seen, (t, denoiser(x, at(t, x), cond))][-order:]
         used = seen[i - len(path) :] if variable == "log rho" and end == CLEAN else seen
         integrals = _integrals([s for s, _ in used], t, t_next, alphas_cumprod, variable)
-        change = sum(
-            (c * eps for c, (_, eps) in zip(integrals[1:], used[1:], strict=True)), integrals[0] * used[0][1]
-        )
+        change = reduce(add, (c * eps for c, (_, eps) in zip(integrals, used, strict=True)))
         x = alpha_next**0.5 * (x / alpha**0.5 - change)
     return x
 

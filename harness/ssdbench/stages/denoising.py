@@ -44,7 +44,7 @@ Solve = Callable[[Denoiser, Tensor, Tensor, range], Tensor]
 """(counted denoiser, noise, labels, indices of the samples) -> samples."""
 
 
-class Sampler:
+class BatchSampler:
     """``sampler(indices)`` makes the samples of some indices; ``facts`` are what it has to tell, once it did.
 
     In bfloat16 the first images are also made in float32 first, and ``bfloat16_rms`` is the root of the mean squared

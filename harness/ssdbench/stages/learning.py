@@ -60,7 +60,7 @@ def train_denoiser(
     setup = make_setup(spec, model, start, runtime.device, width, conditions.null)
     objective = make_objective(spec, setup)
     loss = make_loss(setup, objective)
-    data = Learning(inputs, conditions)
+    data = TrainingData(inputs, conditions)
 
     def loss_of(positions: range, first: int) -> Tensor:
         chosen, x0, cond = data.draw(spec.seed, positions)
@@ -209,7 +209,7 @@ def make_loss(setup: Setup, objective: Objective) -> Callable[[Conditional, Batc
     return Anchored(objective, setup.teacher, process, untrained, setup.shared, share, setup.leads(untrained))
 
 
-class Learning:
+class TrainingData:
     """The data of a ``train`` stage: the roles ``data`` and ``flipped``, or ``data/00000``, ``data/00001``, ...
 
     Raises:
@@ -239,7 +239,7 @@ def finish(
     spec: TrainSpec,
     model: Conditional,
     setup: Setup,
-    data: Learning,
+    data: TrainingData,
     output: Path,
     runtime: Runtime,
 ) -> dict[str, JSON]:

@@ -206,12 +206,12 @@ def body(spec: SampleSpec, inputs: dict[str, Path], output: Path, runtime: Runti
     import torch
     from safetensors.torch import save_file
 
-    from ssdbench.stages.denoising import Copier, Sampler, halving
+    from ssdbench.stages.denoising import BatchSampler, Copier, halving
 
     parts: list[dict[str, torch.Tensor]] = []
     batch = runtime.sample_batch or BATCH
     with torch.inference_mode():
-        sampler = Sampler(spec, spec.sampling, inputs, runtime) if spec.sampling is not None else None
+        sampler = BatchSampler(spec, spec.sampling, inputs, runtime) if spec.sampling is not None else None
         produce = sampler or Copier(spec, inputs, runtime)
         for indices, part in halving(produce, range(spec.start, spec.start + spec.count), batch):
             parts.append(part)

@@ -42,17 +42,17 @@ class Facts:
     @cached_property
     def model(self) -> Model | None:
         """The model; None for a function of the user's own, of which nothing is known yet, or one not found here."""
-        found = self._named
+        found = self._declared
         return None if found is None or found.at is not None else found
 
     @cached_property
-    def _named(self) -> Model | None:
+    def _declared(self) -> Model | None:
         return catalog.MODELS.known(self["model"])
 
     @cached_property
     def prediction(self) -> str:
         """What the model predicts: eps or v; eps for a function of the user's own."""
-        return "eps" if self._named is None else self._named.prediction
+        return "eps" if self._declared is None else self._declared.prediction
 
     @property
     def blocks(self) -> str:
@@ -68,7 +68,7 @@ class Facts:
     @cached_property
     def second_time(self) -> bool:
         """Whether the network that is sampled has a second time; so it may be of a function of the user's own."""
-        found = self._named
+        found = self._declared
         if found is not None and (found.at is not None or any(s.second_time for s in found.shapes.values())):
             return True
         return self.variant.second_time

@@ -60,7 +60,6 @@ class Suite:
     source: Path
     text: str
     runs: list[ResolvedRun]
-    overrides: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -119,7 +118,6 @@ def load_suite(
         source=path,
         text=document.text,
         runs=runs,
-        overrides=list(overrides),
         notes=[*resolver.notes(), *_grid_notes(runs)],
     )
 

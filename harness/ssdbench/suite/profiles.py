@@ -49,7 +49,6 @@ class Profile:
 
     name: str
     file: str
-    description: str
     tables: dict[str, dict[Any, Any]]
     rules: list[_Rule]
 
@@ -149,32 +148,29 @@ def load_profile(name: str, asked: Mark, beside: Path, problems: Problems) -> Pr
     """
     before = len(problems)
     known = list_profiles(beside)
-    documents: list[Document] = []
+    documents: dict[str, Document] = {}
     wanted: str | None = name
-    seen: list[str] = []
     while wanted is not None:
-        if wanted in seen:
-            circle = " -> ".join([*seen, wanted])
+        if wanted in documents:
+            circle = " -> ".join([*documents, wanted])
             problems.add(asked, "extends", f"profiles extend each other in a circle: {circle}")
             return None
         if wanted not in known:
-            key = "extends" if seen else "profile"
+            key = "extends" if documents else "profile"
             problems.add(asked, key, f"unknown profile {wanted!r}{did_you_mean(wanted, list(known))}")
             return None
-        seen.append(wanted)
-        document = _read(known[wanted], problems)
-        documents.insert(0, document)
+        document = documents[wanted] = _read(known[wanted], problems)
         wanted = document.get("extends")
         asked = document.mark(("extends",))
     if len(problems) > before:
         return None
-    own = documents[-1]
+    ancestry = [*reversed(documents.values())]  # the root first, which the others add to
     tables = {
-        table: {name: target for one in documents for name, target in (one.get(table) or {}).items()}
+        table: {name: target for one in ancestry for name, target in (one.get(table) or {}).items()}
         for table in (*(table for table, _ in MAPPED.values()), NFE)
     }
-    rules = [rule for document in documents for rule in _rules(document)]
-    return Profile(name, own.file, (own.get("description") or "").strip(), tables, rules)
+    rules = [rule for document in ancestry for rule in _rules(document)]
+    return Profile(name, documents[name].file, tables, rules)
 
 
 def _read(path: Path, problems: Problems) -> Document:

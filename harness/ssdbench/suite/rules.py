@@ -143,7 +143,7 @@ def _placed(run: Facts) -> str | None:
         placed = GRIDS.named(grid)
     except InputError as error:
         return str(error)
-    # Flows pass over a built-in grid of timesteps: `even` is what a suite has that names none.
+    # A suite that names no grid has `even`: flows ignore it, and the other built-in grids of timesteps.
     if placed.prediction != predicted and (predicted == "eps" or grid not in GRIDS.builtin):
         fitting = ", ".join(name for name, other in GRIDS.items() if predicted == other.prediction)
         its = f"model {run['model']!r} predicts {predicted}"
