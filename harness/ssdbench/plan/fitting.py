@@ -22,15 +22,15 @@ from ssdbench.suite.variant import variant_of
 RGB = 3
 
 
-def fitting_autoencoder(source: Source, shape: Shape, resolution: int) -> Source:
-    """The source itself, once its latents are found to be what the model denoises.
+def check_autoencoder(source: Source, shape: Shape, resolution: int) -> None:
+    """Make sure that an autoencoder's latents are what the model denoises.
 
     Raises:
         InputError: the config is malformed, or its latents are of another size than the model's; names the file.
     """
     folder = Path(source.path)
     if not folder.is_dir():  # which is told where its weights are looked at
-        return source
+        return
     latents = read_latents(folder)
     if latents.channels != shape.in_channels:
         found = f"{latents.channels} latent channels"
@@ -41,7 +41,6 @@ def fitting_autoencoder(source: Source, shape: Shape, resolution: int) -> Source
             f"{folder}: an image's side is {latents.factor} times its latents', so that the model's {shape.input_size}"
             f" are {side} pixels, not {resolution}"
         )
-    return source
 
 
 def fitting_pixels(source: Source, data: Data, name: str, model: str) -> None:

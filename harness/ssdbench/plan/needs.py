@@ -19,8 +19,8 @@ from ssdbench.models.catalog import code_of, model_of
 from ssdbench.models.inspection import find_text, find_vae
 from ssdbench.plan import sources
 from ssdbench.plan.fitting import (
+    check_autoencoder,
     checked_labels,
-    fitting_autoencoder,
     fitting_pixels,
     fitting_samples,
     trained_shape,
@@ -98,7 +98,7 @@ class Needs(References):
         if decoded and run.autoencoder is None and self.model.vae is not None:
             self.vae = self._find_once(sources.locate, self.model.vae, self.model.vae_hint)
         if self.vae is not None:
-            self._find(fitting_autoencoder, self.vae, self.shape, run.resolution)
+            self._find(check_autoencoder, self.vae, self.shape, run.resolution)
             self._find_once(sources.inspected, find_vae, self.vae)
         dataset = self.model.dataset if run.data == "original" else run.data
         used = str(self.variant) != UNTOUCHED and self.synthetic is None and not self.variant.given

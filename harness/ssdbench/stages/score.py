@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -91,8 +91,8 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
 
     given: dict[str, object] = {}
     if "trajectory" in inputs:
-        exact = _latents([inputs["trajectory"] / "samples.safetensors"])
-        given["trajectory"] = (_latents(shards, len(exact)), exact)
+        exact = _latents(inputs["trajectory"] / "samples.safetensors")  # of fewer samples than a shard has
+        given["trajectory"] = (_latents(shards[0], len(exact)), exact)
     if spec.labels:
         given["labels"] = samples.labels
     if "captions" in inputs:
@@ -156,17 +156,10 @@ def _parts(
     return parts, missing
 
 
-def _latents(shards: Sequence[Path], count: int | None = None) -> NDArray[np.floating]:
-    """The first ``count`` latents (all by default) of shards in order."""
-    import numpy as np
-
+def _latents(shard: Path, count: int | None = None) -> NDArray[np.floating]:
+    """The first ``count`` latents of a shard, by default all."""
     from ssdbench.metrics.npz import open_tensors
 
-    parts, left = [], count
-    for shard in shards:
-        if left == 0:
-            break
-        with open_tensors(shard) as tensors:
-            parts.append(tensors.get_tensor("latents")[:left])
-        left = None if left is None else left - len(parts[-1])
-    return np.concatenate(parts)
+    with open_tensors(shard) as tensors:
+        found: NDArray[np.floating] = tensors.get_tensor("latents")[:count]
+        return found
