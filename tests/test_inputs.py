@@ -12,12 +12,10 @@ from hypothesis import strategies as st
 from ssdbench.data.captions import read_lines
 from ssdbench.data.coco import read_coco, read_manifest
 from ssdbench.errors import InputError
-from ssdbench.inputs import NotUtf8, decode, read_json
-from ssdbench.models.files import load_json
+from ssdbench.inputs import NotUtf8, decode, load_json
 from ssdbench.report.baseline import read_baseline
 
 READERS: dict[str, Callable[[Path], object]] = {
-    "json": read_json,
     "object": load_json,
     "coco": read_coco,
     "manifest": read_manifest,

@@ -129,24 +129,15 @@ def text_lines(path: Path) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        InputError: it cannot be read, is not UTF-8 or not JSON, or is nested too deeply.
-    """
-    text = read_text(path)
-    with refusing(f"{path}: cannot be read as JSON"):
-        return parse_json(text)
-
-
 def load_json(path: Path) -> dict[str, Any]:
     """A JSON file that holds an object.
 
     Raises:
-        InputError: it cannot be read, or holds something else.
+        InputError: it cannot be read, is not UTF-8 or not JSON, is nested too deeply, or holds something else.
     """
-    content = read_json(path)
+    text = read_text(path)
+    with refusing(f"{path}: cannot be read as JSON"):
+        content = parse_json(text)
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object, found {type(content).__name__}")
     return content

@@ -61,11 +61,6 @@ class Facts:
         return f"{self.model.depth} blocks (0 to {self.model.depth - 1}) of model {self['model']!r}"
 
     @cached_property
-    def takes_texts(self) -> bool:
-        """Whether the model takes captions and no classes."""
-        return self.model is not None and self.model.takes_texts
-
-    @cached_property
     def second_time(self) -> bool:
         """Whether the network that is sampled has a second time; so it may be of a function of the user's own."""
         found = self._declared

@@ -72,7 +72,7 @@ def _captions(run: Facts) -> str | None:
     captions, reference = run["eval.captions"], run["eval.reference"]
     if not run.variant.sampled:
         return None
-    if not run.takes_texts:
+    if run.model is None or not run.model.takes_texts:
         return None if captions is None else f"model {run['model']!r} takes no captions"
     if captions is not None:
         named = catalog.DATASETS.known(captions)
