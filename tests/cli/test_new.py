@@ -69,7 +69,8 @@ def test_a_plan_says_what_own_images_lack_and_what_to_add(
     told = " ".join(ssdbench("plan", suite).stdout.split())
     assert "its images have 3 channels, and the autoencoder of model 'dit-mini' takes 1" in told
     assert "`autoencoder: {steps: 8000}`" in told
-    assert "12 classes" in told
+    assert "model 'dit-mini' has 10 classes, and " in told
+    assert " has 12 (" in told
     assert "dit(classes=12)" in told
 
 

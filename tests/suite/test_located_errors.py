@@ -206,7 +206,8 @@ ROWS = {
     ),
     "another number of classes": (
         "{variant: issd, data: fashion-mnist}",
-        "8:27: data: model 'DiT-XL/2' has 1,000 classes, and 'fashion-mnist' has 10",
+        "8:27: data: model 'DiT-XL/2' has 1,000 classes, and 'fashion-mnist' has 10; one of this data is"
+        " dit(classes=10), trained here by the variant 'pretrain'",
     ),
     "scoring the reference's own images": (
         "{variant: real, nfe: 0, data: fashion-mnist-full, eval: {reference: fashion-mnist-64}}",
