@@ -34,7 +34,7 @@ import numpy as np
 
 CLASSES, K = 1008, 3
 STAGES = {
-    "ours": ("frechet", "is", "pr", "intervals"),
+    "ours": ("frechet", "is", "pr", "frechet+", "is+", "pr+"),  # +: with its intervals
     "torch-fidelity": ("frechet", "is", "pr"),
     "adm": ("frechet", "is", "pr"),
     "float64": ("is", "pr"),
@@ -93,9 +93,9 @@ def blocks(rows: np.ndarray, size: int = 1000) -> list[np.ndarray]:
 
 
 def ours(what: str, samples: np.ndarray, reference: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-    from ssdbench.metrics.frechet import Gaussian, frechet_distance
+    from ssdbench.metrics.frechet import Gaussian, frechet_distance, frechet_interval
     from ssdbench.metrics.inception_score import InceptionScoreStream
-    from ssdbench.metrics.intervals import frechet_interval
+    from ssdbench.metrics.intervals import Interval
     from ssdbench.metrics.moments import MomentStream
     from ssdbench.metrics.precision_recall import precision_recall
 
@@ -106,25 +106,32 @@ def ours(what: str, samples: np.ndarray, reference: np.ndarray, logits: np.ndarr
         moments = stream.result()
         return Gaussian(moments.mean, moments.covariance)
 
+    def half(interval: Interval) -> float:
+        return (interval.high - interval.low) / 2
+
     def score(bootstrap: bool) -> InceptionScoreStream:
         stream = InceptionScoreStream(bootstrap)
         for block in blocks(logits):
             stream.add(np.asarray(block))
         return stream
 
+    what, plus, _ = what.partition("+")
     if what == "frechet":
-        return {"fid": frechet_distance(gaussian(samples), gaussian(reference))}
+        one, two = gaussian(samples), gaussian(reference)
+        fid = frechet_distance(one, two)
+        if not plus:
+            return {"fid": fid}
+        chosen = np.asarray(samples[:: len(samples) // 5000 or 1])
+        return {"fid": fid, "fid +-": half(frechet_interval(fid, chosen, len(samples), one, two))}
     if what == "is":
-        return {"is": score(False).result()}
+        stream = score(bool(plus))
+        return {"is": stream.result()} | ({"is +-": 1.96 * stream.error()} if plus else {})
     a, b = np.array(samples), np.array(reference)  # as one pass over the images leaves them: in memory
-    if what == "pr":
-        return dict(zip(("precision", "recall"), precision_recall(a, b), strict=False))
-    precision, recall = precision_recall(a, b, intervals=True)[2:]
-    one, two = gaussian(a), gaussian(b)
-    fid = frechet_interval(frechet_distance(one, two), a[:: len(a) // 5000 or 1], len(a), one, two)
-    found = {"fid": fid, "precision": precision, "recall": recall}
-    widths = {f"{name} +-": (interval.high - interval.low) / 2 for name, interval in found.items()}
-    return widths | {"is +-": 1.96 * score(True).error()}
+    found = precision_recall(a, b, intervals=bool(plus))
+    values = dict(zip(("precision", "recall"), found, strict=False))
+    if plus:
+        values |= {"precision +-": half(found[2]), "recall +-": half(found[3])}
+    return values
 
 
 def fidelity(what: str, samples: np.ndarray, reference: np.ndarray, logits: np.ndarray) -> dict[str, float]:
@@ -341,6 +348,17 @@ def main() -> None:
         "FID + IS + precision + recall: "
         + ", ".join(f"{side} {value:.1f} s" for side, value in total.items())
     )
+    seconds = {place: float(found["seconds"]) for place, found in results.items()}  # type: ignore[arg-type]
+    with_intervals = [("ours", f"{what}+") for what in ("frechet", "is", "pr")]
+    if "ours" in total and all(place in seconds for place in with_intervals):
+        whole = sum(seconds[place] for place in with_intervals)
+        print(f"with intervals {whole:.1f} s: they add {whole / total['ours'] - 1:.0%}")
+        if "torch-fidelity" in total:
+            print(
+                f"with intervals {whole / total['torch-fidelity']:.3f} of torch-fidelity's time without any"
+            )
+            fid = seconds["ours", "frechet"] / seconds["torch-fidelity", "frechet"]
+            print(f"FID alone {fid:.3f} of torch-fidelity's time")
     if {"ours", "torch-fidelity"} <= total.keys():
         print(f"ours takes {total['ours'] / total['torch-fidelity']:.3f} of torch-fidelity's time")
     if ("ours", "pr") in results:

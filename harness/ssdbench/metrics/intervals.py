@@ -79,12 +79,21 @@ class RecallJackknife:
             place = np.minimum((kept <= k).sum(axis=1), groups.shape[1] - 1)  # the k-th of those that stay
             self.bounds[g] = nearest.closeness[np.arange(count), place]
             self.bounds[g, self.group == g] = np.inf  # covers nothing
+        self._least = self.bounds.min(axis=0)  # of the largest of a sample's balls
         self.covered = np.zeros((GROUPS, reference), dtype=bool)
 
     def take(self, tile: NDArray[np.float32], i: slice, j: slice) -> None:
         """Take the closeness (n, m) of samples i and reference images j."""
+        # Few pairs lie in the largest ball, and most columns are soon covered whoever is left out.
+        open_ = np.flatnonzero(~self.covered[:, j].all(axis=0))
+        if len(open_) < tile.shape[1] // 2:
+            tile = tile[:, open_]
+        else:
+            open_ = np.arange(tile.shape[1])
+        rows, columns = np.nonzero(tile >= self._least[i, None])
+        near, places = tile[rows, columns], j.start + open_[columns]
         for g in range(GROUPS):
-            self.covered[g, j] |= (tile >= self.bounds[g, i, None]).any(axis=0)
+            self.covered[g, places[near >= self.bounds[g, i.start + rows]]] = True
 
     def interval(self, recall: float) -> Interval:
         """Return recall ± t standard errors."""

@@ -39,8 +39,10 @@ class Moments:
             return other if not self.count else self
         shift = other.mean - self.mean
         mean = self.mean + shift * (other.count / count)
-        scatter = self.scatter + other.scatter
-        scatter += np.outer(shift, shift) * (self.count * other.count / count)
+        scatter = np.outer(shift, shift)
+        scatter *= self.count * other.count / count
+        scatter += self.scatter
+        scatter += other.scatter
         return Moments(count, mean, scatter)
 
 
