@@ -67,6 +67,7 @@ def test_every_verb_prints(say: Say, filled: Filled, suite: Path, workplace: Pat
     np.savez(workplace / "größe.npz", arr_0=images)
     calls: dict[str, list[tuple[object, ...]]] = {
         "run": [("run", suite), ("run", suite, "--json")],
+        "new": [("new", "nëu.yaml", "--like", "quick")],
         "plan": [("plan", suite), ("plan", suite, "--json"), ("plan", suite, "--results", "nö")],
         "validate": [("validate", suite)],
         "list": [("list",), ("list", "--json")],

@@ -89,3 +89,14 @@ def test_a_bundle_is_read_by_itself_and_again_as_results(
     again = ssdbench("report", suite, "--bundle", "out")
     assert again.exit_code == 2
     assert "--bundle out: expected a directory that is not there yet" in again.stderr
+
+
+def test_export_takes_the_keys_that_run_shows(ssdbench: Command, filled: Filled) -> None:
+    """Those of stages: of a training, the run that samples with its weights."""
+    for kind, title in (("train", "issd"), ("score", "")):
+        key = filled.stage(kind, title)
+        done = ssdbench("export", key[:8], "-o", f"{kind}-weights")
+        assert done.exit_code == 0, done.stderr
+    config = json.loads(Path("train-weights/config.json").read_text())
+    assert config["title"].startswith("train issd")
+    assert ssdbench("export", "0000", "-o", "none").exit_code == 2

@@ -8,11 +8,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ssdbench.api.records import inputs_of
+from ssdbench.api.records import find_record, inputs_of
 from ssdbench.errors import UsageError
 from ssdbench.metrics.sources import ImageSource
 from ssdbench.models.parts import INDEX, PARTS, UNET
@@ -63,6 +63,30 @@ def export_weights(
             from ssdbench.models.checkpoint import recast
 
             recast(copy, dtype)
+
+
+def exported_run(prefix: str, store: Store, part: str = "model") -> Record:
+    """Return the run whose key begins with ``prefix``, or the run of a stage of such a key.
+
+    Of a training it is a run that samples with its weights.
+
+    Raises:
+        UsageError: there is none, or more than one.
+
+    """
+    try:
+        return find_record(store, prefix)
+    except UsageError:
+        for record in store.records():
+            for key, stage in record.stages.items():
+                if key.startswith(prefix.lower()) and len(prefix) >= _LEAST_PREFIX:
+                    with suppress(UsageError):
+                        if stage.kind != "train" or _trained(record, store, part) == key:
+                            return record
+        raise
+
+
+_LEAST_PREFIX = 4  # characters of a stage's key
 
 
 def _trained(record: Record, store: Store, part: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ssdbench.cli.terminal import ascii_json, speaks_unicode
+from ssdbench.cli.terminal import ascii_json, silence, speaks_unicode
 from ssdbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ def emit(text: str, output: Path | None = None, *, form: str = "") -> None:
     if output is None:
         if form == "json" and not speaks_unicode():
             text = ascii_json(text)
-        typer.echo(text, nl=not text.endswith("\n"))
+        try:
+            typer.echo(text, nl=not text.endswith("\n"))
+        except BrokenPipeError:
+            silence()  # and go on: the exit code may have more to say
         return
     from ssdbench.store.files import write_text
 
@@ -122,9 +125,13 @@ def console(*, stderr: bool) -> Console:
     """Return a rich console; without a terminal, lines are not cut to its width."""
     from rich.console import Console
 
-    plain = Console(stderr=stderr, highlight=False)
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:
+            silence()
+
+    plain = Quiet(stderr=stderr, highlight=False)
     fitted = plain.is_terminal if stderr else on_terminal()
-    return plain if fitted else Console(stderr=stderr, highlight=False, width=200, soft_wrap=True)
+    return plain if fitted else Quiet(stderr=stderr, highlight=False, width=200, soft_wrap=True)
 
 
 def print_table(

@@ -2,27 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from ssdbench.cli import options
 
+_KINDS = {
+    "network ": "networks",
+    "data ": "data sets",
+    "model ": "models",
+    "autoencoder of ": "autoencoders of",
+    "reference ": "references",
+}
 
-def doctor(results: str = options.DEFAULT_RESULTS, bench: bool = False, json: bool = False) -> None:
+
+def doctor(
+    results: str = options.DEFAULT_RESULTS, full: bool = False, bench: bool = False, json: bool = False
+) -> None:
     """Check Python, torch, devices, weights, data sets and references (whether they are there), and the store.
 
     [bold]Examples[/bold]
 
       ssdbench doctor
+      ssdbench doctor --full
       ssdbench doctor --results /data/results --json
       ssdbench doctor --bench
 
     Options:
+        full: A line for each thing, with how to get what is not here.
         bench: Time sampling instead, beside diffusers' pipeline on one core: about a minute on an idle machine.
     """
     from ssdbench.api.doctor import examine, examine_speed
     from ssdbench.api.words import aligned
-    from ssdbench.cli.common import emit, emit_json
+    from ssdbench.cli.common import emit, emit_json, tell
 
     checks = examine_speed() if bench else examine(results)
     if json:
         emit_json(dict(checks))
-    else:
-        emit("\n".join(aligned([*checks])))
+        return
+    lines = [*checks] if full or bench else [*_gathered(checks)]
+    emit("\n".join(aligned(lines)))
+    if not full and not bench:
+        tell("'ssdbench doctor --full' says how to get what is not here")
+
+
+def _gathered(checks: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The checks with a line for the things of a kind that are here, and one for those that are not."""
+    there: dict[str, list[str]] = {}
+    rest = []
+    for name, found in checks:
+        kind = next((kind for kind in _KINDS if name.startswith(kind)), None)
+        if kind is None:
+            rest.append((name, found))
+            continue
+        told = _KINDS[kind] if found == "available" else f"{_KINDS[kind]} not here"
+        there.setdefault(told, []).append(name.removeprefix(kind))
+    yield from rest
+    for told, names in there.items():
+        yield told, "; ".join(names)

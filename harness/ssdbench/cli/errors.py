@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ssdbench.cli.terminal import prepare_streams
+from ssdbench.cli.terminal import prepare_streams, silence
 from ssdbench.errors import Interrupted, SsdbenchError, SuiteError, UsageError
 from ssdbench.faults import disk_fault
 
@@ -52,7 +54,7 @@ class Verb(TyperCommand):
             typer.echo("; ".join(filter(None, ("interrupted", str(error)))), err=True)
             raise typer.Exit(Interrupted.exit_code) from error
         except BrokenPipeError:
-            raise  # the reader of stdout left; typer ends quietly
+            raise  # no error: see VerbGroup
         except Exception as error:
             if ctx.find_root().params.get("debug"):
                 raise
@@ -66,10 +68,32 @@ class Verb(TyperCommand):
 class VerbGroup(TyperGroup):
     """Lists the verbs in the order in which they are registered; prints to streams of any encoding."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the options; --help is printed here."""
+        with _readerless():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # as in Verb
+        """Run a verb, or print its --help."""
+        with _readerless():
+            return super().invoke(ctx)
+
     def main(self, *arguments: Any, **options: Any) -> Any:
         """Run the command line."""
         prepare_streams()
         return super().main(*arguments, **options)
+
+
+@contextmanager
+def _readerless() -> Iterator[None]:
+    """Take it for no error that whoever read stdout has left."""
+    try:
+        yield
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise  # rich makes an exit of it, as --help is printed
+        silence()
+        raise typer.Exit from error
 
 
 def _keep_traceback() -> str:

@@ -35,14 +35,13 @@ def export(
       ssdbench export --records -o results/mini
 
     Options:
-        run (RUN): A run's key, or the beginning of one.
+        run (RUN): A run's key, or a stage's as 'run' shows it, or the beginning of one.
         output (DIR): Directory to create with the weights, or of records.
         part: The denoiser, or the autoencoder where the run trained one.
         dtype: Store the weights in this precision; as trained by default.
         records: Copy the records of all runs instead, or of RUN alone.
     """
-    from ssdbench.api.export import export_weights
-    from ssdbench.api.records import find_record
+    from ssdbench.api.export import export_weights, exported_run
     from ssdbench.errors import UsageError
     from ssdbench.store.places import open_store
 
@@ -54,5 +53,5 @@ def export(
         return
     if run is None:
         raise UsageError("name the run whose weights are exported, or give --records")
-    export_weights(find_record(store, run), store, output, part, dtype)
+    export_weights(exported_run(run, store, part), store, output, part, dtype)
     typer.echo(output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import typer
@@ -49,7 +50,7 @@ def new(
     if like is not None and reference is not None:
         raise UsageError("--reference goes with --data")
     refuse_to_replace(output, force)
-    name = output.stem
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", output.stem).strip("-._")[:60] or "suite"
     text = text_like(name, like or "") if data is None else of_images(name, data, resolution, reference)
     emit(text, output)
     plan = of_selection([str(output)], Selection(), options.DEFAULT_RESULTS, None).plan()

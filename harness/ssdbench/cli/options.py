@@ -14,6 +14,8 @@ import typer
 from annotated_types import Ge
 from typer.models import ParameterInfo
 
+from ssdbench.cli.completion import completing
+
 if TYPE_CHECKING:
     from typing import Unpack
 
@@ -114,8 +116,8 @@ class Machine:
         engine: Where stages run: this machine, or a Ray cluster.
         workers (N): Stages at a time; by default by cores, or one for each GPU.
         threads (N): CPU threads a stage; equal ones give equal bits.
-        ray_address (HOST:PORT): Head of the Ray cluster; by default RAY_ADDRESS, or the cluster that this machine is
-            part of.
+        ray_address (HOST:PORT): Head of the Ray cluster, or local to start one on this machine; by default
+            RAY_ADDRESS, or the cluster that this machine is part of.
     """
 
     device: str | None = None
@@ -163,10 +165,11 @@ def _parameters(thing: Callable[..., Any]) -> Iterator[inspect.Parameter]:
             on = f"--{name.replace('_', '-')}"
             flags = _CALLED.get(name) or [f"{on}/--no-{on[2:]}" if parameter.default is True else on]
             if parameter.kind is parameter.POSITIONAL_ONLY:
-                extra = [typer.Argument(metavar=metavar, help=text)]
+                extra = [typer.Argument(metavar=metavar, help=text, autocompletion=completing(name))]
             else:
                 variable = _VARIABLES.get(name)
-                extra = [typer.Option(*flags, metavar=metavar, envvar=variable, help=text, min=least)]
+                given: dict[str, Any] = {"metavar": metavar, "envvar": variable, "help": text, "min": least}
+                extra = [typer.Option(*flags, autocompletion=completing(name), **given)]
         yield parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=Annotated[kind, *extra])
 
 

@@ -70,8 +70,9 @@ def report(
 
         written = draw(reports, figures, paper=paper)
         if not written:
-            differ = "rows that differ in NFE, lambda, steps or pairs"
-            raise EmptySelection(f"no curves: they need measured {differ}")
+            measured = any(one.record for report in reports for one in report.results)
+            why = "rows that differ in NFE, lambda, steps or pairs" if measured else "rows, and none was run"
+            raise EmptySelection(f"no curves: they need measured {why}")
         for path in written:
             tell(f"wrote {path}")
         return

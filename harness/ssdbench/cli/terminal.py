@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import re
 import sys
+from pathlib import Path
 
 _ERRORS, _ASCII = "ssdbench-plain", "ssdbench-ascii"
 # One character for one where that can be read, so that columns stay aligned.
@@ -35,6 +37,12 @@ def prepare_streams() -> None:
         # typer takes ASCII for a mistake, and writes UTF-8 there unless the encoding has another name.
         encoding = _ASCII if _name(stream.encoding) == "ascii" else None
         reconfigure(encoding=encoding, errors=_ERRORS)
+
+
+def silence() -> None:
+    """Write nothing more to stdout: who read it has left, as ``head`` does."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
 def speaks_unicode() -> bool:
