@@ -23,7 +23,7 @@ def test_the_pages_blocks_run_from_top_to_bottom(workplace: Path) -> None:
         for number, block in enumerate(blocks, start=1):
             exec(compile(block, f"api.md, block {number}", "exec"), namespace)
     told = printed.getvalue()
-    assert "Adams-Bashforth 2" in told  # the table
+    assert "Adams-Bashforth 2 (AFS)" in told  # the table
     assert "unknown key" in told  # the error of the last block
 
 

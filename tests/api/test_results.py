@@ -43,7 +43,7 @@ def test_one_seed_has_a_value_and_no_deviation(results: ssdbench.Results) -> Non
     alone = ssdbench.load("quick", profile="smoke", only="variant=base").results().table()
     assert alone["seeds"].tolist() == [1, 1]
     assert alone["fd"].tolist() == [
-        results[label, 1].metrics["fd"] for label in ("base", "Adams-Bashforth 2")
+        results[label, 1].metrics["fd"] for label in ("base", "Adams-Bashforth 2 (AFS)")
     ]
     assert not any(name.endswith("_sd") for name in alone)
 
@@ -79,8 +79,8 @@ def test_a_runs_names(results: ssdbench.Results) -> None:
     first = results[0]
     assert first.key is not None
     assert results["base", 1].key == results[first.key].key == results[first.key[:8]].key == first.key
-    assert results[-1].label == "Adams-Bashforth 2"
-    assert results["Adams-Bashforth 2", 2].run.sampler == "ab2"
+    assert results[-1].label == "Adams-Bashforth 2 (AFS)"
+    assert results["Adams-Bashforth 2 (AFS)", 2].run.sampler == "ab2-afs"
     with pytest.raises(
         ssdbench.UsageError, match=r"2 runs are called 'base'.*\n  0: .*seed 1\n  1: .*seed 2"
     ):
@@ -104,7 +104,7 @@ def test_a_runs_images_are_those_that_were_scored(results: ssdbench.Results) -> 
         run.images(17)
 
 
-@pytest.mark.parametrize(("label", "sampler"), [("base", "ddim"), ("Adams-Bashforth 2", "ab2")])
+@pytest.mark.parametrize(("label", "sampler"), [("base", "ddim"), ("Adams-Bashforth 2 (AFS)", "ab2-afs")])
 def test_a_runs_model_makes_its_images_again(results: ssdbench.Results, label: str, sampler: str) -> None:
     """From the same noise and labels, with guidance, the sampler by name gives the images in the store."""
     from ssdbench.diffusion import noise

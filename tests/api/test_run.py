@@ -67,7 +67,7 @@ def test_events_tell_of_every_stage(made: Made, workplace: Path) -> None:
     results = ssdbench.run(
         "quick",
         profile="smoke",
-        only={"variant": "base", "sampler": "ab2"},
+        only={"variant": "base", "sampler": "ab2-afs"},
         results="results",
         upstream=made.results,
         fresh=["score"],
