@@ -140,7 +140,7 @@ class RunResult:
 
         """
         from ssdbench.models.vae import open_autoencoder
-        from ssdbench.stages.encode import vae_folder
+        from ssdbench.stages.weights import vae_folder
 
         spec = self._sampled()
         return open_autoencoder(vae_folder(spec.vae, self._inputs(spec, "vae")), device)

@@ -27,9 +27,8 @@ from ssdbench.models.vae import open_autoencoder
 from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.walks import end_of
 from ssdbench.stages.conditioning import open_conditions
-from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.spec import JSON, Runtime, with_notes
-from ssdbench.stages.weights import model_place
+from ssdbench.stages.weights import model_place, vae_folder
 from ssdbench.training.fusion import FusedStudent, FusionLimit
 
 if TYPE_CHECKING:

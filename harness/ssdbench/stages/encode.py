@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from ssdbench.stages.spec import JSON, Runtime, Source, StageSpec, with_notes
+from ssdbench.stages.weights import vae_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,10 +154,3 @@ def _shards(
     for shard in range(len(shards)):
         # They stay in scratch, too: another run may have taken the stage over and be counting on them.
         link_or_copy(runtime.scratch / name(shard), output / name(shard))
-
-
-def vae_folder(source: Source | None, inputs: dict[str, Path]) -> Path | None:
-    """Where the autoencoder lies: the trained one's artifact, or the source; None: there is none."""
-    if source is not None:
-        return Path(source.path)
-    return inputs["vae"] / "model" if "vae" in inputs else None

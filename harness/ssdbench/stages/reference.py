@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from ssdbench.metrics.networks import network_flops
 from ssdbench.metrics.reference_set import THROUGH
 from ssdbench.models.family import ROUNDED
-from ssdbench.stages.encode import vae_folder
 from ssdbench.stages.spec import JSON, Runtime, Source, StageSpec, with_notes
+from ssdbench.stages.weights import vae_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,3 +23,10 @@ def model_place(
     if role in inputs:
         return Place(model_folder(inputs[role], step))
     return Place(Path(weights.path), weights.part) if weights is not None and weights.path else None
+
+
+def vae_folder(source: Source | None, inputs: dict[str, Path]) -> Path | None:
+    """Where the autoencoder lies: the trained one's artifact, or the source; None: there is none."""
+    if source is not None:
+        return Path(source.path)
+    return inputs["vae"] / "model" if "vae" in inputs else None

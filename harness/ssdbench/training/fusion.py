@@ -20,8 +20,6 @@ from ssdbench.errors import InputError
 from ssdbench.models.conditional import Conditional, FusionPoint
 from ssdbench.models.shapes import OUTPUT
 
-__all__ = ["FusedStudent", "FusionLimit", "FusionPoint", "block_points", "fusing", "recording"]
-
 
 def block_points(model: nn.Module, layers: Sequence[int]) -> list[FusionPoint]:
     """The fusion points ``layers`` (0-based) of a denoiser: its ``fusion_points``, else the outputs of its ``blocks``.
