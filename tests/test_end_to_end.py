@@ -18,11 +18,11 @@ SMALL = [
     "--only",
     "variant=issd",
     "--set",
-    "train.steps=150",
+    "train.steps=60",
     "--set",
     "train.batch_size=32",
     "--limit",
-    "1200",
+    "1008",
     "--set",
     "images=200",
 ]
