@@ -545,3 +545,11 @@ def test_requests_that_cannot_be_met(
     result = ssdbench("eval", *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
+
+
+def test_features_are_kept(measured: Callable[..., dict[str, object]], workplace: Path) -> None:
+    np.savez(workplace / "samples.npz", arr_0=SAMPLES)
+    plain = measured("samples.npz")
+    for _ in range(2):
+        assert measured("samples.npz", "--features", "x.features") == plain
+    assert (workplace / "x.features").stat().st_size > 500 * 15 * 4

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssdbench.api.images import Against, Images, best_device, open_samples
+from ssdbench.api.images import Against, Images, best_device, identity, open_samples
 from ssdbench.api.words import aligned
 from ssdbench.errors import InputError, UsageError
 
@@ -123,6 +123,7 @@ def evaluate(
     weights: str | Path | None = None,
     resolution: int | None = None,
     limit: int | None = None,
+    features: str | Path | None = None,
     intervals: bool = True,
     device: str | None = None,
     seed: int | None = None,
@@ -141,6 +142,7 @@ def evaluate(
         weights: file of the network's weights, instead of the usual ones.
         resolution: files are cropped and resized to it; data sets are read at it.
         limit: only the first so many images.
+        features: a file that keeps what the networks compute of the images; what is there is not computed again.
         intervals: give each value a 95 % confidence interval.
         device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; by default a GPU where there is one.
         seed: of what is drawn: KID's subsets, and the samples and groups of intervals. By default each metric's own,
@@ -157,6 +159,8 @@ def evaluate(
     names = [metrics] if isinstance(metrics, str) else metrics
     against = Against(reference, resolution)
     evaluation = prepare(open_samples(images, resolution, limit), against, network, names, weights, device)
+    if features is not None:
+        evaluation.keep(Path(features), identity(images, resolution), progress)
     return evaluation.measure(intervals=intervals, seed=seed, progress=progress)
 
 
@@ -232,6 +236,27 @@ class Evaluation:
     wanted: dict[str, Metric]
     networks: list[tuple[FeatureNetwork, tuple[Metric, ...]]]
     missing: dict[str, str]
+    kept: Mapping[str, Kept] | None = None
+    told: tuple[str, ...] = ()
+
+    def keep(self, path: Path, identity: str, progress: Progress | None = None) -> None:
+        """Take the features of the samples from a file, or compute them and write them there.
+
+        ``identity`` tells the images from others; see :func:`ssdbench.api.images.identity`.
+
+        Raises:
+            UsageError: a metric reads the images themselves, or how many there are is not known.
+            InputError: the file holds something else, or the images are malformed.
+
+        """
+        from ssdbench.metrics.features_file import kept_in
+
+        if pictures := [key for key, metric in self.wanted.items() if metric.images]:
+            raise UsageError(f"features: {', '.join(pictures)} reads the images themselves")
+        if not self.samples.count:
+            raise UsageError("features: of images whose number is known: give an array, or files")
+        networks = [network for network, _ in self.networks]
+        self.kept, self.told = kept_in(path, identity, self.samples, networks, progress)
 
     def measure(
         self,
@@ -239,9 +264,8 @@ class Evaluation:
         intervals: bool = True,
         seed: int | None = None,
         progress: Progress | None = None,
-        kept: Mapping[str, Kept] | None = None,
     ) -> Scores:
-        """Measure the samples, or what each network made of them before; other arguments as for :func:`evaluate`.
+        """Measure the samples, or what was kept of them; arguments as for :func:`evaluate`.
 
         Raises:
             InputError: the reference or the images are malformed, or no metric that is wanted can be had.
@@ -260,8 +284,8 @@ class Evaluation:
         for part in parts:
             missing |= lacking(part, samples.count or None, given)
         _refuse(missing, wanted)
-        if kept is not None:
-            taps = [kept[network.name].batches() for network, _ in self.networks]
+        if self.kept is not None:
+            taps = [self.kept[network.name].batches() for network, _ in self.networks]
             result = measure_kept(taps, parts, given=given, intervals=intervals, seed=seed)
         else:
             result = measure(
@@ -280,6 +304,7 @@ class Evaluation:
             result.network_digest,
             (
                 *samples.notes(order=any(metric.ordered for metric in wanted.values())),
+                *(note for note in self.told if note not in samples.told()),
                 *self.against.notes,
                 *result.stamps,
             ),

@@ -34,6 +34,38 @@ Images = str | Path | RunResult | Iterable[Any]
 """A path or the name of a data set, a run, an array uint8 (N, H, W, C), or an iterable of such batches or of images."""
 
 
+def identity(images: Images, resolution: int | None = None) -> str:
+    """Return what tells images from others without reading those in files: names, sizes and times of change.
+
+    Raises:
+        UsageError: they can be read but once.
+
+    """
+    import hashlib
+
+    said: list[object] = [resolution]
+    if isinstance(images, RunResult):
+        said += ["run", images.record.key]
+    elif isinstance(images, str | Path):
+        path = Path(images).expanduser()
+        files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
+        said += [str(images)] if not files else []
+        for file in files:
+            status = file.stat()
+            name = file.relative_to(path).as_posix() if file != path else path.name
+            said += [] if file.is_dir() else [name, status.st_size, status.st_mtime_ns]
+    elif isinstance(images, Iterator):
+        raise UsageError(
+            "features: images that can be read but once are not told from others: give them in a file"
+        )
+    else:
+        content = hashlib.sha256()
+        for batch in batches_of(getattr(images, "pixels", images)):
+            content.update(np.ascontiguousarray(batch).tobytes())
+        said.append(content.hexdigest())
+    return hashlib.sha256(repr(said).encode()).hexdigest()
+
+
 def run_images(record: Record, store: Store) -> ImageSource:
     """Return the images that a run was scored on, as they are in the store.
 

@@ -70,6 +70,7 @@ class Metric:
                 raise UsageError(f"{', '.join(pictures)}: reads the images themselves, which are not kept")
             taps = {tap for metric in wanted for tap in metric.taps}
             self._kept[loaded.name] = Kept(loaded, taps)
+        self._ready.kept = self._kept
 
     @property
     def samples(self) -> int:
@@ -96,7 +97,7 @@ class Metric:
             InputError: there are too few images for any of the metrics.
 
         """
-        return self._ready.measure(kept=self._kept, intervals=self._intervals, seed=self._seed)
+        return self._ready.measure(intervals=self._intervals, seed=self._seed)
 
     def merge(self, other: Metric | Mapping[str, Any]) -> None:
         """Take another's images, or those of its :meth:`state_dict`: they come behind those here.

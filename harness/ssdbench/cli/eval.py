@@ -16,6 +16,7 @@ def eval_(
     metrics: str | None = None,
     resolution: options.SomeCount = None,
     limit: options.SomeCount = None,
+    features: Path | None = None,
     save_reference: Path | None = None,
     export_npz: Path | None = None,
     intervals: bool = True,
@@ -40,6 +41,8 @@ def eval_(
 
       ssdbench eval 3fa9 --export-npz samples.npz
 
+      ssdbench eval out/ --reference photos/ --features out.features --metrics kid     from the second time in seconds
+
     Options:
         samples (SAMPLES): A .npz (arr_0), a folder of images, a .tar or a folder of them, our shards, a data set's
             name, or the key of a run.
@@ -50,6 +53,7 @@ def eval_(
             by default (fd, sfd under another network).
         resolution (N): Crop and resize files to N; read data sets at N.
         limit (N): Only the first N samples.
+        features (FILE): Keep what the network computes of SAMPLES in this file, and take from it what is there.
         save_reference (OUT): Write the reference: .npz as ADM's, or .safetensors.
         export_npz (OUT): Write the samples as ADM's evaluator reads them.
         intervals: Give each value a 95 % confidence interval.
@@ -59,7 +63,7 @@ def eval_(
     from ssdbench.api.evaluation import load_network, prepare
     from ssdbench.api.export import refuse_to_replace, save_samples
     from ssdbench.api.export import save_reference as save
-    from ssdbench.api.images import Against, open_samples, run_samples
+    from ssdbench.api.images import Against, identity, open_samples, run_samples
     from ssdbench.cli.common import counting, emit, emit_json, tell
     from ssdbench.errors import UsageError
 
@@ -84,6 +88,8 @@ def eval_(
         evaluation = None
         if images is not None and reference is not None:
             evaluation = prepare(images, against, kept or network, names, weights, device, tell)
+            if features is not None and samples is not None:
+                evaluation.keep(features, identity(samples, resolution), progress("samples", images.count))
         if images is not None and export_npz is not None:
             save_samples(images, export_npz, force=force, progress=progress("export", images.count))
             tell(f"wrote {images.count} samples to {export_npz}")

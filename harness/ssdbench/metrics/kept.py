@@ -26,7 +26,8 @@ class Kept:
 
     def __init__(self, network: FeatureNetwork, taps: Collection[Tap]) -> None:
         self.network = network
-        self._taps: tuple[Tap, ...] = tuple(tap for tap in network.dims._fields if tap in taps)  # type: ignore[misc]
+        every: tuple[Tap, ...] = ("pooled", "spatial", "logits")
+        self.taps = tuple(tap for tap in every if tap in taps and network.dims.of(tap))
         self.clear()
 
     def clear(self) -> None:
@@ -34,7 +35,7 @@ class Kept:
         self.count = 0
         self._blocks: Blocks[np.uint8] = Blocks(self.network.batch_size)
         self._shape: tuple[int, ...] | None = None
-        self._rows: dict[Tap, list[NDArray[np.float32]]] = {tap: [] for tap in self._taps}
+        self._rows: dict[Tap, list[NDArray[np.float32]]] = {tap: [] for tap in self.taps}
 
     def update(self, images: NDArray[np.uint8]) -> None:
         """Take images uint8 (N, H, W, C), C = 1 or 3, all of one size. Raises InputError for others."""
@@ -43,19 +44,21 @@ class Kept:
         for block in self._blocks.push(images):
             self._take(block)
 
+    def finish(self) -> None:
+        """Pass through the network what waits for others to fill its batch."""
+        for block in self._blocks.rest():
+            self._take(block)
+        self._blocks = Blocks(self.network.batch_size)
+
     def merge(self, other: Mapping[str, NDArray[np.generic]]) -> None:
         """Take the :meth:`state` of others' images, which come behind those here.
 
         Where those here are a multiple of the network's batch, the values have the bits of one pass over all.
         """
-        for block in self._blocks.rest():
-            self._take(block)
-        self._blocks = Blocks(self.network.batch_size)
-        added = {len(other[tap]) for tap in self._taps if tap in other}
-        if len(added) != 1 or not {*self._taps} <= other.keys():
-            raise InputError(
-                f"a state with {', '.join(other) or 'nothing'}: expected {', '.join(self._taps)}"
-            )
+        self.finish()
+        added = {len(other[tap]) for tap in self.taps if tap in other}
+        if len(added) != 1 or not {*self.taps} <= other.keys():
+            raise InputError(f"a state with {', '.join(other) or 'nothing'}: expected {', '.join(self.taps)}")
         for tap, rows in self._rows.items():
             found = other[tap]
             if found.dtype != np.float32 or found.shape[1:] != (self.network.dims.of(tap),):
@@ -71,7 +74,7 @@ class Kept:
 
     def state(self) -> State:
         """Return what there is: each tap, float32 (N, D), and the images that wait, uint8 (M, H, W, C)."""
-        found: State = {tap: self._all(tap) for tap in self._taps}
+        found: State = {tap: self._all(tap) for tap in self.taps}
         waiting = self._blocks.rest()
         found["waiting"] = waiting[0] if waiting else np.empty((0, 1, 1, 1), np.uint8)
         return found
