@@ -143,6 +143,21 @@ KID = Metric(
     decimals=5,
 )
 
+VENDI = Metric(
+    name="vendi",
+    help="Vendi score: how many different images there are; of the samples alone",
+    title="Vendi",
+    cite="[Friedman and Dieng 2023](https://arxiv.org/abs/2210.02410)",
+    body="ssdbench.metrics.vendi:Vendi",
+    better="higher",
+    unit="images",
+    low=1.0,
+    definition="exp of -tr K/N log K/N, K the cosine similarities of the samples' pooled features",
+    interval="infinitesimal jackknife of the entropy; from at most 5,000 samples",
+    taps=("pooled",),
+    decimals=2,
+)
+
 FD_DINOV2 = replace(
     FID,
     name="fd-dinov2",
@@ -234,6 +249,7 @@ BUILTIN = (
     DENSITY,
     COVERAGE,
     KID,
+    VENDI,
     FD_DINOV2,
     CLASS_ACCURACY,
     TRAJECTORY,
