@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from ssdbench.plan.cost import recorded_cost, run_cost
+from ssdbench.runtime.records import scored
 
 from .conftest import Command, Filled
 
@@ -100,3 +101,11 @@ def test_export_takes_the_keys_that_run_shows(ssdbench: Command, filled: Filled)
     config = json.loads(Path("train-weights/config.json").read_text())
     assert config["title"].startswith("train issd")
     assert ssdbench("export", "0000", "-o", "none").exit_code == 2
+
+
+def test_a_row_is_told_in_a_line_as_it_is_scored(filled: Filled) -> None:
+    planned = filled.graph.runs[1]
+    record = filled.store.read_record(filled.targets[1])
+    assert record is not None
+    told = scored(record, planned)
+    assert told == "dit-mini, pretrain + issd, ddim, 4 NFE, seed 0: fd 390, sfd 30, is 4"

@@ -20,6 +20,7 @@ from ssdbench.stages.spec import NOTES
 from ssdbench.store import Manifest, Record, StageRecord, Store, now
 from ssdbench.store.manifest import MIXED
 from ssdbench.store.record import INTERVALS, thumbnail_name
+from ssdbench.suite.facts import evaluations
 from ssdbench.suite.schema import run_yaml
 
 METRICS, GRID = "metrics.json", "grid.png"
@@ -125,6 +126,15 @@ def _counted_nfe(score: Manifest, manifests: Mapping[str, Manifest], planned: in
     return round(sum(found) / len(found)) if found else planned
 
 
+def scored(record: Record, planned: PlannedRun) -> str:
+    """A row that has just got its result, in a line: ``dit-mini, issd, ddim, 5 NFE, seed 1: fd 196.8, is 8.87``."""
+    run = planned.run
+    name = run.label or f"{run.named.model}, {run.variant}, {run.sampler}, {evaluations(run)}"
+    return f"{name}, seed {run.seed}: " + ", ".join(
+        f"{one} {value:.4g}" for one, value in record.metrics.items()
+    )
+
+
 Say = Callable[[str], None]
 
 
@@ -154,13 +164,15 @@ class Targets:
             if not anew and not self._whole(key):
                 return
             try:
-                write_record(self._graph, planned, self._store, set(self._outcome.done))
+                record = write_record(self._graph, planned, self._store, set(self._outcome.done))
             except (SsdbenchError, OSError, ValueError) as error:
                 reason = disk_fault(error, self._store.records_dir) or str(error)
                 failure = Failure(f"its record could not be written: {reason}", None)
                 self._outcome.failed[key] = failure
                 self._say(f"{key[:8]}  failed: {failure}")
                 return
+            if anew:
+                self._say(f"{key[:8]}  {scored(record, planned)}")
         if planned.run.keep != "samples":
             for source in filter(self._is_spare, sorted(self._graph.chain(key))):
                 self._drop(source)
