@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -111,7 +111,9 @@ def _as_folder(value: Any) -> Any:
     if not isinstance(value, str) or not value or re.search(r"[/:\0]", value) or synthetic_steps(value):
         return value
     known = value in DATA_NAMES or value in catalog.REFERENCES
-    return value if known or not Path(value).expanduser().is_dir() else f"{value}/"
+    # os.path's say no of a name that is too long or of an unknown user's home, where Path's raise.
+    there = os.path.isdir(os.path.expanduser(value))  # noqa: PTH111, PTH112
+    return f"{value}/" if there and not known else value
 
 
 _Name = Annotated[str, Field(max_length=500)]
