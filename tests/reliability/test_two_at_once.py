@@ -21,11 +21,12 @@ from runs import DEADLINE, Run, Witness, content, ended, rows_run
 from ssdbench.errors import UsageError
 from ssdbench.plan.decide import decide
 from ssdbench.runtime.local import run_graph
-from ssdbench.runtime.outcome import Elsewhere, Failure
+from ssdbench.runtime.outcome import Committed, Elsewhere, Failure
 from ssdbench.runtime.stage import StageThread
 from ssdbench.store import Store
 from ssdbench.store import lease as leases
 from ssdbench.store.lease import LeaseFiles
+from ssdbench.store.manifest import Provenance
 from ssdbench.store.owner import Owner
 from ssdbench.store.places import open_store
 
@@ -135,6 +136,30 @@ def test_what_vanishes_under_a_stage_is_a_fault_only_while_it_holds_the_lease(
     StageThread(node, store, pool, slot, replaces=None, told=print, finished=results.append).run()
     (result,) = results
     assert isinstance(result, Elsewhere if taken_over else Failure)
+
+
+def test_a_stage_that_another_finishes_under_this_one_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that woke up commits, and drops the scratch directory, while this one, which took over, opens it."""
+    store = open_store(tmp_path)
+
+    def scratch(*_: object) -> None:
+        attempt = store.begin(KEY, "attempt-other")
+        (attempt.path / "a").write_text("made")
+        store.commit(attempt, Provenance(kind="sample", version=1, title="t", spec={}, sources="s"))
+        raise FileNotFoundError(2, "No such file or directory", "scratch/.note.json")
+
+    monkeypatch.setattr(store, "scratch", scratch)
+    results: list[object] = []
+    node: Any = SimpleNamespace(key=KEY, inputs={})
+    pool: Any = SimpleNamespace(remote=False)
+    slot: Any = None
+    StageThread(node, store, pool, slot, replaces=None, told=print, finished=results.append).run()
+    (result,) = results
+    assert isinstance(result, Committed)
+    assert result.manifest.attempt == "attempt-other"
+    assert [path.name for path in store.key_dir(KEY).glob("attempt-*") if path.is_dir()] == ["attempt-other"]
 
 
 def test_a_lease_taken_over_is_noticed_by_its_former_owner(tmp_path: Path) -> None:

@@ -134,10 +134,11 @@ def test_when_one_cannot_be_started_the_others_end(tmp_path: Path) -> None:
         return SpawnedWorker(RANK, job, tmp_path / "log", 1)
 
     path = write_job(tmp_path, ranks=2, steps=600, step_seconds=0.1)
+    before = {*psutil.Process().children()}  # such as a fork server of tests before this one
     with pytest.raises(OSError, match="no more processes"):
         Group(path, start_one)
     assert not jobs[0].exists()
-    assert not psutil.Process().children()
+    assert {*psutil.Process().children()} <= before
 
 
 def gpus(count: int) -> list[Slot]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
-from ssdbench.api.benchmark import Benchmark, RunOptions
+from ssdbench.api.benchmark import Benchmark, RunOptions, engine_of
 from ssdbench.api.history import Planned
 from ssdbench.api.loading import RESULTS
 from ssdbench.errors import StageFailed, UsageError
@@ -67,6 +67,7 @@ def make_baseline(
 
     """
     first = benchmarks[0]
+    engine_of(options.get("engine", "local"), options.get("ray_address"))  # said before anything of the seeds
     suite = replace(first.suites[0], runs=[run for one in benchmarks for run in one.suites[0].runs])
     least = min(Counter(run.model_dump_json(exclude={"seed", "mark"}) for run in suite.runs).values())
     if least < baselines.FEW and not few:

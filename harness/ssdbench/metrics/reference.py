@@ -34,14 +34,12 @@ class Reference(Described):
         spatial: moments of the spatial features, or None.
         features: pooled features (M, D), float32 or float16, or None; for precision and recall.
         radii: ``neighbour_radii(features)``, float64 (M,), or None.
-        notes: what a reader of values from its moments should know.
     """
 
     pooled: Gaussian | None = None
     spatial: Gaussian | None = None
     features: NDArray[np.floating] | None = None
     radii: NDArray[np.float64] | None = None
-    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         features = self.features
@@ -71,6 +69,8 @@ class Reference(Described):
     def description(self) -> str:
         """Return what a saved reference says of itself besides its arrays, as canonical JSON."""
         described = {field.name: getattr(self, field.name) for field in fields(Described)}
+        if not self.notes:
+            del described["notes"]  # as in files of before there were any
         return json.dumps(described, sort_keys=True)
 
     def arrays(self, layout: Layout) -> dict[str, NDArray[np.floating]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +84,7 @@ class Described:
         revision: the network's ``revision``.
         data: which images these are, in words.
         count: how many images the moments stand for; None where it is not known.
+        notes: what a reader of values from its moments should know.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -93,6 +94,7 @@ class Described:
     revision: int
     data: str
     count: int | None
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     @staticmethod
     def parse(text: str, path: Path) -> Described:

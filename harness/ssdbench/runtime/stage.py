@@ -132,6 +132,12 @@ class StageThread(threading.Thread):
         attempt = store.begin(key)
         try:
             return self._run_worker(attempt, inputs, lease)
+        except OSError:
+            # A run that was suspended may have woken up, finished the stage, and dropped what both kept of it.
+            finished = store.manifest(key)
+            if finished is None:
+                raise
+            return Committed(finished, here=False)
         finally:
             done = store.manifest(key)
             if done is None or done.attempt != attempt.name:

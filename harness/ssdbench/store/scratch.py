@@ -58,8 +58,22 @@ def open_scratch(path: Path, inputs: Mapping[str, InputDigest], sources: str) ->
             remove_tree(path)
         elif before.sources != sources:
             present = _Note(inputs=present.inputs, sources=MIXED)
-    path.mkdir(parents=True, exist_ok=True)
-    write_atomically(path / _NOTE, present.model_dump_json().encode())
+    data = present.model_dump_json().encode()
+    if not path.is_dir():
+        # It appears with its note: without one, a run that slept through its lease would take it for an old one's.
+        fresh = temporary_beside(path)
+        fresh.mkdir(parents=True)
+        write_atomically(fresh / _NOTE, data)
+        try:
+            fresh.rename(path)
+        except OSError:
+            if not path.is_dir():  # else another run was faster
+                raise
+        else:
+            return present.sources
+        finally:
+            remove_tree(fresh)
+    write_atomically(path / _NOTE, data)
     return present.sources
 
 
