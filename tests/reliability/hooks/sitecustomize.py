@@ -30,7 +30,7 @@ _met: Counter[str] = Counter()
 def _plain(path: str) -> str:
     """The path without what differs from process to process."""
     path = re.sub(r"attempt-[A-Za-z0-9.-]+?(?=(\.(log|json|txt)\b)|/|$)", "attempt", path)
-    path = re.sub(r"\.[0-9a-f]{12}\.tmp$", ".tmp", path)
+    path = re.sub(r"\.[0-9a-f]{12}\.tmp(?=/|$)", ".tmp", path)
     return re.sub(r"\.\d+$", ".PID", path)
 
 
