@@ -75,10 +75,18 @@ def test_what_is_no_state_or_no_image_is_refused() -> None:
     for state in (other, {}, {"format": 1}):
         with pytest.raises(ssdbench.InputError, match="'toy': "):
             metric.merge(state)
+    before = metric.samples, metric.compute().metrics
     spoilt = metric.state_dict()
     spoilt["features"]["toy"]["pooled"] = spoilt["features"]["toy"]["pooled"][:, :3]
     with pytest.raises(ssdbench.InputError, match=r"pooled is float32 \(20, 3\): expected float32 \(N, 6\)"):
         metric.merge(spoilt)
+    with pytest.raises(ssdbench.InputError, match=r"pooled is float32 \(20, 3\)"):
+        metric.load_state_dict(spoilt)
+    larger = ssdbench.Metric(**HOW)
+    larger.update(np.zeros((5, 5, 4, 3), np.uint8))
+    with pytest.raises(ssdbench.InputError, match="the images before have"):
+        metric.merge(larger)
+    assert (metric.samples, metric.compute().metrics) == before  # nothing was taken, and nothing lost
     with pytest.raises(ssdbench.InputError, match="the images before have"):
         metric.update(np.zeros((2, 5, 4, 3), np.uint8))
     with pytest.raises(ssdbench.InputError, match="not guessed"):

@@ -20,8 +20,10 @@ def test_two_that_open_it_at_once_leave_each_other_alone(
     def meanwhile(note: Path, data: bytes) -> None:
         if not woken:
             woken.append("")
+            (begun := note.with_name("begun")).write_text("")
             woken.append(open_scratch(path, {}, "s"))
             (path / "kept").write_text("by the sleeper")
+            assert begun.exists()
         write(note, data)
 
     monkeypatch.setattr(scratch, "write_atomically", meanwhile)

@@ -226,8 +226,9 @@ def explain(
 
     """
     from ssdbench.api.evaluation import prepare
-    from ssdbench.metrics.explain import Explainer, Reported, Subject
+    from ssdbench.metrics.explain import Reported
     from ssdbench.metrics.explain import explain as explained
+    from ssdbench.metrics.explainer import Explainer, Subject
 
     tried = _chosen(conventions)
     figures = {}

@@ -105,14 +105,21 @@ class Metric:
         Where the images here are a multiple of the network's batch, the values have the bits of one pass over all.
 
         Raises:
-            InputError: it is of other networks or weights.
+            InputError: it is of other networks or weights, or of images of another size; nothing is taken then.
 
         """
-        state = other.state_dict() if isinstance(other, Metric) else other
+        self._take(other.state_dict() if isinstance(other, Metric) else other, instead=False)
+
+    def _take(self, state: Mapping[str, Any], *, instead: bool) -> None:
+        """Take a state behind what is here, or instead of it, once all of it is found to fit."""
         found = {name: (kept.network.digest, kept.network.revision) for name, kept in self._kept.items()}
         theirs = {name: tuple(made) for name, made in state.get("networks", {}).items()}
         if state.get("format") != _FORMAT or theirs != found:
             raise InputError(f"a state of the networks {theirs}: expected {found}")
+        for name, kept in self._kept.items():
+            kept.check(state["features"][name], instead=instead)
+        if instead:
+            self.reset()
         for name, kept in self._kept.items():
             kept.merge(state["features"][name])
 
@@ -126,8 +133,7 @@ class Metric:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`, in place of what is here. Raises as :meth:`merge`."""
-        self.reset()
-        self.merge(state)
+        self._take(state, instead=True)
 
     def reset(self) -> None:
         """Forget all images."""

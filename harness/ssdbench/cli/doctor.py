@@ -29,7 +29,7 @@ def doctor(
 
     Options:
         full: A line for each thing, with how to get what is not here.
-        bench: Time sampling instead, beside diffusers' pipeline on one core: about a minute on an idle machine.
+        bench: Time sampling instead, beside diffusers' pipeline on one core: a few minutes on an idle machine.
     """
     from ssdbench.api.doctor import examine, examine_speed
     from ssdbench.api.words import aligned
@@ -39,9 +39,12 @@ def doctor(
     if json:
         emit_json(dict(checks))
         return
-    lines = [*checks] if full or bench else [*_gathered(checks)]
-    emit("\n".join(aligned(lines)))
-    if not full and not bench:
+    if bench:
+        for name, found in checks:  # each as it comes, since it takes its time
+            emit(f"{name}: {found}")
+        return
+    emit("\n".join(aligned([*checks] if full else [*_gathered(checks)])))
+    if not full:
         tell("'ssdbench doctor --full' says how to get what is not here")
 
 

@@ -50,27 +50,34 @@ class Kept:
             self._take(block)
         self._blocks = Blocks(self.network.batch_size)
 
+    def check(self, other: Mapping[str, NDArray[np.generic]], *, instead: bool = False) -> None:
+        """Raise InputError unless ``other`` is a :meth:`state` of this network that can be merged.
+
+        ``instead``: that can take the place of what is here, so that its images may be of another size.
+        """
+        if not {*self.taps} <= other.keys() or len({len(other[tap]) for tap in self.taps}) != 1:
+            raise InputError(f"a state with {', '.join(other) or 'nothing'}: expected {', '.join(self.taps)}")
+        for tap in self.taps:
+            found, width = other[tap], self.network.dims.of(tap)
+            if found.dtype != np.float32 or found.shape[1:] != (width,):
+                raise InputError(
+                    f"a state whose {tap} is {found.dtype} {found.shape}: expected float32 (N, {width}),"
+                    f" of {self.network.name}"
+                )
+        if len(waiting := other.get("waiting", ())):
+            checked(np.asarray(waiting), None if instead else self._shape)
+
     def merge(self, other: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take the :meth:`state` of others' images, which come behind those here.
+        """Take a state that :meth:`check` passes; its images come behind those here.
 
         Where those here are a multiple of the network's batch, the values have the bits of one pass over all.
         """
         self.finish()
-        added = {len(other[tap]) for tap in self.taps if tap in other}
-        if len(added) != 1 or not {*self.taps} <= other.keys():
-            raise InputError(f"a state with {', '.join(other) or 'nothing'}: expected {', '.join(self.taps)}")
         for tap, rows in self._rows.items():
-            found = other[tap]
-            if found.dtype != np.float32 or found.shape[1:] != (self.network.dims.of(tap),):
-                raise InputError(
-                    f"a state whose {tap} is {found.dtype} {found.shape}: expected float32"
-                    f" (N, {self.network.dims.of(tap)}), of {self.network.name}"
-                )
-            rows.append(found.astype(np.float32, copy=False))
-        self.count += added.pop()
-        waiting = other.get("waiting")
-        if waiting is not None and len(waiting):
-            self.update(waiting.astype(np.uint8, copy=False))
+            rows.append(other[tap].astype(np.float32, copy=False))
+        self.count += len(other[self.taps[0]])
+        if len(waiting := other.get("waiting", ())):
+            self.update(np.asarray(waiting).astype(np.uint8, copy=False))
 
     def state(self) -> State:
         """Return what there is: each tap, float32 (N, D), and the images that wait, uint8 (M, H, W, C)."""

@@ -89,7 +89,7 @@ def paper_tables() -> dict[str, PaperTable]:
     """Return the published tables by name (``table1`` to ``table8``)."""
     text = files("ssdbench.report").joinpath("paper.yaml").read_text(encoding="utf-8")
     # BaseLoader resolves nothing: every figure stays the text that was printed.
-    document = yaml.load(text, Loader=yaml.BaseLoader)
+    document = yaml.load(text, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))
     return {name: _table(name, body) for name, body in document.items()}
 
 
