@@ -43,7 +43,7 @@ PRELOAD = (
     "ssdbench.models.vae",
     "diffusers.models.autoencoders.autoencoder_kl",
     "ssdbench.stages.denoising",
-    "ssdbench.training.loop",
+    "ssdbench.stages.learning",
 )
 
 
