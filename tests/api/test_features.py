@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 import ssdbench
 from ssdbench.metrics.reference import make_reference, save_reference
@@ -86,3 +88,15 @@ def test_features_of_other_images_are_refused(folder: Path, tmp_path: Path, refe
     save_reference(reference, tmp_path / "no.safetensors")
     with pytest.raises(ssdbench.InputError, match="holds no features"):
         ssdbench.evaluate(folder, **how | {"features": tmp_path / "no.safetensors"})
+
+
+def test_a_spoilt_file_is_refused_by_name(folder: Path, tmp_path: Path, reference: object) -> None:
+    path = tmp_path / "x.features"
+    how = {"reference": reference, "network": NETWORK, "features": path}
+    ssdbench.evaluate(folder, **how)
+    with safe_open(path, "np") as file:
+        metadata = file.metadata()
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+    save_file(tensors | {"toy|pooled": tensors["toy|pooled"][:, :3]}, path, metadata=metadata)
+    with pytest.raises(ssdbench.InputError, match=r"x\.features: .*pooled is float32 \(37, 3\): expected"):
+        ssdbench.evaluate(folder, **how)

@@ -90,8 +90,11 @@ def write_features(features: Features, path: Path) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, part, metadata={FORMAT: json.dumps(described, sort_keys=True)})
-    part.replace(path)
+    try:
+        save_file(tensors, part, metadata={FORMAT: json.dumps(described, sort_keys=True)})
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def kept_in(
@@ -116,7 +119,10 @@ def kept_in(
         if found is None:
             lacking.append(name)
         else:
-            one.merge(found)
+            try:
+                one.merge(found)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
     if not lacking:
         return kept, features.told
     done = 0

@@ -68,10 +68,11 @@ class Kept:
             checked(np.asarray(waiting), None if instead else self._shape)
 
     def merge(self, other: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take a state that :meth:`check` passes; its images come behind those here.
+        """Take a state, all of it or, where :meth:`check` refuses it, nothing; its images come behind those here.
 
         Where those here are a multiple of the network's batch, the values have the bits of one pass over all.
         """
+        self.check(other)
         self.finish()
         for tap, rows in self._rows.items():
             rows.append(other[tap].astype(np.float32, copy=False))
