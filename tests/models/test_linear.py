@@ -1,11 +1,15 @@
 """The fast linear layer against torch's own in float64, forward and backward."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssdbench.models import linear
+from ssdbench.models.gelu import gelu
 from ssdbench.models.linear import Linear
 
 
@@ -15,10 +19,17 @@ def test_the_kernel_is_used_on_this_machine() -> None:
     assert linear._applies(torch.ones(2, 3), torch.ones(4, 3))
 
 
+@pytest.fixture(params=["fused", "apart"])
+def either_gelu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a processor whose product takes the GELU along, and as on one where it comes after."""
+    monkeypatch.setattr(linear, "fuses_gelu", lambda: request.param == "fused")
+
+
+@pytest.mark.usefixtures("either_gelu")
 @pytest.mark.parametrize("shape", [(7,), (5, 7), (3, 5, 7), (2, 1, 1, 7)])
 @pytest.mark.parametrize("out", [3, 19])  # narrower and wider than the input: the weight's gradient differs
-@pytest.mark.parametrize("gelu", [False, True])
-def test_values_and_gradients_are_those_of_float64(shape: tuple[int, ...], out: int, gelu: bool) -> None:
+@pytest.mark.parametrize("activated", [False, True])
+def test_values_and_gradients_are_those_of_float64(shape: tuple[int, ...], out: int, activated: bool) -> None:
     torch.manual_seed(0)
     fast, exact = Linear(7, out), nn.Linear(7, out).double()
     exact.load_state_dict(fast.state_dict())
@@ -27,7 +38,13 @@ def test_values_and_gradients_are_those_of_float64(shape: tuple[int, ...], out: 
 
     def run(layer: nn.Module, x: Tensor) -> tuple[Tensor, ...]:
         x = x.requires_grad_()
-        y = layer(x) if not gelu else layer.gelu(x) if layer is fast else F.gelu(layer(x), approximate="tanh")
+        y = (
+            layer(x)
+            if not activated
+            else layer.gelu(x)
+            if layer is fast
+            else F.gelu(layer(x), approximate="tanh")
+        )
         (y * weight.to(y)).sum().backward()
         return y, x.grad, layer.weight.grad, layer.bias.grad
 
@@ -35,11 +52,12 @@ def test_values_and_gradients_are_those_of_float64(shape: tuple[int, ...], out: 
         torch.testing.assert_close(found.double(), expected, atol=2e-5, rtol=2e-5)
 
 
-@pytest.mark.parametrize("gelu", [False, True])
-def test_values_are_the_same_bits_with_gradients_and_without(gelu: bool) -> None:
+@pytest.mark.usefixtures("either_gelu")
+@pytest.mark.parametrize("activated", [False, True])
+def test_values_are_the_same_bits_with_gradients_and_without(activated: bool) -> None:
     torch.manual_seed(0)
     layer, x = Linear(64, 256), torch.randn(10, 16, 64)
-    call = layer.gelu if gelu else layer
+    call = layer.gelu if activated else layer
     with torch.no_grad():
         without = call(x)
     assert torch.equal(call(x), without)
@@ -70,3 +88,23 @@ def test_other_precisions_are_left_to_torch() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert wide(torch.randn(4, 3)).dtype == torch.bfloat16
     assert Linear(3, 2)(torch.zeros(0, 3)).shape == (0, 2)
+
+
+def test_a_gelu_by_a_sigmoid_is_the_one_by_a_tanh() -> None:
+    # More values than are taken at once, out to where both tails are flat.
+    y = torch.linspace(-30, 30, 3 * 2**16 + 5).view(1, -1)
+    grad = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+
+    def run(call: Callable[[Tensor], Tensor], y: Tensor) -> tuple[Tensor, Tensor]:
+        y = y.requires_grad_()
+        found = call(y)
+        found.backward(grad.to(y))
+        assert y.grad is not None
+        return found.detach().double(), y.grad.double()
+
+    expected = run(partial(F.gelu, approximate="tanh"), y.double())
+    for found, exact in zip(run(gelu, y.clone()), expected, strict=True):
+        torch.testing.assert_close(found, exact, atol=2e-6, rtol=1e-5)
+    with torch.no_grad():
+        rows = gelu(y.view(-1)[: 2**16].view(256, 256))
+        assert torch.equal(rows[17], gelu(y.view(-1)[17 * 256 : 18 * 256]))  # a row's bits are its own

@@ -1,7 +1,7 @@
 """Linear layers that go through oneDNN on x86 CPUs, in full float32.
 
 PyTorch hands float32 matrix products to MKL, which uses no more than AVX2 on AMD processors; oneDNN, which PyTorch
-ships too but keeps for lower precisions, uses what the processor has and fuses the GELU. See
+ships too but keeps for lower precisions, uses what the processor has, and from AVX-512 on fuses the GELU. See
 ``benchmarks/linear.py`` for what that gains. Everywhere else (a GPU, another precision, autocast, an ARM processor)
 these layers are ``torch.nn.Linear``.
 """
@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+from ssdbench.models.gelu import gelu
+
 
 class Linear(nn.Linear):
     """``torch.nn.Linear`` in all but speed: same parameters, same names, results equal to rounding."""
@@ -30,7 +32,7 @@ class Linear(nn.Linear):
     def gelu(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out), with a tanh-approximated GELU on the result."""
         if _applies(x, self.weight):
-            return self._by_onednn(x, True)
+            return self._by_onednn(x, True) if fuses_gelu() else gelu(self._by_onednn(x, False))
         if _fuses(x, self.weight):
             flat = x.reshape(-1, x.shape[-1]).to(self.weight.dtype)
             y = torch._addmm_activation(self.bias, flat, self.weight.t(), use_gelu=True)
@@ -129,6 +131,12 @@ def _takes_gelu(device: torch.device, dtype: torch.dtype) -> bool:
     expected = F.gelu(x.float(), approximate="tanh")
     close = 1e-2 if dtype == torch.bfloat16 else 2e-3  # the latter for TF32, which rounds x to 10 bits
     return bool((found - expected).abs().max() < close)
+
+
+@cache
+def fuses_gelu() -> bool:
+    """Whether a GELU within oneDNN's product is faster than one after it: its tanh looks values up, slowly in AVX2."""
+    return torch.backends.cpu.get_cpu_capability() != "AVX2"
 
 
 @cache
