@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All checks, in the environment that is active: style, types, imports, tests. Arguments go to pytest; without any, the
+# All checks, in the environment that is active: style, types, imports, links of the documentation, tests. Arguments go to pytest; without any, the
 # tests run side by side, one process a core and four at most.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,6 +8,11 @@ python -m ruff check .
 python -m ruff format --check .
 python -m mypy
 lint-imports --no-cache
+# The site's pages are read and their links followed, without writing it.
+if python -c "import sphinx, furo, myst_parser" 2> /dev/null; then
+  python -m sphinx -c docs -b dummy -W --keep-going -q . "${TMPDIR:-/tmp}/ssdbench-docs-$$"
+  rm -r "${TMPDIR:-/tmp}/ssdbench-docs-$$"
+fi
 if [ $# -eq 0 ]; then
   export OMP_NUM_THREADS=1 # the processes would take each other's cores
   set -- -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
