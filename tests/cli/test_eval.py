@@ -131,7 +131,8 @@ def no_first_network(monkeypatch: pytest.MonkeyPatch, workplace: Path) -> None:
 @pytest.fixture
 def toy_dinov2(monkeypatch: pytest.MonkeyPatch) -> None:
     """The toy in DINOv2's place."""
-    from ssdbench.metrics.networks import DINOV2, NETWORKS, Network
+    from ssdbench.metrics.builtin_networks import DINOV2
+    from ssdbench.metrics.networks import NETWORKS, Network
 
     toy = Network(name=DINOV2.name, help="a toy", body="tests.metrics.toy:toy_network")
     monkeypatch.setitem(NETWORKS.builtin, DINOV2.name, toy)
@@ -143,7 +144,7 @@ def test_fd_dinov2_alone_needs_no_other_network(
     result = ssdbench("eval", real, "--reference", real, "--metrics", "fd-dinov2", "--json")
     assert result.exit_code == 0, result.stderr
     content = json.loads(result.stdout)
-    assert content["network"]["name"] == "dinov2-vit-l-14"
+    assert content["network"]["name"] == "dinov2"
     assert (content["samples"]["count"], content["reference"]["count"]) == (300, 300)
     assert content["metrics"] == {"fd-dinov2": pytest.approx(0, abs=1e-6)}
     assert list(content["intervals"]) == ["fd-dinov2"]

@@ -146,7 +146,7 @@ def test_a_metric_under_another_network_says_so() -> None:
     [
         ("is@garment", UsageError, "unknown feature network 'garment'"),
         ("iss@garments", UsageError, "'iss' is no metric"),
-        ("fd-dinov2@garments", InputError, "fd-dinov2 is of the network dinov2-vit-l-14 alone"),
+        ("fd-dinov2@garments", InputError, "fd-dinov2 is of the network dinov2 alone"),
         ("is@garments@garments", UsageError, "unknown feature network 'garments@garments'"),
         ("is@no.such:NETWORK", InputError, "cannot be found"),
     ],

@@ -16,7 +16,7 @@ def test_naming_networks_does_not_import_torch():
     code = (
         "import sys; from ssdbench.metrics.networks import available, network_digest;"
         "assert available('effnet-lite0') is None; assert len(network_digest('effnet-lite0')) == 64;"
-        "available('inception'); available('dinov2-vit-l-14');"
+        "available('inception'); available('dinov2'); available('dinov2-vit-l-14');"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -66,7 +66,7 @@ def test_unknown_names(name):
         ("no.such.module:network", "cannot be found on the Python path"),
         (
             "tests.metrics.toy:absent",
-            "'absent' is not in the module .* expected a ssdbench.metrics.networks.Network",
+            "'absent' is not in the module .* expected a ssdbench.metrics.network.Network",
         ),
         ("tests.metrics.toy:no_network", "returned int: expected"),
         ("tests.metrics.toy:impostor", "that name belongs to a built-in network"),

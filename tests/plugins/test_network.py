@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from ssdbench.metrics.builtin_networks import DINOV2
 from ssdbench.metrics.frechet import Gaussian, frechet_distance
-from ssdbench.metrics.networks import DINOV2, NETWORKS, Network
+from ssdbench.metrics.networks import NETWORKS, Network
 from ssdbench.metrics.reference import make_reference, save_reference
 from ssdbench.plan import build
 from ssdbench.stages import ReferenceSpec, Runtime, ScoreSpec, Source, score

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ssdbench.metrics.builtin_networks import DINOV2
 from ssdbench.metrics.metric import SHARE, Called, Metric
-from ssdbench.metrics.networks import DINOV2
 
 JACKKNIFE = (
     "infinitesimal jackknife: the standard deviation of the distance's derivative by a sample's weight, over √N; from"
@@ -164,11 +164,10 @@ FD_DINOV2 = replace(
     help="the Frechet distance of DINOv2's class token",
     title="FD-DINOv2",
     cite="[Stein et al. 2023](https://arxiv.org/abs/2306.04675)",
-    definition="the Frechet distance of DINOv2 ViT-L/14's class token, through torch-fidelity's extractor",
+    definition="the Frechet distance of DINOv2 ViT-L/14's class token, images resized as the authors' code does",
     network=DINOV2.name,
     standard=False,
     elsewhere=None,
-    note="FD-DINOv2 resizes as torch-fidelity does, without antialiasing, where the authors' code takes bicubic",
 )
 
 CLASS_ACCURACY = Metric(

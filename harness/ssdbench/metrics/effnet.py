@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.networks import EFFNET_LITE0, FeatureNetwork, Taps
-from ssdbench.metrics.taps import Input
+from ssdbench.metrics.builtin_networks import EFFNET_LITE0
+from ssdbench.metrics.taps import FeatureNetwork, Input, Taps
 from ssdbench.metrics.weights import effnet_file
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import in_file, read_tensors

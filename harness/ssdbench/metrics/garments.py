@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssdbench.errors import refusing
-from ssdbench.metrics.networks import GARMENTS, FeatureNetwork, Taps
-from ssdbench.metrics.taps import Input
+from ssdbench.metrics.builtin_networks import GARMENTS
+from ssdbench.metrics.taps import FeatureNetwork, Input, Taps
 from ssdbench.metrics.weights import garments_file
 from ssdbench.models.files import in_file, read_tensors
 

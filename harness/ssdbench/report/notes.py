@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ssdbench.layouts import FIGURES
 from ssdbench.methods import Trained
-from ssdbench.metrics.networks import INCEPTION, says_fid
+from ssdbench.metrics.builtin_networks import INCEPTION
+from ssdbench.metrics.networks import says_fid
 from ssdbench.report.columns import columns_of
 from ssdbench.report.fields import last_steps, steps_text
 from ssdbench.report.paired import still_changing
