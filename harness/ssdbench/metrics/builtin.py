@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ssdbench.metrics.builtin_networks import DINOV2
+from ssdbench.metrics.builtin_diagnostics import CLASS_ACCURACY, NEARER, NEAREST, TRAJECTORY
+from ssdbench.metrics.builtin_networks import CLIP, CLIP_336, DINOV2
 from ssdbench.metrics.metric import SHARE, Called, Metric
 
 JACKKNIFE = (
@@ -170,73 +171,59 @@ FD_DINOV2 = replace(
     elsewhere=None,
 )
 
-CLASS_ACCURACY = Metric(
-    name="class_accuracy",
-    help="share of the samples that a classifier of their data takes for the class that they were made as",
-    title="Class accuracy",
-    short="Acc.",
-    cite="[Shmelkov et al. 2018](https://arxiv.org/abs/1807.09499), GAN-test",
-    body="ssdbench.metrics.diagnostics:ClassAccuracy",
-    better="higher",
-    unit=SHARE,
+MIND = Metric(
+    name="mind",
+    help="Monge Inception distance: a sliced Wasserstein distance of pooled features, for few samples",
+    title="MIND",
+    cite="[Berthet et al. 2026](https://arxiv.org/abs/2605.06797)",
+    body="ssdbench.metrics.mind:monge_distance",
+    better="lower",
+    unit="squared feature units",
     low=0.0,
-    high=1.0,
-    definition="the share of samples whose largest logit is that of their label; of networks alone whose logits are the"
-    " classes of the samples' data",
-    interval="Wilson's interval",
-    taps=("logits",),
-    given=("labels",),
-    least=1,
-)
-
-TRAJECTORY = Metric(
-    name="trajectory",
-    help="root mean square distance of samples from those of a fine solver, from the same noise (eval.trajectory)",
-    title="Trajectory error",
-    cite="the global error of Hairer, Nørsett and Wanner 1993, ch. II.3, as a root mean square",
-    body="ssdbench.metrics.diagnostics:given_trajectory",
-    better=None,
-    unit="the sampled space's",
-    low=0.0,
-    definition="root mean square distance of the first samples from those that the base model reaches in"
-    " eval.trajectory DDIM steps from the same noise and label",
-    interval="delta method: the standard error of the mean square over samples, by twice the root",
-    given=("trajectory",),
-    setting="trajectory",
-    least=1,
-)
-
-NEAREST = Metric(
-    name="nearest_training",
-    help="mean distance to the nearest training image (eval.memorisation)",
-    title="Nearest training image",
-    cite="the mean of the distances that the test of [Meehan et al. 2020](https://arxiv.org/abs/2004.05675) ranks",
-    body="ssdbench.metrics.diagnostics:given_training",
-    better=None,
-    unit="feature units",
-    low=0.0,
-    definition="mean distance of the pooled features to the nearest training image's",
-    interval="standard error of the mean over samples",
+    definition="3 D times the mean over 1,000 random directions of the squared 2-Wasserstein distance of the projected"
+    " pooled features, of as many samples as reference images; torch-fidelity's draws, so its value",
+    interval="standard deviation of the optimal transport's potential over samples, over √n",
     taps=("pooled",),
     reference="features",
-    given=("training",),
-    setting="memorisation",
-    least=1,
-    least_reference=1,
+    decimals=2,
 )
 
-NEARER = replace(
-    NEAREST,
-    name="nearer_training",
-    help="share of samples that are nearer to a training than to a reference image (eval.memorisation)",
-    title="Nearer to training",
-    cite="this package's; the test of [Meehan et al. 2020](https://arxiv.org/abs/2004.05675) asks the same of held-out"
-    " images' distances to the training images",
-    unit=SHARE,
-    high=1.0,
-    interval="Wilson's interval",
-    definition="share of samples nearer to a training image than to a reference image, of as many of each; ½ where the"
-    " model treats both alike, 1 where it copies",
+CMMD = Metric(
+    name="cmmd",
+    help="CLIP's maximum mean discrepancy, under a Gaussian kernel",
+    title="CMMD",
+    cite="[Jayasumana et al. 2024](https://arxiv.org/abs/2401.09603)",
+    body="ssdbench.metrics.cmmd:clip_discrepancy",
+    better="lower",
+    unit="1,000 squared MMD",
+    low=0.0,
+    definition="1,000 times the squared MMD, the estimator with its diagonals, under exp(-|x - y|²/200), of the"
+    " embeddings of CLIP ViT-L/14 at 336 pixels, which have length one",
+    interval="variance of the V-statistic's first term, over the N samples: 4 Var h / N",
+    taps=("pooled",),
+    network=CLIP_336.name,
+    reference="features",
+)
+
+CLIP_SCORE = Metric(
+    name="clip_score",
+    help="how well images fit the captions that they were sampled with",
+    title="CLIP score",
+    short="CLIP",
+    cite="[Hessel et al. 2021](https://arxiv.org/abs/2104.08718), Eq. 1, with torchmetrics' scale",
+    body="ssdbench.metrics.clip:clip_score",
+    better="higher",
+    unit="hundredths of a cosine",
+    low=0.0,
+    high=100.0,
+    definition="mean over samples of 100 max(cos(image, caption), 0), of the embeddings of CLIP ViT-L/14; torchmetrics'"
+    " convention: Hessel's is 2.5 max(cos, 0) of ViT-B/32, with 'A photo depicts' before the caption",
+    interval="standard error of the mean over samples",
+    taps=("pooled",),
+    network=CLIP.name,
+    given=("captions",),
+    least=1,
+    decimals=2,
 )
 
 BUILTIN = (
@@ -248,8 +235,11 @@ BUILTIN = (
     DENSITY,
     COVERAGE,
     KID,
+    MIND,
     VENDI,
     FD_DINOV2,
+    CMMD,
+    CLIP_SCORE,
     CLASS_ACCURACY,
     TRAJECTORY,
     NEAREST,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ssdbench.metrics import weights as places
 from ssdbench.metrics.network import Network
 from ssdbench.metrics.taps import Dims
@@ -64,6 +66,33 @@ DINOV2_FIDELITY = Network(
     flops=162e9,
 )
 
+CLIP = Network(
+    name="clip-vit-l-14",
+    help="CLIP ViT-L/14, which embeds texts too",
+    cite="Radford et al. 2021",
+    body="ssdbench.metrics.clip:load_clip",
+    dims=Dims(pooled=768),
+    input="any size; the middle square, Pillow's bicubic to 224, antialiased, CLIP's mean and deviation",
+    pooled="the projected embedding, of length one",
+    locate=places.clip_file,
+    tensors={
+        "vision_model.embeddings.position_embedding.weight": (257, 1024),
+        "visual_projection.weight": (768, 1024),
+    },
+    flops=162e9,
+)
+
+CLIP_336 = replace(
+    CLIP,
+    name="clip-vit-l-14-336",
+    help="CLIP ViT-L/14 at 336 pixels, the network of CMMD",
+    body="ssdbench.metrics.clip:load_clip_336",
+    input="any size; the middle square, Pillow's bicubic to 336, antialiased, CLIP's mean and deviation",
+    locate=places.clip_336_file,
+    tensors={**CLIP.tensors, "vision_model.embeddings.position_embedding.weight": (577, 1024)},
+    flops=382e9,
+)
+
 GARMENTS = Network(
     name="garments",
     help="a small classifier of Fashion-MNIST, comes with the installation: IS and class accuracy at mini scale",
@@ -79,4 +108,4 @@ GARMENTS = Network(
     flops=0.08e9,
 )
 
-BUILTIN = (INCEPTION, EFFNET_LITE0, DINOV2, DINOV2_FIDELITY, GARMENTS)
+BUILTIN = (INCEPTION, EFFNET_LITE0, DINOV2, DINOV2_FIDELITY, CLIP, CLIP_336, GARMENTS)

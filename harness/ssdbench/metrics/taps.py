@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ssdbench.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
 Tap = Literal["pooled", "spatial", "logits"]
@@ -69,6 +71,8 @@ class FeatureNetwork:
         stamps: remarks that every number from this network must carry.
         classes: the data sets whose labels number its logits.
         input: the steps of ``forward``, where the network says them: ``explain`` then tries others.
+        texts: embeds N texts where the pooled tap embeds images, float32 (N, pooled), both of length one; None where
+            it does not.
     """
 
     name: str
@@ -81,6 +85,7 @@ class FeatureNetwork:
     stamps: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     input: Input | None = None
+    texts: Callable[[Sequence[str]], NDArray[np.float32]] | None = None
 
     def __call__(self, images: Tensor) -> Taps:
         """Return the taps of uint8 images (B, 1 or 3, H, W), float32; a tap that the network lacks is (B, 0).

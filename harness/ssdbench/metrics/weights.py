@@ -113,6 +113,26 @@ def dinov2_hub_file() -> Path:
     return hub / "checkpoints" / DINOV2_WEIGHTS
 
 
+def clip_file() -> Path:
+    """Return the weights of CLIP ViT-L/14 in the Hugging Face cache. Raises InputError when they are not here."""
+    return _clip("openai/clip-vit-large-patch14")
+
+
+def clip_336_file() -> Path:
+    """Return the weights of CLIP ViT-L/14 at 336 pixels; see :func:`clip_file`."""
+    return _clip("openai/clip-vit-large-patch14-336")
+
+
+def _clip(repository: str) -> Path:
+    found = hub_file(repository, "model.safetensors", "pytorch_model.bin")
+    if found is not None:
+        return found
+    raise InputError(
+        f"the weights of {repository} are not in the Hugging Face cache: run `hf download {repository}`, or give"
+        " model.safetensors or pytorch_model.bin of such a folder by its path"
+    )
+
+
 def file_digest(path: Path) -> str:
     """Return a file's SHA-256 (hex); cached by path, size and modification time."""
     status = path.stat()
