@@ -40,6 +40,8 @@ class Scores:
         notes: remarks that belong to every report of these numbers.
         name: what the images are.
         reference_digest: SHA-256 of the reference's file, where it is one.
+        network_share: of the time that reading and measuring the samples took, the networks' part; None where features
+            were at hand. Images are read and decoded while a network works.
 
     """
 
@@ -54,6 +56,7 @@ class Scores:
     notes: tuple[str, ...] = field(default=())
     name: str = "images"
     reference_digest: str | None = None
+    network_share: float | None = field(default=None, compare=False)
 
     def __getitem__(self, metric: str) -> float:
         if metric in self.metrics:
@@ -127,6 +130,7 @@ def evaluate(
     intervals: bool = True,
     device: str | None = None,
     seed: int | None = None,
+    captions: str | Path | Sequence[str] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Scores:
     """Measure images against a reference, as ADM's evaluator defines the metrics.
@@ -147,6 +151,7 @@ def evaluate(
         device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; by default a GPU where there is one.
         seed: of what is drawn: KID's subsets, and the samples and groups of intervals. By default each metric's own,
             such as torch-fidelity's for KID. Which images of a reference are kept does not hang on it.
+        captions: the texts that the images were sampled with, in their order, or a file with one a line.
         progress: called with the number of samples done.
 
     Raises:
@@ -159,6 +164,7 @@ def evaluate(
     names = [metrics] if isinstance(metrics, str) else metrics
     against = Against(reference, resolution)
     evaluation = prepare(open_samples(images, resolution, limit), against, network, names, weights, device)
+    evaluation.caption(captions)
     if features is not None:
         evaluation.keep(Path(features), identity(images, resolution), progress)
     return evaluation.measure(intervals=intervals, seed=seed, progress=progress)
@@ -238,6 +244,25 @@ class Evaluation:
     missing: dict[str, str]
     kept: Mapping[str, Kept] | None = None
     told: tuple[str, ...] = ()
+    captions: tuple[str, ...] | None = None
+
+    def caption(self, captions: str | Path | Sequence[str] | None) -> None:
+        """Take the texts that the samples were made with, or a file with one a line.
+
+        Raises:
+            InputError: the file cannot be read, or there are fewer than samples.
+
+        """
+        if captions is None:
+            return
+        from ssdbench.data.captions import read_lines
+
+        file = Path(captions) if isinstance(captions, str | Path) else None
+        self.captions = tuple(captions if file is None else read_lines(file))  # type: ignore[arg-type]
+        if len(self.captions) < self.samples.count:
+            raise InputError(
+                f"{file or 'captions'}: {len(self.captions):,} captions, expected {self.samples.count:,}, one a sample"
+            )
 
     def keep(self, path: Path, identity: str, progress: Progress | None = None) -> None:
         """Take the features of the samples from a file, or compute them and write them there.
@@ -276,7 +301,8 @@ class Evaluation:
         if seed is not None and not 0 <= seed < 2**63:
             raise UsageError(f"seed: expected a whole number from 0 to 2^63 - 1, not {seed}")
         samples, wanted = self.samples, self.wanted
-        given = {} if samples.labels is None else {"labels": samples.labels}
+        given: dict[str, Any] = {} if samples.labels is None else {"labels": samples.labels}
+        given |= {} if self.captions is None else {"captions": self.captions}
         missing, parts = dict(self.missing), []
         for network, metrics in self.networks:
             named = all(metric.network is None for metric in metrics)
@@ -310,6 +336,7 @@ class Evaluation:
             ),
             samples.name,
             self.against.digest(parts[0].network.name),
+            result.network_share,
         )
 
 

@@ -17,6 +17,7 @@ def eval_(
     resolution: options.SomeCount = None,
     limit: options.SomeCount = None,
     features: Path | None = None,
+    captions: Path | None = None,
     save_reference: Path | None = None,
     export_npz: Path | None = None,
     intervals: bool = True,
@@ -54,6 +55,7 @@ def eval_(
         resolution (N): Crop and resize files to N; read data sets at N.
         limit (N): Only the first N samples.
         features (FILE): Keep what the network computes of SAMPLES in this file, and take from it what is there.
+        captions (FILE): The texts that SAMPLES were made with, one a line, for clip_score.
         save_reference (OUT): Write the reference: .npz as ADM's, or .safetensors.
         export_npz (OUT): Write the samples as ADM's evaluator reads them.
         intervals: Give each value a 95 % confidence interval.
@@ -88,6 +90,7 @@ def eval_(
         evaluation = None
         if images is not None and reference is not None:
             evaluation = prepare(images, against, kept or network, names, weights, device, tell)
+            evaluation.caption(captions)
             if features is not None and samples is not None:
                 evaluation.keep(features, identity(samples, resolution), progress("samples", images.count))
         if images is not None and export_npz is not None:
@@ -103,6 +106,8 @@ def eval_(
         scores = evaluation.measure(
             intervals=intervals, seed=seed, progress=progress("samples", images.count)
         )
+    if scores.network_share is not None:
+        tell(f"{scores.network_share:.0%} of the time was the network's")
     if json:
         emit_json(scores.as_dict())
     else:

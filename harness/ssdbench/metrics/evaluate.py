@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -47,6 +48,7 @@ class Evaluation:
         stamps: remarks that belong to every report of these numbers.
         missing: metrics that cannot be computed from this reference, with the reason.
         intervals: 95 % confidence intervals of the metrics, where they were asked for.
+        network_share: of the time that reading and measuring took, the networks' part; None where none ran.
     """
 
     metrics: dict[str, float]
@@ -57,6 +59,7 @@ class Evaluation:
     stamps: tuple[str, ...] = ()
     missing: dict[str, str] = field(default_factory=dict)
     intervals: dict[str, Interval] = field(default_factory=dict)
+    network_share: float | None = field(default=None, compare=False)
 
     def beside(self, other: Evaluation) -> Evaluation:
         """Return these metrics and those of the same images by another network."""
@@ -90,12 +93,14 @@ def measure(
 
     Raises InputError for malformed images or a reference of another network, NotFinite for NaN features.
     """
+    begun, worked = time.perf_counter(), [0.0]
     measured = [Measurement(part, given or {}, intervals=intervals, seed=seed) for part in parts]
-    for which, batch in taps_of_each(batches, [part.network for part in parts]):
+    for which, batch in taps_of_each(batches, [part.network for part in parts], worked.append):
         measured[which].update(batch)
         if progress is not None and which == 0:
             progress(measured[0].count)
-    return reduce(Evaluation.beside, (one.result() for one in measured))
+    found = reduce(Evaluation.beside, (one.result() for one in measured))
+    return replace(found, network_share=sum(worked) / (time.perf_counter() - begun))
 
 
 def measure_kept(

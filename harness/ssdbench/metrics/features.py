@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,17 +45,24 @@ def taps_of(batches: Iterable[NDArray[np.uint8]], network: FeatureNetwork) -> It
 
 
 def taps_of_each(
-    batches: Iterable[NDArray[np.uint8]], networks: Sequence[FeatureNetwork]
+    batches: Iterable[NDArray[np.uint8]],
+    networks: Sequence[FeatureNetwork],
+    working: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[tuple[int, Batch]]:
-    """Read images once, and yield (which of the networks, its taps of the next images); see ``taps_of``."""
+    """Read images once, and yield (which of the networks, its taps of the next images); see ``taps_of``.
+
+    ``working`` is called with the seconds that a network took for each batch.
+    """
     import torch
 
     done = [0] * len(networks)
     with ahead(rebatch_each(_checked(batches), [network.batch_size for network in networks])) as ready:
         for which, images in ready:
             channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+            begun = time.perf_counter()
             taps = networks[which](torch.from_numpy(channels_first))
             arrays = [tap.cpu().numpy() for tap in taps if tap is not None]
+            working(time.perf_counter() - begun)
             for name, values in zip(taps._fields, arrays, strict=True):
                 if not np.isfinite(values).all():
                     raise NotFinite(_culprit(name, values, done[which]))
