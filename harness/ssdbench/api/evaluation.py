@@ -257,11 +257,11 @@ class Evaluation:
             return
         from ssdbench.data.captions import read_lines
 
-        file = Path(captions) if isinstance(captions, str | Path) else None
-        self.captions = tuple(captions if file is None else read_lines(file))  # type: ignore[arg-type]
+        name = captions if isinstance(captions, str | Path) else "captions"
+        self.captions = tuple(read_lines(Path(captions)) if isinstance(captions, str | Path) else captions)
         if len(self.captions) < self.samples.count:
             raise InputError(
-                f"{file or 'captions'}: {len(self.captions):,} captions, expected {self.samples.count:,}, one a sample"
+                f"{name}: {len(self.captions):,} captions, expected {self.samples.count:,}, one a sample"
             )
 
     def keep(self, path: Path, identity: str, progress: Progress | None = None) -> None:

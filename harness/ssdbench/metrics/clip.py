@@ -21,7 +21,7 @@ from ssdbench.metrics.intervals import around
 from ssdbench.metrics.network import Network
 from ssdbench.metrics.taps import FeatureNetwork, Input, Taps
 from ssdbench.models.compat import prepare_torchvision
-from ssdbench.models.files import in_file, read_tensors
+from ssdbench.models.files import read_tensors
 
 _MEAN, _DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _HEAD = 64  # channels of a head, in all of CLIP's transformers
@@ -48,11 +48,7 @@ def load(
     """
     assert declared.locate is not None
     path = weights or declared.locate()
-    found = in_file(path)
-    for name, shape in declared.tensors.items():
-        if name not in found or found[name].header.shape != shape:
-            raise InputError(f"{path} does not hold the weights of {declared.name}: no {name} {shape}")
-    model, size = clip_model(read_tensors(found), path)
+    model, size = clip_model(read_tensors(declared.tensors_in(path)), path)
     model.to(device)
 
     def taps(x: Tensor) -> Taps:
@@ -102,10 +98,7 @@ def clip_model(state: Mapping[str, Tensor], path: Path) -> tuple[Any, int]:
         with torch.device("meta"):
             model = CLIPModel(config)
         model.load_state_dict(state, assign=True)
-    for tower in (
-        model.vision_model,
-        model.text_model,
-    ):  # numbers of places are in no file, or not to be trusted
+    for tower in (model.vision_model, model.text_model):  # their numbers of places are left out above
         numbers = torch.arange(tower.embeddings.position_embedding.num_embeddings)
         tower.embeddings.position_ids = numbers[None]
     return model.eval().requires_grad_(False), size
@@ -130,8 +123,7 @@ def resized(x: Tensor, size: int) -> Tensor:
 
 def scaled(x: Tensor) -> Tensor:
     """Return float (B, 3, side, side) of 0 to 255 with CLIP's mean and deviation taken off."""
-    mean, deviation = (x.new_tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
-    return (x / 255 - mean) / deviation
+    return pillow.standardised(x, _MEAN, _DEVIATION)
 
 
 def _embedded(

@@ -95,8 +95,7 @@ def positions(embedded: Tensor) -> Tensor:
 
 def scaled(x: Tensor) -> Tensor:
     """Return float (B, 3, side, side) of 0 to 255 with ImageNet's mean and deviation taken off."""
-    mean, deviation = (x.new_tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
-    return (x / 255 - mean) / deviation
+    return pillow.standardised(x, _MEAN, _DEVIATION)
 
 
 def load_fidelity_dinov2(weights: Path | None = None, device: torch.device | str = "cpu") -> FeatureNetwork:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ssdbench.declaration import Declaration
+from ssdbench.errors import InputError
 from ssdbench.metrics.taps import Dims, FeatureNetwork, Taps
 from ssdbench.metrics.weights import file_digest
+from ssdbench.models.files import Inside, in_file
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +51,23 @@ class Network(Declaration):
     download: str = ""
     fid: bool = False
     flops: float = 1e9
+
+    def tensors_in(self, path: Path) -> dict[str, Inside]:
+        """Return the tensors of a file of its weights, looked at without torch.
+
+        Raises InputError when the file is malformed, or plainly of something else.
+        """
+        found = in_file(path)
+        lacking = [
+            f"{tensor} {shape}"
+            for tensor, shape in self.tensors.items()
+            if tensor not in found or found[tensor].header.shape != shape
+        ]
+        if lacking:
+            raise InputError(
+                f"{path}: does not hold the weights of the feature network {self.name!r}: no {', '.join(lacking)}"
+            )
+        return found
 
     def loaded(
         self, forward: Callable[[torch.Tensor], Taps], weights: Path, device: torch.device | str, **how: Any

@@ -17,7 +17,7 @@ from ssdbench.metrics.builtin_networks import BUILTIN, INCEPTION
 from ssdbench.metrics.network import Network
 from ssdbench.metrics.taps import Dims, FeatureNetwork, Taps
 from ssdbench.metrics.weights import file_digest
-from ssdbench.models.files import Inside, in_file
+from ssdbench.models.files import Inside
 
 if TYPE_CHECKING:
     import torch
@@ -115,20 +115,8 @@ def find_tensors(path: Path, name: str) -> dict[str, Inside]:
 
     Raises InputError when the file is malformed, or plainly of something else.
     """
-    expected = find_network(name).tensors
-    if not expected:
-        return {}
-    found = in_file(path)
-    lacking = [
-        f"{tensor} {shape}"
-        for tensor, shape in expected.items()
-        if tensor not in found or found[tensor].header.shape != shape
-    ]
-    if lacking:
-        raise InputError(
-            f"{path}: does not hold the weights of the feature network {name!r}: no {', '.join(lacking)}"
-        )
-    return found
+    declared = find_network(name)
+    return declared.tensors_in(path) if declared.tensors else {}
 
 
 def network_digest(name: str, weights: Path | str | None = None) -> str:

@@ -1,6 +1,8 @@
-"""Images of 8 bits resized as Pillow does it: bicubic, antialiased, rounded to whole numbers."""
+"""How networks that were trained on Pillow's images read them: bicubic, antialiased, 8 bits; then standardised."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -23,3 +25,9 @@ def middle(x: Tensor) -> Tensor:
     side = min(x.shape[2:])
     top, left = ((length - side) // 2 for length in x.shape[2:])
     return x[:, :, top : top + side, left : left + side]
+
+
+def standardised(x: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
+    """Return float (B, 3, H, W) of 0 to 255 as (x / 255 - mean) / deviation, a number of each for a channel."""
+    centre, spread = (x.new_tensor(values)[:, None, None] for values in (mean, deviation))
+    return (x / 255 - centre) / spread
