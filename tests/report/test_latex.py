@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ssdbench.report.document import Show, SuiteReport, render
+from ssdbench.report.latex import escape, height, pieces, shape, to_latex, width
 from ssdbench.report.rows import Result
 from ssdbench.report.table import Cell, Column, Section, Table
-from ssdbench.report.writers import escape, to_latex
 from tests.report.make import make_record, make_run
 
 TABLE = Table(
@@ -69,9 +69,54 @@ def test_latex_compiles_it(tmp_path: Path) -> None:
     results = tuple(Result(run, make_record(run, fid=5.0, sfid=1.0, precision=0.5)) for run in runs)
     report = SuiteReport("table2", "All & more", "table2", results)
     body = render([report], "latex", Show(delta=True)) + to_latex(TABLE)
-    document = f"\\documentclass{{article}}\\usepackage{{booktabs,graphicx}}\\begin{{document}}{body}\\end{{document}}"
+    packages = "\\documentclass[a4paper]{article}\\usepackage{booktabs,graphicx,rotating}"
+    document = f"{packages}\\begin{{document}}{body}\\end{{document}}"
     (tmp_path / "t.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Undefined" not in done.stdout
+
+
+def made(columns: int, lines: int = 3, sides: tuple[str | None, ...] = (None,), note: int = 40) -> Table:
+    """A table of so many columns of seven characters a side, beside the names of its rows."""
+    heads = [Column(f"C{i}", side, True) for side in sides for i in range(columns)]
+    rows = [(Cell(f"row {n:03}", marks=(n + 1,)), *(Cell("123.456") for _ in heads)) for n in range(lines)]
+    notes = tuple(f"note {n} " + "x" * note for n in range(lines))
+    return Table(
+        "t", "Title", (Column("Method"), *heads), (Section("all", tuple(rows)),), notes, ("for all",)
+    )
+
+
+def test_a_table_is_turned_before_it_is_shrunk_below_what_can_be_read() -> None:
+    chosen = [shape(made(columns)).environment for columns in (3, 9, 12)]
+    assert chosen == ["table", "table*", "sidewaystable*"]
+    for columns in range(1, 18):
+        form = shape(made(columns))
+        assert width(made(columns)) * form.scale <= form.across + 1e-9
+        assert form.scale >= 0.7
+
+
+def test_sides_that_cannot_be_read_beside_each_other_are_tables_of_their_own() -> None:
+    together, apart = to_latex(made(5, sides=("256", "512"))), to_latex(made(10, sides=("256", "512")))
+    assert together.count(r"\begin{tabular}") == 1
+    assert re.findall(r"\\caption\{(.*)\}\n\\label\{(.*)\}", apart) == [
+        ("Title: 256", "tab:t-256"),
+        ("Title: 512", "tab:t-512"),
+    ]
+
+
+@pytest.mark.parametrize("columns", [3, 12])
+def test_a_long_table_goes_on_in_further_floats_with_the_notes_of_their_rows(columns: int) -> None:
+    table = made(columns, lines=70, note=200)
+    form = shape(table)
+    cut = pieces(table, form)
+    assert len(cut) > 1
+    assert all(height(one, form) <= form.down for one in cut)
+    assert [line for one in cut for section in one.sections for line in section.lines] == [
+        *table.sections[0].lines
+    ]
+    text = to_latex(table)
+    assert all(text.count(f"note {n} x") == 1 for n in range(70))
+    assert text.count("for all") == 1
+    assert pieces(made(columns), form) == [made(columns)]

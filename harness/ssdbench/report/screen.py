@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ssdbench.report.table import Cell, Column, Section, Table
+from ssdbench.report.narrow import parted
+from ssdbench.report.table import Cell, Table
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
 
 _GAP = 2
 _NAMES = 0.4  # of the width: what the rows' names take at most before they are wrapped
-_OF_NETWORK = re.compile(r"(\S+)\(([^()]+)\)( [↑↓])")
 
 
 def to_screen(table: Table, width: int) -> Group:
@@ -27,27 +27,24 @@ def to_screen(table: Table, width: int) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    short, networks = _shortened(table)
-    whole = _gathered(short, None)
-    alone = dict.fromkeys(column.side for column in table.columns if column.side)
-    named = replace(
-        whole,
-        columns=tuple(
-            replace(one, header=" ".join(filter(None, (one.side, one.header)))) for one in whole.columns
-        ),
-    )
-    parts: list[tuple[str | None, Table]] = [(side, _gathered(short, side)) for side in alone]
-    if not alone or _fits(named, width):
-        parts = [(None, named)]
+    parts, of = parted(table, lambda whole: _fits(_named(whole), width))
     shown: list[RenderableType] = [Text(table.title, style="bold")]
     for side, part in parts:
         if side is not None:
             shown += ["", Text(side, style="bold")]
-        shown += _grids(part, width) if any(one.lines for one in part.sections) else [Text("(no rows)")]
-    of = [f"{', '.join(headers)}: of {network}." for network, headers in networks.items()]
+        shown += (
+            _grids(_named(part), width) if any(one.lines for one in part.sections) else [Text("(no rows)")]
+        )
     notes = [("-", note) for note in (*of, *table.notes)]
     notes += [(f"[{number}]", text) for number, text in enumerate(table.footnotes, start=1)]
     return Group(*shown, "", _notes(notes), "")
+
+
+def _named(table: Table) -> Table:
+    """The table whose headers begin with their side."""
+    headers = [" ".join(filter(None, (one.side, one.header))) for one in table.columns]
+    columns = zip(table.columns, headers, strict=True)
+    return replace(table, columns=tuple(replace(one, header=header) for one, header in columns))
 
 
 def _notes(notes: Iterable[tuple[str, str]]) -> RenderableType:
@@ -61,43 +58,6 @@ def _notes(notes: Iterable[tuple[str, str]]) -> RenderableType:
     for mark, text in notes:
         grid.add_row(Text(mark), Text(text))
     return grid
-
-
-def _gathered(table: Table, side: str | None) -> Table:
-    """The table, or one ``side`` of it, with the marks of each line on its name, in order."""
-    places = [i for i, column in enumerate(table.columns) if side is None or column.side in (None, side)]
-    own = [i for i in places if side is None or table.columns[i].side == side]
-    sections = []
-    for section in table.sections:
-        kept = [line for line in section.lines if any(line[i].text or line[i].published for i in own)]
-        sections.append(Section(section.title, tuple(_marked([line[i] for i in places]) for line in kept)))
-    columns = tuple(table.columns[i] for i in places)
-    return replace(table, columns=columns, sections=tuple(one for one in sections if one.lines))
-
-
-def _marked(line: Sequence[Cell]) -> tuple[Cell, ...]:
-    marks = sorted({mark for cell in line for mark in cell.marks})
-    return replace(line[0], marks=tuple(marks)), *(replace(cell, marks=()) for cell in line[1:])
-
-
-def _shortened(table: Table) -> tuple[Table, dict[str, list[str]]]:
-    """The table with headers that do not name their network, and the headers of each network.
-
-    Two headers that would be alike keep theirs.
-    """
-    found = [_OF_NETWORK.fullmatch(column.header) for column in table.columns]
-    headers = [
-        one[1] + one[3] if one else column.header for one, column in zip(found, table.columns, strict=True)
-    ]
-    often = Counter(zip(headers, (column.side for column in table.columns), strict=True))
-    networks: dict[str, list[str]] = {}
-    columns: list[Column] = []
-    for column, one, header in zip(table.columns, found, headers, strict=True):
-        alone = one is not None and often[header, column.side] == 1
-        if one is not None and alone and one[1] not in networks.setdefault(one[2], []):
-            networks[one[2]].append(one[1])
-        columns.append(replace(column, header=header) if alone else column)
-    return replace(table, columns=tuple(columns)), networks
 
 
 def _widths(table: Table) -> list[int]:
