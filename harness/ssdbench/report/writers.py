@@ -1,4 +1,4 @@
-"""Tables as GitHub markdown, as plain textand as HTML for notebooks."""
+"""Tables as GitHub markdown, as plain text and as HTML for notebooks."""
 
 from __future__ import annotations
 
