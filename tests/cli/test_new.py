@@ -59,19 +59,36 @@ def test_a_suite_is_copied_with_its_comments(ssdbench: Command) -> None:
     assert ssdbench("new", "other.yaml", "--data", "nowhere").exit_code == 2
 
 
+@pytest.mark.parametrize("verb", ["validate", "plan"])
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_a_plan_says_what_own_images_lack_and_what_to_add(
-    ssdbench: Command, photos: Callable[[int], str], suite: Path, slash: str
+def test_what_own_images_lack_is_a_located_error_that_says_what_to_add(
+    ssdbench: Command, photos: Callable[[int], str], suite: Path, slash: str, verb: str
 ) -> None:
     text = suite.read_text().replace("  nfe: 4\n", f"  nfe: 4\n  data: {photos(12)}{slash}\n")
     text = text.replace("  autoencoder: {steps: 2, batch_size: 8}\n", "")
     suite.write_text(text.replace("reference: fashion-mnist", f"reference: photos{slash}"))
-    told = " ".join(ssdbench("plan", suite).stdout.split())
-    assert "its images have 3 channels, and the autoencoder of model 'dit-mini' takes 1" in told
-    assert "`autoencoder: {steps: 8000}`" in told
-    assert "model 'dit-mini' has 10 classes, and " in told
-    assert " has 12 (" in told
-    assert "dit(classes=12)" in told
+    result = ssdbench(verb, suite)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    line = 1 + text.splitlines().index(f"  data: photos{slash}")
+    labels, pixels = (one for one in result.stderr.splitlines() if f"tiny.yaml:{line}:9: data: " in one)
+    assert (
+        "model 'dit-mini' has 10 classes, and 'photos/' has 12 (0 = c00, 1 = c01, ..., 10 = c10, 11 = c11)"
+        in labels
+    )
+    assert "dit(classes=12)" in labels
+    assert (
+        "the images of 'photos/' have 3 channels, and the autoencoder of model 'dit-mini' takes 1" in pixels
+    )
+    assert "`autoencoder: {steps: 8000}`" in pixels
+
+
+def test_images_that_are_enlarged_are_told(ssdbench: Command, photos: Callable[[int], str]) -> None:
+    assert ssdbench("new", "mine.yaml", "--data", photos(2)).exit_code == 0
+    told = ssdbench("validate", "mine.yaml").stderr
+    assert "data: images are enlarged to 32 pixels a side: photos/c00/0.png has 24x20" in told
+    assert "so of 5 more rows" in told
+    assert "enlarged" not in ssdbench("validate", "mine.yaml", "--set", "resolution=16").stderr
 
 
 @pytest.mark.parametrize(

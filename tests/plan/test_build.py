@@ -1,5 +1,6 @@
 """What a suite turns into: stages, shared where equal, with every setting made explicit."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 from tests.conftest import no_home
 
+from ssdbench.errors import SuiteError
 from ssdbench.methods.ssd import SelfStep, fused_layers, fusion_weight
 from ssdbench.models.shapes import OUTPUT, DiTShape
 from ssdbench.plan import Graph, build, sources
@@ -40,6 +42,7 @@ def found_without_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights and references count as found without their files."""
     monkeypatch.setattr("ssdbench.plan.sources.locate", lambda text, hint: Source(digest=text, path="/x"))
     monkeypatch.setattr("ssdbench.plan.sources.inspected", lambda *_: Inspected())
+    monkeypatch.setattr("ssdbench.suite.rules_data.placed", lambda text: Path("/x"))
 
 
 def graph_of(tmp_path: Path, rows: str) -> Graph:
@@ -379,8 +382,9 @@ def test_how_classes_are_numbered_is_told(tmp_path: Path) -> None:
 def test_another_number_of_classes_than_the_models_is_refused(tmp_path: Path, count: int) -> None:
     class_folders(tmp_path / "shirts", count)
     for variant in ("continual", "ssd", "pretrain"):
-        told = missing_of(tmp_path, f"  - {{variant: {variant}, data: {tmp_path}/shirts}}\n")
-        assert f"model 'dit-mini' has 10 classes, and '{tmp_path}/shirts' has {count} (0 = 0" in told
+        told = f"data: model 'dit-mini' has 10 classes, and '{tmp_path}/shirts' has {count} (0 = 0"
+        with pytest.raises(SuiteError, match=re.escape(told)):
+            graph_of(tmp_path, f"  - {{variant: {variant}, data: {tmp_path}/shirts}}\n")
 
 
 def test_a_folder_with_captions_is_none_of_classes_and_the_other_way_round(tmp_path: Path) -> None:
@@ -392,9 +396,10 @@ def test_a_folder_with_captions_is_none_of_classes_and_the_other_way_round(tmp_p
     text = "model: sd-mini, grid: sd, nfe: 5"
     reference = "reference: fashion-captions-a"
     row = f"  - {{{text}, variant: continual, data: {tmp_path}/shirts, eval: {{{reference}}}}}\n"
-    assert f"model 'sd-mini' takes texts, and '{tmp_path}/shirts' has no captions" in missing_of(
-        tmp_path, row
-    )
+    with pytest.raises(
+        SuiteError, match=f"model 'sd-mini' takes texts, and '{tmp_path}/shirts' has no captions"
+    ):
+        graph_of(tmp_path, row)
     write_picture(tmp_path / "plain/a.png")
     row = f"  - {{{text}, variant: base, eval: {{{reference}, captions: {tmp_path}/plain}}}}\n"
     assert "has no captions: expected a .txt file beside each image" in missing_of(tmp_path, row)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -44,10 +46,50 @@ class ImageFiles:
     @property
     def mapping(self) -> str:
         """Which number the first and the last classes have."""
-        named = [f"{number} = {name}" for number, name in enumerate(self.classes)]
-        if len(named) > 2 * _SHOWN:
-            named[_SHOWN:-_SHOWN] = ["..."]
-        return ", ".join(named)
+        return numbering(self.classes)
+
+
+def numbering(classes: Sequence[str]) -> str:
+    """Which number the first and the last of these classes have, in words."""
+    named = [f"{number} = {name}" for number, name in enumerate(classes)]
+    if len(named) > 2 * _SHOWN:
+        named[_SHOWN:-_SHOWN] = ["..."]
+    return ", ".join(named)
+
+
+def class_names(root: Path) -> tuple[str, ...]:
+    """The names of the class folders below ``root``, in the order of their numbers; no image is looked for.
+
+    Raises:
+        InputError: it cannot be listed, images lie beside them, or two are named by the same number.
+    """
+    return tuple(folder.name for folder in _numbered(_parts(root)[1]))
+
+
+def first_image(root: Path) -> tuple[Path, tuple[int, int]] | None:
+    """One image below ``root`` with its width and height, by its header; None where none is found or can be read."""
+    with suppress(InputError, OSError):
+        for below, folders, names in os.walk(root):
+            folders.sort()  # walked in this order
+            for path in _of_types(EXTENSIONS, map(Path(below).joinpath, sorted(names)), root):
+                return path, decoding.header_size(read_bytes(path, MAX_BYTES), str(path))
+    return None
+
+
+def _parts(root: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """What lies in ``root``, in a fixed order: all of it, its class folders, and the images beside them."""
+    try:
+        entries = sorted(root.iterdir())
+    except OSError as error:
+        raise InputError(f"{root}: cannot be listed: {error.strerror or error}") from error
+    folders = [path for path in entries if path.is_dir() and not is_hidden(path, root)]
+    loose = _of_types(EXTENSIONS, entries, root)
+    if loose and folders:
+        raise InputError(
+            f"{root}: {len(loose)} images (such as {loose[0].name}) lie beside {len(folders)} class folders; "
+            "expected either one folder a class or images alone"
+        )
+    return entries, folders, loose
 
 
 def list_images(root: Path) -> ImageFiles:
@@ -64,17 +106,7 @@ def list_images(root: Path) -> ImageFiles:
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder of images")
-    try:
-        entries = sorted(root.iterdir())
-    except OSError as error:
-        raise InputError(f"{root}: cannot be listed: {error.strerror or error}") from error
-    folders = [path for path in entries if path.is_dir() and not is_hidden(path, root)]
-    loose = _of_types(EXTENSIONS, entries, root)
-    if loose and folders:
-        raise InputError(
-            f"{root}: {len(loose)} images (such as {loose[0].name}) lie beside {len(folders)} class folders; "
-            "expected either one folder a class or images alone"
-        )
+    entries, folders, loose = _parts(root)
     paths, labels, empty = loose, [NO_LABEL] * len(loose), []
     others = _of_types(OTHER_IMAGES, entries, root)
     for label, folder in enumerate(_numbered(folders)):

@@ -26,6 +26,17 @@ def data_root() -> Path:
         raise InputError("there is no home directory: set SSDBENCH_DATA to where your data is") from error
 
 
+def placed(text: str) -> Path:
+    """Return the path of ``package:PATH`` (shipped), ``file:NAME`` (in the user's weights) or ``path:PATH`` (as it is).
+
+    Whether anything lies there is not looked at.
+    """
+    scheme, _, name = text.partition(":")
+    if scheme == "path":
+        return Path(name).expanduser().resolve()
+    return ASSETS / name if scheme == "package" else data_root() / "weights" / name
+
+
 def filled(hint: str) -> str:
     """A hint with the user's directory of data for ``{data}``, as a shell takes it."""
     return hint.replace("{data}", shlex.quote(str(data_root()))) if "{data}" in hint else hint

@@ -8,7 +8,7 @@ from ssdbench.diffusion.schedule import TRAIN_TIMESTEPS
 from ssdbench.errors import InputError
 from ssdbench.metrics.sources import open_images
 from ssdbench.models.family import Model
-from ssdbench.models.inspection import read_latents, vae_config
+from ssdbench.models.inspection import read_latents
 from ssdbench.models.schedulers import as_trained, scheduler_config, stated
 from ssdbench.models.shapes import Shape
 from ssdbench.plan.sources import Data
@@ -16,10 +16,8 @@ from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.samplers.walks import walked
 from ssdbench.stages import Source
 from ssdbench.suite import ResolvedRun
-from ssdbench.suite.rules_training import unlike_labels
+from ssdbench.suite.rules_data import unlike_labels, unlike_pixels
 from ssdbench.suite.variant import variant_of
-
-RGB = 3
 
 
 def check_autoencoder(source: Source, shape: Shape, resolution: int) -> None:
@@ -49,14 +47,9 @@ def fitting_pixels(source: Source, data: Data, name: str, model: str) -> None:
     Raises:
         InputError: they differ; says what to add to the suite.
     """
-    if data.files is None or not Path(source.path).is_dir():
-        return
-    takes = vae_config(Path(source.path)).in_channels
-    if takes != RGB:
-        raise InputError(
-            f"data set {name!r}: its images have {RGB} channels, and the autoencoder of model {model!r} takes {takes}:"
-            " train one on them, `autoencoder: {steps: 8000}` in the suite's defaults beside the variant 'pretrain'"
-        )
+    problem = None if data.files is None else unlike_pixels(model, Path(source.path), name)
+    if problem is not None:
+        raise InputError(problem)
 
 
 def trained_shape(run: ResolvedRun, model: Model, source: Source) -> Shape:

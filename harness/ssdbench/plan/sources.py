@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from ssdbench.data.captions import files_beside, read_lines
 from ssdbench.data.datasets import DATASETS, DataSet, data_set
 from ssdbench.data.folders import ImageFiles, list_images
-from ssdbench.data.places import ASSETS, data_root, filled
+from ssdbench.data.places import filled, placed
 from ssdbench.errors import InputError
 from ssdbench.metrics.networks import available, find_tensors, network_digest, weights_file
 from ssdbench.models.catalog import family_of
@@ -105,17 +105,13 @@ class Data:
 
 
 def place(text: str, hint: str) -> Path:
-    """Return the path of ``package:PATH`` (shipped), ``file:NAME`` (in the user's weights) or ``path:PATH`` (as it is).
+    """Return the path of :func:`ssdbench.data.places.placed`.
 
     Raises:
         Missing: the file is not there, and the user can put it there.
         Unavailable: a file of the package is not there.
     """
-    scheme, _, name = text.partition(":")
-    if scheme == "path":
-        path = Path(name).expanduser().resolve()
-    else:
-        path = ASSETS / name if scheme == "package" else data_root() / "weights" / name
+    path, (scheme, _, name) = placed(text), text.partition(":")
     if path.exists():
         return path
     if scheme == "package":

@@ -108,14 +108,17 @@ class Facts:
 Rule = Callable[[Facts], str | None]
 
 
-class Rules(list[tuple[tuple[str, ...], Rule]]):
-    """A list of rules, each with the keys whose values it is given."""
+class Rules(list[tuple[tuple[str, ...], tuple[str, ...], Rule]]):
+    """A list of rules, each with the keys whose values it is given: those that are to blame, and those beside them."""
 
-    def of(self, *keys: str) -> Callable[[Rule], Rule]:
-        """Add a rule about ``keys``: given their values, it returns what is wrong with the first, or None."""
+    def of(self, *keys: str, beside: tuple[str, ...] = ()) -> Callable[[Rule], Rule]:
+        """Add a rule about ``keys``: given their values, it returns what is wrong with the first, or None.
+
+        A problem is located where one of ``keys`` is given; what it is given ``beside`` them is not to blame.
+        """
 
         def register(rule: Rule) -> Rule:
-            self.append((keys, rule))
+            self.append((keys, beside, rule))
             return rule
 
         return register

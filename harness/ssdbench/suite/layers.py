@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from ssdbench.suite.author import NULLABLE, SECTIONS, TUPLE_KEYS, run_keys
 from ssdbench.suite.document import INVALID, Document, Mark, Problems
-from ssdbench.suite.names import grid_text, reference_text
+from ssdbench.suite.names import folder_text, grid_text, reference_text
 
 MAX_RUNS = 100_000
 
@@ -36,6 +36,9 @@ _INNER: dict[str, tuple[str, ...]] = {
 # A run has one mixing weight: where a layer gives one of these keys, what lower layers give of the other is dropped.
 RIVALS = {"train.lambda": "train.share", "train.share": "train.lambda"}
 
+# How a run spells what its author may write in several ways, so that rules see one.
+_TEXTS: dict[str, Callable[[Any], Any]] = {"grid": grid_text, "data": folder_text}
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -53,7 +56,7 @@ def flatten(data: Mapping[str, Any]) -> Values:
     values: Values = {}
     for key, value in data.items():
         if key not in SECTIONS:
-            values[key] = grid_text(value) if key == "grid" else _plain(value)
+            values[key] = _TEXTS.get(key, _plain)(value)
         elif isinstance(value, Mapping):
             if key in NULLABLE:
                 values[key] = True

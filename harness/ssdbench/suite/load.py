@@ -40,6 +40,7 @@ from ssdbench.suite.profiles import (
     override,
 )
 from ssdbench.suite.rules import Checker
+from ssdbench.suite.rules_data import enlarged
 from ssdbench.suite.schema import Named, ResolvedRun, Searched
 from ssdbench.suite.select import check_options, override_layers, select
 from ssdbench.suite.settings import Chooser, refuse_chosen
@@ -118,21 +119,26 @@ def load_suite(
         source=path,
         text=document.text,
         runs=runs,
-        notes=[*resolver.notes(), *_grid_notes(runs)],
+        notes=[*resolver.notes(), *_notes(runs)],
     )
 
 
-def _grid_notes(runs: Iterable[ResolvedRun]) -> list[str]:
+def _notes(runs: Iterable[ResolvedRun]) -> list[str]:
     found: dict[str, dict[str, None]] = {}
+    images: dict[tuple[str, int, str], str | None] = {}
     for run in runs:
-        for text in starts_far_from_noise(run):
+        seen = run.data, run.resolution, run.variant
+        if seen not in images:
+            images[seen] = enlarged(run)
+        told = [f"nfe: {text}" for text in starts_far_from_noise(run)]
+        for text in filter(None, (*told, images[seen])):
             found.setdefault(text, {})[str(run.mark)] = None
-    told = []
+    notes = []
     for text, (first, *others) in found.items():
         more = len(others)
         so = f"; so of {more} more row{'s' * (more > 1)}" if more else ""
-        told.append(f"{first}: nfe: {text}{so}")
-    return told
+        notes.append(f"{first}: {text}{so}")
+    return notes
 
 
 def _profile(option: str | None, document: Document, path: Path, problems: Problems) -> Profile | None:

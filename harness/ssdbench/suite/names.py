@@ -106,7 +106,7 @@ def _found(find: Callable[[str], object], spelt: Callable[[str], str] = str) -> 
     return AfterValidator(look_up)
 
 
-def _as_folder(value: Any) -> Any:
+def folder_text(value: Any) -> Any:
     """The name of a folder that is there as a path, with a ``/``; what else has a meaning goes before."""
     if not isinstance(value, str) or not value or re.search(r"[/:\0]", value) or synthetic_steps(value):
         return value
@@ -127,7 +127,7 @@ SamplerName = Annotated[_Name, Known("sampler", catalog.SAMPLERS, OWN_PATTERN)]
 DataName = Annotated[
     _Name,
     Known("data", DATA_NAMES, SYNTHETIC_PATTERN, OWN_PATTERN, FOLDER_PATTERN),
-    BeforeValidator(_as_folder),
+    BeforeValidator(folder_text),
 ]
 
 
@@ -160,7 +160,7 @@ MetricName = Annotated[_Name, Known("metric", askable(), METRIC_PATTERN)]
 _PlainReference = Annotated[
     _Name,
     Known("reference", catalog.REFERENCES, OWN_PATTERN, FILE_PATTERN),
-    BeforeValidator(_as_folder),
+    BeforeValidator(folder_text),
 ]
 
 
@@ -176,8 +176,8 @@ class ReferenceThrough(Frozen):
 def reference_text(value: Any) -> Any:
     """The one text by which a run knows its reference; anything else, and what is INVALID in it, as it is."""
     if not isinstance(value, Mapping):
-        return value
-    of = value.get("of", INVALID)
+        return folder_text(value)
+    of = folder_text(value.get("of", INVALID))
     return INVALID if INVALID in (of, value.get("through")) else f"{of}{THROUGH}"
 
 

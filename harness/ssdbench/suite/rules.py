@@ -13,10 +13,12 @@ from ssdbench.methods.method import SETTINGS
 from ssdbench.samplers import GRIDS, NONE, SAMPLERS
 from ssdbench.samplers.grids import UNIFORM
 from ssdbench.samplers.walks import LAST_CLEAN, begins_clean, walked
+from ssdbench.suite.author import NULLABLE
 from ssdbench.suite.document import INVALID, describe, did_you_mean
 from ssdbench.suite.facts import Facts, Rule, Rules, refused
 from ssdbench.suite.layers import DEFAULTS, Values
 from ssdbench.suite.names import synthetic_steps
+from ssdbench.suite.rules_data import DATA
 from ssdbench.suite.rules_scoring import SCORING
 from ssdbench.suite.rules_training import TRAINING, untrainable
 from ssdbench.suite.variant import Variant, variant_of
@@ -32,8 +34,11 @@ class Checker:
     """
 
     def __init__(self) -> None:
-        rules = (*RULES, *SCORING, *TRAINING)
-        self._checks = [(keys, lru_cache(maxsize=4096)(_of_values(keys, rule))) for keys, rule in rules]
+        rules = (*RULES, *DATA, *SCORING, *TRAINING)
+        self._checks = [
+            (keys, beside, lru_cache(maxsize=4096)(_of_values((*keys, *beside), rule)))
+            for keys, beside, rule in rules
+        ]
 
     def impossible(self, values: Values) -> list[tuple[tuple[str, ...], str]]:
         """Return the impossible combinations of a run's settings: the keys, the blamed one first, and the text.
@@ -41,14 +46,15 @@ class Checker:
         A rule is skipped where one of its keys is missing or ``INVALID``: that problem is reported already.
         """
         found: list[tuple[tuple[str, ...], str]] = []
-        settings = DEFAULTS | values
+        settings = DEFAULTS | dict.fromkeys(NULLABLE) | values
         text = settings.get("variant", INVALID)
         variant = None if text is INVALID else variant_of(text)
         if settings.get("model", INVALID) is not INVALID:
             settings["prediction"] = Facts(settings).prediction
-        own = () if variant is None else (check for method in variant.methods for check in method.checks)
-        for keys, check in (*self._checks, *own):
-            given = [settings.get(key, INVALID) for key in keys]
+        methods = () if variant is None else variant.methods
+        own = ((keys, (), check) for method in methods for keys, check in method.checks)
+        for keys, beside, check in (*self._checks, *own):
+            given = [settings.get(key, INVALID) for key in (*keys, *beside)]
             if INVALID in given:
                 continue
             problem = check(*given)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ssdbench.errors import InputError
-from ssdbench.models.shapes import Shape
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.samplers.sampler import trained_pairs
 from ssdbench.samplers.walks import walked
@@ -178,33 +177,6 @@ def _of_unets(run: Facts) -> str | None:
     if not asked or (run.model is not None and run.model.family.adapts):
         return None
     return f"is a setting of UNets, which model {run['model']!r} is not"
-
-
-@TRAINING.of("data", "model", "variant")
-def _captioned(run: Facts) -> str | None:
-    data, model = catalog.DATASETS.known(run["data"]), run.model
-    if data is None or model is None or not run.variant.trains:
-        return None
-    shape = next(iter(model.shapes.values()))
-    return unlike_labels(run["model"], shape, run["data"], data.captions, data.classes)
-
-
-def unlike_labels(
-    model: str, shape: Shape, data: str, captions: bool | None, classes: int | None, mapping: str = ""
-) -> str | None:
-    """Why a model of this shape is not trained on a data set's labels, ``captions`` or so many ``classes``, or None.
-
-    None stands for what is not known before the data is read. ``mapping`` is how its folders are numbered.
-    """
-    if shape.texts is not None:
-        return f"model {model!r} takes texts, and {data!r} has no captions" if captions is False else None
-    if captions:
-        return f"model {model!r} takes classes (one folder a class), and the labels of {data!r} are captions"
-    if classes is None or classes == shape.num_classes:
-        return None
-    named = f" ({mapping})" if mapping else ""
-    fits = f"; one of this data is dit(classes={classes}), trained here by the variant 'pretrain'"
-    return f"model {model!r} has {shape.num_classes:,} classes, and {data!r} has {classes:,}{named}{fits}"
 
 
 @TRAINING.of("fused", "guidance.interval", "sampler", "train.nfe")
