@@ -25,6 +25,8 @@ from ssdbench.suite.variant import Variant, variant_of
 
 RULES = Rules()
 
+_Check = tuple[tuple[str, ...], tuple[str, ...], Callable[..., str | None]]
+
 
 class Checker:
     """Finds impossible combinations in the rows of one suite.
@@ -35,7 +37,7 @@ class Checker:
 
     def __init__(self) -> None:
         rules = (*RULES, *DATA, *SCORING, *TRAINING)
-        self._checks = [
+        self._checks: list[_Check] = [
             (keys, beside, lru_cache(maxsize=4096)(_of_values((*keys, *beside), rule)))
             for keys, beside, rule in rules
         ]
@@ -52,8 +54,8 @@ class Checker:
         if settings.get("model", INVALID) is not INVALID:
             settings["prediction"] = Facts(settings).prediction
         methods = () if variant is None else variant.methods
-        own = ((keys, (), check) for method in methods for keys, check in method.checks)
-        for keys, beside, check in (*self._checks, *own):
+        own: list[_Check] = [(keys, (), check) for method in methods for keys, check in method.checks]
+        for keys, beside, check in [*self._checks, *own]:
             given = [settings.get(key, INVALID) for key in (*keys, *beside)]
             if INVALID in given:
                 continue
