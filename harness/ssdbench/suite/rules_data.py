@@ -38,7 +38,6 @@ def _labels(run: Facts) -> str | None:
             classes = class_names(root)
             return unlike_labels(run["model"], shape, name, None, len(classes) or None, numbering(classes))
         return None
-    name = model.dataset if name == "original" else name
     data = catalog.DATASETS.known(name)
     return None if data is None else unlike_labels(run["model"], shape, name, data.captions, data.classes)
 
