@@ -669,3 +669,45 @@ def test_a_second_time_is_of_those_that_have_trained_it(tmp_path: Path) -> None:
     assert trained == [False, True, True, False, True]
     shapes = {spec.sampling.sampler: spec.sampling.shape.second_time for spec in specs(graph, SampleSpec)}
     assert shapes == {"ddim": False, "flow-map": True}
+
+
+def test_classes_of_the_samples_are_drawn_balanced_or_taken_from_a_file(tmp_path: Path) -> None:
+    """What the samples are compared with has their classes; synthetic training data have drawn ones."""
+    labels = tmp_path / "labels.txt"
+    labels.write_text("7\n" * 1500)
+    graph = graph_of(
+        tmp_path,
+        "  - {variant: base}\n"
+        "  - {variant: base, labels: balanced, eval: {trajectory: 1000}}\n"
+        f"  - {{variant: issd, labels: {labels}, data: synthetic-5}}\n"
+        "  - {variant: base, labels: random}\n",
+    )
+    assert graph.runs[0].target == graph.runs[3].target
+    found = {
+        (s.sampling.labels if isinstance(s.sampling.labels, str) else bool(s.sampling.labels), s.sampling.nfe)
+        for s in specs(graph, SampleSpec)
+    }
+    assert found == {(False, 10), ("balanced", 10), ("balanced", 1000), (True, 10), (False, 5)}
+    (file,) = {s.sampling.labels for s in specs(graph, SampleSpec) if isinstance(s.sampling.labels, Source)}
+    assert file == sources.own_file(labels, "labels")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("balancd", "labels: unknown labels 'balancd' .did you mean 'balanced'"),
+        ("few.txt", r"few.txt: holds 2 classes, expected one for each of 1,500 samples"),
+        ("wrong.txt", r"wrong.txt:2: is class 10, expected 0 to 9, the model's"),
+    ],
+)
+def test_classes_that_do_not_fit_are_located(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("few.txt").write_text("1\n2\n")
+    Path("wrong.txt").write_text("1\n10\n" * 750)
+    with pytest.raises(SuiteError, match=rf"t.yaml:\d+:\d+: labels: .*{message}|t.yaml:\d+:\d+: {message}"):
+        graph_of(tmp_path, f"  - {{variant: base, labels: {labels}}}\n")
+    graph_of(tmp_path, "  - {variant: real, labels: few.txt}\n")  # which samples nothing
+    [planned] = graph_of(tmp_path, "  - {variant: base, labels: none.txt}\n").runs
+    assert planned.missing == ("labels 'none.txt': there is no such file or folder",)

@@ -6,7 +6,7 @@ import pytest
 
 from ssdbench.report.notes import protocol, row_notes
 from ssdbench.report.published import paper_tables
-from ssdbench.report.rows import NOT_RUN, Measured, Reason, Result, gather
+from ssdbench.report.rows import NOT_RUN, Measured, Reason, Result, Row, gather
 from tests.report.make import make_record, make_run
 
 
@@ -129,6 +129,18 @@ def test_a_lower_precision_is_told_with_what_it_costs(off: tuple[float, ...], to
     sentence, others = protocol(gather(results), [None])
     assert f"bfloat16 (images {told} 255 grey levels of float32's, root mean square)" in sentence
     assert not others
+
+
+def test_the_classes_that_are_sampled_are_told_unless_all_are_drawn_at_random() -> None:
+    def rows(*labels: str) -> list[Row]:
+        runs = [make_run(labels=one, label=str(i)) for i, one in enumerate(labels)]
+        return gather([Result(run, make_record(run, fd=3.0)) for run in runs])
+
+    assert "labels" not in protocol(rows("random", "random"), [None] * 2)[0]
+    assert "; balanced labels;" in protocol(rows("balanced"), [None])[0]
+    sentence, others = protocol(rows("random", "random", "lists/a.txt"), [None] * 3)
+    assert "; random labels;" in sentence
+    assert others == {2: ["labels of a.txt"]}
 
 
 def test_what_stages_have_to_tell_of_their_data_stands_under_the_table() -> None:

@@ -45,6 +45,12 @@ def sample(**changes: object) -> SampleSpec:
     return SampleSpec(**{"sampling": sampling, "resolution": 32, "start": 0, "count": 10, **changes})
 
 
+def labelled(labels: Source | str | None) -> str:
+    plain = sample().sampling
+    assert plain is not None
+    return sample(sampling=plain.model_copy(update={"labels": labels})).key()
+
+
 # Keys that exist in people's stores: a change here makes every result of before be computed again.
 GOLDEN = {
     "train": train(),
@@ -72,9 +78,16 @@ def test_paths_are_not_identity() -> None:
     assert train(weights=Source(digest="c" * 64, path="/here")).key() != train().key()
 
 
+def test_classes_of_a_file_are_known_by_its_content() -> None:
+    other = Source(digest="c" * 64, path="/here")
+    assert labelled(HERE) == labelled(THERE)
+    assert len({labelled(None), labelled("balanced"), labelled(HERE), labelled(other)}) == 4
+
+
 def test_a_value_equal_to_its_default_is_left_out() -> None:
     assert train(ema=0.0, schedule="constant", seed=0).key() == train().key()
     assert sample(precision="float32").key() == sample().key()
+    assert labelled(None) == sample().key()
     plain = Sampling(
         shape=SHAPE, sampler="ddim", grid="even", nfe=10, weights=HERE, guidance=GuidanceSetting(scale=1.0)
     )

@@ -28,6 +28,10 @@ CLASSES = "model: dit-mini, resolution: 32, nfe: 10, eval: {reference: fashion-m
             f"{CLASSES}}}, variant: issd, data: fashion-captions",
             "the labels of 'fashion-captions' are captions",
         ),
+        (
+            f"{TEXT}}}, variant: base, labels: balanced",
+            r"x.yaml:8:\d+: labels: are classes, and model 'sd-mini' takes texts: leave it out",
+        ),
         (f"{CLASSES}}}, variant: issd, train: {{lora_rank: 4}}", "is a setting of UNets"),
         (
             f"{TEXT}}}, variant: continual, data: fashion-captions-a",

@@ -80,11 +80,11 @@ def integers(bound: int, seed: int, stream: str, indices: Iterable[int]) -> Tens
     return torch.tensor([int(generator(seed, stream, i).integers(bound)) for i in indices], dtype=torch.int64)
 
 
-def shuffled(size: int, seed: int, positions: Iterable[int]) -> list[int]:
+def shuffled(size: int, seed: int, positions: Iterable[int], stream: str = "order") -> list[int]:
     """Where positions 0, 1, 2, ... of an endless walk over ``size`` items lead: a new permutation every epoch."""
-    return [int(_permutation(size, seed, p // size)[p % size]) for p in positions]
+    return [int(_permutation(size, seed, stream, p // size)[p % size]) for p in positions]
 
 
 @functools.lru_cache(maxsize=2)  # a batch spans two epochs at most
-def _permutation(size: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    return generator(seed, "order", epoch).permutation(size)
+def _permutation(size: int, seed: int, stream: str, epoch: int) -> NDArray[np.int64]:
+    return generator(seed, stream, epoch).permutation(size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ssdbench.data.labels import RANDOM
 from ssdbench.errors import InputError
 from ssdbench.gc_pause import gc_paused
 from ssdbench.metrics.catalog import standard
@@ -93,8 +94,12 @@ class Chain(Links):
         return found
 
     def _of_base(self, steps: int, captions: Data | None, total: int, seed: int | None = None) -> list[str]:
-        """Add samples of the base model in so many steps, guided as the run's; return the keys of their shards."""
-        run, model = self.run.model_copy(update=AS_BASE | {"nfe": steps}), self._pretrained()
+        """Add samples of the base model in so many steps, guided as the run's; return the keys of their shards.
+
+        Those of another ``seed`` are others than are scored: their classes are drawn one by one.
+        """
+        drawn = {} if seed is None else {"labels": RANDOM}
+        run, model = self.run.model_copy(update=AS_BASE | {"nfe": steps} | drawn), self._pretrained()
         roles = model.role("model") | self._texts(captions)
         return self._shards(sampling(self.needs, run, model, None), roles, total, seed)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal
 
+from ssdbench.data.labels import RANDOM
 from ssdbench.diffusion.guidance import GuidanceSetting
 from ssdbench.methods.method import Method, Recipe
 from ssdbench.methods.ssd import fused_layers, fusion_weight
@@ -115,6 +116,7 @@ def sampling(
         own_grid=needs.grid,
         pairs=trained_pairs(run.train.pairs, visited) if teacher else (),
         lam=lam if teacher else None,
+        labels=needs.labels if run.labels != RANDOM else None,
         offset=None if offset == usual_offset(flow) else offset,
         **further,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssdbench.data.labels import BALANCED, RANDOM, Labels, read_labels
 from ssdbench.declaration import Catalog
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS, Plain
@@ -105,6 +106,7 @@ class Needs(References):
         self.data = self._find_once(sources.dataset, dataset) if used else None
         if self.vae is not None and self.data is not None:
             self._find(fitting_pixels, self.vae, self.data, dataset, run.model)
+        self.labels = self._find(self._labels)
         self.text = self._find(self._text) if self.model.text is not None and not self.copies else None
         self.captions, self.learned = self._captions()
         # Memorised is what the base model was trained on, whatever a variant was trained on since.
@@ -258,6 +260,19 @@ class Needs(References):
         source = self._finder(sources.text_encoder, self.model.text, self.model.vae_hint)
         self._finder(sources.inspected, find_text, source, *(self.shape.texts or ()))
         return source
+
+    def _labels(self) -> Labels:
+        """How the classes of the samples are chosen, where they are not drawn one by one; a file, once it fits."""
+        run = self.run
+        if run.labels == RANDOM or self.copies:
+            return None
+        if self.shape.texts is not None:
+            raise InputError(f"{run.mark}: labels: are classes, and model {run.model!r} takes texts")
+        if run.labels == BALANCED:
+            return BALANCED
+        found = self._finder(sources.own_file, Path(run.labels).expanduser(), "labels")
+        self._finder(read_labels, Path(found.path), run.eval.samples, self.shape.num_classes)
+        return found
 
     def _captions(self) -> tuple[Data | None, Data | None]:
         """The captions that are sampled, and those that a training reads; None for a model that takes none."""

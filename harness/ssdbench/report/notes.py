@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ssdbench.data.labels import BALANCED, RANDOM
 from ssdbench.layouts import FIGURES
 from ssdbench.methods import Trained
 from ssdbench.metrics.builtin_networks import INCEPTION
@@ -51,6 +52,14 @@ def _grid(row: Row) -> str | None:
     facts = MODELS.known(row.run.model)
     walked = walked_by(row.run.grid, "eps" if facts is None else facts.prediction)
     return f"grid {GRIDS.label(walked)}"
+
+
+def _labels(row: Row) -> str | None:
+    """How the classes that were sampled are chosen; of a model that takes texts there are none."""
+    facts, labels = MODELS.known(row.run.model), row.run.labels
+    if not variant_of(row.run.variant).sampled or (facts is not None and facts.takes_texts):
+        return None
+    return f"{labels} labels" if labels in (RANDOM, BALANCED) else f"labels of {Path(labels).name}"
 
 
 def _dtype(row: Row) -> str | None:
@@ -106,9 +115,13 @@ _PROTOCOL: tuple[Callable[[Row], str | None], ...] = (
     lambda row: f"{row.network} features against reference {row.reference}",
     _guidance,
     _grid,
+    _labels,
     _dtype,
     _recipe,
 )
+
+
+_UNSAID = {f"{RANDOM} labels"}  # where it is so of all rows
 
 
 def protocol(rows: Sequence[Row], sides: Sequence[str | None]) -> tuple[str, dict[int, list[str]]]:
@@ -125,7 +138,7 @@ def protocol(rows: Sequence[Row], sides: Sequence[str | None]) -> tuple[str, dic
             if text is not None:
                 by_side.setdefault(side, set()).add(text)
         said = set().union(*by_side.values())
-        if not said:
+        if not said or said == _UNSAID:
             continue
         if len(said) > 1 and all(len(own) == 1 for own in by_side.values()):
             common.append(", ".join(f"{own} at {side}" for side, (own,) in by_side.items()))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ssdbench.data.folders import NO_LABEL
+from ssdbench.data.labels import BALANCED, Labels, read_labels
 from ssdbench.data.latents import Texts
 from ssdbench.diffusion import noise
 from ssdbench.errors import InputError
@@ -44,26 +45,54 @@ class Conditions:
             raise InputError(f"the data has labels up to {int(labels.max())}, {self.known}")
 
 
-def of_classes(count: int) -> Conditions:
-    """Labels 0..count - 1, drawn at random by (seed, index), and the null label after them."""
+def of_classes(count: int, labels: Labels = None, samples: int = 0) -> Conditions:
+    """Labels 0..count - 1, of a sample by (seed, index) alone, and the null label after them.
+
+    Balanced ones are a new permutation of all classes for every ``count`` indices, so that each class comes equally
+    often, or once more, whatever the number of samples. A file has those of ``samples`` at least.
+
+    Raises:
+        InputError: the file is malformed.
+    """
+    if labels is None:
+
+        def drawn(seed: int, indices: Sequence[int]) -> Tensor:
+            return noise.integers(count, seed, _STREAM, indices)
+
+    elif labels == BALANCED:
+
+        def drawn(seed: int, indices: Sequence[int]) -> Tensor:
+            return torch.tensor(noise.shuffled(count, seed, indices, _STREAM), dtype=torch.int64)
+
+    else:
+        given = torch.from_numpy(read_labels(Path(labels.path), samples, count))
+
+        def drawn(seed: int, indices: Sequence[int]) -> Tensor:
+            return given[list(indices)]
+
     return Conditions(
         count,
         f"the model takes 0..{count - 1}",
-        drawn=lambda seed, indices: noise.integers(count, seed, "sample/label", indices),
+        drawn=drawn,
         of=lambda labels: torch.where(labels == NO_LABEL, count, labels),
     )
 
 
-def open_conditions(shape: Shape, inputs: dict[str, Path]) -> Conditions:
+_STREAM = "sample/label"
+
+
+def open_conditions(
+    shape: Shape, inputs: dict[str, Path], labels: Labels = None, samples: int = 0
+) -> Conditions:
     """What the labels of a stage mean to a model of this shape: classes, or the numbers of captions, the role ``text``.
 
-    Samples take captions in the order of the data set, whatever the seed.
+    Samples take captions in the order of the data set, whatever the seed; classes as :func:`of_classes` says.
 
     Raises:
         InputError: a model that takes texts has none.
     """
     if shape.texts is None:
-        return of_classes(shape.num_classes)
+        return of_classes(shape.num_classes, labels, samples)
     if "text" not in inputs:
         raise InputError("the model takes texts, and the stage was given no captions")
     texts = Texts(inputs["text"])

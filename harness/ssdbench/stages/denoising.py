@@ -52,7 +52,7 @@ class BatchSampler:
 
     def __init__(self, spec: SampleSpec, how: Sampling, inputs: dict[str, Path], runtime: Runtime) -> None:
         self._spec, self._how, self._runtime = spec, how, runtime
-        self._conditions = open_conditions(how.shape, inputs)
+        self._conditions = open_conditions(how.shape, inputs, how.labels, spec.start + spec.count)
         self._models = [self._load(model_place(how.weights, inputs, step=how.step))]
         if how.models == 2:
             self._models.append(self._load(model_place(how.frozen, inputs, "frozen")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from ssdbench.data.labels import Labels
 from ssdbench.diffusion.guidance import GuidanceSetting
 from ssdbench.diffusion.schedule import DISCRETE, REPA, SIT, is_guided
 from ssdbench.models.inspection import images_at_once
@@ -68,6 +69,8 @@ class Sampling(Setting):
     #: ssd-teacher: indices i of the pairs (g[i], g[i-1]) whose target it follows, and lambda of Eq. 5 or ``eq12``
     pairs: tuple[int, ...] = ()
     lam: float | Literal["eq12"] | None = None
+    #: how the classes of samples are chosen: each at random, or as :func:`ssdbench.stages.conditioning.of_classes` says
+    labels: Labels = None
     #: how decoded pixels become uint8, where it is not as usual: :func:`ssdbench.models.family.usual_offset`
     offset: float | None = None
 

@@ -23,6 +23,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from ssdbench.data.labels import BALANCED, RANDOM
+from ssdbench.data.labels import FILES as LABEL_FILES
 from ssdbench.errors import InputError
 from ssdbench.methods import METHODS
 from ssdbench.metrics.catalog import METRICS, UNDER, askable
@@ -154,6 +156,8 @@ GridName = Annotated[
     Known("grid", catalog.GRIDS, OWN_PATTERN, r"^[0-9][0-9., e-]*$", lists=_NUMBERS),
     BeforeValidator(_grid_text),
 ]
+_OF_LABELS = rf"^.*({'|'.join(map(re.escape, LABEL_FILES))})$"
+LabelsName = Annotated[_Name, Known("labels", (RANDOM, BALANCED), _OF_LABELS)]
 NetworkName = Annotated[_Name, Known("network", catalog.NETWORKS, OWN_PATTERN)]
 MetricName = Annotated[_Name, Known("metric", askable(), METRIC_PATTERN)]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from ssdbench.data.labels import FILES, RANDOM, read_labels
 from ssdbench.metrics.reference_set import THROUGH, holds_images, is_through, known_reference
 from ssdbench.suite import catalog
-from ssdbench.suite.facts import Facts, Rules
+from ssdbench.suite.facts import Facts, Rules, refused
 from ssdbench.suite.variant import UNTOUCHED
 
 SCORING = Rules()
@@ -86,6 +89,19 @@ def _captions(run: Facts) -> str | None:
         lacks = f"the reference {reference!r} has no captions"
         return f"must be given: model {run['model']!r} takes texts, and {lacks}"
     return None
+
+
+@SCORING.of("labels", "model", "eval.samples", beside=("variant",))
+def _labels(run: Facts) -> str | None:
+    labels, model = run["labels"], run.model
+    if labels == RANDOM or model is None or not run.variant.sampled:
+        return None
+    if model.takes_texts:
+        return f"are classes, and model {run['model']!r} takes texts: leave it out (eval.captions says which)"
+    file = Path(labels).expanduser()
+    if not labels.endswith(FILES) or not file.is_file():  # a plan tells what is not there
+        return None
+    return refused(read_labels, file, run["eval.samples"], next(iter(model.shapes.values())).num_classes)
 
 
 @SCORING.of("eval.memorisation", "model", "eval.reference")

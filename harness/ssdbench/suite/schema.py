@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ssdbench.data.labels import RANDOM
 from ssdbench.samplers.ddim import DDIM
 from ssdbench.samplers.grids import EVEN
 from ssdbench.suite.document import Mark
 from ssdbench.suite.names import (
     DataName,
     GridName,
+    LabelsName,
     MetricName,
     ModelName,
     NetworkName,
@@ -115,6 +117,9 @@ class Run(Frozen):
     flow noise levels from 1, as [1, 0.75, 0.5]."""
     guidance: Guidance = Field(default_factory=Guidance)
     """Classifier-free guidance while sampling."""
+    labels: LabelsName = RANDOM
+    """The classes that are sampled: random, each drawn by itself; balanced, all equally often in a drawn order; or a
+    .txt or .npy file with the class of each sample, one a line."""
     dtype: Literal["float32", "tf32", "bfloat16"] = "float32"
     """Precision of matrix products while sampling; the rest of the arithmetic is float32."""
     weights: Text | None = None
