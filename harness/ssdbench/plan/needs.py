@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ssdbench.data.labels import BALANCED, RANDOM, Labels, read_labels
 from ssdbench.declaration import Catalog
@@ -106,7 +106,9 @@ class Needs(References):
         self.data = self._find_once(sources.dataset, dataset) if used else None
         if self.vae is not None and self.data is not None:
             self._find(fitting_pixels, self.vae, self.data, dataset, run.model)
-        self.labels = self._find(self._labels)
+        self.labels: Labels = None
+        if run.labels != RANDOM and not self.copies:
+            self.labels = self._find(self._labels)
         self.text = self._find(self._text) if self.model.text is not None and not self.copies else None
         self.captions, self.learned = self._captions()
         # Memorised is what the base model was trained on, whatever a variant was trained on since.
@@ -261,11 +263,9 @@ class Needs(References):
         self._finder(sources.inspected, find_text, source, *(self.shape.texts or ()))
         return source
 
-    def _labels(self) -> Labels:
-        """How the classes of the samples are chosen, where they are not drawn one by one; a file, once it fits."""
+    def _labels(self) -> Literal["balanced"] | Source:
+        """How the classes of the samples are chosen where they are not drawn one by one: a file is looked at."""
         run = self.run
-        if run.labels == RANDOM or self.copies:
-            return None
         if self.shape.texts is not None:
             raise InputError(f"{run.mark}: labels: are classes, and model {run.model!r} takes texts")
         if run.labels == BALANCED:
