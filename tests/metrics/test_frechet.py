@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.frechet import Gaussian, frechet_distance, transport
-from ssdbench.metrics.moments import chunk_moments
+from ssdbench.metrics.moments import moments_of
 from ssdbench.models.compat import prepare_torchvision
 from tests.metrics.golden import adm_golden
 
@@ -100,7 +100,7 @@ def test_equal_to_a_general_matrix_square_root_and_to_torch_fidelity():
 
 def test_adms_fid_of_the_golden_features():
     golden = adm_golden()
-    samples, reference = (chunk_moments(golden[key]) for key in ("samples", "reference"))
+    samples, reference = (moments_of(golden[key]) for key in ("samples", "reference"))
     found = frechet_distance(
         Gaussian(samples.mean, samples.covariance), Gaussian(reference.mean, reference.covariance)
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import dsyrk
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.streams import Blocks
@@ -32,44 +33,53 @@ class Moments:
             raise InputError(f"a covariance of {self.count} samples: at least 2 are needed")
         return self.scatter / (self.count - 1)
 
-    def merge(self, other: Moments) -> Moments:
-        """Return the moments of both sets of rows together (Chan, Golub and LeVeque 1983, Eq. 2.1)."""
-        count = self.count + other.count
-        if not self.count or not other.count:
-            return other if not self.count else self
-        shift = other.mean - self.mean
-        mean = self.mean + shift * (other.count / count)
-        scatter = np.outer(shift, shift)
-        scatter *= self.count * other.count / count
-        scatter += self.scatter
-        scatter += other.scatter
-        return Moments(count, mean, scatter)
-
-
-def chunk_moments(rows: NDArray[np.floating]) -> Moments:
-    """Return the moments of rows (n, D) as one chunk, computed in float64."""
-    exact = rows.astype(np.float64)
-    mean = exact.mean(axis=0)
-    exact -= mean
-    return Moments(len(rows), mean, exact.T @ exact)
-
 
 class MomentStream:
     """Moments of rows that arrive in batches of any size.
 
-    The rows are cut into chunks of 1,000 in their order, each chunk's moments are computed at once and merged
-    in order, so the result has the same bits however the rows were batched.
+    The rows are cut into chunks of 1,000 in their order, and each is added to the sums at once, so the result has the
+    same bits however the rows were batched.
     """
 
     def __init__(self, width: int) -> None:
         self._blocks: Blocks[np.float32] = Blocks(CHUNK)
-        self._moments = Moments(0, np.zeros(width), np.zeros((width, width)))
+        self._count = 0
+        self._mean = np.zeros(width)
+        self._upper = np.zeros(
+            (width, width), order="F"
+        )  # the scatter; what is below its diagonal means nothing
 
-    def add(self, rows: NDArray[np.float32]) -> None:
-        """Take float32 rows (n, D)."""
+    def add(self, rows: NDArray[np.floating]) -> None:
+        """Take rows (n, D)."""
         for block in self._blocks.push(rows):
-            self._moments = self._moments.merge(chunk_moments(block))
+            self._take(block)
+
+    def _take(self, rows: NDArray[np.floating]) -> None:
+        # The scatters of two sets and that of their means, count n / (count + n) shift shift^T, are the scatter of
+        # both (Chan, Golub and LeVeque 1983, Eq. 2.1). The last comes as one more row: BLAS adds all of them in place.
+        n, count = len(rows), self._count + len(rows)
+        centred = np.empty((n + 1, len(self._mean)))
+        centred[:n] = rows
+        mean = centred[:n].mean(axis=0)
+        centred[:n] -= mean
+        shift = mean - self._mean
+        centred[n] = shift * np.sqrt(self._count * n / count)
+        if centred.size:
+            self._upper = dsyrk(1.0, centred.T, beta=1.0, c=self._upper, overwrite_c=True)
+        self._count, self._mean = count, self._mean + shift * (n / count)
 
     def result(self) -> Moments:
         """Return the moments of all rows so far; more rows may follow."""
-        return reduce(Moments.merge, map(chunk_moments, self._blocks.rest()), self._moments)
+        whole = copy.copy(self)
+        whole._upper = self._upper.copy(order="F")
+        for block in self._blocks.rest():
+            whole._take(block)
+        upper = np.triu(whole._upper)
+        return Moments(whole._count, whole._mean, upper + np.triu(upper, 1).T)
+
+
+def moments_of(rows: NDArray[np.floating]) -> Moments:
+    """Return the moments of rows (n, D)."""
+    stream = MomentStream(rows.shape[1])
+    stream.add(rows)
+    return stream.result()

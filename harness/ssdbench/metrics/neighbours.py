@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
+from ssdbench.metrics.streams import in_order
 
 if TYPE_CHECKING:
     import torch
@@ -91,6 +93,20 @@ class Products:
         closeness -= (right.norms[j] * (1 - right.slack) / 2).astype(np.float32)
         return closeness
 
+    def tiles(
+        self, left: Points, right: Points, places: Iterable[tuple[slice, slice]]
+    ) -> Iterator[tuple[slice, slice, NDArray[np.float32]]]:
+        """Yield (i, j, tile) of each of the ``places`` (i, j), the next one's product made while one is looked at.
+
+        Who looks uses one core, which would leave the others idle.
+        """
+
+        def made(place: tuple[slice, slice]) -> tuple[slice, slice, NDArray[np.float32]]:
+            return (*place, self.tile(left, place[0], right, place[1]))
+
+        with in_order(made, places, workers=1, depth=1) as found:
+            yield from found
+
     def _products(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.on_cpu:
             return a @ b.T
@@ -127,12 +143,11 @@ def nearest_of(points: Points, k: int, products: Products) -> Nearest:
     nearest = Nearest(len(points), min(len(points), k + 1 + _SPARE))
     blocks = points.blocks()
     # The diagonal first: it gives every row a bound that few others pass.
-    for i in blocks:
-        nearest.take(i, products.tile(points, i, points, i), i.start)
-    for n, i in enumerate(blocks):
-        for j in blocks[n + 1 :]:
-            tile = products.tile(points, i, points, j)
-            nearest.take(i, tile, j.start)
+    diagonal = [(i, i) for i in blocks]
+    above = [(i, j) for n, i in enumerate(blocks) for j in blocks[n + 1 :]]
+    for i, j, tile in products.tiles(points, points, diagonal + above):
+        nearest.take(i, tile, j.start)
+        if i != j:
             nearest.take(j, tile.T, i.start)
     return nearest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -167,11 +168,9 @@ def shares(
     if fidelity_k is not None:
         counts = _Counts(generated, real, fidelity_k, products, seed)
         takers.append(counts)
-    for i in generated.blocks():
-        for j in real.blocks():
-            tile = products.tile(generated, i, real, j)
-            for taker in takers:
-                taker.take(tile, i, j)
+    for i, j, tile in products.tiles(generated, real, product(generated.blocks(), real.blocks())):
+        for taker in takers:
+            taker.take(tile, i, j)
     return Shares(
         *(balls.values() if balls else (None, None)), *(counts.values(intervals) if counts else (None, None))
     )

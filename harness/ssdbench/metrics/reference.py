@@ -15,7 +15,7 @@ from ssdbench.errors import InputError
 from ssdbench.metrics.features import Batch, Progress, Rows, taps_of
 from ssdbench.metrics.frechet import Gaussian
 from ssdbench.metrics.intervals import Chosen
-from ssdbench.metrics.moments import MomentStream, chunk_moments
+from ssdbench.metrics.moments import MomentStream, moments_of
 from ssdbench.metrics.precision_recall import known_radii
 from ssdbench.metrics.reference_file import FORMAT, STATISTICS, Described, saved_reference
 
@@ -183,7 +183,7 @@ def load_reference(path: Path) -> Reference:
     described, arrays = saved_reference(path)
     features = arrays.get("features")
     if "mu" in arrays and "sigma" not in arrays and features is not None and features.ndim == 2:
-        arrays["sigma"] = chunk_moments(features).covariance
+        arrays["sigma"] = moments_of(features).covariance
     return stored_reference(described, arrays, path)
 
 
