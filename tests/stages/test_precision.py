@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 
 from ssdbench.diffusion.denoiser import Guided
-from ssdbench.models import compiled
+from ssdbench.models import compiled, precision
 from ssdbench.models.checkpoint import load_dit
 from ssdbench.models.precision import computing, round_products
 from ssdbench.stages import Runtime, SampleSpec, sample
@@ -40,6 +40,12 @@ def sampled(
     return load_file(output / "samples.safetensors"), facts
 
 
+@pytest.fixture(params=["AVX512", "AVX2"])
+def processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a processor that multiplies in bfloat16, and as on one where rounded factors are multiplied in float32."""
+    monkeypatch.setattr(precision, "capability", lambda: request.param)
+
+
 def test_tf32_is_float32_without_such_a_gpu_and_leaves_no_switch_behind(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,6 +65,7 @@ def test_tf32_is_float32_without_such_a_gpu_and_leaves_no_switch_behind(
         assert not torch.backends.cuda.matmul.allow_tf32
 
 
+@pytest.mark.usefixtures("processor")
 @pytest.mark.parametrize("fused", [False, True])
 def test_bfloat16_tells_how_far_its_images_are_off(tiny: Tiny, tmp_path: Path, fused: bool) -> None:
     settings = {"fused": Fused(layers=(1,), w=0.3, pairs=(1, 2), frozen=tiny.weights)} if fused else {}
@@ -73,6 +80,28 @@ def test_bfloat16_tells_how_far_its_images_are_off(tiny: Tiny, tmp_path: Path, f
     assert torch.equal(rounded["labels"], exact["labels"])
 
 
+def test_without_avx_512_products_are_those_of_rounded_factors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "capability", lambda: "AVX2")
+    layer, convolution = nn.Linear(7, 5), nn.Conv2d(3, 4, 3)
+    x, image = torch.randn(6, 7), torch.randn(2, 3, 8, 8)
+
+    def near(x: Tensor | None) -> Tensor | None:
+        return None if x is None else x.to(torch.bfloat16).float()
+
+    expected = (
+        nn.functional.linear(near(x), near(layer.weight), near(layer.bias)),
+        nn.functional.conv2d(near(image), near(convolution.weight), near(convolution.bias)),
+    )
+    round_products(nn.ModuleList([layer, convolution]))
+    with computing("cpu", "bfloat16"):
+        found = layer(x), convolution(image)
+        unrounded = x @ x.T
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    torch.testing.assert_close(unrounded, x @ x.T, rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("processor")
 def test_in_bfloat16_only_factors_of_products_are_rounded(tiny: Tiny) -> None:
     """Guidance and the residual stream are float32: less is lost than where the whole model is cast."""
     x, t, cond = torch.randn(16, 4, 8, 8), torch.full((16,), 500), torch.arange(16) % 10
