@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +55,55 @@ def test_sides_swapped_swap_precision_and_recall() -> None:
     assert (other["precision"], other["recall"]) == (one["recall"], one["precision"])
 
 
+SPREAD = ["fd", "sfd", "is", "precision", "recall", "density", "coverage", "mind", "vendi"]
+ODD = {
+    "copies": np.repeat(SAMPLES[:1], 30, axis=0),
+    "two": SAMPLES[:2],
+    "two alike": np.repeat(SAMPLES[:1], 2, axis=0),
+    "equal": REAL,
+    "black and white": np.repeat(np.uint8([0, 255]), 8)[:, None, None, None]
+    .repeat(48, 1)
+    .reshape(16, 4, 4, 3),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ODD)
+def test_every_metric_of_odd_sets_is_a_number_within_its_interval_or_is_missing_with_a_reason(
+    name: str,
+) -> None:
+    for samples, real in ((ODD[name], REAL), (REAL, ODD[name]), (ODD[name], ODD[name])):
+        scores = ssdbench.evaluate(samples, reference=real, network=NETWORK, metrics=SPREAD)
+        assert {*scores.metrics} | {*scores.missing} == {*SPREAD}
+        assert {"fd", "is", "mind", "vendi"} <= {*scores.metrics}
+        assert "-0.0" not in str(scores)
+        for key, value in scores.metrics.items():
+            low, high, _ = scores.intervals.get(key, (value, value, ""))
+            assert low <= value <= high
+            assert np.isfinite([low, high]).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ODD)
+def test_odd_sets_are_explained_too(name: str) -> None:
+    """Conventions that too few images do not allow are without a value, and nothing else is."""
+    found = ssdbench.explain(ODD[name], reference=REAL, network=NETWORK, reported={"fd": "3.1"})
+    assert all(np.isfinite([*row.values.values()]).all() for row in found.found.rows)
+    assert found.verdict
+
+
+def test_a_subset_that_is_larger_than_the_set_is_no_value() -> None:
+    """KID draws 1,000 without replacement, of either side."""
+    many = np.random.default_rng(2).integers(0, 256, (1000, 4, 4, 3), dtype=np.uint8)
+    how = {"network": NETWORK, "metrics": ["kid", "is"], "intervals": False}
+    few = ssdbench.evaluate(many[:999], reference=many, **how)
+    assert (few.missing, [*few.metrics]) == ({"kid": "999 samples: at least 1,000 are needed"}, ["is"])
+    other = ssdbench.evaluate(many, reference=many[1:], **how)
+    assert other.missing == {"kid": "999 reference images: at least 1,000 are needed"}
+    with pytest.raises(InputError, match="999 samples: at least 1,000 are needed"):
+        ssdbench.evaluate(many[:999], reference=many, network=NETWORK, metrics=["kid"])
+
+
 @pytest.mark.parametrize("count", [1, 2, 999, 4999, 5000, 5001, 5002, 10_001])
 def test_an_inception_score_of_any_count(count: int) -> None:
     """A chunk of one sample scores 1, whatever it is, and counts as much as a full one."""
@@ -95,6 +145,16 @@ def test_an_image_of_another_size_at_the_end_is_told_before_any_pass(tmp_path: P
         ssdbench.evaluate(odd, reference=REAL, network=idle)
     with pytest.raises(InputError, match=message):
         ssdbench.evaluate(SAMPLES, reference=odd, network=idle)
+
+
+def test_an_image_of_another_size_in_an_archive_or_far_below_is_told_too(tmp_path: Path) -> None:
+    odd = pictures(tmp_path / "odd", [*SAMPLES[:3]])
+    pictures(odd / "z", [np.zeros((5, 4, 3), np.uint8)])
+    with tarfile.open(tmp_path / "odd.tar", "w") as archive:
+        archive.add(odd, "odd")
+    for place in (odd, tmp_path / "odd.tar"):
+        with pytest.raises(InputError, match=r"000.png: 4x5 pixels, but \S*000.png has 4x4"):
+            ssdbench.evaluate(place, reference=REAL, network=replace(NETWORK, forward=no_pass))
 
 
 def test_a_folder_of_one_image(tmp_path: Path) -> None:
