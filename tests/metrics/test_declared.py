@@ -42,10 +42,10 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_every_metric_has_its_interval_within_its_range() -> None:
     network = replace(toy_network(), classes=("random pixels",))
-    reference = make_reference([REAL], network, "random pixels")
+    reference = make_reference([REAL], network, "random pixels", labels=RNG.integers(0, 5, len(REAL)))
     metrics = tuple(metric for metric in BUILTIN if metric.network is None)
     given = {"training": reference, "trajectory": RNG.normal(size=(2, 20, 3))}
-    given["labels"] = RNG.integers(0, 5, len(SAMPLES))
+    given["labels"] = given["classes"] = RNG.integers(0, 5, len(SAMPLES))
     result = measure([SAMPLES], [Part(network, reference, metrics)], given=given, intervals=True)
     assert not result.missing
     assert result.metrics.keys() == result.intervals.keys() == {metric.key("toy") for metric in metrics}

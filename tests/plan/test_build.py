@@ -711,3 +711,24 @@ def test_classes_that_do_not_fit_are_located(
     graph_of(tmp_path, "  - {variant: real, labels: few.txt}\n")  # which samples nothing
     [planned] = graph_of(tmp_path, "  - {variant: base, labels: none.txt}\n").runs
     assert planned.missing == ("labels 'none.txt': there is no such file or folder",)
+
+
+def test_classes_of_a_reference_are_kept_where_a_metric_tells_them_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shipped statistics say none, so under their network there is no such metric; keys of others do not move."""
+    monkeypatch.setattr("ssdbench.plan.references.says_classes", lambda path: False)
+    asked = "metrics: [fd, is@garments, fd_per_class, fd_per_class@garments, fd_worst_class@garments]"
+    graph = graph_of(
+        tmp_path,
+        f"  - {{variant: base, eval: {{{asked}}}}}\n"
+        "  - {variant: base, eval: {metrics: [fd, kid@garments]}}\n"
+        "  - {variant: base}\n",
+    )
+    first, second, third = (graph.nodes[run.target].spec for run in graph.runs)
+    assert [first.labels, second.labels, third.labels] == [True, False, False]
+    assert first.metrics == ("fid", "is@garments", "fd_per_class@garments", "fd_worst_class@garments")
+    assert any(note.startswith("no fd_per_class: /x: says no classes") for note in graph.runs[0].notes)
+    with_, without = (graph.nodes[spec.inputs["reference/garments"]].spec for spec in (first, second))
+    assert with_.labels
+    assert with_.model_copy(update={"labels": False}).key() == without.key()

@@ -301,8 +301,8 @@ class Evaluation:
         if seed is not None and not 0 <= seed < 2**63:
             raise UsageError(f"seed: expected a whole number from 0 to 2^63 - 1, not {seed}")
         samples, wanted = self.samples, self.wanted
-        given: dict[str, Any] = {} if samples.labels is None else {"labels": samples.labels}
-        given |= {} if self.captions is None else {"captions": self.captions}
+        roles = {"labels": samples.labels, "classes": samples.classes, "captions": self.captions}
+        given: dict[str, Any] = {role: found for role, found in roles.items() if found is not None}
         missing, parts = dict(self.missing), []
         for network, metrics in self.networks:
             named = all(metric.network is None for metric in metrics)

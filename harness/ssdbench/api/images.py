@@ -193,7 +193,12 @@ class Against:
         else:
             source = open_samples(self.given)
             found = make_reference(
-                source.batches(), network, source.name, keep=REFERENCE_IMAGES, progress=progress
+                source.batches(),
+                network,
+                source.name,
+                keep=REFERENCE_IMAGES,
+                labels=source.classes,
+                progress=progress,
             )
         return self._found.setdefault(network.name, found)
 

@@ -159,6 +159,36 @@ VENDI = Metric(
     decimals=2,
 )
 
+FD_PER_CLASS = Metric(
+    name="fd_per_class",
+    help="the Frechet distance of pooled features class by class: the mean (intra-FID)",
+    title="FD per class",
+    short="FD/class",
+    cite="[Miyato and Koyama 2018](https://arxiv.org/abs/1802.05637), intra-FID",
+    body="ssdbench.metrics.per_class:class_distances",
+    better="lower",
+    unit="squared feature units",
+    low=0.0,
+    definition="the mean over classes of the Frechet distance from the samples of a class to the reference images of"
+    " that class; classes with fewer than two on a side are left out, and told",
+    interval="infinitesimal jackknife within each class; the errors of K classes together, root of the sum of squares"
+    " over K",
+    taps=("pooled",),
+    reference="classes",
+    given=("classes",),
+    decimals=2,
+)
+
+FD_WORST_CLASS = replace(
+    FD_PER_CLASS,
+    name="fd_worst_class",
+    help="the largest of the Frechet distances class by class",
+    title="FD of the worst class",
+    short="FD worst",
+    definition="the largest of these distances; a remark says of which class",
+    interval="infinitesimal jackknife over the samples of that class, as if it had been chosen beforehand",
+)
+
 FD_DINOV2 = replace(
     FID,
     name="fd-dinov2",
@@ -237,6 +267,8 @@ BUILTIN = (
     KID,
     MIND,
     VENDI,
+    FD_PER_CLASS,
+    FD_WORST_CLASS,
     FD_DINOV2,
     CMMD,
     CLIP_SCORE,

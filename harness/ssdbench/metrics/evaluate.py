@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ssdbench.metrics.accumulator import Accumulator, Setup, Value, Values
 from ssdbench.metrics.features import Batch, Progress, Rows, taps_of_each
 from ssdbench.metrics.intervals import Interval
 from ssdbench.metrics.metric import Metric
+from ssdbench.metrics.per_class import shared_classes
 from ssdbench.metrics.reference import Reference
 from ssdbench.metrics.taps import FeatureNetwork, Tap
 
@@ -27,6 +29,9 @@ class Part:
     network: FeatureNetwork
     reference: Reference
     metrics: tuple[Metric, ...]
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def no_reference(network: FeatureNetwork) -> Reference:
@@ -205,7 +210,7 @@ def _value_of(metric: Metric, found: Values) -> Value:
     )
 
 
-def lacking(part: Part, samples: int | None, given: Collection[str] = ()) -> dict[str, str]:
+def lacking(part: Part, samples: int | None, given: Mapping[str, Any] = _NOTHING) -> dict[str, str]:
     """Return which of the metrics cannot be had of so many samples against this reference, with the reasons."""
     missing = {}
     for metric in part.metrics:
@@ -215,22 +220,31 @@ def lacking(part: Part, samples: int | None, given: Collection[str] = ()) -> dic
     return missing
 
 
-def _lack(metric: Metric, part: Part, samples: int | None, given: Collection[str]) -> str | None:
+def _lack(metric: Metric, part: Part, samples: int | None, given: Mapping[str, Any]) -> str | None:
     reference, network = part.reference, part.network
-    kept = reference.features if metric.reference == "features" else None
+    kept = reference.features if metric.reference in ("features", "classes") else None
     if lost := [tap for tap in metric.taps if not network.dims.of(tap)]:
         return f"the network {network.name} has no {', '.join(lost)} tap"
     if "labels" in metric.given and not network.classes:
         return f"the logits of the network {network.name} are no classes that samples are made as"
     if absent := [role for role in metric.given if role not in given]:
-        return f"it needs {', '.join(absent)}: there is none here"
+        hint = f" ({_CLASSES})" if absent == ["classes"] else ""
+        return f"it needs {', '.join(absent)}: there is none here{hint}"
     if few := metric.too_few(samples, reference.count if kept is None else len(kept)):
         return few
-    if metric.reference == "features" and kept is None:
+    if metric.reference in ("features", "classes") and kept is None:
         return f"the reference {reference.data!r} has no images or features"
+    if metric.reference == "classes":
+        if reference.labels is None:
+            return f"the reference {reference.data!r} says no classes ({_CLASSES})"
+        if not shared_classes(given["classes"], reference.labels):
+            return "no class has two samples and two reference images"
     if metric.reference == "moments" and any(reference.gaussian(tap) is None for tap in metric.taps):
         return f"the reference {reference.data!r} has no statistics for it"
     return None
+
+
+_CLASSES = "an .npz with arr_1 says them, a folder for each class, or a data set"
 
 
 def _rank_stamps(key: str, metric: Metric, samples: int, part: Part) -> list[str]:

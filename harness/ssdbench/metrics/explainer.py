@@ -134,7 +134,9 @@ class Explainer:
             if step in steps:
                 of = None if labels is None else labels[places]
                 places = places[steps[step].load()(len(places), of)]
-        given: dict[str, Any] = {} if labels is None else {"labels": labels[places]}
+        given: dict[str, Any] = {}
+        if labels is not None:
+            given = dict.fromkeys(("labels", "classes"), labels[places])
         measurement = Measurement(
             Part(network, reference, tuple(metrics)), given, intervals=intervals, seed=self._seed
         )
@@ -172,12 +174,14 @@ class Explainer:
                 under(subject.network, both),
                 images.name,
                 keep=min(images.count, REFERENCE_IMAGES),
+                labels=images.classes,
                 progress=self._begin(f"reference{name}", images.count),
             )
         made = self._made[name]
         if from_images or not subject.of_other_images:
             return made
-        return real if real.features is None else replace(real, features=made.features, radii=made.radii)
+        kept = {name: getattr(made, name) for name in ("features", "radii", "labels")}
+        return real if real.features is None else replace(real, **kept)
 
     def _kept(self, batches: Iterator[Batch], told: Progress) -> dict[str, NDArray[np.float32]]:
         """Write the taps that the metrics read to files, and return them as arrays that are read from there."""

@@ -101,13 +101,19 @@ def transport(sample: Gaussian, reference: Gaussian) -> NDArray[np.float64]:
 def frechet_interval(
     value: float, rows: NDArray[np.floating], count: int, sample: Gaussian, reference: Gaussian
 ) -> Interval:
-    """Return the interval of a Frechet distance by the infinitesimal jackknife (Efron 1982, ch. 6).
+    """Return the interval of a Frechet distance by its :func:`frechet_error`."""
+    error = frechet_error(rows, count, sample, reference)
+    return around(value, error, "infinitesimal jackknife over samples", lowest=0.0)
+
+
+def frechet_error(rows: NDArray[np.floating], count: int, sample: Gaussian, reference: Gaussian) -> float:
+    """Return the standard error of a Frechet distance by the infinitesimal jackknife (Efron 1982, ch. 6).
 
     The influence of a sample x on d^2 = |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1 C2)^(1/2) is, up to a constant,
 
         2 (m1 - m2).y + y.y - y.T y,   y = x - m1,   T = C2^(1/2) (C2^(1/2) C1 C2^(1/2))^(-1/2) C2^(1/2)
 
-    since the derivative of tr (C1 C2)^(1/2) by C1 is T / 2. The standard error is its standard deviation over
+    since the derivative of tr (C1 C2)^(1/2) by C1 is T / 2. The error is its standard deviation over
     ``rows``, any of the samples' features, over the root of the ``count`` of all samples.
     """
     y = rows.astype(np.float64) - sample.mean
@@ -116,8 +122,7 @@ def frechet_interval(
     influence += np.einsum("nd,nd->n", y, y)
     y = y @ root
     influence -= np.einsum("nd,nd->n", y, y)
-    error = influence.std(ddof=1) / np.sqrt(count)
-    return around(value, float(error), "infinitesimal jackknife over samples", lowest=0.0)
+    return float(influence.std(ddof=1) / np.sqrt(count))
 
 
 class FrechetDistance:

@@ -41,10 +41,12 @@ class Metric(Declaration):
         interval: how its 95 % confidence interval is computed; empty where it has none.
         taps: taps of the network that it reads.
         network: a network of its own; None: the one that the run or the user names.
-        reference: what of the reference it is computed from: the moments of its taps, or features of single images.
+        reference: what of the reference it is computed from: the moments of its taps, features of single images, or
+            these and their classes.
         images: whether its accumulator reads the images themselves.
         given: what it needs besides, by the role that it plays in the score stage of a suite's run: ``captions``, the
-            texts that were sampled; ``labels``, the classes that were; ``training``, features of training images;
+            texts that were sampled; ``labels``, the classes that were; ``classes``, those, or the folders that samples
+            lie in; ``training``, features of training images;
             ``trajectory``, exact latents.
         setting: the setting of a suite's ``eval`` that asks for it; empty: ``eval.metrics`` names it.
         output: which of the body's values it is, where the body gives several; its name by default.
@@ -71,7 +73,7 @@ class Metric(Declaration):
     interval: str = ""
     taps: tuple[Tap, ...] = ()
     network: str | None = None
-    reference: Literal["moments", "features"] | None = None
+    reference: Literal["moments", "features", "classes"] | None = None
     images: bool = False
     given: tuple[str, ...] = ()
     setting: str = ""

@@ -167,6 +167,19 @@ def images_shape(path: Path) -> tuple[int, int, int, int]:
     return shape[0], shape[1], shape[2], shape[3]
 
 
+def npz_labels(path: Path) -> NDArray[np.int64] | None:
+    """Return the labels ``arr_1`` of the images of a file, int64 (N,), or None. Raises InputError for others."""
+    arrays = NpzArrays(path)
+    if "arr_1" not in arrays.names():
+        return None
+    count, (shape, dtype) = images_shape(path)[0], arrays.header("arr_1")
+    if shape != (count,) or not np.issubdtype(dtype, np.integer):
+        raise InputError(
+            f"{path}: 'arr_1' is {dtype} {shape}, expected {count} whole numbers, the images' labels"
+        )
+    return arrays.array("arr_1").astype(np.int64)
+
+
 def npz_images(path: Path, size: int = 1000) -> Iterator[NDArray[np.uint8]]:
     """Yield the images ``arr_0`` of a sample or reference file as uint8 (n, H, W, C) blocks, C = 1 or 3.
 

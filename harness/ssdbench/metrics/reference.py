@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ssdbench.errors import InputError
 from ssdbench.metrics.features import Batch, Progress, Rows, taps_of
 from ssdbench.metrics.frechet import Gaussian
-from ssdbench.metrics.intervals import Chosen
+from ssdbench.metrics.intervals import Chosen, chosen_places
 from ssdbench.metrics.moments import MomentStream, moments_of
 from ssdbench.metrics.precision_recall import known_radii
 from ssdbench.metrics.reference_file import FORMAT, STATISTICS, Described, saved_reference
@@ -34,15 +34,22 @@ class Reference(Described):
         spatial: moments of the spatial features, or None.
         features: pooled features (M, D), float32 or float16, or None; for precision and recall.
         radii: ``neighbour_radii(features)``, float64 (M,), or None.
+        labels: the classes of the images of ``features``, int64 (M,), or None.
     """
 
     pooled: Gaussian | None = None
     spatial: Gaussian | None = None
     features: NDArray[np.floating] | None = None
     radii: NDArray[np.float64] | None = None
+    labels: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        features = self.features
+        features, labels = self.features, self.labels
+        if labels is not None and not np.issubdtype(labels.dtype, np.integer):
+            raise InputError(f"a reference whose labels are {labels.dtype}, expected whole numbers")
+        if labels is not None and (features is None or labels.shape != features.shape[:1]):
+            of = "no" if features is None else f"{features.shape}"
+            raise InputError(f"a reference with {labels.shape} labels of {of} features")
         if features is None:
             return
         if features.ndim != 2 or (self.pooled is not None and features.shape[1:] != self.pooled.mean.shape):
@@ -73,15 +80,16 @@ class Reference(Described):
             del described["notes"]  # as in files of before there were any
         return json.dumps(described, sort_keys=True)
 
-    def arrays(self, layout: Layout) -> dict[str, NDArray[np.floating]]:
+    def arrays(self, layout: Layout) -> dict[str, NDArray[Any]]:
         """Return what a saved reference holds; see ``save_reference``."""
-        arrays: dict[str, NDArray[np.floating] | None] = {
+        arrays: dict[str, NDArray[Any] | None] = {
             "mu": self.pooled.mean if self.pooled else None,
             "sigma": self.pooled.covariance if self.pooled else None,
             "mu_s": self.spatial.mean if self.spatial else None,
             "sigma_s": self.spatial.covariance if self.spatial else None,
             "features": self.features,
             "radii": self.radii,
+            "labels": self.labels,
         }
         if layout == "small":
             if self.features is None or self.spatial is None:
@@ -135,6 +143,7 @@ def make_reference(
     data: str,
     *,
     keep: int | None = None,
+    labels: NDArray[np.int64] | None = None,
     progress: Progress | None = None,
 ) -> Reference:
     """Return the reference of real images, in one pass.
@@ -147,6 +156,7 @@ def make_reference(
         data: says which images they are.
         keep: of how many images, chosen at random, the pooled features are kept for precision and recall; of all by
             default.
+        labels: the classes of all images, in their order, where they are known.
         progress: called with the number of images done after every batch.
 
     Raises InputError for images of another dtype, layout or size, or none; NotFinite for features that are
@@ -157,7 +167,11 @@ def make_reference(
         stream.update(batch)
         if progress is not None:
             progress(stream.count)
-    return stream.result()
+    found = stream.result()
+    if labels is None or found.features is None:
+        return found
+    kept = chosen_places(stream.count, len(found.features))
+    return replace(found, labels=labels[kept].astype(np.int64))
 
 
 def save_reference(reference: Reference, path: Path, layout: Layout = "full") -> None:
@@ -191,8 +205,8 @@ def stored_reference(described: Described, arrays: Mapping[str, NDArray[Any]], p
     """Return the reference in a file that says this of itself. Raises InputError for arrays that do not fit it."""
     try:
         pooled, spatial = (gaussian_in(arrays, *keys) for keys in STATISTICS)
-        features, radii = arrays.get("features"), arrays.get("radii")
-        return Reference(**vars(described), pooled=pooled, spatial=spatial, features=features, radii=radii)
+        rest = {name: arrays.get(name) for name in ("features", "radii", "labels")}
+        return Reference(**vars(described), pooled=pooled, spatial=spatial, **rest)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -21,6 +21,9 @@ FORMAT = "ssdbench-reference-1"
 DESCRIPTION = "ssdbench"
 """The array of an ``.npz`` that says the same."""
 
+LABELS = "labels"
+"""The array of a file of our own that holds the classes of the images whose features it keeps."""
+
 STATISTICS = (("mu", "sigma"), ("mu_s", "sigma_s"))
 """Arrays of an ``.npz`` of ADM's: of the pooled features, and of the spatial ones."""
 
@@ -134,6 +137,14 @@ def is_saved_reference(path: Path) -> bool:
             return FORMAT in (file.metadata() or {})
     except InputError:
         return False
+
+
+def says_classes(path: Path) -> bool:
+    """Whether a reference's file holds the classes of its images. Raises InputError for a malformed one."""
+    if path.suffix == ".npz":
+        return bool({"arr_1", LABELS} & {*NpzArrays(path).names()})
+    with open_tensors(path) as file:
+        return LABELS in file.keys()  # noqa: SIM118 (no mapping)
 
 
 def saved_reference(path: Path, *, arrays: bool = True) -> tuple[Described, dict[str, NDArray[np.floating]]]:

@@ -20,7 +20,7 @@ from ssdbench.errors import InputError
 from ssdbench.metrics.features import Progress
 from ssdbench.metrics.frechet import frechet_distance
 from ssdbench.metrics.networks import says_fid
-from ssdbench.metrics.npz import NpzArrays, images_in, npz_images
+from ssdbench.metrics.npz import NpzArrays, images_in, npz_images, npz_labels
 from ssdbench.metrics.precision_recall import REFERENCE_IMAGES
 from ssdbench.metrics.reference import (
     Reference,
@@ -79,8 +79,9 @@ def find_reference(
     if not images.count:
         raise InputError(f"{images.name}: holds no images")
     images.check_sizes()
+    keep = min(images.count, REFERENCE_IMAGES)
     reference = make_reference(
-        images.batches(), network, images.name, keep=min(images.count, REFERENCE_IMAGES), progress=progress
+        images.batches(), network, images.name, keep=keep, labels=images.classes, progress=progress
     )
     for note in images.notes(order=False):
         tell(note)
@@ -127,7 +128,8 @@ def adm_reference(path: Path, network: FeatureNetwork, progress: Progress | None
         )
         return replace(stored, notes=(unknown,))
     keep = min([*file.header("arr_0")[0][:1], REFERENCE_IMAGES])
-    found = make_reference(npz_images(path), network, path.name, keep=keep, progress=progress)
+    labels = npz_labels(path)
+    found = make_reference(npz_images(path), network, path.name, keep=keep, labels=labels, progress=progress)
     if pooled is None and spatial is None:
         return found
     notes: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from ssdbench.errors import InputError
 from ssdbench.inputs import require_file
 from ssdbench.metrics.image_files import TAR, Encoded, decoded, tar_members
 from ssdbench.metrics.intervals import chosen_places
-from ssdbench.metrics.npz import NpzArrays, images_shape, npz_images, open_tensors
+from ssdbench.metrics.npz import NpzArrays, images_shape, npz_images, npz_labels, open_tensors
 from ssdbench.own import is_own
 
 BATCH = 100
@@ -44,6 +44,7 @@ class ImageSource:
         told: returns what is known besides once they were read.
         sizes: yields the name, width and height of the images by their headers; of an array once for all.
         resized: whether they are cropped and resized to one size when they are read.
+        folders: the number of the folder that each lies in, int64 (count,), where there is more than one side by side.
     """
 
     name: str
@@ -54,6 +55,13 @@ class ImageSource:
     told: Callable[[], tuple[str, ...]] = tuple
     sizes: Callable[[], Iterable[tuple[str, int, int]]] = tuple
     resized: bool = False
+    folders: NDArray[np.int64] | None = None
+
+    @property
+    def classes(self) -> NDArray[np.int64] | None:
+        """Their labels, or else the folders that they lie in; None where one image has none."""
+        found = self.folders if self.labels is None else self.labels
+        return None if found is None or (found < 0).any() else found
 
     def check_sizes(self) -> None:
         """Raise InputError, by the headers alone, for an image of another size than the first's."""
@@ -93,8 +101,8 @@ class ImageSource:
         def sizes() -> Iterable[tuple[str, int, int]]:
             return islice(self.sizes(), int(places[-1]) + 1)
 
-        labels = None if self.labels is None else self.labels[places]
-        return replace(self, count=len(places), batches=batches, labels=labels, sizes=sizes)
+        labels, folders = (None if one is None else one[places] for one in (self.labels, self.folders))
+        return replace(self, count=len(places), batches=batches, labels=labels, sizes=sizes, folders=folders)
 
 
 def in_batches(pixels: Any) -> Iterator[NDArray[np.uint8]]:
@@ -133,9 +141,8 @@ def open_images(place: str, resolution: int | None = None) -> ImageSource:
             raise InputError(f"the data set {place!r} is read at a resolution: give one (--resolution)")
         images = load_images(place, resolution)
         name, known = f"{place} at {resolution}", class_sorted(images.labels)
-        return ImageSource(
-            name, len(images), lambda: in_batches(images.pixels), images.labels, known, images.notes
-        )
+        labels = images.labels if images.captions is None else None
+        return ImageSource(name, len(images), lambda: in_batches(images.pixels), labels, known, images.notes)
     raise InputError(
         f"{place}: there is no such file or folder, and no data set of that name ({', '.join(DATASETS)})"
     )
@@ -201,22 +208,13 @@ def _file(path: Path, resolution: int | None) -> ImageSource:
 
 
 def _npz(path: Path, resolution: int | None) -> ImageSource:
-    arrays = NpzArrays(path)
-    keys = arrays.names()
+    keys = NpzArrays(path).names()
     if "arr_0" not in keys and "mu" in keys:
         raise InputError(f"{path} holds statistics ({', '.join(keys)}) and no images: give it as --reference")
-    held = images_shape(path)
-    count, labels = held[0], None
-    if "arr_1" in keys:
-        shape, dtype = arrays.header("arr_1")
-        if shape != (count,) or not np.issubdtype(dtype, np.integer):
-            raise InputError(
-                f"{path}: 'arr_1' is {dtype} {shape}, expected {count} whole numbers, the images' labels"
-            )
-        labels = arrays.array("arr_1").astype(np.int64)
+    held, labels = images_shape(path), npz_labels(path)
     source = ImageSource(
         path.name,
-        count,
+        held[0],
         lambda: npz_images(path, BATCH),
         labels,
         class_sorted(labels),
@@ -287,4 +285,16 @@ def _encoded(
         noticed.notes,
         lambda: ((image.name, *image.size()) for image in images),
         resolution is not None,
+        _numbered([folder.partition("/")[0] for folder in folders]),
     )
+
+
+def _numbered(folders: Sequence[str]) -> NDArray[np.int64] | None:
+    """Number class folders from 0 as those of training data: by name, or where all are whole numbers by these."""
+    names = sorted({*folders})
+    if len(names) < 2 or {"", "."} & {*names}:
+        return None
+    if all(name.isascii() and name.isdecimal() for name in names):
+        names.sort(key=int)
+    number = {name: i for i, name in enumerate(names)}
+    return np.array([number[folder] for folder in folders], np.int64)

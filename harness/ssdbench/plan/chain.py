@@ -50,7 +50,7 @@ class Chain(Links):
             metrics=() if needs.metrics == standard() else tuple(one.name for one in needs.metrics),
             sources=needs.metric_sources,
             networks={name: one.weights for name, one in needs.measured_by.items()},
-            labels="labels" in given,
+            labels=bool(given & {"labels", "classes"}),
             references={name: one.file for name, one in needs.measured_by.items() if one.file is not None},
         )
         return self.graph.add(spec)

@@ -169,12 +169,16 @@ class Links:
         assert self.needs.network is not None
         name, weights = network or (self.run.eval.network, self.needs.network)
         vae = self.through if passed else None
-        half = None
+        half, labels = None, False
         limit = self._limit(data)
         if count is None:
             declared = known_reference(self.run.eval.reference)
             count = data.images if declared is None or data.name == FILE else declared.images
             half = self.run.eval.half
+            labels = any(
+                one.reference == "classes" and (one.network or self.run.eval.network) == name
+                for one in self.needs.metrics
+            )
         return self.graph.add(
             ReferenceSpec(
                 dataset=data.name,
@@ -189,6 +193,7 @@ class Links:
                 through=vae is not None,
                 vae=None if vae is None else vae.source,
                 offset=ROUNDED if vae is None else self.needs.model.family.offset,
+                labels=labels,
             )
         )
 

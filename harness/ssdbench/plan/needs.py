@@ -26,7 +26,7 @@ from ssdbench.plan.fitting import (
     fitting_samples,
     trained_shape,
 )
-from ssdbench.plan.references import References
+from ssdbench.plan.references import References, classless
 from ssdbench.plan.sources import Data, Finder, Unavailable, denoiser, place
 from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.stages import Source
@@ -149,8 +149,11 @@ class Needs(References):
         found, notes = [], []
         for metric in chosen(self.run.eval.metrics):
             network = NETWORKS.known(metric.network or self.run.eval.network)
-            if "labels" in metric.given and self.given is not None and not self._labelled:
+            by_class = {"labels", "classes"} & {*metric.given}
+            if by_class and self.given is not None and not self._labelled:
                 notes.append(f"no {metric.name}: the samples have no labels (arr_1)")
+            elif "classes" in metric.given and (lack := self._no_classes(metric)):
+                notes.append(f"no {metric.name}: {lack}")
             elif "labels" in metric.given and network is not None and data not in network.classes:
                 known = f"{network.name} knows classes of {' or '.join(network.classes) or 'no data set'}"
                 notes.append(f"no {metric.name}: the samples' labels are of {data}, {known}")
@@ -160,6 +163,13 @@ class Needs(References):
             raise InputError("; ".join(notes))
         self.notes += notes
         return tuple(found)
+
+    def _no_classes(self, metric: Metric) -> str | None:
+        """Why samples or reference have no classes by which a metric tells them apart, as far as it is known."""
+        if self.model.text is not None and not self.copies:
+            return f"the samples of {self.run.model} are made from texts"
+        own = metric.network in (None, self.run.eval.network)  # of others a score tells
+        return classless(self.reference, self.reference_data) if own else None
 
     def _own(self, catalog: Catalog[Any], name: str) -> Source | None:
         """The code of a sampler or grid; None for a built-in."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.npz import images_in
-from ssdbench.metrics.reference_file import check_reference
+from ssdbench.metrics.reference_file import check_reference, says_classes
 from ssdbench.metrics.reference_set import THROUGH, ReferenceSet, is_through, known_reference
 from ssdbench.plan import sources
 from ssdbench.plan.sources import Data, Finder, Unavailable, place
@@ -18,6 +18,18 @@ from ssdbench.stages.reference import FILE
 from ssdbench.suite import ResolvedRun
 
 _Found = TypeVar("_Found")
+
+
+def classless(file: Source | None, data: Data | None) -> str | None:
+    """Why a reference, a file or images, does not say of which classes its images are; None where it may."""
+    if data is not None and data.name == FILE:
+        file = data.source
+    if file is not None and not says_classes(Path(file.path)):
+        lacks = "arr_1, or the labels of images whose features it keeps"
+        return f"{file.path}: says no classes ({lacks}); METRIC@NETWORK may compute another network's"
+    if data is not None and (data.captions or data.classes == 0):
+        return f"{data.source.path}: the images have no classes"
+    return None
 
 
 class References:

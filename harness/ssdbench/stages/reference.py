@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -47,6 +48,8 @@ class ReferenceSpec(StageSpec):
     #: whether the images are passed through an autoencoder, the role ``vae`` unless the source ``vae`` names one
     through: bool = False
     vae: Source | None = None
+    #: whether the images' classes are kept beside their features
+    labels: bool = False
     #: how decoded pixels become uint8, see :mod:`ssdbench.models.family`
     offset: float = ROUNDED
 
@@ -102,9 +105,12 @@ def body(spec: ReferenceSpec, inputs: dict[str, Path], output: Path, runtime: Ru
 
     if spec.dataset == FILE and vae is None:
         reference = adm_reference(Path(spec.data.path), network, progress)
+        if not spec.labels:
+            reference = replace(reference, labels=None)
     else:
         description = f"{count} of {spec.dataset}{spec.part} at {spec.resolution}, seed {spec.seed}"
-        reference = make_reference(batches(), network, description, progress=progress)
+        labels = images.labels if spec.labels else None
+        reference = make_reference(batches(), network, description, labels=labels, progress=progress)
     save_reference(reference, output / "reference.safetensors")
     return with_notes({"count": count}, images.told())
 
@@ -123,9 +129,11 @@ def _images(spec: ReferenceSpec) -> ImageSource:
     chosen = shuffled(held, spec.seed, range(min(count, held) if spec.images else count))
     if spec.half is not None:
         chosen = chosen[1 if spec.half == "search" else 0 :: 2]
+    known = images.captions is None and bool((images.labels >= 0).all())
     return ImageSource(
         spec.dataset,
         len(chosen),
         lambda: (images.pixels[part] for part in in_batches(chosen)),
+        images.labels[chosen] if known else None,
         told=images.notes,
     )

@@ -51,7 +51,7 @@ class ScoreSpec(StageSpec):
     references: dict[str, Source] = Field(default_factory=dict)
     """Reference files for these networks; those of which there is no file have a role."""
     labels: bool = False
-    """Whether the samples' labels are classes that a metric compares with."""
+    """Whether the samples' labels are classes that a metric compares with, or tells apart."""
 
     @property
     def title(self) -> str:
@@ -94,7 +94,8 @@ def body(spec: ScoreSpec, inputs: dict[str, Path], output: Path, runtime: Runtim
         exact = _latents(inputs["trajectory"] / "samples.safetensors")  # of fewer samples than a shard has
         given["trajectory"] = (_latents(shards[0], len(exact)), exact)
     if spec.labels:
-        given["labels"] = samples.labels
+        roles = {"labels": samples.labels, "classes": samples.classes}
+        given |= {role: found for role, found in roles.items() if found is not None}
     if "captions" in inputs:
         given["captions"] = read_captions(inputs["captions"], spec.samples)
     if "training" in inputs:
