@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ssdbench.metrics.accumulator import Value, at_the_end
 from ssdbench.metrics.frechet import SKETCH, Gaussian, frechet_distance, frechet_error
-from ssdbench.metrics.intervals import around
+from ssdbench.metrics.intervals import Interval, around
 from ssdbench.metrics.moments import MomentStream
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def class_distances(setup: Setup, samples: NDArray[np.float32]) -> dict[str, Val
         if min(len(rows), len(others)) <= samples.shape[1]:
             few.append(label)
     mean, at = float(np.mean(values)), int(np.argmax(values))
-    bounds = None, None
+    bounds: tuple[Interval | None, Interval | None] = None, None
     if errors:
         how = "infinitesimal jackknife over samples of a class"
         together = float(np.sqrt(np.square(errors).sum()) / len(errors))

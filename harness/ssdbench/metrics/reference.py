@@ -205,8 +205,10 @@ def stored_reference(described: Described, arrays: Mapping[str, NDArray[Any]], p
     """Return the reference in a file that says this of itself. Raises InputError for arrays that do not fit it."""
     try:
         pooled, spatial = (gaussian_in(arrays, *keys) for keys in STATISTICS)
-        rest = {name: arrays.get(name) for name in ("features", "radii", "labels")}
-        return Reference(**vars(described), pooled=pooled, spatial=spatial, **rest)
+        features, radii, labels = map(arrays.get, ("features", "radii", "labels"))
+        return Reference(
+            **vars(described), pooled=pooled, spatial=spatial, features=features, radii=radii, labels=labels
+        )
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
