@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ssdbench.metrics.accumulator import Value, at_the_end
 from ssdbench.metrics.frechet import SKETCH, Gaussian, frechet_distance, frechet_error
 from ssdbench.metrics.intervals import Interval, around
-from ssdbench.metrics.moments import MomentStream
+from ssdbench.metrics.moments import moments_of
 
 if TYPE_CHECKING:
     from ssdbench.metrics.accumulator import Setup
@@ -78,7 +78,5 @@ def _named(labels: Iterable[int]) -> str:
 
 
 def _gaussian(rows: NDArray[np.float32]) -> Gaussian:
-    stream = MomentStream(rows.shape[1])
-    stream.add(rows)
-    moments = stream.result()
+    moments = moments_of(rows)
     return Gaussian(moments.mean, moments.covariance)
