@@ -61,12 +61,16 @@ def read_samples(record: Record, store: Store) -> Samples:
     shards = shards_of(record, store)
     read = [load_file(path) for path in shards.values()]
     images, labels = (np.concatenate([shard[name] for shard in read]) for name in ("images", "labels"))
-    text = inputs_of(record, store, next(iter(shards))).get("text")
-    captions = None
-    if text is not None and store.manifest(text) is not None:
-        path = store.directory(text) / "captions.json"
-        captions = tuple(json.loads(path.read_text(encoding="utf-8")))
-    return Samples(images[: record.samples], labels[: record.samples], captions)
+    return Samples(images[: record.samples], labels[: record.samples], captions_of(record, store))
+
+
+def captions_of(record: Record, store: Store) -> tuple[str, ...] | None:
+    """The captions that the labels of a run's samples number, while they are in the store; None of classes."""
+    text = inputs_of(record, store, next(iter(shards_of(record, store)))).get("text")
+    if text is None or store.manifest(text) is None:
+        return None
+    path = store.directory(text) / "captions.json"
+    return tuple(json.loads(path.read_text(encoding="utf-8")))
 
 
 Grid = tuple[list[list[NDArray[np.uint8] | None]], list[str], list[str]]
