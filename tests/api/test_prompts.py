@@ -109,7 +109,7 @@ def test_a_line_that_is_no_prompt_is_located(run: Any, tmp_path: Path, content: 
 
 def test_what_cannot_be_exported_is_said(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no .txt file"):
+    with pytest.raises(InputError, match=r"holds no \.txt file"):
         export_prompts(run, None, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(UsageError, match="exists already"):
         export_prompts(run, None, lines(tmp_path / "m.jsonl", *TEXTS), tmp_path / "empty")
