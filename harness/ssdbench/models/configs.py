@@ -10,7 +10,7 @@ from ssdbench.errors import InputError
 from ssdbench.inputs import load_json, refuse
 from ssdbench.models.files import Inside, listing
 from ssdbench.models.headers import Header
-from ssdbench.models.parts import CONFIG, INDEX
+from ssdbench.models.parts import CONFIG, FACTS, FITTED, INDEX
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,8 @@ def open_folder(path: Path, part: str, *kinds: str, weights: str) -> tuple[Path,
     """A model's folder and its config: ``path`` itself, or ``part`` of a pipeline at ``path``.
 
     Raises:
-        InputError: there is none, or as for :func:`open_config`; or one of several sets of ``weights`` is named.
+        InputError: there is none, or as for :func:`open_config`; or one of several sets of ``weights`` is named; or its
+            embedding of time was changed for diffusers' pipelines.
     """
     if weights:
         raise InputError(
@@ -30,7 +31,13 @@ def open_folder(path: Path, part: str, *kinds: str, weights: str) -> tuple[Path,
         )
     for folder in (path, path / part):
         if (folder / CONFIG).exists():
-            return folder, open_config(folder, *kinds)
+            config = open_config(folder, *kinds)
+            if (folder / FACTS).is_file() and FITTED in load_json(folder / FACTS):
+                raise InputError(
+                    f"{folder}: was written for diffusers alone, whose timesteps its embedding of time is fitted to:"
+                    " give the weights that it was made of"
+                )
+            return folder, config
     pipeline = load_json(path / INDEX).get("_class_name") if (path / INDEX).exists() else None
     what = "is no model folder" if pipeline is None else f"is a {pipeline!r} without {part}"
     raise InputError(

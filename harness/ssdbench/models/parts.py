@@ -12,7 +12,9 @@ INDEX = "model_index.json"
 
 CONFIG = "config.json"
 FACTS = "ssdbench.json"
-"""Beside a UNet's weights: what a training says of its model. diffusers does not read it."""
+"""Beside weights in diffusers' layout: what a training, or who wrote them, says of them. diffusers does not read it."""
+FITTED = "fitted_to"
+"""In :data:`FACTS`: the timesteps at which the model is to be sampled by diffusers, and nowhere else."""
 
 
 class Place(NamedTuple):

@@ -42,8 +42,8 @@ _LATENT = [
     f"{name}Scheduler" for name in ["DPMSolverSDE", "HeunDiscrete", "KDPM2AncestralDiscrete", "KDPM2Discrete"]
 ]
 _FLOW = "FlowMatchEulerDiscreteScheduler"
-_PREDICTIONS: dict[str, Literal["eps", "v", "x0"]] = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
-_SCHEDULES: dict[str, Betas] = {"linear": "linear", "scaled_linear": "scaled-linear"}
+PREDICTIONS: dict[str, Literal["eps", "v", "x0"]] = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+SCHEDULES: dict[str, Betas] = {"linear": "linear", "scaled_linear": "scaled-linear"}
 _SIGMAS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 _Beta = Annotated[float, Field(gt=0, lt=1, description="a number between 0 and 1")]
 _Switch = Annotated[bool, Field(description="True or False")]
@@ -189,7 +189,7 @@ def read_scheduler(file: Path, stable_diffusion: bool) -> tuple[Literal["eps", "
     found = parse(_Scheduler, betas | usual | config, file, "is not of a model that can be run here:\n  ")
     sigmas = [name.removeprefix("use_") for name in _SIGMAS if getattr(found, name)]
     schedule = Schedule(
-        betas=_SCHEDULES[found.beta_schedule],
+        betas=SCHEDULES[found.beta_schedule],
         start=found.beta_start,
         end=found.beta_end,
         zero_snr=found.rescale_betas_zero_snr,
@@ -201,7 +201,7 @@ def read_scheduler(file: Path, stable_diffusion: bool) -> tuple[Literal["eps", "
         raise InputError(
             f"{file}: beta_start is {schedule.start:g} and beta_end {schedule.end:g}, expected start <= end"
         )
-    prediction = _PREDICTIONS[found.prediction_type]
+    prediction = PREDICTIONS[found.prediction_type]
     if schedule.zero_snr and prediction != "v":
         raise InputError(
             f"{file}: rescale_betas_zero_snr is true and prediction_type is 'epsilon', expected 'v_prediction': of pure"
