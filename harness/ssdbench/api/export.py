@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from ssdbench.api.records import find_record, inputs_of
 from ssdbench.errors import UsageError
 from ssdbench.metrics.sources import ImageSource
-from ssdbench.models.parts import INDEX, PARTS, UNET
+from ssdbench.models.parts import FACTS, INDEX, PARTS, TRANSFORMER, UNET
 from ssdbench.store import Record, Store
 from ssdbench.store.files import give_plain_mode, walk_files, writing
 
@@ -27,7 +27,7 @@ _WHOLE = {"stable-diffusion": "a pipeline", "tensors": "all tensors"}
 _OF_A_MODEL = (".safetensors", ".bin", ".index.json", ".md")
 _OF_A_PART = (
     *("scheduler_config.json", "tokenizer_config.json", "tokenizer.json", "vocab.json", "merges.txt"),
-    *("special_tokens_map.json", "added_tokens.json"),
+    *("special_tokens_map.json", "added_tokens.json", FACTS),
 )
 
 
@@ -47,22 +47,33 @@ def export_weights(
         UsageError: the run trained nothing, the weights are gone or damaged, or ``target`` exists or cannot be written.
 
     """
-    from ssdbench.stages.weights import model_folder
-
-    key = _trained(record, store, part)
-    if problems := store.verify(key):
-        raise UsageError(f"the weights of {record.key[:12]} are damaged: {'; '.join(problems)}")
-    source = store.directory(key)
-    if (source / "model").is_dir():
-        step, manifest = record.run.get("at_step"), store.manifest(key)
-        last = part != "model" or manifest is None or manifest.spec.get("steps") == step
-        source = model_folder(source, None if last else cast("int | None", step))
+    source = weights_of(record, store, part)
     with appearing_whole(target) as copy:
         shutil.copytree(source, copy)
         if dtype is not None:
             from ssdbench.models.checkpoint import recast
 
             recast(copy, dtype)
+
+
+def weights_of(record: Record, store: Store, part: str) -> Path:
+    """Return the folder of the weights (``model`` or ``vae``) that a run samples with, where it trained them.
+
+    Raises:
+        UsageError: it trained none, or they are gone or damaged.
+
+    """
+    from ssdbench.stages.weights import model_folder
+
+    key = _trained(record, store, part)
+    if problems := store.verify(key):
+        raise UsageError(f"the weights of {record.key[:12]} are damaged: {'; '.join(problems)}")
+    source = store.directory(key)
+    if not (source / "model").is_dir():
+        return source
+    step, manifest = record.run.get("at_step"), store.manifest(key)
+    last = part != "model" or manifest is None or manifest.spec.get("steps") == step
+    return model_folder(source, None if last else cast("int | None", step))
 
 
 def exported_run(prefix: str, store: Store, part: str = "model") -> Record:
@@ -265,6 +276,6 @@ def _of_a_model(path: Path) -> bool:
 def _is_part(path: Path) -> bool:
     """Whether it is a part of a pipeline's folder, and holds nothing else."""
     whole = (path.parent / INDEX).is_file() or (path.parent / UNET / "config.json").is_file()
-    if not whole or path.name not in PARTS or not path.is_dir():
+    if not whole or path.name not in (*PARTS, TRANSFORMER) or not path.is_dir():
         return False
     return all(_of_a_model(file) or file.name in _OF_A_PART for file in path.iterdir())

@@ -19,6 +19,11 @@ def convert(
     heads: options.SomeCount = None,
     dtype: options.Precision | None = None,
     weights: str = "",
+    pipeline: bool = False,
+    nfe: options.SomeCount = None,
+    grid: str | None = None,
+    parts: str | None = None,
+    noise_at: Literal["0", "1"] | None = None,
     force: bool = False,
 ) -> None:
     """Convert the checkpoint of a DiT, SiT or REPA model between the layouts in which they are kept.
@@ -28,6 +33,10 @@ def convert(
     [bold]Examples[/bold]
 
       ssdbench convert my-student -o my-student-diffusers --to diffusers
+
+      ssdbench convert my-student -o my-pipeline --to diffusers --pipeline --parts my-autoencoder
+
+      ssdbench convert sd-student -o sd-4-steps --to diffusers --pipeline --nfe 4 --parts hub:OWNER/NAME
 
       ssdbench convert DiT-XL-2-256x256.pt -o DiT-XL-2-256 --to ours --dtype float16
 
@@ -51,11 +60,34 @@ def convert(
         dtype: Precision of the weights; as stored by default.
         weights (NAME): Which weights of a file that holds several sets, such as ema, model or model_ema; the moving
             average by default.
+        pipeline: With --to diffusers: write a whole DiTPipeline or StableDiffusionPipeline, whose scheduler walks the
+            grid of --nfe evaluations.
+        nfe (N): Of a pipeline: its evaluations; by default those of the grid that the weights were trained on.
+        grid (NAME): Of a pipeline: its timesteps, by name or listed, such as '999, 749, 499, 249'; by default those
+            that the weights were trained on, else even, or of a UNet sd.
+        parts (FOLDER): Of a pipeline: where its autoencoder is, of a UNet the text encoder and tokenizer too; or
+            hub:OWNER/NAME.
+        noise_at: Of a pipeline of a flow model: the time of pure noise, 0 for SiT, 1 for REPA.
         force: Replace OUT if it is a file or a model.
     """
     from ssdbench.api.export import convert as convert_checkpoint
+    from ssdbench.api.pipelines import PipelineOf, convert_pipeline
     from ssdbench.cli.common import tell
+    from ssdbench.errors import UsageError
 
+    asked = PipelineOf(nfe, grid, parts, None if noise_at is None else int(noise_at))
+    if pipeline:
+        others = {"--from": origin != "auto", "--heads": heads is not None, "--dtype": dtype is not None}
+        if to != "diffusers" or any(others.values()):
+            named = ", ".join(option for option, is_given in others.items() if is_given) or f"--to {to}"
+            raise UsageError(
+                f"{named}: not with --pipeline, which is of --to diffusers: convert to ours first"
+            )
+        convert_pipeline(source, output, asked, weights, force, tell)
+        typer.echo(output)
+        return
+    if asked != PipelineOf():
+        raise UsageError("--nfe, --grid, --parts and --noise-at are of a pipeline: give --pipeline too")
     layout = None if origin == "auto" else origin
     convert_checkpoint(
         source, output, to, layout, heads=heads, dtype=dtype, weights=weights, force=force, say=tell

@@ -17,11 +17,15 @@ def export(
     output: Path,
     part: Literal["model", "vae"] = "model",
     dtype: options.Precision | None = None,
+    pipeline: bool = False,
     records: bool = False,
     prompts: Path | None = None,
     results: str = options.DEFAULT_RESULTS,
 ) -> None:
     """Copy the weights that a run trained, in the layout of diffusers' save_pretrained, to a new directory.
+
+    With [bold]--pipeline[/bold], write a whole pipeline that diffusers loads: the model, its autoencoder and a
+    scheduler that walks the run's timesteps, so that it samples as the run did. README.md in it says how to call it.
 
     With [bold]--records[/bold], copy what reports, claims and comparisons read, and nothing else, into a directory
     that takes the place of results: records (JSON), their pictures, and what was run. It is small enough to be
@@ -34,6 +38,8 @@ def export(
 
       ssdbench export 3fa9 -o dit-issd-10
 
+      ssdbench export 3fa9 -o dit-issd-10-pipeline --pipeline
+
       ssdbench export 3fa9 -o vae-mini --part vae --dtype float16
 
       ssdbench export --records -o results/mini
@@ -45,6 +51,7 @@ def export(
         output (DIR): Directory to create with the weights, or of records.
         part: The denoiser, or the autoencoder where the run trained one.
         dtype: Store the weights in this precision; as trained by default.
+        pipeline: Write a DiTPipeline or a StableDiffusionPipeline.
         records: Copy the records of all runs instead, or of RUN alone.
         prompts (FILE): Write RUN's samples instead, of these prompts.
     """
@@ -69,5 +76,13 @@ def export(
         count = export_prompts(find_record(store, run), store, prompts, output)
         typer.echo(f"wrote the images of {count} prompts to {output}", err=True)
         return
-    export_weights(exported_run(run, store, part), store, output, part, dtype)
+    if pipeline:
+        from ssdbench.api.pipelines import export_pipeline
+        from ssdbench.cli.common import tell
+
+        if part != "model" or dtype is not None:
+            raise UsageError("--part and --dtype: not with --pipeline, which writes all parts, as trained")
+        export_pipeline(exported_run(run, store), store, output, tell)
+    else:
+        export_weights(exported_run(run, store, part), store, output, part, dtype)
     typer.echo(output)

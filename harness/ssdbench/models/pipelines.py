@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from ssdbench.diffusion.guidance import GuidanceSetting
-from ssdbench.errors import InputError
 from ssdbench.inputs import load_json, refuse
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.diffusers_dit import build_diffusers
@@ -29,6 +28,7 @@ from ssdbench.models.vae import Autoencoder
 NULL = 1000
 """The label that ``DiTPipeline`` takes for none, whatever the number of classes."""
 CARD = "README.md"
+_UNGUIDED = GuidanceSetting()
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Sampled:
         walk: the times.
         guidance: that the model was measured with.
         classes: names of the classes by number; none where they are not known.
-        title: what the model is, for the page beside it.
+        name: of the folder, for the page in it.
     """
 
     walk: Walk
-    guidance: GuidanceSetting = GuidanceSetting()
+    guidance: GuidanceSetting = _UNGUIDED
     classes: Sequence[str] = ()
-    title: str = "A few-step student"
+    name: str = "FOLDER"
 
     def differences(self, channels: int) -> Iterator[str]:
         """What the pipeline does otherwise than the run did, of latents of so many channels; a line each."""
@@ -62,8 +62,8 @@ class Sampled:
         if guided.interval is not None:
             low, high = guided.interval
             yield (
-                f"the run was guided at noise levels from {low:g} to {high:g}; the pipeline guides at all of them, so that"
-                " its images differ from the run's"
+                f"the run was guided at noise levels from {low:g} to {high:g}; the pipeline guides at all of them, so"
+                " that its images differ from the run's"
             )
 
 
@@ -108,7 +108,7 @@ def write_dit_pipeline(found: Checkpoint, target: Path, vae: Path, how: Sampled)
 
 
 def write_unet_pipeline(
-    source: Path, target: Path, shape: UNetShape, vae: Path, text: Path, how: Sampled
+    source: Path, target: Path, shape: UNetShape, vae: Path, text: Path, how: Sampled, part: str = ""
 ) -> list[str]:
     """Write a ``StableDiffusionPipeline`` without a safety checker to a new folder; else as the other.
 
@@ -119,6 +119,7 @@ def write_unet_pipeline(
         vae: the folder of an AutoencoderKL.
         text: holds the folders of a tokenizer and a text encoder.
         how: of the sampling.
+        part: which weights of a file that holds several sets.
 
     Raises:
         InputError: as the other; or the text encoder does not fit.
@@ -129,7 +130,7 @@ def write_unet_pipeline(
     prepare_torchvision()
     from diffusers import StableDiffusionPipeline
 
-    unet, words = load_unet(source, shape), TextEncoder(text)
+    unet, words = load_unet(source, shape, part), TextEncoder(text)
     unet.register_to_config(sample_size=shape.input_size)
     found_walk = scheduler_for(how.walk, shape)
     times = torch.from_numpy(found_walk.times)
@@ -175,22 +176,22 @@ def _finish(
         (target / part / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
     n, scale = len(times), max(how.guidance.scale, 1.0)
     kinds = "timesteps" if how.walk.noise_at is None else "times"
-    page = f"""# {how.title}
+    page = f"""# {how.name}
 
 ```python
 from diffusers import {kind}
 
-pipeline = {kind}.from_pretrained("{target.name}")
+pipeline = {kind}.from_pretrained("{how.name}")
 images = pipeline({asked}, num_inference_steps={n}, guidance_scale={scale:g}).images
 ```
 
-- It is for **{n} evaluations**, at the {kinds} {", ".join(times)}. Other numbers of steps give images that are not this model's.
+- It is for **{n} evaluations**, at the {kinds} {", ".join(times)}. Other numbers of steps walk another grid.
 - The scheduler walks {found.at} to do so{_FITTED if fitted else "."}
-- Say `guidance_scale`: the pipeline's own default is another, and it guides all {channels} latent channels at every step.
+- Say `guidance_scale`: the default is another. All {channels} latent channels are guided, at every step.
 """
     (target / CARD).write_text(page + "".join(f"- Note: {line}.\n" for line in differences))
     return differences
 
 
-_FITTED = """: the model's embedding of time is fitted to them, since diffusers' differs
-  from the one that the model was trained with. Only this scheduler and this number of steps belong to it."""
+_FITTED = """: its betas and the model's embedding of time are fitted to each other. Only this scheduler
+  and this number of steps belong to the model."""

@@ -26,7 +26,9 @@ from ssdbench.models.unet_shape import UNetShape
 
 FIT = 1e-5
 """The largest error of a fitted layer's outputs at the timesteps that are walked, of their size."""
-_SMALLEST = 1e-4  # singular values, of the largest: smaller ones would make weights that float32 does not hold
+_SMALLEST = (
+    1e-4  # singular values, of the largest: smaller ones would make weights that float32 does not hold
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ def _discrete(walk: Walk, shape: DiTShape | UNetShape) -> Respaced:
     times = np.interp(here, places, grid)
     logs = np.interp(times, here, alphas_cumprod(schedule).log().numpy())
     respaced = -np.expm1(np.diff(logs, prepend=0.0))  # a[i] / a[i - 1] = 1 - beta
-    return Respaced(DDIMScheduler(**common, trained_betas=respaced.tolist(), timestep_spacing="leading"), [], times)
+    return Respaced(
+        DDIMScheduler(**common, trained_betas=respaced.tolist(), timestep_spacing="leading"), [], times
+    )
 
 
 def _flow(walk: Walk) -> Respaced:
@@ -115,7 +119,9 @@ def _flow(walk: Walk) -> Respaced:
     n, noise_at = len(walk.times), walk.noise_at
     levels = [time if noise_at else 1.0 - time for time in walk.times]
     if not np.allclose(levels, [1.0 - i / n for i in range(n)], atol=1e-6):
-        raise InputError("diffusers' schedulers take a flow's equal steps alone (grid: uniform), from noise to data")
+        raise InputError(
+            "diffusers' schedulers take a flow's equal steps alone (grid: uniform), from noise to data"
+        )
     scheduler = UniPCMultistepScheduler(
         solver_order=1,
         disable_corrector=list(range(n)),
@@ -162,8 +168,8 @@ def fit(layers: Sequence[nn.Linear], given: Tensor, wanted: Tensor, at: Sequence
         error = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
         if error > FIT:
             raise InputError(
-                f"the embedding of time cannot be fitted to {len(rows)} timesteps of diffusers (off by {error:.1g} of its"
-                " size): write a pipeline of fewer evaluations"
+                f"the embedding of time cannot be fitted to {len(rows)} timesteps of diffusers (off by {error:.1g} of"
+                " its size): write a pipeline of fewer evaluations"
             )
         layer.weight = nn.Parameter(new, requires_grad=False)
         if layer.bias is not None:
