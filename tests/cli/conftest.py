@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,13 +82,15 @@ class Filled:
             if kind == node.spec.KIND and title in node.spec.title
         )
 
-    def finish(self, key: str, content: str = "") -> None:
-        """Commit an artifact for a stage; ``content`` tells it from another of the same key."""
+    def finish(self, key: str, content: str = "", model: Path | None = None) -> None:
+        """Commit an artifact for a stage; ``content`` tells it from another of the same key, ``model`` is copied."""
         node = self.graph.nodes[key]
         attempt = self.store.begin(key)
         (attempt.path / "model").mkdir()
         config = json.dumps({"title": node.spec.title, "content": content})
         (attempt.path / "model" / "config.json").write_text(config)
+        if model is not None:
+            shutil.copytree(model, attempt.path / "model", dirs_exist_ok=True)
         if node.spec.KIND == "sample":
             save_samples(attempt.path / "samples.safetensors", node.spec.model_dump()["count"], key)
         told: dict[str, Any] = {}
@@ -120,12 +123,12 @@ class Filled:
             ),
         )
 
-    def make_again(self, key: str, content: str) -> None:
+    def make_again(self, key: str, content: str, model: Path | None = None) -> None:
         """Put an artifact of other content in the place of a finished one."""
         manifest = self.store.manifest(key)
         assert manifest is not None
         assert self.store.set_aside(key, manifest.attempt, "it is made anew")
-        self.finish(key, content)
+        self.finish(key, content, model)
 
 
 def save_samples(path: Path, count: int, key: str) -> None:

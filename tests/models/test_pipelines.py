@@ -87,7 +87,7 @@ def images_of(pipeline: Any, n: int, generator: torch.Generator) -> Tensor:
 
 @pytest.mark.parametrize(
     ("grid", "n"),
-    [("even", 4), ("even", 8), ("karras", 2), ("leading", 5), ("trailing", 8), ("trailing", 3), ("sd", 4)],
+    [("even", 4), ("karras", 2), ("leading", 5), ("trailing", 8), ("sd", 3)],
 )
 def test_a_dit_of_ten_classes_samples_on_its_own_grid(tmp_path: Path, vae: Path, grid: str, n: int) -> None:
     walked = timesteps(grid, n)
@@ -98,7 +98,7 @@ def test_a_dit_of_ten_classes_samples_on_its_own_grid(tmp_path: Path, vae: Path,
     assert (images_of(pipeline, n, generator) - decoded(pipeline, latents)).abs().max() < NEAR
 
 
-@pytest.mark.parametrize(("noise_at", "n"), [(0, 4), (1, 8), (1, 1), (0, 2)])
+@pytest.mark.parametrize(("noise_at", "n"), [(0, 4), (1, 3), (1, 1)])
 def test_flows_of_both_directions_sample_by_eulers_method(
     tmp_path: Path, vae: Path, noise_at: int, n: int
 ) -> None:
@@ -177,7 +177,7 @@ def test_what_no_pipeline_can_sample_is_refused(
 
 @pytest.mark.parametrize(
     ("grid", "n", "prediction", "fitted"),
-    [("sd", 4, "eps", False), ("trailing", 4, "eps", False), ("even", 3, "eps", True), ("sd", 5, "v", False)],
+    [("sd", 4, "v", False), ("trailing", 2, "eps", False), ("even", 3, "eps", True)],
 )
 def test_stable_diffusion_samples_as_here(
     tmp_path: Path, grid: str, n: int, prediction: Any, fitted: bool

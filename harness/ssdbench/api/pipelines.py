@@ -13,7 +13,7 @@ from ssdbench.errors import InputError, UsageError
 from ssdbench.inputs import load_json
 from ssdbench.models import hub
 from ssdbench.models.catalog import MODELS
-from ssdbench.models.parts import CONFIG, ENCODER, FACTS, INDEX, TOKENIZER, UNET, VAE
+from ssdbench.models.parts import CONFIG, ENCODER, FACTS, INDEX, TOKENIZER, TRANSFORMER, UNET, VAE
 from ssdbench.models.schedulers import as_trained
 from ssdbench.models.shapes import DiTShape
 from ssdbench.models.unet_files import CLASS, find_unet
@@ -134,9 +134,10 @@ def convert_pipeline(
         raise UsageError(f"{source} is a flow model: say where its noise is, --noise-at 0 (SiT) or 1 (REPA)")
     if noted.get("prediction") and not flow and given.noise_at is not None:
         raise UsageError(f"{source} is no flow model: leave out --noise-at")
-    parts = _parts(given.parts, path, isinstance(shape, UNetShape))
+    root = path.parent if path.name in (UNET, TRANSFORMER) else path
+    parts = _parts(given.parts, root, isinstance(shape, UNetShape))
     walk = _walk(source, given, shape, noted.get("grid") or ())
-    index = load_json(path / INDEX) if (path / INDEX).is_file() else {}
+    index = load_json(root / INDEX) if (root / INDEX).is_file() else {}
     names = index.get("id2label") or {}
     classes = (
         tuple(str(names.get(str(number), number)) for number in range(shape.num_classes)) if names else ()
@@ -212,16 +213,14 @@ def _parts(given: str | None, source: Path, texts: bool) -> Path:
     """The folder with the autoencoder, or of which it is a part, and of a UNet the text encoder."""
     needed = (VAE, ENCODER, TOKENIZER) if texts else (VAE,)
     if given is None:
-        roots = [source, source.parent]
-    elif given.startswith(hub.PREFIX):
-        roots = [hub.fetch_pipeline(given, needed)]
+        root = source
     else:
-        roots = [Path(given).expanduser()]
-    for root in roots:
-        if all((root / part).is_dir() for part in needed):
-            return root
-        if given is not None and not texts and (root / CONFIG).is_file():
-            return root
+        hubs = given.startswith(hub.PREFIX)
+        root = hub.fetch_pipeline(given, needed) if hubs else Path(given).expanduser()
+    if all((root / part).is_dir() for part in needed):
+        return root
+    if given is not None and not texts and (root / CONFIG).is_file():
+        return root
     what = (
         f"a folder with {', '.join(needed)}" if texts else f"the folder of an autoencoder, or one with {VAE}"
     )
