@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_its_commands_lead_from_images_to_diffusers(tmp_path: Path, monkeypatch:
         for block in re.findall(r"```bash\n(.*?)```", PAGE.read_text(), re.DOTALL)
         for line in block.splitlines()
     ]
-    assert len(commands) > 6
+    assert len(commands) >= 6
     for command in commands:
         program, *arguments = shlex.split(command.replace("KEY", key))
         assert program == "ssdbench"
@@ -46,8 +47,14 @@ def test_its_commands_lead_from_images_to_diffusers(tmp_path: Path, monkeypatch:
         if arguments[0] == "status":
             (state,) = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
             key = next(row["key"] for row in state["rows"] if "issd" in row["run"] and row["key"])
-    assert json.loads(Path("student-diffusers/config.json").read_text())["num_embeds_ada_norm"] == 3
-    assert json.loads(Path("student-vae/config.json").read_text())["in_channels"] == 3
+    index = json.loads(Path("student/model_index.json").read_text())
+    assert index["id2label"] == {"0": "cat", "1": "dog", "2": "owl"}
+    assert json.loads(Path("student/vae/config.json").read_text())["in_channels"] == 3
+    # The page's last block, as it is.
+    [code] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert [image.size for image in found["images"]] == [(32, 32)] * 2
     assert "photos.html" in {path.name for path in tmp_path.iterdir()}
 
 
