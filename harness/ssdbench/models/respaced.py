@@ -89,9 +89,9 @@ def _discrete(walk: Walk, shape: DiTShape | UNetShape) -> Respaced:
         "rescale_betas_zero_snr": schedule.zero_snr,
     }
     here = np.arange(TRAIN_TIMESTEPS, dtype=np.float64)
-    for spacing, first in (("leading", offset), ("trailing", stride - 1)):
-        exists = spacing == "leading" or TRAIN_TIMESTEPS % n == 0
-        if exists and grid == tuple(range(first, first + n * stride, stride)):
+    spacings = {"leading": offset} | ({"trailing": stride - 1} if TRAIN_TIMESTEPS % n == 0 else {})
+    for spacing, first in spacings.items():
+        if grid == tuple(range(first, first + n * stride, stride)):
             return Respaced(DDIMScheduler(**common, **betas, timestep_spacing=spacing), [], here)
     places = [k * stride + offset for k in range(n)]
     if places[-1] >= TRAIN_TIMESTEPS:
