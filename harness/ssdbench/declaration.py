@@ -8,6 +8,7 @@ the entry-point group ``ssdbench``. All of them are found by :meth:`Catalog.find
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -19,6 +20,8 @@ from ssdbench import own
 from ssdbench.errors import InputError
 
 _imported = cache(own.imported)
+
+_OF_MODULE = re.compile(own.PATTERN.removesuffix("$") + r"(?![\w:/\\.])")
 
 GROUP = "ssdbench"
 """The entry-point group in which an installed package offers its things: ``name = "package.module:DECLARATION"``."""
@@ -56,6 +59,20 @@ class Declaration:
             InputError: it cannot be found, or its module fails to import.
         """
         return own.load(self.body)
+
+
+def called(text: str) -> str:
+    """Return a text that begins with the place of a thing of the user's own with what its author calls it there.
+
+    Any other text, and one whose thing is not found here, is returned as it is.
+    """
+    if (place := _OF_MODULE.match(text)) is None:
+        return text
+    try:
+        found = _imported(place[0])
+    except InputError:
+        return text
+    return found.label + text[place.end() :] if isinstance(found, Declaration) else text
 
 
 D = TypeVar("D", bound=Declaration)

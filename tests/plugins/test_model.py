@@ -55,7 +55,7 @@ def test_they_go_from_yaml_to_the_table_and_the_page(workplace: Path) -> None:
         "stripes:REFERENCE",
         "stripes:REFERENCE through the autoencoder",
     }
-    assert "stripes:REFERENCE through the autoencoder" in table
+    assert "against reference stripes-reference through the autoencoder" in table
     assert "0 stages run" in ssdbench(workplace, "run", "stripes.yaml")[1]
     ssdbench(workplace, "report", "stripes.yaml", "--format", "html", "-o", "page.html")
     assert "stripes:FLOW" in (workplace / "page.html").read_text(encoding="utf-8")

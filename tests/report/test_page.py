@@ -93,6 +93,24 @@ def test_pictures_and_losses_come_from_the_results(tmp_path: Path) -> None:
     assert data(render([report], "html"))["suites"][0]["samples"] == []
 
 
+def test_a_chart_says_fid_of_the_fid_network_alone(report: SuiteReport) -> None:
+    runs = [make_run(variant, nfe=nfe) for variant in ("base", "issd") for nfe in (5, 10)]
+    results = tuple(Result(run, make_record(run, fd=5.0 + run.nfe, precision=0.5)) for run in runs)
+    other = SuiteReport("mine", "Mine", "plain", results)
+    content = data(render([report, other], "html"))
+    names = [[metric["name"] for metric in suite["charts"][0]["metrics"]] for suite in content["suites"]]
+    assert "fid" in names[0]
+    assert names[1] == ["fd", "precision"]
+    switch = {tuple(one["names"]): one["headers"] for one in content["drawn"]}
+    assert switch["fid", "fd"] == ["FID ↓", "FD(effnet-lite0) ↓"]  # one choice, whatever the network
+    assert '"fid"' not in json.dumps(data(render([other], "html"))["drawn"])
+
+
+def test_settings_of_training_are_told_of_rows_that_train_alone(report: SuiteReport) -> None:
+    shown = [one["yaml"] for one in data(render([report], "html"))["records"].values()]
+    assert {"variant: base" in text: "train:" in text for text in shown} == {True: False, False: True}
+
+
 @WITH_BROWSER
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

@@ -53,6 +53,31 @@ def test_an_unknown_column_is_refused(report: SuiteReport, form: str) -> None:
         render([report], form, Show(columns=("precison",)))
 
 
+@pytest.mark.parametrize("form", ["markdown", "json", "html"])
+def test_fid_is_no_column_of_another_network(report: SuiteReport, form: str) -> None:
+    run = make_run("issd")
+    other = SuiteReport("mine", "t", "table2", (Result(run, make_record(run, fd=5.0)),))
+    with pytest.raises(UsageError, match="with effnet-lite0 'fid' is called 'fd'"):
+        render([other], form, Show(columns=("fid",)))
+    render([other], form, Show(columns=("fd",)))
+    render([report, other], form, Show(columns=("fid",)))  # one of them has it
+
+
+def test_a_caption_names_the_scale_and_what_is_measured_there() -> None:
+    small = make_run("issd", eval={"reference": "fashion-mnist"})
+    named = {"model": "DiT-XL/2", "reference": "imagenet-256", "resolution": 256}
+    swapped = make_run("issd", eval={"reference": "fashion-mnist"}, named=named)
+    full = make_run("issd", scale="paper")
+    for runs, caption in (
+        ((full,), "ImageNet"),
+        ((small,), "ImageNet (scale mini)"),
+        ((small, swapped), "ImageNet (scale mini, not the paper's: DiT-mini on fashion-mnist)"),
+    ):
+        report = SuiteReport("table2", "ImageNet", "table2", tuple(map(Result, runs)))
+        for form in ("markdown", "text", "latex"):
+            assert caption in render([report], form)
+
+
 def test_published_figures_differences_and_neither(report: SuiteReport) -> None:
     assert "5.00 (4.92)" in render([report], "markdown")
     assert "5.00 (4.92, +0.08)" in render([report], "text", Show(delta=True))

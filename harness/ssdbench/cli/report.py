@@ -55,7 +55,7 @@ def report(
     from ssdbench.api.history import reports_of
     from ssdbench.cli.common import SCREEN, emit, form_of, show_tables, tell
     from ssdbench.errors import UsageError
-    from ssdbench.report.document import FORMATS, Show, render
+    from ssdbench.report.document import FORMATS, Show, render, tables
     from ssdbench.store.places import open_store
 
     if delta and not paper:
@@ -84,6 +84,6 @@ def report(
         tell(f"wrote {count} records and what shows them to {bundle}; open {bundle / 'index.html'}")
         return
     if named == SCREEN:
-        show_tables((one.shown(show) for one in reports), named)
+        show_tables(tables(reports, show), named)
         return
     emit(render(reports, named, show, store), output, form=named)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from ssdbench.errors import SsdbenchError, UsageError
 from ssdbench.layouts import COST, FIELDS, Field, Layout, field_of
-from ssdbench.metrics.catalog import METRICS, find_metric, in_table_order, names_metric, plain_name
+from ssdbench.metrics.catalog import KEYS, METRICS, find_metric, in_table_order, names_metric, plain_name
 from ssdbench.metrics.metric import Metric
 from ssdbench.own import is_own
 from ssdbench.report.fields import DASH
@@ -72,7 +72,7 @@ def choose_columns(layout: Layout, columns: Sequence[str]) -> Layout:
     fields = {name: name for name in FIELDS} | own
     for name in columns:
         if name not in fields and not names_metric(name):
-            known = [*fields, "cost", *METRICS]
+            known = [*fields, "cost", *KEYS, *METRICS]
             raise UsageError(f"--columns: there is no {name!r} in tables{did_you_mean(name, known)}")
     return replace(
         layout,
@@ -81,6 +81,20 @@ def choose_columns(layout: Layout, columns: Sequence[str]) -> Layout:
         optional=(),
         chosen=True,
     )
+
+
+def refuse_other_names(columns: Sequence[str], networks: Collection[str]) -> None:
+    """Refuse a name that is said of the FID Inception alone where none of the networks is it.
+
+    Raises:
+        UsageError: says what the metric is called.
+
+    """
+    for metric in (KEYS[name] for name in columns if name in KEYS and name == KEYS[name].name):
+        keys = dict.fromkeys(metric.key(network) for network in sorted(networks))
+        if keys and metric.name not in keys:
+            under = ", ".join(sorted(networks))
+            raise UsageError(f"--columns: with {under} {metric.name!r} is called {', '.join(keys)!r}")
 
 
 def shown_metrics(layout: Layout, rows: Sequence[Row]) -> list[str]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssdbench.declaration import called
 from ssdbench.errors import UsageError
 from ssdbench.gc_pause import gc_paused
 from ssdbench.layouts import LAYOUTS
+from ssdbench.models.catalog import MODELS
 from ssdbench.report.build import build
-from ssdbench.report.columns import choose_columns
+from ssdbench.report.columns import choose_columns, refuse_other_names
 from ssdbench.report.frame import choose, flat_rows, to_csv, to_json
 from ssdbench.report.published import PaperTable, paper_tables
 from ssdbench.report.rows import Result, Row, gather
@@ -58,13 +60,22 @@ class SuiteReport:
 
     @property
     def heading(self) -> str:
-        """The title, and a profile's scale."""
-        scales = dict.fromkeys(result.run.scale for result in self.results if result.run.scale != "paper")
-        return f"{self.title} ({', '.join(scales)})" if scales else self.title
+        """The title. At a profile's scale it goes on with it, and with the models and references that are measured."""
+        runs = [result.run for result in self.results if result.run.scale != "paper"]
+        if not runs:
+            return self.title
+        scales = ", ".join(dict.fromkeys(run.scale for run in runs))
+        swapped = [
+            run for run in runs if (run.model, run.eval.reference) != (run.named.model, run.named.reference)
+        ]
+        models = dict.fromkeys(MODELS.label(run.model) for run in swapped)
+        against = dict.fromkeys(called(run.eval.reference) for run in swapped)
+        what = f", not the paper's: {', '.join(models)} on {', '.join(against)}" if swapped else ""
+        return f"{self.title} (scale {scales}{what})"
 
     @property
     def table(self) -> Table:
-        """The results in the suite's layout; the title names a profile's scale."""
+        """The results in the suite's layout."""
         return self.shown(Show())
 
     def shown(self, show: Show) -> Table:
@@ -87,6 +98,22 @@ class SuiteReport:
         return gather(self.results, self.paper if show.paper else None)
 
 
+def tables(reports: Sequence[SuiteReport], show: Show) -> list[Table]:
+    """Return the suites' tables.
+
+    Raises:
+        UsageError: there is no such column.
+
+    """
+    _check_names(reports, show)
+    return [report.shown(show) for report in reports]
+
+
+def _check_names(reports: Sequence[SuiteReport], show: Show) -> None:
+    if show.columns:
+        refuse_other_names(show.columns, {row.network for report in reports for row in report.rows})
+
+
 @gc_paused()
 def render(
     reports: Sequence[SuiteReport], form: str, show: Show | None = None, results: Store | Path | None = None
@@ -107,13 +134,14 @@ def render(
     show = show or Show()
     if form not in FORMATS:
         raise UsageError(f"unknown format {form!r} (known: {', '.join(FORMATS)})")
+    _check_names(reports, show)
     if form in ("csv", "json"):
         return _flat(reports, form, show)
     if form == "html":
         from ssdbench.report.page import to_page
 
         return to_page(reports, show, results)
-    return "\n".join(WRITERS[form](report.shown(show)) for report in reports)
+    return "\n".join(map(WRITERS[form], tables(reports, show)))
 
 
 def _flat(reports: Sequence[SuiteReport], form: str, show: Show) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ssdbench.declaration import called
 from ssdbench.methods import METHODS
 from ssdbench.models.catalog import MODELS
 from ssdbench.samplers import GRIDS, SAMPLERS
@@ -147,7 +148,8 @@ def resolution(row: Row) -> str:
 
 def data(row: Row) -> str:
     """The images that were trained on; a dash where nothing was trained."""
-    return DASH if row.run.variant == UNTOUCHED or variant_of(row.run.variant).given else row.run.named.data
+    untrained = row.run.variant == UNTOUCHED or variant_of(row.run.variant).given
+    return DASH if untrained else called(row.run.named.data)
 
 
 def grid(row: Row) -> str:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any
 
+from ssdbench.declaration import called
 from ssdbench.report.fields import name_of
 from ssdbench.report.frame import dotted
 from ssdbench.suite.facts import evaluations
@@ -68,7 +69,9 @@ def distinctions(
         ]
         for index, one in zip(places, settings, strict=True):
             texts = (
-                f"{name.removeprefix('train.')} {one[name]}" for name in varied if one.get(name) is not None
+                f"{name.removeprefix('train.')} {called(str(one[name]))}"
+                for name in varied
+                if one.get(name) is not None
             )
             told[index] = ", ".join(texts)
     return told

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ssdbench.declaration import called
 from ssdbench.report.claims import OPEN, Claim, ClaimsFile, Finding, overall
 from ssdbench.report.columns import column
 from ssdbench.report.frame import finite
@@ -51,15 +52,17 @@ def _section(claim: Claim, findings: Sequence[Finding]) -> str:
     lines = [f"### {claim.claim}", f"{claim.text}: **{overall(findings)}**."]
     lines += [] if claim.paper is None else [f"The paper: {claim.paper}."]
     networks = dict.fromkeys(one.network for one in findings if one.network is not None)
-    called = ", ".join(column(claim.metric).header(network, always_name=False) for network in networks)
+    measure = ", ".join(column(claim.metric).header(network, always_name=False) for network in networks)
     header = _line(
-        "at", "n", "left", "right", f"{called}: difference".removeprefix(": "), "p", "p (Holm)", "verdict"
+        "at", "n", "left", "right", f"{measure}: difference".removeprefix(": "), "p", "p (Holm)", "verdict"
     )
     lines.append("\n".join([header, "|:--|--:|--:|--:|--:|--:|--:|:--|", *map(_test, findings)]))
     margin = "" if claim.margin is None else f", margin {claim.margin:g}"
     lines.append(f"Expected: {claim.expect}{margin}. Family: {claim.family}. Measured by `{claim.run}`.")
     measured = dict.fromkeys(
-        f"{one.samples:,} samples against {one.reference}" for one in findings if one.samples is not None
+        f"{one.samples:,} samples against {called(one.reference or '')}"
+        for one in findings
+        if one.samples is not None
     )
     lines += [f"Rows of {', '.join(measured)}."] if measured else []
     remarks = (f"- {one.at}: {text}" if one.at else f"- {text}" for one in findings for text in one.remarks)
@@ -100,10 +103,21 @@ _TOLD = {"claim", "text", "paper", "family", "metric", "expect", "margin"}
 def to_json(claims: ClaimsFile, findings: Sequence[Finding]) -> str:
     """Return the ledger as JSON: a list of claims, each with its tests."""
     told = [
-        {**claim.model_dump(include=_TOLD), "verdict": overall(own), "tests": [_told(one) for one in own]}
+        {
+            **claim.model_dump(include=_TOLD),
+            "metric": _key(claim, own),
+            "verdict": overall(own),
+            "tests": [_told(one) for one in own],
+        }
         for claim, own in _grouped(claims, findings)
     ]
     return json.dumps(finite(told), indent=2, ensure_ascii=False) + "\n"
+
+
+def _key(claim: Claim, findings: Sequence[Finding]) -> str:
+    """The metric's name under the network that measured it, as records have it."""
+    networks = [one.network for one in findings if one.network is not None]
+    return column(claim.metric).key(networks[0]) if networks else claim.metric
 
 
 def _told(one: Finding) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ssdbench.data.labels import BALANCED, RANDOM
+from ssdbench.declaration import called
 from ssdbench.layouts import FIGURES
 from ssdbench.methods import Trained
 from ssdbench.metrics.builtin_networks import INCEPTION
@@ -112,7 +113,7 @@ _PROTOCOL: tuple[Callable[[Row], str | None], ...] = (
     lambda row: f"{row.samples:,} samples",
     _seeds,
     lambda row: None if row.run.images is None else f"at most {row.run.images:,} images of a data set",
-    lambda row: f"{row.network} features against reference {row.reference}",
+    lambda row: f"{row.network} features against reference {called(row.reference)}",
     _guidance,
     _grid,
     _labels,
@@ -274,6 +275,6 @@ def _scale(rows: Sequence[Row]) -> str | None:
             (named.sampler, run.sampler),
             (f"{named.nfe} NFE", f"{run.nfe} NFE"),
         )
-        swaps.update(dict.fromkeys(f"{old} by {new}" for old, new in pairs if old != new))
+        swaps.update(dict.fromkeys(f"{called(old)} by {called(new)}" for old, new in pairs if old != new))
     text = f"Scale {', '.join(scales)}, not the paper's"
     return f"{text}: {', '.join(swaps)}." if swaps else f"{text}."

@@ -14,19 +14,23 @@ from typing import TYPE_CHECKING, Any
 from ssdbench import __version__
 from ssdbench.layouts import LAYOUTS
 from ssdbench.methods.method import layer_names
-from ssdbench.report.columns import column
+from ssdbench.report.columns import column, ordered
 from ssdbench.report.curves import Chart, Series
+from ssdbench.report.fields import uses_training
 from ssdbench.report.frame import finite
 from ssdbench.report.fronts import drawings, front
 from ssdbench.report.identity import call, names
 from ssdbench.report.rows import Row
 from ssdbench.report.table import Cell, Column, Section, Table
 from ssdbench.store import Record, Store, now
+from ssdbench.suite.schema import ResolvedRun
+from ssdbench.suite.yaml_nodes import dump_yaml
 
 if TYPE_CHECKING:
     from ssdbench.report.document import Show, SuiteReport
 
 LOSSES = "loss.jsonl"
+LOSS = "loss"
 _BINS = 120  # points of a loss curve, each the mean of the steps in it
 _MAX_CURVES = 12
 
@@ -37,17 +41,19 @@ def to_page(reports: Sequence[SuiteReport], show: Show, results: Store | Path | 
     ``results`` holds the records' pictures and the trainings' losses; what is not there is left out.
     """
     store = Store(results) if isinstance(results, Path) else results
-    records: dict[str, Record] = {}
+    records: dict[str, Any] = {}
     suites = []
     for report in reports:
         rows = report.gathered(show)
-        records |= {record.key: record for row in rows for record in row.records}
+        results = (result for row in rows for result in row.results)
+        records |= {one.record.key: _record(one.record, one.run) for one in results if one.record is not None}
         suites.append(_suite(report, report.shown(replace(show, delta=show.paper)), rows, store))
     data = {
         "made": now(),
         "version": __version__,
         "suites": suites,
-        "records": {key: _record(record) for key, record in records.items()},
+        "drawn": _drawn(reports, suites),
+        "records": records,
     }
     # The page is ASCII, whatever a stream or a server takes its encoding for. In a script element '<' could end it;
     # JSON may write it as an escape.
@@ -109,7 +115,7 @@ def _costs(rows: Sequence[Row], called: Sequence[str]) -> Table:
 def _chart(chart: Chart) -> dict[str, Any]:
     metrics = [
         {
-            "name": name,
+            "name": column(name).key(chart.network),
             "header": column(name).header(chart.network),
             "series": [one for one in (_curve(series, name) for series in chart.series) if one],
             "front": front(chart, name) if chart.scattered else [],
@@ -118,6 +124,18 @@ def _chart(chart: Chart) -> dict[str, Any]:
     ]
     told = ("title", "axis", "log", "ticks", "scattered")
     return {name: getattr(chart, name) for name in told} | {"metrics": metrics}
+
+
+def _drawn(reports: Sequence[SuiteReport], suites: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the charts can be switched to, with headers and names under all networks; what layouts draw comes first."""
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for metric in (metric for suite in suites for chart in suite["charts"] for metric in chart["metrics"]):
+        if metric["name"] != LOSS:
+            one = found.setdefault(column(metric["name"]).name, {"names": {}, "headers": {}})
+            one["names"][metric["name"]] = one["headers"][metric["header"]] = None
+    first = [name for report in reports for name in LAYOUTS.named(report.layout).drawn if name in found]
+    order = dict.fromkeys([*first, *ordered(found)])
+    return [{name: list(values) for name, values in found[metric].items()} for metric in order]
 
 
 def _curve(series: Series, metric: str) -> dict[str, Any] | None:
@@ -145,7 +163,7 @@ def _losses(rows: Sequence[Row], called: Sequence[str], store: Store) -> dict[st
     if not curves:
         return None
     shown = list(curves.values())[:_MAX_CURVES]
-    metric = {"name": "loss", "header": "loss", "series": shown, "log": True}
+    metric = {"name": LOSS, "header": "loss", "series": shown, "log": True}
     return {"title": "Training", "axis": "step", "log": False, "ticks": [], "metrics": [metric]}
 
 
@@ -176,8 +194,9 @@ def _samples(rows: Sequence[Row], called: Sequence[str], store: Store) -> list[d
     return found
 
 
-def _record(record: Record) -> dict[str, Any]:
-    """What a cell's provenance shows: the run as YAML, then facts, then the stages."""
+def _record(record: Record, run: ResolvedRun) -> dict[str, Any]:
+    """What a cell's provenance shows: the run's settings as YAML, then facts, then the stages."""
+    unused = {"mark", *(set() if uses_training(run) else {"train"})}
     facts = {
         "key": record.key,
         "digest": record.digest,
@@ -197,7 +216,7 @@ def _record(record: Record) -> dict[str, Any]:
         "made": record.created,
     }
     return {
-        "yaml": record.run_yaml,
+        "yaml": dump_yaml(run.model_dump(mode="json", by_alias=True, exclude=unused, exclude_none=True)),
         "seed": str(record.seed),  # a number of JavaScript has 53 bits
         "metrics": record.metrics,
         "facts": [[name, str(value)] for name, value in facts.items() if value not in (None, "")],

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.catalog import standard
-from ssdbench.metrics.networks import says_fid
+from ssdbench.metrics.networks import NETWORKS, says_fid
 from ssdbench.plan.cost import RunCost, recorded_cost
 from ssdbench.report.columns import columns_of
 from ssdbench.report.published import PaperRow, PaperTable
@@ -138,8 +138,11 @@ class Row:
 
     @property
     def network(self) -> str:
-        """The feature network that measured the row, or would measure it."""
-        return self.records[0].network if self.records else self.run.eval.network
+        """The feature network that measured the row, or would measure it, by its own name."""
+        if self.records:
+            return self.records[0].network
+        found = NETWORKS.known(self.run.eval.network)
+        return self.run.eval.network if found is None else found.name
 
     @property
     def reference(self) -> str:
