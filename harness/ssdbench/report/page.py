@@ -45,8 +45,8 @@ def to_page(reports: Sequence[SuiteReport], show: Show, results: Store | Path | 
     suites = []
     for report in reports:
         rows = report.gathered(show)
-        results = (result for row in rows for result in row.results)
-        records |= {one.record.key: _record(one.record, one.run) for one in results if one.record is not None}
+        told = (result for row in rows for result in row.results)
+        records |= {one.record.key: _record(one.record, one.run) for one in told if one.record is not None}
         suites.append(_suite(report, report.shown(replace(show, delta=show.paper)), rows, store))
     data = {
         "made": now(),
