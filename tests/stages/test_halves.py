@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ssdbench.metrics.references  # noqa: F401 (takes its imports before a test replaces them)
 from ssdbench.data.dataset import Images
 from ssdbench.plan import build
 from ssdbench.stages import Source
