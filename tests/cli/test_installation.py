@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ssdbench.api.words import fitted
 from ssdbench.cli.completion import completing
 from ssdbench.plan import digests
 from tests.cli.conftest import Command, Filled
@@ -45,6 +46,23 @@ def test_doctor_fits_on_one_screen_unless_asked_for_all(ssdbench: Command) -> No
     for name in ("effnet-lite0", "imagenet", "dit-mini at 32", "imagenet-512"):
         assert name in short.stdout
     assert "--full" in short.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("short", "short"),
+        ("  ddim  a sampler of one order", "  ddim  a sampler of\n        one order"),
+        (
+            "FD  1.2  -1 to 2  an interval",
+            "FD  1.2  -1 to 2  an\n  interval",
+        ),  # its beginning is too far to the right
+        ("- a note of several words", "- a note of several\n  words"),
+        ("run curl https://example.org/one/file", "run curl\n  https://example.org/one/file"),
+    ],
+)
+def test_a_long_line_goes_on_below_its_last_cell_and_no_word_is_broken(line: str, shown: str) -> None:
+    assert fitted(line, 20) == shown
 
 
 @pytest.mark.parametrize(

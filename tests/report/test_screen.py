@@ -89,6 +89,21 @@ def test_a_grid_that_goes_on_names_what_tells_its_rows_apart() -> None:
     assert all("NFE" in head for head in heads)
 
 
+def test_a_grid_that_goes_on_repeats_no_column_that_tells_nothing() -> None:
+    several = [
+        one
+        for nfe in (20, 10)
+        for sampler in ("ddim", "ab2")
+        for one in measured("base", nfe=nfe, sampler=sampler)
+    ]
+    shown = lines(build(gather(several), LAYOUTS["rivals"], name="a", title="A"), 60)
+    first, *others = [line for line in shown if "NFE" in line]
+    assert "Sampler" in first
+    assert [line.split()[:2] for line in others] == 2 * [
+        ["Method", "NFE"]
+    ]  # the method's name tells the sampler
+
+
 def test_marks_stand_at_the_name_in_order() -> None:
     for line in lines(sided(), 90):
         name = line.split("  ")[0]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Collection, Sequence
 
+from ssdbench.report import identity
 from ssdbench.suite import ResolvedRun
-from ssdbench.suite.facts import evaluations
 
 
 def describe(run: ResolvedRun) -> str:
-    """Return a run in one line: ``DiT-XL/2, issd, ddim, 10 NFE, 256x256, original data, seed 0``."""
-    side = run.named.resolution
-    return (
-        f"{run.named.model}, {run.variant}, {run.sampler}, {evaluations(run)}, {side}x{side}, "
-        f"{run.data} data, seed {run.seed}"
-    )
+    """Return a run in one line, as it is measured: ``dit-mini, issd, ddim, 5 NFE, 32x32, original data, seed 0``."""
+    return f"{identity.describe(run)}, seed {run.seed}"
 
 
 def aligned(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
@@ -25,6 +23,25 @@ def aligned(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> list
         "  ".join(side(cell, width) for side, cell, width in zip(sides, line, widths, strict=True)).rstrip()
         for line in lines
     ]
+
+
+_LAST_CELL = re.compile(r"^(?:.*\S)??(?:\s{2,}|- )(?=\S(?:(?!\s{2,}).)*$)")
+
+
+def fitted(line: str, width: int) -> str:
+    """Return a line as lines of at most ``width``, unless a word is longer; its last cell goes on below its beginning.
+
+    Words are never broken, so that paths and commands can be copied.
+    """
+    if len(line) <= width:
+        return line
+    found = _LAST_CELL.match(line)
+    start = found.end() if found and found.end() <= width * 2 // 3 else 2
+    indent = " " * start
+    lines = textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines)
 
 
 def quantity(value: float, unit: str) -> str:

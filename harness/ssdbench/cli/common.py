@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -72,6 +73,16 @@ def emit(text: str, output: Path | None = None, *, form: str = "") -> None:
 
     write_text(output, text)
     typer.echo(f"wrote {output}", err=True)
+
+
+def emit_fitted(text: str) -> None:
+    """Write lines for people to stdout; on a terminal long ones go on below the beginning of their last cell."""
+    if on_terminal():
+        from ssdbench.api.words import fitted
+
+        width = shutil.get_terminal_size().columns
+        text = "\n".join(fitted(line, width) for line in text.split("\n"))
+    emit(text)
 
 
 def emit_json(value: Any, output: Path | None = None) -> None:
@@ -149,12 +160,16 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left")
+    out = console(stderr=False)
+    out.print(Text(title))  # not the table's own, which is as wide as the table
+    if not lines:
+        return
+    table = Table()
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for line, style in zip(lines, styles or [""] * len(lines), strict=True):
         table.add_row(*map(Text, line), style=style)
-    console(stderr=False).print(table)
+    out.print(table)
 
 
 _LINE_SECONDS = 10.0

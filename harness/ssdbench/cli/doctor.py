@@ -33,7 +33,7 @@ def doctor(
     """
     from ssdbench.api.doctor import examine, examine_speed
     from ssdbench.api.words import aligned
-    from ssdbench.cli.common import emit, emit_json, tell
+    from ssdbench.cli.common import emit, emit_fitted, emit_json, tell
 
     checks = examine_speed() if bench else examine(results)
     if json:
@@ -43,7 +43,7 @@ def doctor(
         for name, found in checks:  # each as it comes, since it takes its time
             emit(f"{name}: {found}")
         return
-    emit("\n".join(aligned([*checks] if full else [*_gathered(checks)])))
+    emit_fitted("\n".join(aligned([*checks] if full else [*_gathered(checks)])))
     if not full:
         tell("'ssdbench doctor --full' says how to get what is not here")
 

@@ -66,7 +66,7 @@ def eval_(
     from ssdbench.api.export import refuse_to_replace, save_samples
     from ssdbench.api.export import save_reference as save
     from ssdbench.api.images import Against, identity, open_samples, run_samples
-    from ssdbench.cli.common import counting, emit, emit_json, tell
+    from ssdbench.cli.common import counting, emit_fitted, emit_json, tell
     from ssdbench.errors import UsageError
 
     if samples is None and (reference is None or save_reference is None):
@@ -111,4 +111,4 @@ def eval_(
     if json:
         emit_json(scores.as_dict())
     else:
-        emit(str(scores))
+        emit_fitted(str(scores))

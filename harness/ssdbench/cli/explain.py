@@ -53,7 +53,7 @@ def explain(
     """
     from ssdbench.api.explanation import explain as explained
     from ssdbench.api.images import open_samples, run_samples
-    from ssdbench.cli.common import counting, emit, emit_json
+    from ssdbench.cli.common import counting, emit_fitted, emit_json
     from ssdbench.errors import UsageError
 
     figures = {}
@@ -84,4 +84,4 @@ def explain(
     if json:
         emit_json(found.as_dict())
     else:
-        emit(str(found))
+        emit_fitted(str(found))

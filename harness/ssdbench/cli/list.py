@@ -19,7 +19,7 @@ def list_(topics: list[Topic] | None = None, /, json: bool = False) -> None:
     """
     from ssdbench.api.names import described
     from ssdbench.api.words import aligned
-    from ssdbench.cli.common import emit, emit_json
+    from ssdbench.cli.common import emit_fitted, emit_json
 
     chosen = {topic.value: described(topic) for topic in topics or list(Topic)}
     if json:
@@ -27,4 +27,4 @@ def list_(topics: list[Topic] | None = None, /, json: bool = False) -> None:
         return
     for topic, names in chosen.items():
         lines = aligned([*names.items()]) if names else []
-        emit("\n".join([topic, *(f"  {line}" for line in lines), ""]))
+        emit_fitted("\n".join([topic, *(f"  {line}" for line in lines), ""]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -80,26 +79,38 @@ def _fits(table: Table, width: int) -> bool:
 
 def _grids(table: Table, width: int) -> Iterator[RenderableType]:
     """The table as one grid, or as several that have the columns in common by which rows are told apart."""
-    lines = [line for section in table.sections for line in section.lines]
-    widths, name = _widths(table), _name(table, width)
-    told = 1
-    while told < len(widths) and not table.columns[told].header.endswith(("↑", "↓")):
-        rows = Counter(tuple(cell.text for cell in line[:told]) for line in lines)
-        if max(rows.values()) == 1:
-            break
-        told += 1
+    widths, name, told = _widths(table), _name(table, width), _telling(table)
     chosen: list[int] = []
     used = name
     for i in range(1, len(widths)):
         room = min(widths[i], width - name - _GAP)
         if chosen and used + room + _GAP > width:
             yield _grid(table, chosen, name)
-            chosen = list(range(1, told))
+            chosen = [place for place in told if place < i]
             used = name + sum(widths[j] + _GAP for j in chosen)
             yield ""
         chosen.append(i)
         used += room + _GAP
     yield _grid(table, chosen, name)
+
+
+def _telling(table: Table) -> list[int]:
+    """The columns before the metrics by which, with its name, a row is told from the others of its section."""
+    ends = (i for i, column in enumerate(table.columns) if column.header.endswith(("↑", "↓")))
+    places = list(range(1, next(ends, len(table.columns))))
+
+    def told(places: Sequence[int]) -> int:
+        return sum(
+            len({tuple(line[i].text for i in (0, *places)) for line in section.lines})
+            for section in table.sections
+        )
+
+    most = told(places)
+    for place in reversed(places):  # what stands further to the left names a row sooner
+        rest = [other for other in places if other != place]
+        if told(rest) == most:
+            places = rest
+    return places
 
 
 def _grid(table: Table, places: Sequence[int], name: int) -> RenderableType:

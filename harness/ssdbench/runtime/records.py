@@ -129,7 +129,7 @@ def _counted_nfe(score: Manifest, manifests: Mapping[str, Manifest], planned: in
 def scored(record: Record, planned: PlannedRun) -> str:
     """A row that has just got its result, in a line: ``dit-mini, issd, ddim, 5 NFE, seed 1: fd 196.8, is 8.87``."""
     run = planned.run
-    name = run.label or f"{run.named.model}, {run.variant}, {run.sampler}, {evaluations(run)}"
+    name = run.label or f"{run.model}, {run.variant}, {run.sampler}, {evaluations(run)}"
     return f"{name}, seed {run.seed}: " + ", ".join(
         f"{one} {value:.4g}" for one, value in record.metrics.items()
     )
