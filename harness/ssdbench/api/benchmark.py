@@ -13,7 +13,7 @@ from ssdbench.api.plan import Plan, refuse_impossible
 from ssdbench.api.results import Results, reasons
 from ssdbench.api.selection import Selection
 from ssdbench.errors import UsageError
-from ssdbench.plan import Graph
+from ssdbench.plan import Graph, build
 from ssdbench.runtime.events import Event, Listener, both
 from ssdbench.runtime.outcome import Outcome
 from ssdbench.store import Store, SuiteRun, now
@@ -94,6 +94,8 @@ class Benchmark:
     def plan(self, *, fresh: Collection[str] = ()) -> Plan:
         """Return what a run would do. Runs nothing.
 
+        Stand-ins take the places of what is not on this machine, so that all work is planned; ``missing`` lists it.
+
         Args:
             fresh: kinds of stages to make anew, cached or not: ``train``, ``encode``, ``sample``, ``reference``,
                 ``score``.
@@ -105,6 +107,8 @@ class Benchmark:
         from ssdbench.store.upstream import Layered
 
         graph, store = self.graph, self.store()
+        if graph.missing:
+            graph = Graph.union(build(suite, outline=True) for suite in self.suites)
         if self.upstream is None:
             return Plan.of(self.suites, graph, store, kinds_of(fresh))
         behind = open_upstream(self.upstream)

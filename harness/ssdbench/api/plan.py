@@ -6,6 +6,7 @@ import html
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -15,6 +16,7 @@ from ssdbench.faults import free_bytes
 from ssdbench.plan import Cost, Decision, Graph, PlannedRun, cost, decide
 from ssdbench.plan.cost import device_hours
 from ssdbench.plan.decide import outdated
+from ssdbench.stages import SampleSpec
 from ssdbench.suite import Suite
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 class PlannedStage(NamedTuple):
     """A stage: ``status`` is ``run``, ``cached`` or ``unneeded``, and ``reason`` says why; ``inputs`` are keys by role.
 
-    ``upstream``: its artifact is there alone.
+    ``upstream``: its artifact is there alone. ``waiting``: it stands on something that is missing, and its key will be
+    another one once that is there.
     """
 
     key: str
@@ -36,6 +39,7 @@ class PlannedStage(NamedTuple):
     reason: str
     inputs: dict[str, str]
     upstream: bool = False
+    waiting: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,16 +78,17 @@ class Plan:
     @property
     def stages(self) -> tuple[PlannedStage, ...]:
         """All stages, each after its inputs; one that several runs share is there once."""
-        found = []
+        found, waiting = [], self.graph.waiting()
         for key, node in self.graph.nodes.items():
-            decision = self.decisions[key]
-            about = key, node.spec.KIND, node.spec.title, decision.status, decision.reason
-            found.append(PlannedStage(*about, dict(node.inputs), decision.upstream))
+            decision, waits = self.decisions[key], key in waiting
+            reason = WAITS if waits else decision.reason
+            about = key, node.spec.KIND, node.spec.title, decision.status, reason
+            found.append(PlannedStage(*about, dict(node.inputs), decision.upstream, waits))
         return tuple(found)
 
     @property
     def runs(self) -> tuple[PlannedRun, ...]:
-        """The runs in the suites' order; one that cannot run has no ``target``, and says why."""
+        """The runs in the suites' order; one that cannot run says why, and has no ``target`` where nothing is known."""
         return tuple(self.graph.runs)
 
     @cached_property
@@ -161,6 +166,7 @@ class Plan:
                 for planned in self.graph.runs
             ],
             "stages": [{**stage._asdict(), **asdict(self.decisions[stage.key])} for stage in self.stages],
+            "missing": list(self.missing),
             "cost": asdict(self.cost),
         }
 
@@ -172,18 +178,37 @@ class Plan:
         return "\n".join(f"{suite.name}: {suite.title}" for suite in self.suites)
 
     def lines(self) -> list[tuple[str, str, str, str]]:
-        """Return the table that is shown: beginning of the key, title, status, reason."""
-        return [
-            (one.key[:12], one.title, f"{one.status} (upstream)" if one.upstream else one.status, one.reason)
-            for one in self.stages
-        ]
+        """Return the table that is shown: beginning of the key, title, status, reason.
+
+        Samples that differ in their indices alone are one line, with the first one's key.
+        """
+        found = []
+        for (_, reason, status), alike in groupby(self.stages, self._line):
+            first, *others = alike
+            title = first.title
+            if others:
+                spec, last = (self.graph.nodes[one.key].spec for one in (first, others[-1]))
+                assert isinstance(spec, SampleSpec)
+                assert isinstance(last, SampleSpec)
+                count = last.start + last.count - spec.start
+                title = f"{spec.model_copy(update={'count': count}).title}, {1 + len(others)} stages"
+            found.append(("" if first.waiting else first.key[:12], title, status, reason))
+        return found
+
+    def _line(self, stage: PlannedStage) -> tuple[Any, str, str]:
+        """What stages of one line have in common."""
+        spec = self.graph.nodes[stage.key].spec
+        what: Any = stage.key
+        if isinstance(spec, SampleSpec):
+            what = spec.model_copy(update={"start": 0, "count": 1})
+        return what, stage.reason, f"{stage.status} (upstream)" if stage.upstream else stage.status
 
     def remarks(self) -> list[str]:
         """Return what is said below the table: what cannot run, notes, and the totals."""
         found = []
         for reason, runs in self.impossible().items():
             who = describe(runs[0].run) if len(runs) == 1 else f"{len(runs)} runs"
-            found.append(f"cannot run: {who}: {reason}")
+            found.append(f"{'missing, for' if runs[0].target else 'cannot run:'} {who}: {reason}")
         found += [f"note: {note}" for note in self.notes]
         total = self.cost
         found.append(
@@ -218,6 +243,7 @@ class Plan:
 
 
 _TOLD = {"variant", "sampler", "nfe", "resolution", "data", "seed"}
+WAITS = "waits for what is missing"
 HEADINGS = ("key", "stage", "", "why")
 """Of the table that is shown."""
 

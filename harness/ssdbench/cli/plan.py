@@ -54,8 +54,9 @@ def show_plan(plan: Plan, *, as_json: bool, device_profile: str | None = None) -
         told["cost"] |= {} if hours is None else {"device_hours": hours}
         emit_json(told)
         return
-    styles = ["bold" if stage.status == "run" else "dim" for stage in plan.stages]
-    print_table(plan.title, HEADINGS, plan.lines(), styles)
+    lines = plan.lines()
+    styles = ["bold" if status.startswith("run") else "dim" for _, _, status, _ in lines]
+    print_table(plan.title, HEADINGS, lines, styles)
     out = console(stderr=False)
     for remark in plan.remarks():
         out.print(remark, markup=False)

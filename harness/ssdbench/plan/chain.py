@@ -31,7 +31,7 @@ AS_BASE = {"sampler": DDIM.name, "fused": False, "student_at": "all"}
 
 
 class Chain(Links):
-    """Adds the stages of a run to a graph; the run's needs must all have been found."""
+    """Adds the stages of a run to a graph; the run's needs must not be lacking."""
 
     def score(self) -> str:
         """Add all stages; return the score stage's key."""
@@ -206,18 +206,22 @@ class Chain(Links):
 
 
 @gc_paused()
-def build(suite: Suite) -> Graph:
-    """The graph of all runs of a suite. A run that cannot run here has no target, and says why."""
+def build(suite: Suite, outline: bool = False) -> Graph:
+    """The graph of all runs of a suite. A run that cannot run here has no target, and says why.
+
+    In an ``outline`` a run for which something is not on this machine has a target all the same, with stages in which
+    a stand-in takes its place: it is for plans, and cannot be run.
+    """
     graph = Graph()
     finder = Finder()
     for run in suite.runs:
         try:
-            needs = Needs(run, finder)
+            needs = Needs(run, finder, outline)
         except Unavailable as error:
             graph.runs.append(PlannedRun(run, unavailable=str(error)))
         except InputError as error:  # a model of the user's own that cannot be described
             graph.runs.append(PlannedRun(run, missing=(str(error),)))
         else:
-            target = None if needs.missing else Chain(graph, needs).score()
+            target = None if needs.lacking else Chain(graph, needs).score()
             graph.runs.append(PlannedRun(run, target, None, tuple(needs.missing), tuple(needs.notes)))
     return graph

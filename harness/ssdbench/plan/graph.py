@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ssdbench.plan.sources import ABSENT
 from ssdbench.stages import StageSpec
 from ssdbench.suite import ResolvedRun
 
@@ -27,7 +28,8 @@ class PlannedRun:
     """A run and its ``target``, the key of its score stage.
 
     Without a target there is a reason: ``unavailable`` names what this version cannot do, ``missing`` lists what is
-    not on this machine and how to get it. ``notes`` are what its author may want to know though it is no mistake.
+    not on this machine and how to get it; in an outline such a run has a target too. ``notes`` are what its author may
+    want to know though it is no mistake.
     """
 
     run: ResolvedRun
@@ -82,6 +84,15 @@ class Graph:
     def missing(self) -> tuple[str, ...]:
         """What runs need that is not on this machine, or does not fit, each with how to get it, and each once."""
         return tuple(dict.fromkeys(text for run in self.runs for text in run.missing))
+
+    def waiting(self) -> set[str]:
+        """Keys of the stages of an outline that stand on something missing: they are not what they will be."""
+        found: set[str] = set()
+        if self.missing:
+            for key, node in self.nodes.items():
+                if not found.isdisjoint(node.inputs.values()) or ABSENT in str(node.spec.canonical()):
+                    found.add(key)
+        return found
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from ssdbench.plan.fitting import (
     trained_shape,
 )
 from ssdbench.plan.references import References, classless
-from ssdbench.plan.sources import Data, Finder, Unavailable, denoiser, place
+from ssdbench.plan.sources import Data, Finder, Unavailable, absent, denoiser, place
 from ssdbench.samplers import GRIDS, SAMPLERS
 from ssdbench.stages import Source
 from ssdbench.stages.reference import FILE
@@ -61,8 +61,8 @@ class Needs(References):
         Unavailable: this version cannot run it.
     """
 
-    def __init__(self, run: ResolvedRun, finder: Finder) -> None:
-        super().__init__(run, finder)
+    def __init__(self, run: ResolvedRun, finder: Finder, outline: bool = False) -> None:
+        super().__init__(run, finder, outline)
         self.variant = variant_of(run.variant)
         own = [step.kind for step in self.variant.steps if step.kind not in METHODS.builtin]
         self.methods = {name: source for name in own if (source := self._find(self._own_method, name))}
@@ -91,20 +91,20 @@ class Needs(References):
         # What a model of the user's own is trained from is the user's affair, so it is a start for pretraining too.
         sampled = not self.copies and (not self.variant.from_nothing or bool(self._code))
         self.weights = self._find(self._weights) if sampled else None
-        if self.weights is not None:
+        if self.weights is not None and not absent(self.weights):
             self.shape = self._find(trained_shape, run, self.model, self.weights) or self.shape
             self.weights = self._find(self._inspected, self.weights) or self.weights
         decoded = not self.copies or self.variant.trains_autoencoder or self._through
         self.vae = None
         if decoded and run.autoencoder is None and self.model.vae is not None:
             self.vae = self._find_once(sources.locate, self.model.vae, self.model.vae_hint)
-        if self.vae is not None:
+        if self.vae is not None and not absent(self.vae):
             self._find(check_autoencoder, self.vae, self.shape, run.resolution)
             self._find_once(sources.inspected, find_vae, self.vae)
         dataset = self.model.dataset if run.data == "original" else run.data
         used = str(self.variant) != UNTOUCHED and self.synthetic is None and not self.variant.given
         self.data = self._find_once(sources.dataset, dataset) if used else None
-        if self.vae is not None and self.data is not None:
+        if self.vae is not None and self.data is not None and not absent(self.vae):
             self._find(fitting_pixels, self.vae, self.data, dataset, run.model)
         self.labels: Labels = None
         if run.labels != RANDOM and not self.copies:
@@ -128,7 +128,8 @@ class Needs(References):
             found = self._finder(sources.own_file, Path(run.samples or "").expanduser(), "samples", True)
             self._finder(sources.inspected, fitting_samples, found, run.resolution, run.eval.samples, classes)
         except InputError as error:
-            self.missing.append(f"{run.mark}: {error}")
+            self._miss(error, f"{run.mark}: {error}")
+            self.lacking = True  # which metrics can be had of the images is not known
             return None
         source = open_images(found.path)
         self.notes += [f"{found.path}: {note}" for note in source.known]
@@ -240,7 +241,7 @@ class Needs(References):
             count = min(filter(None, known), default=None)
             if count is not None and self.run.eval.half is not None:
                 count //= 2
-        elif self.reference is not None:
+        elif self.reference is not None and not absent(self.reference):
             count = images_in(Path(self.reference.path))
         if count == 1:
             raise InputError(f"reference {self.run.eval.reference!r}: holds 1 image, at least 2 are needed")

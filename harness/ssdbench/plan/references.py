@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ssdbench.errors import InputError
 from ssdbench.metrics.npz import images_in
 from ssdbench.metrics.reference_file import check_reference, says_classes
 from ssdbench.metrics.reference_set import THROUGH, ReferenceSet, is_through, known_reference
 from ssdbench.plan import sources
-from ssdbench.plan.sources import Data, Finder, Unavailable, place
+from ssdbench.plan.sources import Data, Finder, Missing, Unavailable, absent, place, stand_in
 from ssdbench.stages import Source
 from ssdbench.stages.reference import FILE
 from ssdbench.suite import ResolvedRun
@@ -35,11 +35,13 @@ def classless(file: Source | None, data: Data | None) -> str | None:
 class References:
     """Finds the references of one run. ``missing`` lists what is not on this machine, or does not fit.
 
-    ``network`` is the run's own feature network, once it is found.
+    ``network`` is the run's own feature network, once it is found. In an ``outline`` stand-ins take the places of what
+    is not on this machine; the needs are ``lacking`` where something has none.
     """
 
-    def __init__(self, run: ResolvedRun, finder: Finder) -> None:
-        self.run, self._finder = run, finder
+    def __init__(self, run: ResolvedRun, finder: Finder, outline: bool = False) -> None:
+        self.run, self._finder, self._outline = run, finder, outline
+        self.lacking = False
         self.missing: list[str] = []
         self.notes: list[str] = []
         self.network: Source | None = None
@@ -51,9 +53,16 @@ class References:
         except Unavailable:
             raise
         except InputError as error:
-            if str(error) not in self.missing:
-                self.missing.append(str(error))
-            return None
+            return self._miss(error)
+
+    def _miss(self, error: InputError, told: str | None = None) -> Any:
+        """Note an error, by default in its own words; return what stands for the thing, if anything does."""
+        told = told or str(error)
+        if told not in self.missing:
+            self.missing.append(told)
+        instead = error.instead if self._outline and isinstance(error, Missing) else None
+        self.lacking |= instead is None
+        return instead
 
     def _find_once(self, find: Callable[..., _Found], *arguments: object) -> _Found | None:
         """As :meth:`_find`, of a function that finds the same for other runs."""
@@ -72,11 +81,19 @@ class References:
         if self._through or (named := self._named_reference(network)) is None:
             return None, self._find(self._reference_images)
         file = self._find(named)
-        count = file and self._find(images_in, Path(file.path))
-        return (None, Data(FILE, file, count)) if file is not None and count else (file, None)
+        if file is None:
+            return None, None
+        if absent(file):
+            declared = known_reference(self.run.eval.reference)
+            count = declared.images if declared is not None and declared.images_file() else None
+        else:
+            count = self._find(images_in, Path(file.path))
+        return (None, Data(FILE, file, count)) if count else (file, None)
 
     def _serves(self, file: Source, network: str, weights: Source) -> bool:
         """Whether a file of statistics is of a network that a metric has of its own."""
+        if absent(file) or absent(weights):
+            return True
         try:
             self._finder(sources.inspected, check_reference, file, network, weights.digest)
         except InputError:
@@ -106,7 +123,7 @@ class References:
 
     def _fitting(self, source: Source, network: str, resolution: int | None = None) -> Source:
         # Whether it fits a network that is missing, which is told already, or one that reads images alone, is not seen.
-        if self.network is None or network != self.run.eval.network:
+        if self.network is None or absent(self.network) or network != self.run.eval.network:
             return source
         self._finder(sources.inspected, check_reference, source, network, self.network.digest, resolution)
         return source
@@ -126,7 +143,11 @@ class References:
         if file is None or not self._through:
             known, wanted = ", ".join(found.networks), self.run.eval.network
             raise Unavailable(f"reference {name!r} exists for the network {known}, not for {wanted!r}")
-        return self._file_images(place(file, found.hint))
+        try:
+            path = place(file, found.hint)
+        except Missing as error:
+            raise Missing(str(error), Data(FILE, stand_in(file), found.images)) from None
+        return self._file_images(path)
 
     def _file_images(self, path: Path) -> Data:
         """The images of an ``.npz`` that are passed through the autoencoder, without its statistics."""

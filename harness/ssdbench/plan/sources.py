@@ -80,8 +80,29 @@ CAPTION_FILE = ".txt"  # what names of files of captions end in
 _REINSTALL = "`pip install --force-reinstall ssdbench`"
 
 
+ABSENT = "missing: "
+"""How the digest of a stand-in begins, for something that is not on this machine."""
+
+
+def stand_in(what: object) -> Source:
+    """Return what stands for something missing in an outline of the work; it is of no use to run anything."""
+    return Source(digest=f"{ABSENT}{what}", path="")
+
+
+def absent(source: Source) -> bool:
+    """Whether a source is a stand-in."""
+    return source.digest.startswith(ABSENT)
+
+
 class Missing(InputError):
-    """Something is not on this machine; the message says how to get it."""
+    """Something is not on this machine; the message says how to get it.
+
+    ``instead`` stands for it in an outline; None where too little is known of it.
+    """
+
+    def __init__(self, message: str, instead: Source | Data | None = None) -> None:
+        super().__init__(message)
+        self.instead = instead
 
 
 class Unavailable(InputError):
@@ -116,11 +137,11 @@ def place(text: str, hint: str) -> Path:
         return path
     if scheme == "package":
         raise Unavailable(f"{name} is not part of this installation: {filled(hint) or _REINSTALL}")
-    raise _missing(f"{path} is missing", hint)
+    raise _missing(f"{path} is missing", hint, stand_in(path))
 
 
-def _missing(what: str, hint: str) -> Missing:
-    return Missing(f"{what}: {filled(hint)}" if hint else what)
+def _missing(what: str, hint: str, instead: Source | Data | None) -> Missing:
+    return Missing(f"{what}: {filled(hint)}" if hint else what, instead)
 
 
 def locate(text: str, hint: str) -> Source:
@@ -141,14 +162,15 @@ def declared(code: tuple[Path, ...], files: Iterable[Path] = (), what: str = "",
     files = [file.expanduser() for file in files]
     missing = [str(file) for file in files if not file.exists()]
     if missing:
-        raise Missing(f"{what} reads {', '.join(missing)}: there is no such file or folder")
+        lacks = f"{what} reads {', '.join(missing)}: there is no such file or folder"
+        raise Missing(lacks, stand_in(what))
     return Source(digest=digest([*code, *files, *([Path(weights)] if weights else [])]), path=weights)
 
 
 def own_file(path: Path, what: str, folders: bool = False) -> Source:
     """A file that the suite names by its path, or where ``folders`` do too, a folder; ``what`` it is, for messages."""
     if not (path.exists() if folders else path.is_file()):
-        raise Missing(f"{what} {str(path)!r}: there is no such file or folder")
+        raise Missing(f"{what} {str(path)!r}: there is no such file or folder", stand_in(path))
     return Source(digest=digest([path]), path=str(path.resolve()))
 
 
@@ -162,7 +184,8 @@ def dataset_files(name: str) -> list[Path]:
     files = found.files()
     missing = [str(path) for path in files if not path.exists()]
     if missing:
-        raise _missing(f"data set {name!r}: {', '.join(missing)} missing", found.hint)
+        known = _data(found, name, stand_in(f"data set {name}")) if found.images else None
+        raise _missing(f"data set {name!r}: {', '.join(missing)} missing", found.hint, known)
     return files
 
 
@@ -211,7 +234,10 @@ def captions(name: str) -> Data:
             expected = "a .txt file beside each image, or COCO's layout"
             raise InputError(f"{name}: has no captions: expected {expected}")
         return found
-    source = own_file(Path(name).expanduser(), "captions")
+    path = Path(name).expanduser()
+    if not path.is_file():  # how many it has is not known
+        raise Missing(f"captions {str(path)!r}: there is no such file or folder")
+    source = own_file(path, "captions")
     return Data(FILE, source, len(read_lines(Path(source.path))))
 
 
@@ -221,7 +247,7 @@ def text_encoder(text: str, hint: str) -> Source:
     parts = [root / part for part in (TOKENIZER, ENCODER)]
     missing = [str(part) for part in parts if not part.is_dir()]
     if missing:
-        raise _missing(f"{' and '.join(missing)} missing", hint)
+        raise _missing(f"{' and '.join(missing)} missing", hint, stand_in(root))
     return Source(digest=digest(parts), path=str(root))
 
 
@@ -229,7 +255,7 @@ def network_source(name: str, weights: str | None) -> Source:
     """The weights of a feature network, inspected; those that are where they usually are have no path."""
     problem = available(name, weights)
     if problem is not None:
-        raise Missing(problem)
+        raise Missing(problem, stand_in(weights or name))
     path = "" if weights is None else str(Path(weights).expanduser().resolve())
     source = Source(digest=network_digest(name, weights), path=path)
     file = weights_file(name, weights)
