@@ -25,17 +25,15 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", list_suites())
 def test_every_row_of_every_suite_is_planned(name: str) -> None:
     suite = load_suite(name)
-    here, outline = build(suite), build(suite, outline=True)
-    assert [planned.missing for planned in outline.runs] == [planned.missing for planned in here.runs]
+    outline = build(suite, outline=True)
     assert all(planned.target for planned in outline.runs), [one.reason for one in outline.runs]
-    assert here.nodes.keys() <= outline.nodes.keys()
-    for planned, known in zip(outline.runs, here.runs, strict=True):
-        chain = {outline.nodes[key].spec.KIND for key in outline.chain(planned.target or "")}
-        assert "score" in chain
-        assert chain & {"sample", "train", "reference", "score"} >= {"score"}
-        assert (planned.target in outline.waiting()) == bool(planned.missing)
-        if not planned.missing:  # what is here has the key that it will run under
-            assert planned.target == known.target
+    waiting = outline.waiting()
+    for planned in outline.runs:
+        assert (planned.target in waiting) == bool(planned.missing)
+    if outline.missing:
+        here = build(suite)
+        assert [planned.missing for planned in outline.runs] == [planned.missing for planned in here.runs]
+        assert here.nodes.keys() <= outline.nodes.keys()  # what is here has the key that it will run under
 
 
 def test_table_2_by_hand(bare: Path) -> None:
@@ -51,7 +49,13 @@ def test_table_2_by_hand(bare: Path) -> None:
     evaluations = {256: 250 + 250 + 3 * 80, 512: 250 + 250 + 3 * 80}
     passes = {256: 118.6e9, 512: 524.6e9}  # multiply-adds of a pass, as DiT's authors state them
     sampled = sum(50_000 * 2 * evaluations[side] * 2 * passes[side] for side in passes)
-    assert sampled < plan.cost.flops < 1.2 * sampled
+    steps = {256: 6 * 8007, 512: 6 * 4004}  # each the frozen model at both ends of a pair, and the student's
+    trained = sum(128 * 5 * steps[side] * 2 * passes[side] for side in passes)
+    pixels = (
+        256**2 + 512**2
+    )  # Stable Diffusion's autoencoder: 9.5 million operations a pixel decoded, 4.2 encoded
+    coded = 11 * 50_000 * pixels * 9.5e6 + 1_281_167 * pixels * 4.2e6
+    assert plan.cost.flops == pytest.approx(sampled + trained + coded, rel=0.005)
     assert all(stage.waiting and stage.status == "run" for stage in plan.stages)
     told = "\n".join(plan.missing)
     for name in (
@@ -70,7 +74,9 @@ def test_table_2_by_hand(bare: Path) -> None:
     assert plan.as_dict()["missing"] == list(plan.missing)
     lines = plan.lines()
     assert len(lines) == len(plan.stages) - 22 * 49  # the samples of a row are one line
-    assert ("", "sample ddim 250 NFE cfg 1.5 [0:50000], seed 0, 50 stages", "run") in {line[:3] for line in lines}
+    assert ("", "sample ddim 250 NFE cfg 1.5 [0:50000], seed 0, 50 stages", "run") in {
+        line[:3] for line in lines
+    }
     assert sum(text.startswith("missing, for ") for text in plan.remarks()) == 9
 
 

@@ -24,7 +24,7 @@ def classless(file: Source | None, data: Data | None) -> str | None:
     """Why a reference, a file or images, does not say of which classes its images are; None where it may."""
     if data is not None and data.name == FILE:
         file = data.source
-    if file is not None and not says_classes(Path(file.path)):
+    if file is not None and not absent(file) and not says_classes(Path(file.path)):
         lacks = "arr_1, or the labels of images whose features it keeps"
         return f"{file.path}: says no classes ({lacks}); METRIC@NETWORK may compute another network's"
     if data is not None and (data.captions or data.classes == 0):
@@ -53,7 +53,8 @@ class References:
         except Unavailable:
             raise
         except InputError as error:
-            return self._miss(error)
+            instead: _Found | None = self._miss(error)
+            return instead
 
     def _miss(self, error: InputError, told: str | None = None) -> Any:
         """Note an error, by default in its own words; return what stands for the thing, if anything does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
+from ssdbench.stages.autoencoding import encode_flops, latent_side
 from ssdbench.stages.spec import JSON, Runtime, Source, StageSpec, with_notes
 from ssdbench.stages.weights import vae_folder
 
@@ -49,14 +50,14 @@ class EncodeSpec(StageSpec):
         return f"encode {self.dataset} at {self.resolution}" + (", flipped" if self.flip else "")
 
     def flops(self) -> float:
-        """A VAE costs roughly the same per pixel at every size, and SD's text encoder as much for a caption."""
-        return self.images * self.resolution**2 * 1e5
+        """Of captions, Stable Diffusion's text encoder takes 13 GFLOP for one of 77 x 768 numbers."""
+        return self.images * (2.2e5 * self.text_values if self.text else encode_flops(self.resolution))
 
     def disk_bytes(self) -> float:
-        """Mean and standard deviation of 4 channels at an eighth of the side at most, a quarter at mini scale."""
+        """Mean and standard deviation of 4 channels."""
         if self.text is not None:
             return self.images * 4.0 * self.text_values
-        return self.images * 2 * 4 * 4 * (self.resolution / 4) ** 2
+        return self.images * 2 * 4 * 4 * float(latent_side(self.resolution) ** 2)
 
 
 def body(spec: EncodeSpec, inputs: dict[str, Path], output: Path, runtime: Runtime) -> dict[str, JSON]:

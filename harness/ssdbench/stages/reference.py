@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from ssdbench.metrics.networks import network_flops
 from ssdbench.metrics.reference_set import THROUGH
 from ssdbench.models.family import ROUNDED
+from ssdbench.stages.autoencoding import decode_flops, encode_flops
 from ssdbench.stages.spec import JSON, Runtime, Source, StageSpec, with_notes
 from ssdbench.stages.weights import vae_folder
 
@@ -65,7 +66,8 @@ class ReferenceSpec(StageSpec):
 
     def flops(self) -> float:
         """As scoring, and encoding and decoding where the images go through an autoencoder."""
-        return self.count * (network_flops(self.network) + self.through * self.resolution**2 * 3e5)
+        through = encode_flops(self.resolution) + decode_flops(self.resolution)
+        return self.count * (network_flops(self.network) + self.through * through)
 
     def disk_bytes(self) -> float:
         """Features in float32 and moments."""

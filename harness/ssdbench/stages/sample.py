@@ -12,6 +12,7 @@ from ssdbench.models.inspection import images_at_once
 from ssdbench.models.shapes import Shape
 from ssdbench.samplers import SAMPLERS
 from ssdbench.samplers.walks import flow_grid, flow_times, walked
+from ssdbench.stages.autoencoding import decode_flops
 from ssdbench.stages.spec import JSON, Runtime, Setting, Source, StageSpec
 
 SHARD = 1000  # indices a shard: part of every key, so that 2,000 samples extend to 5,000
@@ -176,8 +177,8 @@ class SampleSpec(StageSpec):
         return f"sample {how} [{self.start}:{self.start + self.count}], seed {self.seed}"
 
     def flops(self) -> float:
-        """Guidance doubles the denoiser's work; decoding as in encoding."""
-        decode = self.resolution**2 * 2e5
+        """Guidance doubles the denoiser's work."""
+        decode = decode_flops(self.resolution)
         if self.sampling is None:
             return self.count * decode
         return self.count * (self.sampling.forwards * self.sampling.shape.forward_flops() + decode)
