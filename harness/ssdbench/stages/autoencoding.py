@@ -1,4 +1,4 @@
-"""What an autoencoder takes, roughly: from 128 pixels a side up it is taken for Stable Diffusion's, else a small one."""
+"""What an autoencoder takes, roughly: of 128 pixels a side or more it is as Stable Diffusion's, else a small one."""
 
 from __future__ import annotations
 
