@@ -7,7 +7,7 @@ from collections import defaultdict
 import pytest
 
 from ssdbench.plan import Graph, RunCost, build, run_cost
-from ssdbench.plan.cost import device_hours
+from ssdbench.plan.device import device
 from ssdbench.plan.graph import PlannedRun
 from ssdbench.suite import load_suite
 
@@ -44,8 +44,7 @@ def test_training_costs_as_much_in_all_rows_of_a_heading_within_a_tenth(graph: G
 
 def test_it_is_a_matter_of_four_hours_on_two_cores(graph: Graph) -> None:
     """At 0.05 TFLOP/s, which a core of ours sustains in training and sampling."""
-    flops = sum(node.spec.flops() for node in graph.nodes.values())
-    assert device_hours(flops, "0.05") <= 4 * 2
+    assert device("0.05").hours(node.spec for node in graph.nodes.values()) <= 4 * 2
 
 
 def test_both_blocks_have_the_same_methods_and_evaluations(graph: Graph) -> None:

@@ -10,11 +10,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from ssdbench.api.hours import Hours
 from ssdbench.api.words import aligned, describe, quantity
 from ssdbench.errors import UsageError
 from ssdbench.faults import free_bytes
 from ssdbench.plan import Cost, Decision, Graph, PlannedRun, cost, decide
-from ssdbench.plan.cost import device_hours
 from ssdbench.plan.decide import outdated
 from ssdbench.stages import SampleSpec
 from ssdbench.suite import Suite
@@ -107,13 +107,21 @@ class Plan:
         return self.graph.notes
 
     def hours(self, device: str) -> float:
-        """Hours of one device: ``a100``, ``h100``, ``rtx-4090``, or the TFLOP/s that yours sustains, as a text.
+        """Hours of one device for all stages that have to run; see :meth:`estimate`."""
+        return self.estimate(device).together.hours
+
+    def estimate(self, device: str) -> Hours:
+        """Return the hours by suite and kind of work, and the rates that they stand on.
+
+        Args:
+            device: ``h100``, which was measured; ``a100`` or ``rtx-4090``, at an assumed share of their peak; the path
+                of a ``.json`` that ``benchmarks/gpu.py`` wrote on yours; or the TFLOP/s that it sustains, as a text.
 
         Raises:
             UsageError: it is none of these.
 
         """
-        return device_hours(self.cost.flops, device)
+        return Hours.of(self.suites, self.graph, self.decisions, device)
 
     def impossible(self) -> dict[str, list[PlannedRun]]:
         """Return the runs that cannot run, by the reason."""

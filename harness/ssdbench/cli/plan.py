@@ -29,12 +29,12 @@ def plan(
       ssdbench plan quick
       ssdbench plan suites/table2.yaml --profile mini --only variant=issd
       ssdbench plan quick --fresh train --json
-      ssdbench plan table2 table5 --device-profile a100
+      ssdbench plan table2 table5 --device-profile h100
       ssdbench plan quick --upstream s3://team/ssdbench
 
     Options:
-        device_profile (NAME): Also estimate the hours of one device: a100, h100, rtx-4090, or the TFLOP/s that yours
-            sustains.
+        device_profile (NAME): Also estimate the hours of one device by suite: h100 (measured), a100 or rtx-4090 (half
+            of their peak), a .json that benchmarks/gpu.py wrote on yours, or the TFLOP/s that it sustains.
     """
     benchmark = places.benchmark(suites, chosen.selection)
     show_plan(benchmark.plan(fresh=fresh or ()), as_json=json, device_profile=device_profile)
@@ -42,16 +42,19 @@ def plan(
 
 def show_plan(plan: Plan, *, as_json: bool, device_profile: str | None = None) -> None:
     """Print the plan to stdout, as a table or as JSON."""
+    from ssdbench.api.hours import COLUMNS
     from ssdbench.api.plan import HEADINGS
     from ssdbench.cli.common import console, emit_json, print_table, tell
 
     lack = plan.lacking_room()
     if lack is not None:
         tell(f"{lack}; 'ssdbench run' would refuse to start")
-    hours = None if device_profile is None else plan.hours(device_profile)
+    hours = None if device_profile is None else plan.estimate(device_profile)
     if as_json:
         told = plan.as_dict()
-        told["cost"] |= {} if hours is None else {"device_hours": hours}
+        if hours is not None:
+            told["cost"]["device_hours"] = hours.together.hours
+            told["device"] = hours.as_dict()
         emit_json(told)
         return
     lines = plan.lines()
@@ -61,4 +64,5 @@ def show_plan(plan: Plan, *, as_json: bool, device_profile: str | None = None) -
     for remark in plan.remarks():
         out.print(remark, markup=False)
     if hours is not None:
-        out.print(f"about {hours:,.1f} hours of {device_profile}", markup=False)
+        print_table(f"hours of {hours.profile}", COLUMNS, hours.lines())
+        out.print(hours.remark(), markup=False)

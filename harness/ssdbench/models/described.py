@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
 from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, Field
@@ -43,15 +44,23 @@ class Described:
 
     def forward_flops(self) -> float:
         """Floating point operations of one forward pass for one sample (a multiply-add counts two)."""
-        total = 0
-        for part in self.parts():
-            products = 4 * part.keys * part.sides[0]  # of queries, keys and values
-            total += part.positions * (2 * math.prod(part.sides) + products)
-        return float(total)
+        return _totals(self)[0]
 
     def weights(self) -> int:
         """Number of parameters, without biases and norms."""
-        return sum(math.prod(part.sides) for part in self.parts() if len(part.sides) > 1)
+        return _totals(self)[1]
+
+
+@cache
+def _totals(model: Described) -> tuple[float, int]:
+    """Operations of a pass, and parameters; a plan of thousands of stages asks for them over and over."""
+    flops = weights = 0
+    for part in model.parts():
+        size = math.prod(part.sides)
+        products = 4 * part.keys * part.sides[0]  # of queries, keys and values
+        flops += part.positions * (2 * size + products)
+        weights += size if len(part.sides) > 1 else 0
+    return float(flops), weights
 
 
 def both(name: str, *sides: int, positions: int = 0, keys: int = 0) -> Iterator[Part]:

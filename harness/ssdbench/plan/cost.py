@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from ssdbench.errors import UsageError
 from ssdbench.plan.decide import Decision
 from ssdbench.plan.graph import Graph
 from ssdbench.stages import SampleSpec, TrainSpec
@@ -21,24 +18,6 @@ FIRST_SHARD = "samples/00000"
 
 COST = "cost"
 """Of the score stage's facts in a record, where earlier versions ignore it: what the run took."""
-
-SUSTAINED = {"a100": 0.5 * 19.5e12, "h100": 0.5 * 66.9e12, "rtx-4090": 0.5 * 82.6e12}
-"""Half of the published float32 peak of a device (TF32 is off), in FLOP/s."""
-
-
-def device_hours(flops: float, profile: str) -> float:
-    """Hours of one device for so many operations. ``profile`` is a name of :data:`SUSTAINED`, or TFLOP/s as a number.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    rate = SUSTAINED.get(profile, 0.0)
-    with suppress(ValueError):
-        rate = rate or float(profile) * 1e12
-    if not 0 < rate < math.inf:
-        known = f"{', '.join(SUSTAINED)}, or the TFLOP/s that it sustains"
-        raise UsageError(f"unknown device profile {profile!r}: expected {known}")
-    return flops / rate / 3600
 
 
 @dataclass(frozen=True)
