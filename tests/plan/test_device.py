@@ -59,7 +59,7 @@ def test_steps_take_as_long_as_they_took() -> None:
 def test_what_suites_share_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SSDBENCH_DATA", "TORCH_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
-    only = "nfe=10,resolution=256,variant=base"
+    only = "nfe=250,resolution=256,variant=base,model=DiT-XL/2"
     plan = ssdbench.load("table2", "table5", only=only, results=tmp_path / "res").plan()
     found = plan.estimate("h100")
     two, five = found.suites
