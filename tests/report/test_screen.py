@@ -99,6 +99,7 @@ def test_a_grid_that_goes_on_repeats_no_column_that_tells_nothing() -> None:
     shown = lines(build(gather(several), LAYOUTS["rivals"], name="a", title="A"), 60)
     first, *others = [line for line in shown if "NFE" in line]
     assert "Sampler" in first
+    assert {"Passes", "Training"} <= set(" ".join(shown).split())  # words of headers are not broken
     assert [line.split()[:2] for line in others] == 2 * [
         ["Method", "NFE"]
     ]  # the method's name tells the sampler

@@ -11,7 +11,7 @@ from ssdbench.report.narrow import parted
 from ssdbench.report.table import Cell, Table
 
 if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
+    from rich.console import Group, JustifyMethod, RenderableType
 
 _GAP = 2
 _NAMES = 0.4  # of the width: what the rows' names take at most before they are wrapped
@@ -85,13 +85,13 @@ def _grids(table: Table, width: int) -> Iterator[RenderableType]:
     for i in range(1, len(widths)):
         room = min(widths[i], width - name - _GAP)
         if chosen and used + room + _GAP > width:
-            yield _grid(table, chosen, name)
+            yield _grid(table, chosen, name, width)
             chosen = [place for place in told if place < i]
             used = name + sum(widths[j] + _GAP for j in chosen)
             yield ""
         chosen.append(i)
         used += room + _GAP
-    yield _grid(table, chosen, name)
+    yield _grid(table, chosen, name, width)
 
 
 def _telling(table: Table) -> list[int]:
@@ -113,16 +113,17 @@ def _telling(table: Table) -> list[int]:
     return places
 
 
-def _grid(table: Table, places: Sequence[int], name: int) -> RenderableType:
+def _grid(table: Table, places: Sequence[int], name: int, width: int) -> RenderableType:
     from rich import box
     from rich.table import Table as Grid
     from rich.text import Text
 
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     grid.add_column(Text(table.columns[0].header), width=name, overflow="fold")
-    for i in places:
+    for i, room in zip(places, _rooms(table, places, width - name), strict=True):
         column = table.columns[i]
-        grid.add_column(Text(column.header), justify="right" if column.numeric else "left", overflow="fold")
+        justify: JustifyMethod = "right" if column.numeric else "left"
+        grid.add_column(Text(column.header), justify=justify, overflow="fold", width=room)
     for section in table.sections:
         if section.title is not None:
             grid.add_row(Text(section.title, style="italic"))
@@ -131,6 +132,20 @@ def _grid(table: Table, places: Sequence[int], name: int) -> RenderableType:
             grid.add_row(*(Text(_plain(cell), style="bold" if cell.best else "") for cell in cells))
         grid.add_section()
     return grid
+
+
+def _rooms(table: Table, places: Sequence[int], width: int) -> list[int] | list[None]:
+    """The columns' widths: no cell is wrapped, and headers for want of room alone; None, for rich to choose, else."""
+    widths = _widths(table)
+    least = [widths[i] for i in places]
+    spare = width - sum(each + _GAP for each in least)
+    if spare < 0:
+        return [None] * len(places)
+    for place, i in enumerate(places):
+        more = min(max(len(table.columns[i].header) - least[place], 0), spare)
+        least[place] += more
+        spare -= more
+    return least
 
 
 def _plain(cell: Cell) -> str:
