@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from ssdbench.models.checkpoint import load_dit, save_dit
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.dit_files import read_checkpoint
 from ssdbench.models.pipelines import Sampled, write_dit_pipeline, write_unet_pipeline
-from ssdbench.models.respaced import Walk, fit
+from ssdbench.models.respaced import Walk, fit, scheduler_for
 from ssdbench.models.shapes import DiTShape
 from ssdbench.models.text import TextEncoder
+from ssdbench.models.times import sinusoids
 from ssdbench.models.unet import UNetDenoiser, load_unet
 from ssdbench.models.vae import build_vae
 from ssdbench.samplers.ddim import ddim, euler
@@ -33,6 +35,7 @@ from tests.models.toy import SMALL, random_dit
 
 prepare_torchvision()
 from diffusers import DiTPipeline, StableDiffusionPipeline  # noqa: E402
+from diffusers.models.embeddings import Timesteps  # noqa: E402
 
 NEAR = 1e-5
 LABELS = [3, 7, 0, 9]
@@ -200,6 +203,20 @@ def test_stable_diffusion_samples_as_here(
         latents = ddim(guided, start, walked, alphas_cumprod(shape.schedule), text.encode(words), end)
     assert (images - decoded(pipeline, latents)).abs().max() < NEAR
     assert (tmp_path / "new/unet/ssdbench.json").exists() == fitted
+
+
+@pytest.mark.parametrize("n", [10, 64])
+def test_a_fitted_layer_is_as_good_in_half_precision_as_the_models_own(n: int) -> None:
+    torch.manual_seed(0)
+    layer, given = nn.Linear(256, 32), Timesteps(256, True, 1)(torch.arange(1000))
+    respaced = scheduler_for(Walk(tuple(timesteps("even", n)[::-1])), SMALL)
+    wanted = sinusoids(torch.from_numpy(respaced.times))[respaced.at]
+    expected, own = layer(wanted), copy.deepcopy(layer)
+    assert fit([layer], given, sinusoids(torch.from_numpy(respaced.times)), respaced.at)
+    for one in (layer, own):
+        one.weight.data = one.weight.data.half().float()
+    off = (layer(given[respaced.at]) - expected).abs().max()
+    assert off < 2 * (own(wanted) - expected).abs().max()
 
 
 def test_a_fit_is_exact_where_it_has_to_be_and_nothing_changes_where_nothing_must() -> None:

@@ -59,8 +59,8 @@ def export(
     from ssdbench.errors import UsageError
     from ssdbench.store.places import open_store
 
-    if records and prompts is not None:
-        raise UsageError("--records and --prompts: one of them")
+    if records + pipeline + (prompts is not None) > 1:
+        raise UsageError("--records, --pipeline and --prompts: one of them")
     store = open_store(results)
     if records:
         from ssdbench.api.records import export_records

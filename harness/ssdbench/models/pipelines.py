@@ -185,7 +185,7 @@ pipeline = {kind}.from_pretrained("{how.name}")
 images = pipeline({asked}, num_inference_steps={n}, guidance_scale={scale:g}).images
 ```
 
-- It is for **{n} evaluations**, at the {kinds} {", ".join(times)}. Other numbers of steps walk another grid.
+- It is for **{n} evaluations**, at the {kinds} {", ".join(times)}. Other numbers of steps are not its own.
 - The scheduler walks {found.at} to do so{_FITTED if fitted else "."}
 - Say `guidance_scale`: the default is another. All {channels} latent channels are guided, at every step.
 """

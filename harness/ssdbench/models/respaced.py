@@ -141,7 +141,7 @@ def _flow(walk: Walk) -> Respaced:
 def fit(layers: Sequence[nn.Linear], given: Tensor, wanted: Tensor, at: Sequence[int]) -> bool:
     """Change the layers, in place, so that for ``given`` they return what they do for ``wanted``.
 
-    Exact in rows ``at``, and as near as least squares come in the others. Returns whether anything had to change.
+    Exact in rows ``at``, and about as near as least squares come in the others. Returns whether anything had to change.
 
     Args:
         layers: each a linear layer of F inputs; their weights become float32.
@@ -156,10 +156,10 @@ def fit(layers: Sequence[nn.Linear], given: Tensor, wanted: Tensor, at: Sequence
     if torch.equal(g, h):
         return False
     rows = list(at)
-    inverse = torch.linalg.pinv(g[rows], rtol=_SMALLEST)
+    inverse = torch.linalg.pinv(g[rows], rtol=_EXACT)
     exact = inverse @ (h - g)[rows]  # the smallest Z with g (1 + Z) = h in the rows
     free = torch.eye(g.shape[1], dtype=g.dtype) - inverse @ g[rows]
-    rest = torch.linalg.pinv(g @ free, rtol=10 * _SMALLEST) @ (h - g - g @ exact)
+    rest = torch.linalg.pinv(g @ free, rtol=_NEAR) @ (h - g - g @ exact)
     change = exact + free @ rest
     for layer in layers:
         weight = layer.weight.detach().double()
