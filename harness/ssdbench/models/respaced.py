@@ -26,9 +26,8 @@ from ssdbench.models.unet_shape import UNetShape
 
 FIT = 1e-5
 """The largest error of a fitted layer's outputs at the timesteps that are walked, of their size."""
-_SMALLEST = (
-    1e-4  # singular values, of the largest: smaller ones would make weights that float32 does not hold
-)
+# Singular values that are used, of the largest. Where least squares would do, weights stay small enough for float16.
+_EXACT, _NEAR = 1e-4, 0.1
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,8 @@ def _flow(walk: Walk) -> Respaced:
 def fit(layers: Sequence[nn.Linear], given: Tensor, wanted: Tensor, at: Sequence[int]) -> bool:
     """Change the layers, in place, so that for ``given`` they return what they do for ``wanted``.
 
-    Exact in rows ``at``, and about as near as least squares come in the others. Returns whether anything had to change.
+    Exact in rows ``at``, and about as near as least squares come in the others. Returns whether anything had to
+    change.
 
     Args:
         layers: each a linear layer of F inputs; their weights become float32.
