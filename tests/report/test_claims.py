@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from ssdbench.cli.app import app
 from ssdbench.errors import SuiteError
 from ssdbench.report import claims as c
-from ssdbench.report.ledger import needs, to_json, to_page, to_plan
+from ssdbench.report.ledger import needs, to_json, to_page, to_plan, to_table
 from ssdbench.report.rows import Result, Row, gather
 from ssdbench.store import Store
 from ssdbench.suite import load_suite
@@ -257,6 +257,16 @@ def test_the_ledger_says_it_all() -> None:
     (it, q) = json.loads(to_json(listed, found))
     assert (it["verdict"], q["verdict"]) == (c.HOLDS, c.CONTRADICTED)
     assert it["tests"][0]["n"] == 5
+    assert it["metric"] == "fd"
+    table = to_table(listed, found)
+    assert table is not None
+    titles = [section.title for section in table.sections]
+    assert titles == [
+        "iSSD is better (the paper: 4.92 against 12.38 (Table 2)): holds. FD(effnet-lite0) ↓",
+        "Is it?: contradicted. FD(effnet-lite0) ↓",
+    ]
+    assert [cell.text for cell in table.sections[0].lines[0]][:4] == ["all", "5", "97.0", "100.0"]
+    assert to_table(listed, c.judge(listed, [])) is None
 
 
 def test_the_plan_names_seeds_and_samples_that_would_do() -> None:

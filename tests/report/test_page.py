@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import ssdbench.report.page as page_module
 from ssdbench.report.document import Show, SuiteReport, render
 from ssdbench.report.rows import Reason, Result
 from ssdbench.store import Store
@@ -104,6 +105,30 @@ def test_a_chart_says_fid_of_the_fid_network_alone(report: SuiteReport) -> None:
     switch = {tuple(one["names"]): one["headers"] for one in content["drawn"]}
     assert switch["fid", "fd"] == ["FID ↓", "FD(effnet-lite0) ↓"]  # one choice, whatever the network
     assert '"fid"' not in json.dumps(data(render([other], "html"))["drawn"])
+
+
+def test_claims_whose_rows_are_there_have_a_section(
+    report: SuiteReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "claims.yaml"
+    file.write_text(
+        "claims:\n"
+        "  - {claim: a, text: iSSD is better, family: f, expect: lower, run: x,\n"
+        "     tests: [{at: 10 NFE, left: {variant: issd, nfe: 10}, right: {variant: base, nfe: 10}}]}\n"
+        "  - {claim: b, text: PD is better, family: f, expect: lower, run: x,\n"
+        "     tests: [{left: {variant: pd 20-10}, right: {variant: base, nfe: 10}}]}\n"
+    )
+    monkeypatch.setattr(page_module, "find_claims", lambda: file)
+    claims = data(render([report], "html"))["claims"]
+    assert [section["title"] for section in claims["sections"]] == ["iSSD is better: open. FID ↓"]
+    assert [cell.get("text") for cell in claims["sections"][0]["lines"][0]][:5] == [
+        "10 NFE",
+        "1",
+        "5.2",
+        "12.5",
+        "-7.2",
+    ]
+    assert data(render([SuiteReport("x", "X", "plain", ())], "html"))["claims"] is None
 
 
 def test_settings_of_training_are_told_of_rows_that_train_alone(report: SuiteReport) -> None:

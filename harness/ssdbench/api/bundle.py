@@ -16,7 +16,7 @@ from ssdbench.store.files import write_text, writing
 _README = """\
 What {page} shows, it shows by itself: open it in a browser, or put this folder on any static host.
 
-index.html        the tables, curves, samples, and where every number comes from
+index.html        the tables, figures, samples, claims, and where every number comes from
 tables.md         the tables; tables.csv has one row a run with its whole provenance
 suites/           what was run: NAME.yaml as its author wrote it
 records/          the record of each run and its sheet of samples; ssdbench report --results THIS_FOLDER reads them

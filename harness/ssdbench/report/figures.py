@@ -13,7 +13,7 @@ from ssdbench.layouts import LAYOUTS
 from ssdbench.metrics.catalog import plain_name
 from ssdbench.report.columns import column
 from ssdbench.report.curves import Chart, Series
-from ssdbench.report.fronts import drawings, front
+from ssdbench.report.fronts import drawings, front, steep
 from ssdbench.store.files import writing
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ _BESIDE = 0.022  # inches between scattered points at one place
 _MARKERS = "osD^vPXd*<>"  # of scattered points, so that black and white tells methods apart
 _PANEL = (3.6, 2.9)  # inches
 _SCATTERED = (4.8, 4.2)
-_DECADES = 5  # the largest over the least, from which on an axis of quality is logarithmic
 _ACROSS = 4
 # The salt makes the names inside an SVG the same each time.
 _STYLE = {"font.size": 8, "svg.hashsalt": "ssdbench", "axes.spines.top": False, "axes.spines.right": False}
@@ -145,7 +144,7 @@ def _front(axes: Any, chart: Chart, metric: str) -> None:
         return
     reach = [value.mean + sign * (value.spread or 0.0) for _, value in points for sign in (-1, 1)]
     low, high = min(reach), max(reach)
-    if low > 0 and high > _DECADES * low:
+    if steep(chart, metric):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         axes.yaxis.set_major_formatter("{x:g}")

@@ -34,6 +34,21 @@ def front(chart: Chart, metric: str) -> list[tuple[float, float]]:
     return [(x, sign * y) for x, y in found]
 
 
+def steep(chart: Chart, metric: str) -> bool:
+    """Whether an axis of the metric is better logarithmic: the largest is ``STEEP`` times the least and more."""
+    reach = [
+        value.mean + sign * (value.spread or 0.0)
+        for series in chart.series
+        for _, value in series.of(metric)[0]
+        for sign in (-1, 1)
+        if math.isfinite(value.mean)
+    ]
+    return bool(reach) and min(reach) > 0 and max(reach) > STEEP * min(reach)
+
+
+STEEP = 5
+
+
 def _fronts(costs: Sequence[str], rows: Sequence[Row]) -> Iterator[Chart]:
     groups: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in rows:

@@ -13,6 +13,7 @@ from ssdbench.report.claims import OPEN, Claim, ClaimsFile, Finding, overall
 from ssdbench.report.columns import column
 from ssdbench.report.frame import finite
 from ssdbench.report.statistics import ALPHA, POWER, Estimate, effect_seen, seeds_needed
+from ssdbench.report.table import Cell, Column, Section, Table
 
 _HEAD = """\
 # Claims
@@ -20,6 +21,8 @@ _HEAD = """\
 What the paper claims that this harness can test, and questions beyond it, with what the records say of each. Written by
 `{command}` from `suites/claims.yaml` and the records; nothing on this page is typed.
 
+"""
+_HOW = """\
 - **Difference**: left minus right, the mean over the seeds that both have, which start from the same noise and
   labels; in brackets its 95 % interval (paired t test).
 - **p**: two-sided, of the paired t test; then after Holm's correction within the claim's family.
@@ -35,13 +38,32 @@ def to_page(claims: ClaimsFile, findings: Sequence[Finding], command: str) -> st
     grouped = _grouped(claims, findings)
     summary = [f"| [{claim.text}](#{claim.claim}) | **{overall(own)}** |" for claim, own in grouped]
     parts = [
-        _HEAD.format(command=command, alpha=ALPHA, seeds=claims.seeds),
+        _HEAD.format(command=command) + _how(claims),
         "\n".join(["| claim | verdict |", "|:--|:--|", *summary]),
     ]
     for beyond, title in ((False, "## The paper's claims"), (True, "## Beyond the paper")):
         if some := [(claim, own) for claim, own in grouped if (claim.paper is None) == beyond]:
             parts += [title, *(_section(claim, own) for claim, own in some)]
     return "\n\n".join(parts) + "\n"
+
+
+def _how(claims: ClaimsFile) -> str:
+    return _HOW.format(alpha=ALPHA, seeds=claims.seeds)
+
+
+def to_table(claims: ClaimsFile, findings: Sequence[Finding]) -> Table | None:
+    """Return the claims that have a measured test, each a section with its verdict; None where there is none."""
+    sections = []
+    for claim, own in _grouped(claims, findings):
+        if any(one.estimate is not None for one in own):
+            paper = "" if claim.paper is None else f" (the paper: {claim.paper})"
+            title = f"{claim.text}{paper}: {overall(own)}. {_measure(claim, own)}"
+            lines = tuple(tuple(map(Cell, (one.at or "all", *_cells(one)))) for one in own)
+            sections.append(Section(title, lines))
+    numbers = (Column(header, numeric=True) for header in _COLUMNS[1:-1])
+    columns = (Column("At"), *numbers, Column("Verdict"))
+    notes = tuple(line.removeprefix("- ").replace("**", "") for line in _how(claims).split("\n- "))
+    return Table("claims", "Claims", columns, tuple(sections), notes=notes) if sections else None
 
 
 def _grouped(claims: ClaimsFile, findings: Sequence[Finding]) -> list[tuple[Claim, list[Finding]]]:
@@ -51,11 +73,8 @@ def _grouped(claims: ClaimsFile, findings: Sequence[Finding]) -> list[tuple[Clai
 def _section(claim: Claim, findings: Sequence[Finding]) -> str:
     lines = [f"### {claim.claim}", f"{claim.text}: **{overall(findings)}**."]
     lines += [] if claim.paper is None else [f"The paper: {claim.paper}."]
-    networks = dict.fromkeys(one.network for one in findings if one.network is not None)
-    measure = ", ".join(column(claim.metric).header(network, always_name=False) for network in networks)
-    header = _line(
-        "at", "n", "left", "right", f"{measure}: difference".removeprefix(": "), "p", "p (Holm)", "verdict"
-    )
+    difference = f"{_measure(claim, findings)}: difference".removeprefix(": ")
+    header = _line(*(difference if name == "difference" else name for name in _COLUMNS))
     lines.append("\n".join([header, "|:--|--:|--:|--:|--:|--:|--:|:--|", *map(_test, findings)]))
     margin = "" if claim.margin is None else f", margin {claim.margin:g}"
     lines.append(f"Expected: {claim.expect}{margin}. Family: {claim.family}. Measured by `{claim.run}`.")
@@ -71,20 +90,33 @@ def _section(claim: Claim, findings: Sequence[Finding]) -> str:
     return "\n\n".join(lines)
 
 
+_COLUMNS = ("at", "n", "left", "right", "difference", "p", "p (Holm)", "verdict")
+
+
+def _measure(claim: Claim, findings: Sequence[Finding]) -> str:
+    networks = dict.fromkeys(one.network for one in findings if one.network is not None)
+    return ", ".join(column(claim.metric).header(network, always_name=False) for network in networks)
+
+
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
 def _test(one: Finding) -> str:
+    return _line(one.at, *_cells(one))
+
+
+def _cells(one: Finding) -> tuple[str, ...]:
+    """What stands in the columns behind the first one."""
     estimate = one.estimate
     if estimate is None or one.left is None or one.right is None:
-        return _line(one.at, *"–" * 6, one.verdict)
+        return *"–" * 6, one.verdict
     digits = _digits(one.left, one.right)
     interval = estimate.interval
     between = "" if interval is None else f" [{interval[0]:+.{digits}f}, {interval[1]:+.{digits}f}]"
     means = (f"{value:.{digits}f}" for value in (one.left, one.right))
     difference = f"{estimate.mean:+.{digits}f}{between}"
-    return _line(one.at, str(estimate.n), *means, difference, _p(estimate.p), _p(one.p_holm), one.verdict)
+    return str(estimate.n), *means, difference, _p(estimate.p), _p(one.p_holm), one.verdict
 
 
 def _digits(*values: float) -> int:

@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssdbench import __version__
+from ssdbench.errors import UsageError
 from ssdbench.layouts import LAYOUTS
 from ssdbench.methods.method import layer_names
+from ssdbench.report.claims import judge, read_claims
 from ssdbench.report.columns import column, ordered
 from ssdbench.report.curves import Chart, Series
 from ssdbench.report.fields import uses_training
 from ssdbench.report.frame import finite
-from ssdbench.report.fronts import drawings, front
+from ssdbench.report.fronts import drawings, front, steep
 from ssdbench.report.identity import call, names
-from ssdbench.report.rows import Row
+from ssdbench.report.ledger import to_table
+from ssdbench.report.rows import Row, gather
 from ssdbench.report.table import Cell, Column, Section, Table
 from ssdbench.store import Record, Store, now
+from ssdbench.suite.find import find_claims
 from ssdbench.suite.schema import ResolvedRun
 from ssdbench.suite.yaml_nodes import dump_yaml
 
@@ -53,6 +57,7 @@ def to_page(reports: Sequence[SuiteReport], show: Show, results: Store | Path | 
         "version": __version__,
         "suites": suites,
         "drawn": _drawn(reports, suites),
+        "claims": _claims(reports),
         "records": records,
     }
     # The page is ASCII, whatever a stream or a server takes its encoding for. In a script element '<' could end it;
@@ -119,11 +124,23 @@ def _chart(chart: Chart) -> dict[str, Any]:
             "header": column(name).header(chart.network),
             "series": [one for one in (_curve(series, name) for series in chart.series) if one],
             "front": front(chart, name) if chart.scattered else [],
+            "log": chart.scattered and steep(chart, name),
         }
         for name in chart.metrics
     ]
     told = ("title", "axis", "log", "ticks", "scattered")
     return {name: getattr(chart, name) for name in told} | {"metrics": metrics}
+
+
+def _claims(reports: Sequence[SuiteReport]) -> dict[str, Any] | None:
+    """The ledger of the claims whose rows are among those of the page; None where there are none."""
+    rows = gather(result for report in reports for result in report.results if result.record is not None)
+    try:
+        listed = read_claims(find_claims())
+    except UsageError:  # there is no such file
+        return None
+    ledger = to_table(listed, judge(listed, rows))
+    return None if ledger is None else _table(ledger)
 
 
 def _drawn(reports: Sequence[SuiteReport], suites: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
