@@ -155,6 +155,7 @@ def test_a_cell_opens_its_provenance(page: Path, width: int, scheme: str) -> Non
         assert "2.25" in dialog.inner_text()
         tab.keyboard.press("Escape")
         assert not dialog.is_visible()
+        assert cell.evaluate("node => node === document.activeElement")
         cell.press("ArrowUp")  # the cell above, by the keyboard alone
         tab.keyboard.press("Enter")
         assert "variant: base" in dialog.locator("pre").inner_text()
@@ -166,6 +167,8 @@ def test_a_cell_opens_its_provenance(page: Path, width: int, scheme: str) -> Non
 @pytest.mark.slow
 def test_headings_sort_and_the_filter_filters(page: Path) -> None:
     with opened(page) as (tab, complaints, _):
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("document.activeElement.textContent") == "To the tables"
         table = tab.get_by_role("table").first
         headings = table.locator("thead tr:last-child th").all_inner_texts()
         column = next(i for i, text in enumerate(headings) if text.startswith("FID"))
