@@ -167,7 +167,6 @@ class Plan:
             "suites": [{"suite": suite.name, "profile": suite.profile} for suite in self.suites],
             "runs": [
                 {
-                    "model": planned.run.named.model,
                     **planned.run.model_dump(include=_TOLD),
                     **{name: value for name, value in vars(planned).items() if name != "run"},
                 }
@@ -182,8 +181,11 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """The suites' names and titles, a line each."""
-        return "\n".join(f"{suite.name}: {suite.title}" for suite in self.suites)
+        """The suites' names, titles and profiles' scales, a line each."""
+        scales = (f" (scale {suite.profile})" if suite.profile else "" for suite in self.suites)
+        return "\n".join(
+            f"{suite.name}: {suite.title}{scale}" for suite, scale in zip(self.suites, scales, strict=True)
+        )
 
     def lines(self) -> list[tuple[str, str, str, str]]:
         """Return the table that is shown: beginning of the key, title, status, reason.
@@ -250,7 +252,7 @@ class Plan:
         return f"<b>{name}</b>{pd.DataFrame(lines, columns=[*HEADINGS]).to_html(index=False)}{told}"
 
 
-_TOLD = {"variant", "sampler", "nfe", "resolution", "data", "seed"}
+_TOLD = {"model", "variant", "sampler", "nfe", "resolution", "data", "seed"}
 WAITS = "waits for what is missing"
 HEADINGS = ("key", "stage", "", "why")
 """Of the table that is shown."""

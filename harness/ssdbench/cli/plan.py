@@ -62,7 +62,7 @@ def show_plan(plan: Plan, *, as_json: bool, device_profile: str | None = None) -
     print_table(plan.title, HEADINGS, lines, styles)
     out = console(stderr=False)
     for remark in plan.remarks():
-        out.print(remark, markup=False)
+        out.print(remark, markup=False, soft_wrap="`" in remark)  # commands are copied from the terminal
     if hours is not None:
         print_table(f"hours of {hours.profile}", COLUMNS, hours.lines())
         out.print(hours.remark(), markup=False)
