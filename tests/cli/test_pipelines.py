@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ssdbench import load
 from ssdbench.models.checkpoint import save_dit
 from ssdbench.models.compat import prepare_torchvision
 from ssdbench.models.shapes import DiTShape
@@ -123,5 +124,7 @@ def test_a_runs_student_is_exported_with_all_that_it_samples_by(ssdbench: Comman
     pipeline = DiTPipeline.from_pretrained("student")
     pipeline.set_progress_bar_config(disable=True)
     assert pipeline([1], num_inference_steps=4, output_type="np").images.shape == (1, 32, 32, 1)
+    assert load("tiny.yaml").results()["pretrain + issd"].save_pipeline("again") == []
+    assert Path("again/README.md").read_text() == card.replace("student", "again")
     both = ssdbench("export", filled.targets[1], "-o", "other", "--pipeline", "--part", "vae")
     assert "not with --pipeline" in both.stderr

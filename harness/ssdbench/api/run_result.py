@@ -145,6 +145,23 @@ class RunResult:
         spec = self._sampled()
         return open_autoencoder(vae_folder(spec.vae, self._inputs(spec, "vae")), device)
 
+    def save_pipeline(self, folder: str | Path) -> list[str]:
+        """Write the model that the run trained as a pipeline of diffusers', as ``ssdbench export --pipeline`` does.
+
+        Returns what the pipeline does otherwise than the run, a line each.
+
+        Raises:
+            UsageError: there is no result, the run trained nothing or does not sample by DDIM, its weights are gone, or
+                the folder exists.
+            InputError: diffusers has no such model, scheduler or autoencoder.
+
+        """
+        from ssdbench.api.pipelines import export_pipeline
+
+        told: list[str] = []
+        export_pipeline(self.record, self.store, Path(folder), told.append)
+        return told
+
     def _sampled(self) -> SampleSpec:
         """The first of the sample stages that are scored; others of the run may sample the base model."""
         if self.target is None:
