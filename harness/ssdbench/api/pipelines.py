@@ -170,7 +170,7 @@ def _write(
         else:
             raise UsageError("a model of the user's own code is of no pipeline of diffusers")
     for line in told:
-        say(f"note: {line}")
+        say(line)
 
 
 def _walk_of(how: Sampling) -> Walk:

@@ -83,7 +83,7 @@ def convert(
             raise UsageError(
                 f"{named}: not with --pipeline, which is of --to diffusers: convert to ours first"
             )
-        convert_pipeline(source, output, asked, weights, force, tell)
+        convert_pipeline(source, output, asked, weights, force, lambda line: tell(f"note: {line}"))
         typer.echo(output)
         return
     if asked != PipelineOf():

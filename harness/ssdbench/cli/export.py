@@ -82,7 +82,7 @@ def export(
 
         if part != "model" or dtype is not None:
             raise UsageError("--part and --dtype: not with --pipeline, which writes all parts, as trained")
-        export_pipeline(exported_run(run, store), store, output, tell)
+        export_pipeline(exported_run(run, store), store, output, lambda line: tell(f"note: {line}"))
     else:
         export_weights(exported_run(run, store, part), store, output, part, dtype)
     typer.echo(output)
