@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 
 from ssdbench.metrics.frechet import Gaussian, frechet_distance, frechet_interval
 from ssdbench.metrics.inception_score import InceptionScoreStream
-from ssdbench.metrics.intervals import Chosen, chosen_places, share_interval
+from ssdbench.metrics.intervals import Chosen, chosen_places, jackknife, share_interval
 from ssdbench.metrics.kid import kid, kid_interval
 from ssdbench.metrics.precision_recall import precision_recall
 
@@ -160,3 +160,17 @@ def test_a_choice_of_rows_is_uniform_and_does_not_depend_on_batches():
     few = Chosen(100, 1)
     few.add(rows[:7])
     np.testing.assert_array_equal(few.rows(), rows[:7])
+
+
+def test_recall_and_coverage_of_nothing_or_all_have_an_interval():
+    """Where no group of samples makes a difference a jackknife has no width; Wilson's has, at 0 and 1 too."""
+    z2 = 1.959964**2
+    width = z2 / (200 + z2)  # of Wilson's interval where none, or all, of 200 are in
+    samples = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    for reference, share in ((samples + 1e3, 0.0), (0.01 * samples, 1.0)):
+        *shares, _, interval = precision_recall(samples, reference, intervals=True)
+        assert shares[1] == share
+        assert interval.method == "Wilson, over reference images"
+        assert interval.high - interval.low == pytest.approx(width)
+        assert interval.low <= share <= interval.high + 1e-12
+    assert jackknife(0.5, np.linspace(0.4, 0.6, 10), 200).method.startswith("jackknife")

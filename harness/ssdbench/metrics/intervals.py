@@ -46,8 +46,14 @@ def share_interval(share: float, count: int) -> Interval:
     return Interval(max(0.0, float(middle - half)), min(1.0, float(middle + half)), "Wilson, over samples")
 
 
-def jackknife(value: float, left_out: NDArray[np.floating]) -> Interval:
-    """Return a share ± t standard errors by its values without each of the groups of samples, (GROUPS,)."""
+def jackknife(value: float, left_out: NDArray[np.floating], count: int) -> Interval:
+    """Return a share ± t standard errors by its values without each of the groups of samples, (GROUPS,).
+
+    Where no group makes a difference, as at 0 and 1, that has no width: there it is Wilson's interval over the
+    ``count`` reference images that it is a share of.
+    """
+    if not np.ptp(left_out):
+        return share_interval(value, count)._replace(method="Wilson, over reference images")
     error = np.sqrt((GROUPS - 1) / GROUPS * ((left_out - left_out.mean()) ** 2).sum())
     half = _T95 * float(error)
     return Interval(
@@ -96,8 +102,8 @@ class RecallJackknife:
             self.covered[g, places[near >= self.bounds[g, i.start + rows]]] = True
 
     def interval(self, recall: float) -> Interval:
-        """Return recall ± t standard errors."""
-        return jackknife(recall, self.covered.mean(axis=1))
+        """Return recall's interval, see :func:`jackknife`."""
+        return jackknife(recall, self.covered.mean(axis=1), self.covered.shape[1])
 
 
 def chosen_places(count: int, size: int, seed: int = 0) -> NDArray[np.int64]:

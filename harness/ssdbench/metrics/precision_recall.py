@@ -241,7 +241,7 @@ class _Counts:
         others = np.stack([np.delete(self._covered, g, axis=0).any(axis=0) for g in range(GROUPS)])
         return (
             Value(density, around(density, error, "mean over samples", lowest=0.0)),
-            Value(coverage, jackknife(coverage, others.mean(axis=1))),
+            Value(coverage, jackknife(coverage, others.mean(axis=1), others.shape[1])),
         )
 
 
