@@ -12,12 +12,13 @@ import pytest
 import yaml
 
 from ssdbench import provenance
-from ssdbench.plan import build
+from ssdbench.plan import Decision, Graph, build
 from ssdbench.runtime import local
 from ssdbench.runtime.outcome import Failure, Outcome
 from ssdbench.runtime.records import write_record
+from ssdbench.store import Store
 from ssdbench.suite import load_suite
-from tests.cli.conftest import Command, Filled
+from tests.cli.conftest import SUITE, Command, Filled
 
 
 @pytest.fixture
@@ -79,6 +80,41 @@ def test_what_a_gate_cannot_see_is_told_at_check(ssdbench: Command, baseline: Pa
     assert re.search(
         r"warning: .*: fd may be worse by 300, more than the [\d.]+ by which it is better", result.stderr
     )
+
+
+@pytest.mark.parametrize("form", ["```bash\n([^`]*)```", "`([^`]* mine[^`]*)`"])
+def test_the_pages_example_catches_a_fault(
+    ssdbench: Command, workplace: Path, present: None, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """The commands of docs/ci.md, for the shipped suite and for one's own: they pass, and with a fault do not."""
+    page = (Path(__file__).parents[2] / "docs/ci.md").read_text()
+    lines = "\n".join(re.findall(form, page)).splitlines()
+    [check] = [line.split()[1:] for line in lines if line.startswith("ssdbench check")]
+    [baseline] = [line.split()[1:] for line in lines if line.startswith("ssdbench baseline")]
+    suite = workplace / check[1]
+    assert check[1] == baseline[1]
+    suite.parent.mkdir(exist_ok=True)
+    suite.write_text(SUITE.replace("suite: tiny", f"suite: {suite.stem}"))
+    worst = 400.0
+
+    def run_graph(graph: Graph, decisions: dict[str, Decision], store: Store, **_: Any) -> Outcome:
+        filled = Filled(store, graph, worst)
+        done = [key for key, decision in decisions.items() if decision.status == "run"]
+        for key in done:
+            filled.finish(key)
+        for planned in graph.runs:
+            write_record(graph, planned, store, set(done))
+        return Outcome(done=done)
+
+    monkeypatch.setattr(local, "run_graph", run_graph)
+    result = ssdbench(*baseline)
+    assert result.exit_code == 0, result.stderr
+    result = ssdbench(*check, "--seed", 70)
+    assert result.exit_code == 0, result.stderr
+    worst = 4000.0
+    result = ssdbench(*check, "--seed", 71)
+    assert result.exit_code == 4
+    assert "REGRESSION" in result.stdout
 
 
 def test_a_worse_number_is_4_and_a_better_one_is_not(ssdbench: Command, baseline: Path, suite: Path) -> None:
