@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 
+from ssdbench.api.plan import PlannedStage
 from ssdbench.cli.app import app
 from ssdbench.errors import InputError
 from ssdbench.metrics.networks import available
@@ -155,3 +157,24 @@ def test_a_hint_names_the_very_place(monkeypatch: pytest.MonkeyPatch, tmp_path: 
                     written = Path(command[command.index("-o") + 1])
                     path = tmp_path / "my data/weights" / text.removeprefix("file:")
                     assert path.is_relative_to(written)
+
+
+def test_the_ready_made_workflow_calls_what_exists() -> None:
+    """Each command of ssdbench would be understood, its suite is there, and so is what jq looks for in a plan."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/regression.yml").read_text())
+    steps = workflow["jobs"]["check"]["steps"]
+    script = "\n".join(step.get("run", "") for step in steps)
+    found = [shlex.split(line) for line in re.findall(r"^ssdbench [^|>\n]*", script, re.MULTILINE)]
+    assert {command[1] for command in found} == {"plan", "check", "report"}
+    for command in found:
+        check(command)
+        assert (ROOT / command[2]).is_file()
+    assert set(re.findall(r"\.(\w+)", re.findall(r"jq -r '(.*)'", script)[0])) == {
+        "stages",
+        "kind",
+        "key",
+        "inputs",
+    }
+    assert {"kind", "key", "inputs"} <= {*PlannedStage._fields}
+    named = {step["id"] for step in steps if "id" in step}
+    assert set(re.findall(r"steps\.(\w+)\.", str(workflow))) <= named
