@@ -37,7 +37,7 @@ from ssdbench.store.remote import Remote
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ssdbench[ray]'")
 
 from ssdbench.runtime import ray_pool  # noqa: E402
-from ssdbench.runtime.ray import run_graph_on_ray  # noqa: E402
+from ssdbench.runtime.ray import connected, run_graph_on_ray  # noqa: E402
 from ssdbench.runtime.ray_pool import RayPool, RayWorker  # noqa: E402
 
 START_SECONDS = 60.0
@@ -320,6 +320,15 @@ def test_a_cluster_that_cannot_be_reached_is_refused_at_once(
     with pytest.raises(UsageError, match=message):
         run_graph_on_ray(built.graph, decisions, store, address=address, listener=Recording())
     assert time.monotonic() - began < 15
+
+
+def test_local_starts_a_cluster_and_looks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(ray, "init", lambda address, **_: calls.append(address))
+    monkeypatch.setattr(ray, "shutdown", lambda: calls.append("shutdown"))
+    with connected("local"):
+        assert calls == ["local"]
+    assert calls == ["local", "shutdown"]
 
 
 class Nodes:
