@@ -1,9 +1,10 @@
-"""Linear layers that go through oneDNN on x86 CPUs with AVX-512, in full float32.
+"""Linear layers that go through oneDNN on x86 CPUs, in full float32.
 
 PyTorch hands float32 matrix products to MKL, which uses no more than AVX2 on AMD processors; oneDNN, which PyTorch
-ships too but keeps for lower precisions, uses what the processor has, and fuses the GELU. Without AVX-512 the products
-are PyTorch's, and the GELU that of :mod:`ssdbench.models.gelu`. See ``benchmarks/linear.py`` for what that gains.
-Everywhere else (a GPU, another precision, autocast, an ARM processor) these layers are ``torch.nn.Linear``.
+ships too but keeps for lower precisions, uses what the processor has, and from AVX-512 on fuses the GELU. See
+``benchmarks/linear.py`` for what that gains. Where MKL is as fast, oneDNN has another merit: a row of its result is
+the same bit for bit whatever other rows come with it, which MKL's is not. Everywhere else (a GPU, another precision,
+autocast, an ARM processor) these layers are ``torch.nn.Linear``.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
-        if _applies(x, self.weight):
+        if applies(x, self.weight):
             return self._by_onednn(x, False)
         return F.linear(x, self.weight, self.bias)
 
     def gelu(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out), with a tanh-approximated GELU on the result."""
-        if _applies(x, self.weight):
-            return self._by_onednn(x, True)
+        if applies(x, self.weight):
+            # In AVX2 a fused GELU doubles the product's time: its tanh looks values up, slowly.
+            return gelu(self._by_onednn(x, False)) if capability() == "AVX2" else self._by_onednn(x, True)
         if _fuses(x, self.weight):
             flat = x.reshape(-1, x.shape[-1]).to(self.weight.dtype)
             y = torch._addmm_activation(self.bias, flat, self.weight.t(), use_gelu=True)
             return y.view(*x.shape[:-1], -1)
-        y = F.linear(x, self.weight, self.bias)
-        return gelu(y) if _in_float32(y) and capability() == "AVX2" else F.gelu(y, approximate="tanh")
+        return F.gelu(F.linear(x, self.weight, self.bias), approximate="tanh")
 
     def _by_onednn(self, x: Tensor, gelu: bool) -> Tensor:
         # Without gradients, what the function keeps for them is all overhead.
@@ -87,24 +88,16 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = 
     return result
 
 
-def _applies(x: Tensor, weight: Tensor) -> bool:
+def applies(x: Tensor, weight: Tensor) -> bool:
+    """Whether :func:`product` can take them."""
     return (
-        _in_float32(x)
-        and weight.dtype == torch.float32
-        and x.numel() > 0
-        and capability() == "AVX512"
-        and available()
-    )
-
-
-def _in_float32(x: Tensor) -> bool:
-    """Whether code of ours that computes in float32 on a CPU can take it."""
-    return (
-        not torch.compiler.is_compiling()  # asked first, as the compiler cannot trace the other questions
+        not torch.compiler.is_compiling()  # asked first, as the compiler cannot trace the question for the kernel
         and x.device.type == "cpu"
-        and x.dtype == torch.float32
+        and x.dtype == weight.dtype == torch.float32
+        and x.numel() > 0
+        and available()
         and not torch.is_autocast_enabled("cpu")
-        and forward_ad._current_level < 0  # ours has no forward-mode derivative
+        and forward_ad._current_level < 0  # the kernel has no forward-mode derivative
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
-from ssdbench.models.linear import capability
+from ssdbench.models.linear import applies, capability, product
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 """``tf32`` rounds the factors of products to 10 bits on GPUs that have it, and is float32 on everything else.
@@ -56,10 +56,12 @@ class _Rounded(TorchFunctionMode):
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = (args, kwargs or {})
-        if func in (nn.functional.linear, torch.conv2d):
-            given = tree_map_only(Tensor, _rounded, given)
-        return func(*given[0], **given[1])
+        if func not in (nn.functional.linear, torch.conv2d):
+            return func(*args, **(kwargs or {}))
+        args, kwargs = tree_map_only(Tensor, _rounded, (args, kwargs or {}))
+        if func is nn.functional.linear and not kwargs and applies(*args[:2]):
+            return product(*args)
+        return func(*args, **kwargs)
 
 
 def _rounded(x: Tensor) -> Tensor:
