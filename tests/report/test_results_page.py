@@ -134,3 +134,19 @@ def test_the_template_names_suites_that_there_are(
         "verdict": [claim["claim"] for claim in claims],
     }
     assert [(kind, name) for kind, name in found if name not in known[kind]] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("DiT-mini", "variant=base,sampler=ddim"),
+        ("Adams-Bashforth 2 (AFS)", "variant=base,sampler=ab2-afs"),
+        ("+ iSSD", "variant=issd,train.steps=200"),
+    ],
+)
+def test_the_readmes_figures_over_five_seeds_are_the_records(tool: ModuleType, name: str, row: str) -> None:
+    root = TOOL.parents[1]
+    page = tool.Page(str(root / "results/mini"))
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    found = (page.value(f"fid science-bar model=dit-mini,{row},nfe={nfe}") for nfe in (5, 10))
+    assert f"| {name} | {' | '.join(found)} |" in readme

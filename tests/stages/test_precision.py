@@ -97,8 +97,14 @@ def test_without_avx_512_products_are_those_of_rounded_factors(monkeypatch: pyte
         found = layer(x), convolution(image)
         unrounded = x @ x.T
     for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
     torch.testing.assert_close(unrounded, x @ x.T, rtol=0, atol=0)
+    found[0].sum().backward()
+    torch.testing.assert_close(
+        layer.weight.grad.float(), near(near(x).sum(0)).expand(5, 7), rtol=0.01, atol=0
+    )
+    with torch.no_grad(), computing("cpu", "bfloat16"):  # by another kernel
+        torch.testing.assert_close(layer(x), expected[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.usefixtures("processor")

@@ -28,6 +28,7 @@ from ssdbench.samplers.walks import end_of, flow_times, timesteps
 from ssdbench.store import Record, Store
 
 if TYPE_CHECKING:
+    from ssdbench.models.pipelines import Sampled
     from ssdbench.models.respaced import Walk
     from ssdbench.stages.sample import Sampling
 
@@ -49,6 +50,8 @@ def export_pipeline(record: Record, store: Store, target: Path, say: Say = lambd
         InputError: diffusers has no such model, scheduler or autoencoder.
 
     """
+    from ssdbench.models.pipelines import Sampled
+
     refuse_to_replace(target, force=False)
     source, run = weights_of(record, store, "model"), run_of(record, f"{store.name}/")
     needs = Needs(run, Finder())
@@ -70,19 +73,8 @@ def export_pipeline(record: Record, store: Store, target: Path, say: Say = lambd
     files = None if needs.data is None else needs.data.files
     classes = () if files is None or len(files.classes) != needs.shape.num_classes else files.classes
     text = None if needs.text is None else Path(needs.text.path)
-    guidance = how.guidance
-    _write(
-        source,
-        target,
-        how.shape,
-        vae,
-        text,
-        say,
-        False,
-        walk=_walk_of(how),
-        guidance=guidance,
-        classes=classes,
-    )
+    sampled = Sampled(_walk_of(how), how.guidance, classes, target.name)
+    _write(source, target, how.shape, vae, text, sampled, say)
 
 
 @dataclass(frozen=True)
@@ -118,6 +110,8 @@ def convert_pipeline(
         InputError: the weights cannot be read, or diffusers has no such model, scheduler or autoencoder.
 
     """
+    from ssdbench.models.pipelines import Sampled
+
     refuse_to_replace(target, force)
     path = hub.fetch(source) if source.startswith(hub.PREFIX) else Path(source).expanduser()
     shape: DiTShape | UNetShape
@@ -143,7 +137,8 @@ def convert_pipeline(
         tuple(str(names.get(str(number), number)) for number in range(shape.num_classes)) if names else ()
     )
     vae, text = (parts / VAE, parts) if (parts / VAE).is_dir() else (parts, None)
-    _write(path, target, shape, vae, text, say, force, part=weights, walk=walk, classes=classes)
+    sampled = Sampled(walk, classes=classes, name=target.name)
+    _write(path, target, shape, vae, text, sampled, say, weights, force)
 
 
 def _write(
@@ -152,21 +147,20 @@ def _write(
     shape: Any,
     vae: Path,
     text: Path | None,
+    how: Sampled,
     say: Say,
-    force: bool,
     part: str = "",
-    **how: Any,
+    force: bool = False,
 ) -> None:
     from ssdbench.models.dit_files import read_checkpoint
-    from ssdbench.models.pipelines import Sampled, write_dit_pipeline, write_unet_pipeline
+    from ssdbench.models.pipelines import write_dit_pipeline, write_unet_pipeline
 
-    sampled = Sampled(name=target.name, **how)
     with appearing_whole(target, force=force) as new:
         if isinstance(shape, UNetShape):
             assert text is not None
-            told = write_unet_pipeline(source, new, shape, vae, text, sampled, part)
+            told = write_unet_pipeline(source, new, shape, vae, text, how, part)
         elif isinstance(shape, DiTShape):
-            told = write_dit_pipeline(read_checkpoint(source, part=part), new, vae, sampled)
+            told = write_dit_pipeline(read_checkpoint(source, part=part), new, vae, how)
         else:
             raise UsageError("a model of the user's own code is of no pipeline of diffusers")
     for line in told:

@@ -55,7 +55,7 @@ def export_prompts(record: Record, store: Store, prompts: Path, target: Path) ->
     """
     from ssdbench.metrics.npz import open_tensors
 
-    wanted = _of_folder(prompts) if prompts.is_dir() else _of_lines(prompts)
+    wanted, write = (_of_folder(prompts), _grid) if prompts.is_dir() else (_of_lines(prompts), _folder)
     shards = shards_of(record, store)
     captions = captions_of(record, store)
     if captions is None:
@@ -77,7 +77,7 @@ def export_prompts(record: Record, store: Store, prompts: Path, target: Path) ->
         with appearing_whole(target) as new:
             new.mkdir()
             for prompt, indices in zip(wanted, chosen, strict=True):
-                (_grid if prompts.is_dir() else _folder)(prompt, indices, read, new)
+                write(prompt, indices, read, new)
     return len(wanted)
 
 

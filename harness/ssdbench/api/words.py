@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
-from ssdbench.report import identity
-from ssdbench.suite import ResolvedRun
+if TYPE_CHECKING:
+    from ssdbench.suite import ResolvedRun
 
 
 def describe(run: ResolvedRun) -> str:
     """Return a run in one line, as it is measured: ``dit-mini, issd, ddim, 5 NFE, 32x32, original data, seed 0``."""
+    from ssdbench.report import identity
+
     return f"{identity.describe(run)}, seed {run.seed}"
 
 

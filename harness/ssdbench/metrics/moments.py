@@ -45,9 +45,8 @@ class MomentStream:
         self._blocks: Blocks[np.float32] = Blocks(CHUNK)
         self._count = 0
         self._mean = np.zeros(width)
-        self._upper = np.zeros(
-            (width, width), order="F"
-        )  # the scatter; what is below its diagonal means nothing
+        # The scatter; what is below its diagonal means nothing.
+        self._upper = np.zeros((width, width), order="F")
 
     def add(self, rows: NDArray[np.floating]) -> None:
         """Take rows (n, D)."""

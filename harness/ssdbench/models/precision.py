@@ -59,7 +59,8 @@ class _Rounded(TorchFunctionMode):
         if func not in (nn.functional.linear, torch.conv2d):
             return func(*args, **(kwargs or {}))
         args, kwargs = tree_map_only(Tensor, _rounded, (args, kwargs or {}))
-        if func is nn.functional.linear and not kwargs and applies(*args[:2]):
+        # In a batch of any size the same bits, as in float32; it has no gradient.
+        if func is nn.functional.linear and not torch.is_grad_enabled() and not kwargs and applies(*args[:2]):
             return product(*args)
         return func(*args, **kwargs)
 
