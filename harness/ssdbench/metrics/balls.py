@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ssdbench.metrics.neighbours import Points, squared_distances
+from ssdbench.metrics.neighbours import Points, squared_distances, where
 
 
 class Balls:
@@ -19,7 +19,7 @@ class Balls:
         """Return which of the rows i of ``points`` lie in the open ball about which row j of the centres, (n, m)."""
         surely, perhaps = self._bounds(points.norms[i].max(), points.slack, j)
         inside: NDArray[np.bool_] = closeness >= surely
-        rows, columns = np.nonzero((closeness >= perhaps) & ~inside)
+        rows, columns = where((closeness >= perhaps) & ~inside)
         rows_of, centres = i.start + rows, j.start + columns
         near = squared_distances(points.exact, self.centres.exact, rows_of, centres) < self.radii[centres]
         inside[rows[near], columns[near]] = True
@@ -45,13 +45,12 @@ class Balls:
         else:
             left = np.arange(i.start, i.stop)
         surely, perhaps = self._bounds(points.norms[left].max(), points.slack, j)
-        sure = (closeness >= surely).any(axis=1)
-        inside[left[sure]] = True
-        open_ = np.flatnonzero(~inside[left])
-        if not len(open_):
-            return
-        rows, columns = np.nonzero(closeness[open_] >= perhaps)
-        rows, columns = left[open_[rows]], j.start + columns
+        rows, columns = where(closeness >= perhaps)
+        sure = closeness[rows, columns] >= surely[columns]
+        rows, columns = left[rows], j.start + columns
+        inside[rows[sure]] = True
+        open_ = ~inside[rows]
+        rows, columns = rows[open_], columns[open_]
         # Pairs are decided in float64; a row that its first pairs show to be inside needs no more of them.
         for turn in range(4):
             first = np.unique(rows, return_index=True)[1] if turn < 3 else np.arange(len(rows))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssdbench.errors import InputError
-from ssdbench.metrics.neighbours import Nearest
+from ssdbench.metrics.neighbours import Nearest, where
 
 Z95 = 1.959964  # of the normal distribution
 _T95 = 2.262157  # of Student's t with 9 degrees of freedom, one less than there are groups
@@ -96,7 +96,7 @@ class RecallJackknife:
             tile = tile[:, open_]
         else:
             open_ = np.arange(tile.shape[1])
-        rows, columns = np.nonzero(tile >= self._least[i, None])
+        rows, columns = where(tile >= self._least[i, None])
         near, places = tile[rows, columns], j.start + open_[columns]
         for g in range(GROUPS):
             self.covered[g, places[near >= self.bounds[g, i.start + rows]]] = True

