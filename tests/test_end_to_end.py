@@ -14,18 +14,8 @@ from pathlib import Path
 import pytest
 
 MEASURED = {"fd", "sfd", "is@garments", "precision", "recall", "class_accuracy@garments"}
-SMALL = [
-    "--only",
-    "variant=issd",
-    "--set",
-    "train.steps=60",
-    "--set",
-    "train.batch_size=32",
-    "--limit",
-    "1008",
-    "--set",
-    "images=200",
-]
+SETTINGS = ("train.steps=40", "train.batch_size=32", "images=200")
+SMALL = ["--only", "variant=issd", "--limit", "208", *(word for one in SETTINGS for word in ("--set", one))]
 
 
 def ssdbench(*arguments: str, check: int = 0, timeout: float = 850) -> subprocess.CompletedProcess[str]:
@@ -97,7 +87,7 @@ def test_a_run_killed_in_training_and_in_sampling_ends_as_an_undisturbed_one(tmp
 
     _kill_when(lambda _: any(killed.glob("artifacts/*/*/scratch/checkpoint.pt")), killed, tmp_path / "log")
     assert not records(killed)
-    _kill_when(lambda log: re.search(r"start .* sample .*\[0:1000\]", log), killed, tmp_path / "log")
+    _kill_when(lambda log: re.search(r"start .* sample ", log), killed, tmp_path / "log")
     assert not records(killed)
     last = ssdbench("run", "quick", *SMALL, "--results", str(killed))
     assert "train issd" not in last.stderr  # what was finished before the second kill was not run again

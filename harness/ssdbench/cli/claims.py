@@ -38,10 +38,10 @@ def claims(
         seeds (N): With --plan: for so many seeds.
     """
     from ssdbench.api.records import recorded_rows
-    from ssdbench.cli.common import emit, form_of
+    from ssdbench.cli.common import SCREEN, emit, form_of, show_tables
     from ssdbench.errors import UsageError
     from ssdbench.report.claims import judge, read_claims
-    from ssdbench.report.ledger import to_json, to_page, to_plan
+    from ssdbench.report.ledger import to_json, to_page, to_plan, to_table
     from ssdbench.suite.find import find_claims
 
     if seeds is not None and not plan:
@@ -54,6 +54,8 @@ def claims(
         emit(to_plan(listed, findings, seeds), output)
     elif named == "json":
         emit(to_json(listed, findings), output, form="json")
+    elif named == SCREEN and (table := to_table(listed, findings)) is not None:
+        show_tables([table], SCREEN)
     else:
         own = "" if file is None else f" {file}"
         emit(to_page(listed, findings, f"ssdbench claims{own} --results {results}"), output)
