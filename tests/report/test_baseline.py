@@ -135,6 +135,22 @@ def test_a_ratio_needs_its_base() -> None:
     assert not check_rows({KEYS["issd"]: row("issd", [90.0])}, made).passed
 
 
+def test_there_is_no_ratio_to_zero() -> None:
+    """Neither where a baseline's base was zero for a seed, nor where a base has become so; a lost metric fails."""
+    made = baseline(base=row("base", [0.0, 0.1]), issd=row("issd", [0.2, 0.2]))
+    assert made.rows[1].paired == {}
+    made = baseline(base=row("base", [100.0, 101.0]), issd=row("issd", [90.0, 91.0]))
+    now = {KEYS["base"]: row("base", [0.0]), KEYS["issd"]: row("issd", [90.0])}
+    checked = check_rows(now, made)
+    assert [one.header for one in checked.rows[1].metrics if "ratio" in one.header] == []
+    assert checked.passed
+    run = make_run("issd", seed=0)
+    lost = Result(run, make_record(run, fd=90.0).model_copy(update={"metrics": {}}), None)
+    again = check_rows({KEYS["base"]: row("base", [100.0]), KEYS["issd"]: gather([lost])[0]}, made)
+    assert {one.status for one in again.rows[1].metrics} == {"missing"}
+    assert any("ratio" in one.header for one in again.rows[1].metrics)
+
+
 def test_a_row_stands_beside_what_it_was_distilled_from() -> None:
     rows = {
         name: row(name, [1.0])

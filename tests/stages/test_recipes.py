@@ -130,7 +130,7 @@ def test_every_student_tells_its_drift(
     assert list(facts["rms"]) == times
     assert facts["untrained"] == untrained
     assert all(0 < value < 1 for value in facts["rms"].values())
-    assert facts["samples"] == 48  # no more than were drawn
+    assert facts["samples"] == 48 // len(times)  # no more at all times together than were drawn
 
 
 def test_a_model_from_scratch_drifts_from_nothing(tiny: Tiny, tmp_path: Path) -> None:

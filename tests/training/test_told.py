@@ -67,4 +67,4 @@ def test_anchors_and_drift_are_told_too() -> None:
     assert [r.tolist() for _, r in (*frozen.seen, *student.seen)] == [[0.5] * 4] * 2
     x0 = torch.randn(4, 4, 4, 4)
     assert drift(student, frozen, process, [0.25, 0.5], x0, torch.arange(4), leads=[0.5, 1.0]) == [0.0, 0.0]
-    assert [r.tolist() for _, r in student.seen[1:]] == [[0.5] * 4, [1.0] * 4]
+    assert [r.tolist() for _, r in student.seen[1:]] == [[0.5] * 4 + [1.0] * 4]

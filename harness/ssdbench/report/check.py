@@ -12,7 +12,7 @@ from xml.etree import ElementTree as Xml
 from ssdbench.report.baseline import Baseline, BaselineRow, Expected
 from ssdbench.report.columns import column
 from ssdbench.report.identity import names
-from ssdbench.report.paired import ratios
+from ssdbench.report.paired import divides, ratios
 from ssdbench.report.rows import Measured, Row
 from ssdbench.report.table import Cell, Column, Section, Table
 
@@ -90,12 +90,15 @@ def _check_row(expected: BaselineRow, rows: Mapping[str, Row]) -> CheckedRow:
     if row is None or problem is not None:
         return CheckedRow(expected.name, (Checked("", "result", "missing", problem or ""),))
     checked = [_check(name, one, row, row.metrics) for name, one in expected.metrics.items()]
-    # Where the other row was not selected or has no result, which it fails for itself, there is nothing to divide by.
+    # Where the other row was not selected, has no result, which it fails for itself, or measures zero, there is nothing
+    # to divide by.
     base = rows.get(expected.against or "")
     if base is not None and len(base.records) == len(base.results):
         beside = ratios(row, base)
         checked += [
-            _check(name, one, row, beside, ", ratio to the base") for name, one in expected.paired.items()
+            _check(name, one, row, beside, ", ratio to the base")
+            for name, one in expected.paired.items()
+            if divides(column(name), base)
         ]
     return CheckedRow(expected.name, tuple(checked), seconds=sum(record.seconds for record in row.records))
 
@@ -123,7 +126,8 @@ def _check(
     found = "not measured" if value is None else f"{value:.6g}"
     text = f"{header}: {found}, {side} {bound:.6g} (baseline {expected.value:.6g})"
     measured = "–" if value is None else f"{value:.5g}"
-    shown = f"{expected.value:.5g}", f"{sign}{expected.tolerance:.3g}", measured
+    allowed = f"{sign}{expected.tolerance:.3g}" if expected.tolerance else "0"
+    shown = f"{expected.value:.5g}", allowed, measured
     return Checked(name, header, "missing" if value is None else judge(value, expected), text, shown)
 
 

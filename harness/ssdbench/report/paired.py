@@ -43,15 +43,21 @@ def _place(run: ResolvedRun, variant: str) -> tuple[str, str]:
 def ratios(row: Row, base: Row) -> dict[str, Measured]:
     """Return each metric as a ratio to the other row's of the same seed, which starts from the same noise and labels.
 
-    Metrics that have no better side are left out, and so are those that are zero or below in the other row.
+    Metrics that have no better side are left out, and so are those that the other row cannot divide.
     """
     found = {}
     for name, metric in columns_of(row.records).items():
         old = values_by_seed(metric, base.records)
         new = values_by_seed(metric, row.records) if metric.better is not None else {}
-        if values := [value / old[seed] for seed, value in new.items() if old.get(seed, 0.0) > 0]:
-            found[name] = Measured.over(values)
+        shared = [seed for seed in new if seed in old]
+        if shared and divides(metric, base):
+            found[name] = Measured.over([new[seed] / old[seed] for seed in shared])
     return found
+
+
+def divides(metric: Metric, base: Row) -> bool:
+    """Whether a metric is above zero in every seed of a row. A mean over the others would be one of chosen seeds."""
+    return all(value > 0 for value in values_by_seed(metric, base.records).values())
 
 
 AGAINST = (

@@ -256,7 +256,8 @@ def finish(
     on_grid = spec.flow is None and spec.objective.result() is not None
     grid: dict[str, Any] = {"grid": setup.sampled_times} if on_grid else {}
     times = setup.sampled_times if setup.starts_from_model and not method_of(spec.objective).predicts else ()
-    count = min(DRIFT_SAMPLES, DRIFT_PASSES // max(len(times), 1) or 1, spec.steps * spec.batch_size)
+    passes = min(DRIFT_PASSES, spec.steps * spec.batch_size)  # it is not to take longer than the training
+    count = min(DRIFT_SAMPLES, passes // max(len(times), 1) or 1)
     _, x0, cond = data.draw(0, range(count))
     x0, cond = x0.to(setup.device), cond.to(setup.device)
     batch = max(1, spec.batch_size // runtime.ranks)  # which fits, since as many did with their gradients

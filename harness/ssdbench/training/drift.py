@@ -47,21 +47,20 @@ def drift(
     noises = noise.normal(x0.shape[1:], 0, "drift/noise", range(len(x0))).to(x0.device)
     trained, channels = student.training, x0.shape[1]
     student.eval()
-    found = []
-    for t, r in zip(
-        time_tensor(times), [None] * len(times) if leads is None else time_tensor(leads), strict=True
-    ):
-        squares = 0.0
-        for first in range(0, len(x0), batch):
-            rows = slice(first, first + batch)
-            at = t.expand(len(x0[rows]))
-            x_t = process.noised(x0[rows], noises[rows], at)
-            further = {} if r is None else {"r": model_time(r.expand(len(at)), x_t)}
-            given = x_t, model_time(at, x_t), cond[rows]
-            mine, theirs = (model(*given, **further)[:, :channels].double() for model in (student, frozen))
-            squares += float((mine - theirs).square().sum())
-        found.append((squares / x0.numel()) ** 0.5)
+    # Every sample at every time, which fill batches together.
+    at = time_tensor(times).repeat_interleave(len(x0))
+    to = None if leads is None else time_tensor(leads).repeat_interleave(len(x0))
+    squares = []
+    for places in torch.split(torch.arange(len(at)), batch):
+        rows = (places % len(x0)).to(x0.device)
+        x_t = process.noised(x0[rows], noises[rows], at[places])
+        further = {} if to is None else {"r": model_time(to[places], x_t)}
+        given = x_t, model_time(at[places], x_t), cond[rows]
+        mine, theirs = (model(*given, **further)[:, :channels].double() for model in (student, frozen))
+        squares.append((mine - theirs).square().flatten(1).sum(1))
     student.train(trained)
+    each = torch.cat(squares).reshape(len(times), -1).sum(1) / x0.numel()
+    found: list[float] = each.sqrt().tolist()
     return found
 
 
