@@ -15,7 +15,8 @@ from tools.rehearsal.machine import rehearsing
 
 TABLES = [f"table{i}" for i in range(1, 9)]
 CUT = ["eval.samples=4", "train.steps=1", "train.batch_size=2"]
-EVERYTHING = ["run", *TABLES, *(word for one in CUT for word in ("--set", one))]
+CHANGES = [word for one in CUT for word in ("--set", one)]
+EVERYTHING = ["run", *TABLES, *CHANGES]
 
 
 def main(arguments: list[str]) -> None:
