@@ -62,7 +62,8 @@ def to_table(claims: ClaimsFile, findings: Sequence[Finding]) -> Table | None:
             sections.append(Section(title, lines))
     numbers = (Column(header, numeric=True) for header in _COLUMNS[1:-1])
     columns = (Column("At"), *numbers, Column("Verdict"))
-    notes = tuple(line.removeprefix("- ").replace("**", "") for line in _how(claims).split("\n- "))
+    how = (" ".join(line.split()) for line in _how(claims).split("\n- "))
+    notes = tuple(line.removeprefix("- ").replace("**", "") for line in how)
     return Table("claims", "Claims", columns, tuple(sections), notes=notes) if sections else None
 
 
