@@ -474,3 +474,10 @@ def test_other_options_are_checked_with_the_file(problems_of: ProblemsOf) -> Non
         "--seed -1: must be at least 0 and below 2^63",
         "--profile mni: profile: unknown profile 'mni' (did you mean 'mini'?)",
     ]
+
+
+@pytest.mark.parametrize("asked", ["at_step: 7", "train: {checkpoints: [10, 3000000]}"])
+def test_a_profile_that_changes_the_steps_is_not_blamed(problems_of: ProblemsOf, asked: str) -> None:
+    """Mini's halvings have steps of their own: ``train.pd_steps`` is the profile's, what cannot be is the suite's."""
+    [problem] = problems_of(f"{HEAD}  - {{variant: pd 20-10 + issd, {asked}}}\n", profile="mini")
+    assert problem.startswith("x.yaml:8:")

@@ -113,14 +113,15 @@ def _guidance_undone(run: Facts) -> str | None:
     return None
 
 
-@TRAINING.of("train.checkpoints", "train.steps", "train.pd_steps", "variant")
+# A profile changes the steps, and is not to blame for what a suite asks of them.
+@TRAINING.of("train.checkpoints", "variant", beside=("train.steps", "train.pd_steps"))
 def _checkpoints(run: Facts) -> str | None:
     last = _last_step(run)
     beyond = [f"{step:,}" for step in run["train.checkpoints"] if last is not None and step > last]
     return f"{', '.join(beyond)} is beyond the training's {last:,} steps" if beyond else None
 
 
-@TRAINING.of("at_step", "train.checkpoints", "train.steps", "train.pd_steps", "variant")
+@TRAINING.of("at_step", "train.checkpoints", "variant", beside=("train.steps", "train.pd_steps"))
 def _at_step(run: Facts) -> str | None:
     step, kept, last = run["at_step"], run["train.checkpoints"], _last_step(run)
     if step is None or last is None or step in (*kept, last):
